@@ -1,0 +1,140 @@
+"""The whole network: analysis -> RAP -> quantise -> (entropy model) -> dequantise -> synthesis.
+
+             quality, aligned                              quality, aligned, levels
+                   |                                                |
+    pixels --> Analysis --> y --> pool by level --> round --> unpool --> Synthesis --> pixels
+                            |           ^             |
+                            +-> LevelHead             +--> EntropyModel: bits
+"""
+import dataclasses
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .entropy import EntropyModel, round_through
+from .quantize import Gains
+from .rap import LevelHead, expand_regions, straight_through_levels
+from .transform import LEVELS, STRIDE, Analysis, Synthesis
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceNetConfig:
+    """Sizes of the network; stored in the weights file."""
+
+    channels: int = 64
+    width: int = 128
+    inner: int = 256
+    analysis_outer: tuple = (1, 1)
+    analysis_inner: int = 2
+    synthesis_outer: tuple = (2, 2)
+    synthesis_inner: int = 3
+    groups: int = 4
+    hidden1: int = 96
+    hidden2: int = 64
+
+
+@dataclasses.dataclass
+class TrainingOutput:
+    """What ``FaceNet.forward`` gives: pixels float [N, 3, H, W], bits float [N], level weights float [N, 3, hr, wr]."""
+
+    pixels: torch.Tensor
+    bits: torch.Tensor
+    level_weights: torch.Tensor
+    features: torch.Tensor
+
+
+class FaceNet(nn.Module):
+    """See the module's docstring. Quality is int64 [N] in 1..100; aligned bool [N], true only on a 14 x 14 grid."""
+
+    def __init__(self, config=FaceNetConfig()):
+        super().__init__()
+        self.config = config
+        c = config
+        self.analysis = Analysis(c.channels, c.width, c.inner, c.analysis_outer, c.analysis_inner)
+        self.level_head = LevelHead(c.channels)
+        self.gains = Gains(c.channels)
+        self.entropy = EntropyModel(c.channels, c.groups, c.hidden1, c.hidden2)
+        self.synthesis = Synthesis(c.channels, c.width, c.inner, c.synthesis_outer, c.synthesis_inner)
+
+    @property
+    def gain(self):
+        """Float [100, 3, C]: what a pooled feature is multiplied by before it is rounded."""
+        return self.gains.table()
+
+    @property
+    def step(self):
+        """Float [100, 3, C]: what a symbol is multiplied by."""
+        return 1 / self.gains.table()
+
+    def analyse(self, pixels, quality, aligned):
+        """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)]."""
+        return self.analysis(pixels, quality, aligned)
+
+    def level_logits(self, y, quality, aligned):
+        """Features -> logits float [N, 3, hr, wr]."""
+        scaled = y * self.entropy.value_scale.exp()[:, None, None]
+        return self.level_head(scaled, quality, aligned)
+
+    def region_levels(self, y, quality, aligned):
+        """The head's choice: uint8 [N, hr, wr]."""
+        return self.level_logits(y, quality, aligned).argmax(1).to(torch.uint8)
+
+    def synthesise(self, features, levels, quality, aligned, height, width):
+        """Dequantised, unpooled features [N, C, h, w] and levels uint8 [N, hr, wr] -> pixels [N, 3, H, W] in 0..1."""
+        weights = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(features.dtype)
+        weights = expand_regions(weights, *features.shape[-2:])
+        return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1)
+
+    def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False):
+        """One training pass.
+
+        Args:
+            pixels: float [N, 3, H, W] in 0..1.
+            explore: probability that a region's level is drawn at random instead of from the head.
+            uniform_level: int64 [N] or None: level of all regions where it is >= 0.
+            hard: rates of rounded symbols instead of symbols with uniform noise.
+        """
+        y = self.analyse(pixels, quality, aligned)
+        height, width = y.shape[-2:]
+        weights = straight_through_levels(self.level_logits(y, quality, aligned), explore)
+        if uniform_level is not None:
+            fixed = F.one_hot(uniform_level.clamp(min=0), LEVELS).to(y.dtype)[:, :, None, None].expand_as(weights)
+            weights = torch.where((uniform_level >= 0)[:, None, None, None], fixed, weights)
+        cells = expand_regions(weights, height, width)
+        levels = cells.detach().argmax(1)
+        gains = self.gain[quality - 1]  # [N, 3, C]
+        scaled, dequantised, step, share = 0, 0, 0, 0
+        for level in range(LEVELS):
+            weight = cells[:, level : level + 1]
+            pooled = pool_and_spread(y, level)
+            gain = gains[:, level, :, None, None]
+            level_scaled = pooled * gain
+            scaled = scaled + weight * level_scaled
+            dequantised = dequantised + weight * round_through(level_scaled) / gain
+            step = step + weight.detach() / gain
+            share = share + weight / footprint(level, height, width, y)
+        mean, log_scale = self.entropy(dequantised, step, levels, quality, aligned)
+        noisy = scaled.round() if hard else scaled + torch.rand_like(scaled) - 0.5
+        bits = (self.entropy.bits(noisy, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
+        out = self.synthesis(dequantised, cells, quality, aligned, *pixels.shape[-2:])
+        return TrainingOutput(out, bits, weights, y)
+
+
+def pool_and_spread(y, level):
+    """Mean over footprints of 2**level cells, written back over them."""
+    if level == 0:
+        return y
+    size, (height, width) = 1 << level, y.shape[-2:]
+    pooled = F.avg_pool2d(y, size, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(pooled, scale_factor=size, mode="nearest")[:, :, :height, :width]
+
+
+def footprint(level, height, width, like):
+    """Number of existing cells under each cell's footprint, float [1, 1, h, w]."""
+    size = 1 << level
+    rows = torch.arange(height, device=like.device) // size * size
+    columns = torch.arange(width, device=like.device) // size * size
+    tall = (rows + size).clamp(max=height) - rows
+    wide = (columns + size).clamp(max=width) - columns
+    return (tall[:, None] * wide[None, :]).to(like.dtype)[None, None]

@@ -1,0 +1,82 @@
+"""Regionally Adaptive Pooling: which regions are kept fine and which are pooled (Chen and He 2018, section on RAP).
+
+The feature grid is cut into regions of 4 x 4 cells. A region's level l in {0, 1, 2} pools it by 2**l in each direction.
+``LevelHead`` proposes levels; the choice is discrete, so training uses the straight-through Gumbel-softmax estimator
+(Jang et al. 2017), through which the gradient of the metric and of the rate reaches the head.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .transform import ALIGNED_GRID, LEVELS
+
+REGION = 4
+
+
+def region_grid(height, width):
+    """Regions (rows, columns) of a grid of height x width cells; the last ones may be partial."""
+    return -(-height // REGION), -(-width // REGION)
+
+
+def region_mean(x):
+    """Mean over the cells of each region that exist: [N, C, h, w] -> [N, C, ceil(h/4), ceil(w/4)]."""
+    return F.avg_pool2d(x, REGION, ceil_mode=True, count_include_pad=False)
+
+
+def expand_regions(per_region, height, width):
+    """Repeat a value per region over its cells: [N, K, hr, wr] -> [N, K, h, w]."""
+    cells = per_region.repeat_interleave(REGION, 2).repeat_interleave(REGION, 3)
+    return cells[:, :, :height, :width]
+
+
+class LevelHead(nn.Module):
+    """Logits of the three levels for each region, from what pooling would lose there.
+
+    Inputs are, per region: the mean feature, and the mean absolute detail that level 1 and level 2 would remove.
+    """
+
+    def __init__(self, channels, hidden=64, anchors=16, qualities=100):
+        super().__init__()
+        self.enter = nn.Conv2d(3 * channels, hidden, 1)
+        self.mix = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.out = nn.Conv2d(hidden, LEVELS, 1)
+        self.quality = nn.Parameter(torch.zeros(anchors, LEVELS))
+        regions = -(-ALIGNED_GRID // REGION)
+        self.position = nn.Parameter(torch.zeros(LEVELS, regions, regions))
+        nn.init.normal_(self.out.weight, std=0.01)
+        nn.init.zeros_(self.out.bias)
+        self.register_buffer("grid", torch.linspace(0, anchors - 1, qualities), persistent=False)
+
+    def forward(self, y, quality, aligned):
+        """y float [N, C, h, w] scaled to about unit deviation, quality int64 [N], aligned bool [N] -> [N, 3, hr, wr]."""
+        height, width = y.shape[-2:]
+        mean = region_mean(y)
+        pooled = F.avg_pool2d(y, 2, ceil_mode=True, count_include_pad=False)
+        pooled = pooled.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
+        detail1 = region_mean((y - pooled).abs())
+        detail2 = region_mean((y - expand_regions(mean, height, width)).abs())
+        x = F.silu(self.enter(torch.cat([mean, detail1, detail2], 1)))
+        logits = self.out(F.silu(x + self.mix(x)))
+        at = self.grid[quality - 1]
+        lower = at.floor().long().clamp(max=self.quality.shape[0] - 2)
+        bias = torch.lerp(self.quality[lower], self.quality[lower + 1], (at - lower)[:, None])
+        logits = logits + bias[:, :, None, None]
+        if (height, width) == (ALIGNED_GRID, ALIGNED_GRID):
+            logits = logits + self.position * aligned[:, None, None, None].to(y.dtype)
+        return logits
+
+
+def straight_through_levels(logits, explore=0.0, generator=None):
+    """Sample one level per region; the backward pass sees the softmax.
+
+    Returns float [N, 3, hr, wr], one-hot in value. With probability ``explore`` a region's level is uniform at random.
+    """
+    uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-6, 1 - 1e-6)
+    soft = torch.softmax(logits - torch.log(-torch.log(uniform)), 1)
+    index = soft.argmax(1)
+    if explore > 0:
+        dice = torch.rand(index.shape, generator=generator, device=logits.device)
+        random = torch.randint(0, LEVELS, index.shape, generator=generator, device=logits.device)
+        index = torch.where(dice < explore, random, index)
+    hard = F.one_hot(index, LEVELS).permute(0, 3, 1, 2).to(soft.dtype)
+    return hard + soft - soft.detach()

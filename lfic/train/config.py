@@ -1,0 +1,66 @@
+"""Everything that a training run is made of, as one dataclass that is printed and stored with its checkpoints."""
+import dataclasses
+import json
+import pathlib
+import tomllib
+
+from ..errors import InvalidInputError
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """A run. Paths are relative to the working directory."""
+
+    data: str = "data/train.safetensors"  # packed by lfic.train.pack
+    out: str = "runs/face-v1"
+    recognizer: str = ""  # TorchScript file for the identity term; empty: no identity term
+    steps: int = 10000
+    batch: int = 16
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 2e-5
+    warmup: int = 200
+    clip: float = 1.0
+    ema: float = 0.998
+    seed: int = 1
+    threads: int = 2
+
+    # distortion = identity_weight * (1 - cos) + pixel_weight * mean(w * (x - x')**2); loss = bits + beta(quality) * distortion
+    beta_low: float = 800.0
+    beta_high: float = 200000.0
+    pixel_weight: float = 30.0
+    pixel_only_weight: float = 60.0  # where there is no identity term: warm-up, generic crops
+    identity_weight: float = 1.0
+    identity_from: int = 3000  # step at which the identity term begins
+    face_floor: float = 0.25  # pixel weight far from the face of an aligned crop; 1 at its centre
+
+    generic: float = 0.12  # share of crops that are not aligned: any place, scale 0.5 to 1
+    grey: float = 0.03
+    explore_until: int = 3000  # before: half of the levels at random; after: ``explore``
+    explore: float = 0.05
+    uniform_share: float = 0.15  # share of faces with one level everywhere
+    hard_from: float = 0.8  # share of the run after which rates are those of rounded symbols
+    integers_from: float = 0.8  # share of the run after which the entropy model is rounded as in the export
+
+    channels: int = 64
+    width: int = 128
+    inner: int = 256
+    log_every: int = 50
+    save_every: int = 250
+    validate_every: int = 1000
+
+    @classmethod
+    def load(cls, path):
+        """Read a TOML file; unknown keys are refused by name."""
+        path = pathlib.Path(path)
+        if not path.is_file():
+            raise InvalidInputError(f"no configuration at {path}")
+        values = tomllib.loads(path.read_text())
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InvalidInputError(f"{path}: unknown keys {unknown}; known are {sorted(known)}")
+        return cls(**values)
+
+    def to_json(self):
+        """The whole configuration as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1)

@@ -1,0 +1,208 @@
+"""The training loop, top to bottom."""
+import csv
+import json
+import math
+import os
+import pathlib
+import shutil
+import time
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..errors import LficError
+from ..metric.identity import identity_distance, load_torchscript
+from ..model import FaceNet, FaceNetConfig
+from .data import FacePack, draw_batch, face_weight
+
+
+def beta(quality, config):
+    """Weight of the distortion against one bit: exponential in the quality."""
+    share = (quality.float() - 1) / 99
+    return config.beta_low * (config.beta_high / config.beta_low) ** share
+
+
+def learning_rate(step, config):
+    """Linear warm-up, then half a cosine."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class TargetEmbeddings:
+    """Embeddings of the uncompressed aligned crops, computed when first asked for."""
+
+    def __init__(self, recognizer, faces):
+        self.recognizer = recognizer
+        self.known = torch.zeros(faces, 2, dtype=torch.bool)
+        self.table = None
+
+    def __call__(self, pixels, index, flipped):
+        side = flipped.long()
+        missing = ~self.known[index, side]
+        if missing.any():
+            with torch.no_grad():
+                embedding = self.recognizer(pixels[missing])
+            if self.table is None:
+                self.table = torch.zeros(*self.known.shape, embedding.shape[1])
+            self.table[index[missing], side[missing]] = embedding
+            self.known[index[missing], side[missing]] = True
+        return self.table[index, side]
+
+
+class Trainer:
+    """State of a run: network, its moving average, optimiser, step."""
+
+    def __init__(self, config):
+        self.config = config
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.net_config = FaceNetConfig(channels=config.channels, width=config.width, inner=config.inner)
+        self.net = FaceNet(self.net_config).to(memory_format=torch.channels_last)
+        self.names = [name for name, _ in self.net.named_parameters()]
+        self.parameters = [parameter for _, parameter in self.net.named_parameters()]
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
+        self.step = 0
+        self.seconds = 0.0
+        self.out = pathlib.Path(config.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def save(self):
+        """Write a checkpoint folder of safetensors (network, average, two moments), then rename it into place."""
+        fresh, place, old = self.out / "checkpoint.new", self.out / "checkpoint", self.out / "checkpoint.old"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        state = [self.optimizer.state[p] for p in self.parameters]
+        parts = {"net": [p.detach() for p in self.parameters], "average": self.average}
+        if all(state):
+            parts |= {"exp_avg": [s["exp_avg"] for s in state], "exp_avg_sq": [s["exp_avg_sq"] for s in state]}
+        for part, tensors in parts.items():
+            save_file({n: t.contiguous() for n, t in zip(self.names, tensors)}, fresh / f"{part}.safetensors")
+        (fresh / "state.json").write_text(
+            json.dumps({"step": self.step, "seconds": self.seconds, "config": json.loads(self.config.to_json())}, indent=1)
+        )
+        shutil.rmtree(old, ignore_errors=True)
+        if place.exists():
+            os.rename(place, old)
+        os.rename(fresh, place)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def resume(self):
+        """Continue from the newest whole checkpoint; False where there is none."""
+        place = next((p for p in (self.out / "checkpoint", self.out / "checkpoint.old") if (p / "state.json").is_file()), None)
+        if place is None:
+            return False
+        state = json.loads((place / "state.json").read_text())
+        self.step, self.seconds = state["step"], state["seconds"]
+        net, average = load_file(place / "net.safetensors"), load_file(place / "average.safetensors")
+        first, second = load_file(place / "exp_avg.safetensors"), load_file(place / "exp_avg_sq.safetensors")
+        with torch.no_grad():
+            for name, parameter, mean in zip(self.names, self.parameters, self.average):
+                parameter.copy_(net[name])
+                mean.copy_(average[name])
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(self.step)),
+                    "exp_avg": first[name].clone(memory_format=torch.preserve_format),
+                    "exp_avg_sq": second[name].clone(memory_format=torch.preserve_format),
+                }
+        return True
+
+    def averaged_net(self):
+        """A copy of the network with the averaged weights."""
+        net = FaceNet(self.net_config)
+        with torch.no_grad():
+            for (_, parameter), mean in zip(net.named_parameters(), self.average):
+                parameter.copy_(mean)
+        return net.eval()
+
+
+def run(config):
+    """Train until ``config.steps``; resumes by itself from ``config.out``."""
+    trainer = Trainer(config)
+    resumed = trainer.resume()
+    print(config.to_json(), flush=True)
+    print(f"{'resumed at' if resumed else 'starting at'} step {trainer.step}", flush=True)
+    pack = FacePack(config.data)
+    # Sources of fewer faces are drawn as often as if they had at least a third of the largest one's.
+    counts = torch.bincount(torch.from_numpy(pack.source).long()).float()
+    share = torch.maximum(counts, counts.max() / 3) / counts
+    sampling_weights = share[torch.from_numpy(pack.source).long()]
+    recognizer = load_torchscript(config.recognizer) if config.recognizer else None
+    targets = TargetEmbeddings(recognizer, len(pack)) if recognizer else None
+    weight_map = face_weight(config.face_floor)
+    log_path = trainer.out / "log.csv"
+    net, optimizer = trainer.net, trainer.optimizer
+    sums, count, began = {}, 0, time.perf_counter()
+    while trainer.step < config.steps:
+        step = trainer.step
+        # One generator a step: a resumed run draws what an uninterrupted one would have drawn.
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        pixels, index, flipped, aligned = draw_batch(pack, sampling_weights, config, generator)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        quality = torch.randint(1, 101, (config.batch,), generator=generator)
+        uniform = torch.where(
+            torch.rand(config.batch, generator=generator) < config.uniform_share,
+            torch.randint(0, 3, (config.batch,), generator=generator),
+            -1,
+        )
+        net.entropy.integers = step >= config.integers_from * config.steps
+        explore = 0.5 if step < config.explore_until else config.explore
+        out = net(pixels, quality, aligned, explore=explore, uniform_level=uniform, hard=step >= config.hard_from * config.steps)
+
+        weight = torch.where(aligned[:, None, None, None], weight_map, torch.ones(()))
+        mse = (weight * (out.pixels - pixels).square()).mean((1, 2, 3))
+        with_identity = aligned & (recognizer is not None and step >= config.identity_from)
+        distortion = torch.where(with_identity, config.pixel_weight, config.pixel_only_weight) * mse
+        distance = torch.zeros(config.batch)
+        if with_identity.any():
+            target = targets(pixels[with_identity], index[with_identity], flipped[with_identity])
+            part = identity_distance(recognizer(out.pixels[with_identity]), target)
+            distance = distance.masked_scatter(with_identity, part)
+            distortion = distortion + config.identity_weight * distance
+        b = beta(quality, config)
+        # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
+        loss = ((out.bits + b * distortion) / (600 * (b / config.beta_low) ** 0.4)).mean()
+        if not torch.isfinite(loss):
+            save_file({"pixels": pixels.contiguous(), "quality": quality}, trainer.out / "bad-batch.safetensors")
+            raise LficError(f"loss is {loss.item()} at step {step}: the batch is in {trainer.out / 'bad-batch.safetensors'}")
+
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, config.clip)
+        rate = learning_rate(step, config)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        trainer.step += 1
+        decay = min(config.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(trainer.average, [p.detach() for p in trainer.parameters], 1 - decay)
+
+        levels = out.level_weights.detach().mean((0, 2, 3))
+        values = {
+            "loss": loss.item(), "bytes": out.bits.mean().item() / 8, "psnr": -10 * math.log10(mse.mean().item() + 1e-9),
+            "cos": 1 - distance.sum().item() / max(1, int(with_identity.sum())), "norm": norm.item(),
+            "level1": levels[1].item(), "level2": levels[2].item(),
+        }
+        for key, value in values.items():
+            sums[key] = sums.get(key, 0.0) + value
+        count += 1
+        if trainer.step % config.log_every == 0:
+            elapsed = time.perf_counter() - began
+            trainer.seconds += elapsed
+            row = {"step": trainer.step, **{k: round(v / count, 5) for k, v in sums.items()}, "lr": rate}
+            row |= {"faces_per_s": round(count * config.batch / elapsed, 2), "seconds": round(trainer.seconds, 1)}
+            print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+            fresh = not log_path.exists()
+            with open(log_path, "a", newline="") as file:
+                writer = csv.DictWriter(file, row.keys())
+                if fresh:
+                    writer.writeheader()
+                writer.writerow(row)
+            sums, count, began = {}, 0, time.perf_counter()
+        if trainer.step % config.save_every == 0 or trainer.step == config.steps:
+            trainer.save()
+    return trainer
