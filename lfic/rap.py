@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .kernels import rap_quantize, rap_unpool
 from .transform import ALIGNED_GRID, LEVELS
 
 REGION = 4
@@ -80,3 +81,21 @@ def straight_through_levels(logits, explore=0.0, generator=None):
         index = torch.where(dice < explore, random, index)
     hard = F.one_hot(index, LEVELS).permute(0, 3, 1, 2).to(soft.dtype)
     return hard + soft - soft.detach()
+
+
+def pooled_symbols(y, levels, gain, quality):
+    """Symbols of every face, as the coder takes them: list of int16 ndarray [kept cells * C] in coding order.
+
+    y float [N, C, h, w]; levels uint8 [N, hr, wr]; gain float32 [100, 3, C]; quality int64 [N] in 1..100.
+    """
+    symbols, counts = rap_quantize(y, levels, gain, quality - 1)
+    symbols = symbols.cpu().numpy()
+    return [symbols[i, :count] for i, count in enumerate(counts.tolist())]
+
+
+def unpooled_features(symbols, levels, step, quality, height, width):
+    """The inverse for one grid size: list of int16 ndarray -> float32 [N, C, height, width]."""
+    capacity = torch.zeros(len(symbols), height * width * step.shape[2], dtype=torch.int16)
+    for row, values in zip(capacity, symbols):
+        row[: len(values)] = torch.from_numpy(values)
+    return rap_unpool(capacity.to(step.device), levels, step, quality - 1, height, width)

@@ -30,6 +30,7 @@ class TrainConfig:
     pixel_weight: float = 30.0
     pixel_only_weight: float = 60.0  # where there is no identity term: warm-up, generic crops
     identity_weight: float = 1.0
+    identity_share: float = 0.5  # share of the aligned faces of a batch that the recogniser sees
     identity_from: int = 3000  # step at which the identity term begins
     face_floor: float = 0.25  # pixel weight far from the face of an aligned crop; 1 at its centre
 

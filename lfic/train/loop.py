@@ -154,14 +154,16 @@ def run(config):
 
         weight = torch.where(aligned[:, None, None, None], weight_map, torch.ones(()))
         mse = (weight * (out.pixels - pixels).square()).mean((1, 2, 3))
-        with_identity = aligned & (recognizer is not None and step >= config.identity_from)
-        distortion = torch.where(with_identity, config.pixel_weight, config.pixel_only_weight) * mse
+        identity_on = recognizer is not None and step >= config.identity_from
+        distortion = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight) * mse
+        # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on average.
+        with_identity = aligned & identity_on & (torch.rand(config.batch, generator=generator) < config.identity_share)
         distance = torch.zeros(config.batch)
         if with_identity.any():
             target = targets(pixels[with_identity], index[with_identity], flipped[with_identity])
             part = identity_distance(recognizer(out.pixels[with_identity]), target)
             distance = distance.masked_scatter(with_identity, part)
-            distortion = distortion + config.identity_weight * distance
+            distortion = distortion + config.identity_weight / config.identity_share * distance
         b = beta(quality, config)
         # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
         loss = ((out.bits + b * distortion) / (600 * (b / config.beta_low) ** 0.4)).mean()

@@ -1,0 +1,20 @@
+// The two ways in which this library says no. Python sees lfic.errors.InvalidInputError and CorruptStreamError.
+#pragma once
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+namespace lfic {
+
+// An argument is out of its range: found, allowed.
+struct InvalidInput : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+
+// The bytes can't have come from the encoder; `position` is the byte at which that was noticed.
+struct CorruptStream : std::runtime_error {
+    CorruptStream(const std::string& what, std::size_t position)
+        : std::runtime_error(what + " (noticed at byte " + std::to_string(position) + ")") {}
+};
+
+}  // namespace lfic

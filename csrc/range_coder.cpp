@@ -1,0 +1,69 @@
+#include "range_coder.hpp"
+
+namespace lfic {
+
+void RangeEncoder::carry() {
+    std::size_t i = out_.size();
+    while (i > begin_ && ++out_[--i] == 0) {
+    }
+}
+
+void RangeEncoder::finish() {
+    // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
+    uint64_t value = low_;
+    for (int k = 32; k >= 0; --k) {
+        const uint64_t unit = uint64_t{1} << k;
+        const uint64_t candidate = (low_ + unit - 1) & ~(unit - 1);
+        if (candidate < low_ + range_) {
+            value = candidate;
+            break;
+        }
+    }
+    if (value >> 32) carry();
+    for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(value >> shift));
+    while (out_.size() > begin_ && out_.back() == 0) out_.pop_back();
+}
+
+void RangeDecoder::check_end() const {
+    if (position_ < size_)
+        throw CorruptStream(std::to_string(size_ - position_) + " bytes follow the end of the stream", position_);
+    if (size_ > 0 && data_[size_ - 1] == 0) throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
+    if (code_ >= range_) throw CorruptStream("the code lies outside the final interval", size_);
+}
+
+void EscapeCoder::encode(RangeEncoder& coder, uint64_t value) {
+    const uint64_t shifted = value + 1;
+    int bits = 0;
+    while (shifted >> (bits + 1)) ++bits;
+    for (int i = 0; i < bits; ++i) {
+        coder.encode_bit(true, prefix_[i].p1());
+        prefix_[i].update(true);
+    }
+    coder.encode_bit(false, prefix_[bits].p1());
+    prefix_[bits].update(false);
+    for (int left = bits; left > 0;) {
+        const int chunk = left > 16 ? 16 : left;
+        left -= chunk;
+        coder.encode_bypass(static_cast<uint32_t>(shifted >> left & ((1u << chunk) - 1)), chunk);
+    }
+}
+
+uint64_t EscapeCoder::decode(RangeDecoder& coder) {
+    int bits = 0;
+    while (true) {
+        const bool more = coder.decode_bit(prefix_[bits].p1());
+        prefix_[bits].update(more);
+        if (!more) break;
+        if (++bits > kMaxBits)
+            throw CorruptStream("an escape prefix is longer than " + std::to_string(kMaxBits) + " bits", coder.position());
+    }
+    uint64_t shifted = 1;
+    for (int left = bits; left > 0;) {
+        const int chunk = left > 16 ? 16 : left;
+        left -= chunk;
+        shifted = shifted << chunk | coder.decode_bypass(chunk);
+    }
+    return shifted - 1;
+}
+
+}  // namespace lfic

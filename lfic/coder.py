@@ -1,0 +1,127 @@
+"""The arithmetic coder by itself: numpy in, bytes out. Nothing between bytes and symbols is a float.
+
+>>> import numpy as np
+>>> from lfic import coder
+>>> tables = coder.Tables.from_probabilities(np.array([[0.1, 0.8, 0.1], [0.3, 0.4, 0.3]]), offset=-1)
+>>> symbols = np.array([0, 0, 1, -1, 0, 7], np.int32)  # 7 lies outside: it is escaped
+>>> indexes = np.array([0, 0, 1, 1, 0, 1], np.int32)
+>>> data = coder.encode(symbols, indexes, tables)
+>>> coder.decode(data, indexes, tables).tolist()
+[0, 0, 1, -1, 0, 7]
+
+Bits with adaptive probabilities, in a stream of one's own:
+
+>>> encoder, state = coder.RangeEncoder(), coder.AdaptiveBit()
+>>> for bit in (1, 1, 1, 0, 1):
+...     encoder.encode_adaptive(bit, state)
+>>> data = encoder.finish()
+>>> decoder, state = coder.RangeDecoder(data), coder.AdaptiveBit()
+>>> [int(decoder.decode_adaptive(state)) for _ in range(5)]
+[1, 1, 1, 0, 1]
+
+Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong arguments raise
+``lfic.InvalidInputError``.
+"""
+import numpy as np
+
+from . import _coder
+from ._coder import AdaptiveBit, RangeDecoder, RangeEncoder, decode, decode_batch, encode, encode_batch
+from .errors import InvalidInputError
+
+__all__ = [
+    "AdaptiveBit", "ContextModel", "RangeDecoder", "RangeEncoder", "Tables", "decode", "decode_batch", "encode", "encode_batch",
+]
+
+TOTAL = 1 << 16
+
+
+class Tables(_coder.Tables):
+    """K frequency tables, each over its own run of integers plus an escape; 16 bits of precision, immutable.
+
+    Attributes: ``lows`` int32 [K] (first symbol of each table), ``starts`` int64 [K + 1] (where each table's
+    frequencies begin), ``frequencies`` uint16 [starts[-1]] (each at least 1; a table sums to at most 65535, its escape
+    takes the rest of 65536).
+    """
+
+    @classmethod
+    def from_frequencies(cls, tables):
+        """Tables from (low, frequencies) pairs: low int, frequencies integers [n], each >= 1, sum <= 65535."""
+        tables = [(int(low), np.asarray(frequencies)) for low, frequencies in tables]
+        for k, (_, frequencies) in enumerate(tables):
+            if frequencies.ndim != 1 or not np.issubdtype(frequencies.dtype, np.integer):
+                raise InvalidInputError(f"table {k}: frequencies must be integers [n]; found {frequencies.dtype} {frequencies.shape}")
+            if frequencies.size and (frequencies.min() < 1 or frequencies.max() > 65535):
+                raise InvalidInputError(f"table {k}: frequencies run from {frequencies.min()} to {frequencies.max()}; allowed are 1 to 65535")
+        starts = np.cumsum([0] + [len(f) for _, f in tables]).astype(np.int64)
+        flat = np.concatenate([f for _, f in tables]).astype(np.uint16) if tables else np.zeros(0, np.uint16)
+        return cls(np.array([low for low, _ in tables], np.int32), starts, flat)
+
+    @classmethod
+    def from_probabilities(cls, p, offset=0, escape=1e-4):
+        """Tables from probabilities, rounded to integers once.
+
+        Args:
+            p: float [K, A], non-negative; row k is normalised. Column a stands for symbol ``offset + a``. Zeros at both
+                ends are left out; others become the least frequency.
+            offset: symbol of column 0.
+            escape: probability kept for symbols outside a table, in 0..0.5.
+        """
+        p = np.asarray(p, np.float64)
+        if p.ndim != 2 or p.size == 0:
+            raise InvalidInputError(f"p has shape {p.shape}; needed is [tables, symbols]")
+        if not np.isfinite(p).all() or (p < 0).any() or (p.sum(1) <= 0).any():
+            raise InvalidInputError("p holds a negative or non-finite probability, or a row that sums to 0")
+        if not 0 <= escape <= 0.5:
+            raise InvalidInputError(f"escape is {escape}; allowed are 0 to 0.5")
+        out = []
+        for row in p:
+            keep = np.flatnonzero(row > 0)
+            row = row[keep[0] : keep[-1] + 1]
+            if len(row) > 65535 // 2:
+                raise InvalidInputError(f"a table has {len(row)} symbols; at most 32767 get a frequency each")
+            out.append((offset + keep[0], quantise(row, max(1, round(escape * TOTAL)))))
+        return cls.from_frequencies(out)
+
+    def state(self):
+        """Arrays for a file: dict of ``lows``, ``starts``, ``frequencies``."""
+        return {"lows": self.lows, "starts": self.starts, "frequencies": self.frequencies}
+
+    @classmethod
+    def from_state(cls, state):
+        """The inverse of ``state``."""
+        return cls(*(np.ascontiguousarray(state[name]) for name in ("lows", "starts", "frequencies")))
+
+
+def quantise(p, escape_frequency):
+    """Probabilities [n] -> integers >= 1 that sum to 65536 - escape_frequency, largest remainders first."""
+    budget = TOTAL - escape_frequency
+    exact = p / p.sum() * budget
+    out = np.maximum(1, np.floor(exact)).astype(np.int64)
+    rest = budget - out.sum()
+    if rest > 0:
+        order = np.argsort(out - exact)
+        out[order[np.arange(rest) % len(out)]] += 1
+    while rest < 0:  # the floors at 1 took too much: the largest give
+        taken = min(-rest, int(out.max()) - 1)
+        out[np.argmax(out)] -= taken
+        rest += taken
+    return out
+
+
+class ContextModel(_coder.ContextModel):
+    """The integer context model of the file format; see docs/FORMAT.md and csrc/context_model.hpp.
+
+    Args:
+        arrays: dict of integer arrays as ``lfic.entropy.EntropyModel.export`` gives them, completed by ``active``,
+            ``table_map`` and ``level_prior``.
+        tables: ``Tables`` that ``table_map`` points into.
+        simd: "auto", or one variant by name ("scalar", "avx2", "neon"); all give the same integers.
+
+    A face is (symbols int16 [kept cells * C] in coding order, levels uint8 [ceil(h/4), ceil(w/4)], h, w, quality 1..100,
+    aligned). Methods: ``encode``, ``decode``, ``predict`` (table index and mean of every symbol), ``cost`` (ideal bits
+    of every kept cell), and ``encode_batch``, ``decode_batch``, ``cost_batch`` over threads.
+    """
+
+    def __init__(self, arrays, tables, simd="auto"):
+        super().__init__(arrays, tables, simd)
+        self.table_set = tables
