@@ -260,6 +260,18 @@ py::tuple model_decode(const ContextModel& model, const py::buffer& data, int h,
     return py::make_tuple(Array<int16_t>(symbols.size(), symbols.data()), map);
 }
 
+// Only the level map at the head of a stream: uint8 [rows, columns].
+Array<uint8_t> model_decode_levels(const ContextModel& model, const py::buffer& data, int h, int w, int quality, bool aligned) {
+    const Grid grid = make_grid(h, w, quality, aligned);
+    model.check(grid);
+    const auto info = data.request();
+    const Span span = span_of(info);
+    Array<uint8_t> map({grid.rows(), grid.columns()});
+    RangeDecoder coder(span.data, span.size);
+    model.decode_levels(coder, grid, map.mutable_data());
+    return map;
+}
+
 py::tuple model_predict(const ContextModel& model, const py::object& symbols, const py::object& levels, int h, int w, int quality, bool aligned) {
     const Grid grid = make_grid(h, w, quality, aligned);
     const auto l = check_levels(model, grid, levels);
@@ -469,6 +481,7 @@ PYBIND11_MODULE(_coder, m, py::mod_gil_not_used()) {
         .def_property_readonly("channels", &ContextModel::channels)
         .def("encode", &model_encode, py::arg("symbols"), py::arg("levels"), py::arg("h"), py::arg("w"), py::arg("quality"), py::arg("aligned") = false, py::arg("coded_levels") = false)
         .def("decode", &model_decode, py::arg("data"), py::arg("h"), py::arg("w"), py::arg("quality"), py::arg("aligned") = false, py::arg("levels") = py::none(), py::arg("max_symbols") = std::size_t{1} << 28)
+        .def("decode_levels", &model_decode_levels, py::arg("data"), py::arg("h"), py::arg("w"), py::arg("quality"), py::arg("aligned") = false)
         .def("predict", &model_predict, py::arg("symbols"), py::arg("levels"), py::arg("h"), py::arg("w"), py::arg("quality"), py::arg("aligned") = false)
         .def("cost", &model_cost, py::arg("symbols"), py::arg("levels"), py::arg("h"), py::arg("w"), py::arg("quality"), py::arg("aligned") = false)
         .def("encode_batch", &model_encode_batch, py::arg("faces"), py::arg("threads") = 1)

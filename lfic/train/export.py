@@ -142,7 +142,7 @@ def calibrate(net, pack, faces=6000, seed=0):
     arrays["active"] = np.ones((100, 3, net.config.channels), np.uint8)
     arrays["table_map"] = np.arange(SCALES * FRACTIONS, dtype=np.int32)
     arrays["level_prior"] = level_prior(samples)
-    first = coder.ContextModel(tables=coder.Tables.from_frequencies(build_tables()), **arrays)
+    first = coder.ContextModel(arrays, coder.Tables.from_frequencies(build_tables()))
     counts = {}
     for symbols, levels, h, w, quality, aligned in samples:
         table, mean = first.predict(symbols, levels, h, w, quality, aligned)
@@ -152,7 +152,7 @@ def calibrate(net, pack, faces=6000, seed=0):
             row = counts.setdefault(t, {})
             row[r] = row.get(r, 0) + n
     tables = coder.Tables.from_frequencies(build_tables(counts))
-    model = coder.ContextModel(tables=tables, **arrays)
+    model = coder.ContextModel(arrays, tables)
 
     def mean_bytes(context):
         return float(np.mean([context.cost(*sample).sum() for sample in samples[:500]])) / 8

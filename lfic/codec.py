@@ -1,0 +1,354 @@
+"""The whole chain, written top to bottom, once.
+
+    image -> analysis -> region levels -> pooled symbols -> context model + range coder -> container -> bytes
+    bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
+"""
+import dataclasses
+import functools
+import json
+import threading
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import container, weights_io
+from .container import CODED_MAP, MAX_PIXELS, MODELS, STANDARD_SIDE
+from .errors import InvalidInputError, MissingDependencyError
+from .image import to_rgb
+from .rap import pooled_symbols, region_grid, unpooled_features
+from .search import improve_levels
+
+DEFAULT_QUALITY = 40
+DEFAULT_MODEL = "face-v1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What ``probe`` finds: pixels, quality, model, region levels uint8 [rows, columns], bytes of header and payload."""
+
+    width: int
+    height: int
+    model: str
+    quality: int
+    aligned: bool
+    checksum: bool
+    levels: np.ndarray
+    bytes: int
+    payload_bytes: int
+
+
+@dataclasses.dataclass
+class Draft:
+    """One face between the networks and the coder."""
+
+    width: int
+    height: int
+    quality: int
+    aligned: bool
+    levels: np.ndarray
+    symbols: np.ndarray
+
+    @property
+    def grid(self):
+        return -(-self.height // 8), -(-self.width // 8)
+
+    @property
+    def level_mode(self):
+        first = int(self.levels.flat[0])
+        return first if (self.levels == first).all() else CODED_MAP
+
+
+class Codec:
+    """A loaded model. Safe to call from several threads; its state does not change.
+
+    Args:
+        name: bundled model ("face-v1") or path of a .safetensors file.
+        device: where the networks run; the coder always runs on the CPU.
+        recognizer: ``lfic.metric.identity.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher
+            efforts; None: those that need one say so.
+        threads: coder threads of a batch.
+    """
+
+    def __init__(self, name=DEFAULT_MODEL, device="cpu", recognizer=None, threads=1):
+        self.net, self.context, self.metadata = weights_io.load_model(name, device)
+        self.device, self.recognizer, self.threads = torch.device(device), recognizer, threads
+        training = json.loads(self.metadata.get("training", "{}")).get("config", {})
+        self.beta_range = training.get("beta_low", 3000.0), training.get("beta_high", 700000.0)
+        self.model_number = {v: k for k, v in MODELS.items()}.get(str(name), 0)
+        with torch.inference_mode():
+            self.gain, self.step = self.net.gain.contiguous(), self.net.step.contiguous()
+        if self.device.type == "cpu":
+            self.net.to(memory_format=torch.channels_last)
+
+    # ------------------------------------------------------------------------------------------------ encoding
+
+    def encode(self, image, **options):
+        """One image -> bytes; options as for ``encode_batch``."""
+        return self.encode_batch([image], **options)[0]
+
+    def encode_batch(self, images, quality=DEFAULT_QUALITY, max_bytes=None, min_similarity=None, effort=0, aligned=None, checksum=True):
+        """Images -> list of bytes.
+
+        Args:
+            images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ.
+            quality: 1 to 100; used where neither bound below is given.
+            max_bytes: the largest quality whose file has at most so many bytes.
+            min_similarity: the smallest quality whose reconstruction has at least this cosine similarity of identity
+                embeddings, -1 to 1; needs a recogniser.
+            effort: 0 takes the region levels that the network proposes; 1 to 3 improve them by the gradient of the
+                distortion, each trial counted with the real coder.
+            aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: a 112 x 112 image is
+                coded both ways and the smaller file is kept.
+            checksum: two more bytes that tell nearly all damage.
+
+        Raises:
+            InvalidInputError: an option out of range, an image that is none, a bound that can't be met.
+        """
+        self._check_options(quality, max_bytes, min_similarity, effort)
+        pixels = [to_rgb(image) for image in images]
+        for array in pixels:
+            check_size(array.shape[1], array.shape[0])
+        if max_bytes is not None:
+            return [self._largest_quality(p, max_bytes, effort, aligned, checksum) for p in pixels]
+        if min_similarity is not None:
+            return [self._smallest_file(p, min_similarity, effort, aligned, checksum) for p in pixels]
+        out = [None] * len(pixels)
+        for group in by_shape(pixels):
+            blobs = self._encode_group([pixels[i] for i in group], quality, effort, aligned, checksum)
+            for i, blob in zip(group, blobs):
+                out[i] = blob
+        return out
+
+    def _encode_group(self, pixels, quality, effort, aligned, checksum):
+        """Images of one size at one quality -> list of bytes."""
+        if aligned and pixels[0].shape[:2] != (STANDARD_SIDE, STANDARD_SIDE):
+            raise InvalidInputError(f"aligned=True needs {STANDARD_SIDE} x {STANDARD_SIDE} pixels; found {pixels[0].shape[1]} x {pixels[0].shape[0]}")
+        standard = pixels[0].shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
+        ways = [bool(aligned)] if aligned is not None or not standard else [True, False]
+        best = None
+        for way in ways:
+            drafts = self.draft(pixels, quality, way)
+            if effort:
+                drafts = improve_levels(self, drafts, pixels, effort)
+            blobs = self._code(drafts, checksum)
+            best = blobs if best is None else [min(a, b, key=len) for a, b in zip(best, blobs)]
+        return best
+
+    @torch.inference_mode()
+    def draft(self, pixels, quality, aligned, levels=None):
+        """Images uint8 [H, W, 3] of one size -> list of ``Draft``; levels uint8 [N, hr, wr] or None: the network's."""
+        x = self._tensor(pixels)
+        count, (height, width) = len(pixels), pixels[0].shape[:2]
+        q, a = self._conditions(quality, aligned, count)
+        y = self.net.analyse(x, q, a)
+        if levels is None:
+            levels = self.net.region_levels(y, q, a)
+        symbols = pooled_symbols(y, levels, self.gain, q)
+        maps = levels.cpu().numpy()
+        return [Draft(width, height, quality, aligned, maps[i], symbols[i]) for i in range(count)]
+
+    def _code(self, drafts, checksum):
+        faces = [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == CODED_MAP) for d in drafts]
+        payloads = self.context.encode_batch(faces, self.threads)
+        return [container.write(self._header(d, checksum), payload) for d, payload in zip(drafts, payloads)]
+
+    def _header(self, draft, checksum):
+        return container.Header(draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, self.model_number)
+
+    def estimate_bits(self, draft):
+        """The model's rate of a draft in bits, header and checksum not counted: what the payload has, to a byte or two."""
+        cost = self.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned)
+        return float(cost.sum())
+
+    def _largest_quality(self, pixels, max_bytes, effort, aligned, checksum):
+        low, high, best = 1, 100, None
+        while low <= high:  # bytes grow with the quality
+            middle = (low + high) // 2
+            blob = self._encode_group([pixels], middle, effort, aligned, checksum)[0]
+            if len(blob) <= max_bytes:
+                best, low = blob, middle + 1
+            else:
+                high = middle - 1
+        if best is not None:
+            return best
+        # Even quality 1 is too large: pool everything as coarsely as it goes.
+        rows, columns = region_grid(-(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8))
+        coarsest = torch.full((1, rows, columns), 2, dtype=torch.uint8)
+        blob = self._code(self.draft([pixels], 1, bool(aligned), coarsest), checksum)[0]
+        if len(blob) > max_bytes:
+            raise InvalidInputError(f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blob)} bytes: allow more, or shrink the image")
+        return blob
+
+    def _smallest_file(self, pixels, min_similarity, effort, aligned, checksum):
+        target = self.embed([pixels])
+        low, high, best = 1, 100, None
+        while low <= high:  # similarity grows with the quality
+            middle = (low + high) // 2
+            blob = self._encode_group([pixels], middle, effort, aligned, checksum)[0]
+            if float((self.embed([self.decode(blob)]) * target).sum()) >= min_similarity:
+                best, high = blob, middle - 1
+            else:
+                low = middle + 1
+        if best is None:
+            raise InvalidInputError(f"min_similarity is {min_similarity}, which not even quality 100 reaches for this image")
+        return best
+
+    # ------------------------------------------------------------------------------------------------ decoding
+
+    def decode(self, data, max_pixels=MAX_PIXELS):
+        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
+        return self.decode_batch([data], max_pixels=max_pixels)[0]
+
+    def decode_batch(self, blobs, out="pil", max_pixels=MAX_PIXELS):
+        """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
+
+        "tensor" needs files of one size; its result stays on the codec's device.
+        """
+        if out not in ("pil", "numpy", "tensor"):
+            raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
+        read = [container.read(blob, max_pixels) for blob in blobs]
+        sizes = {(h.height, h.width) for h, _ in read}
+        if out == "tensor" and len(sizes) > 1:
+            raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
+        faces = self._symbols(read)
+        results = [None] * len(read)
+        for group in by_shape([np.empty((h.height, h.width, 0)) for h, _ in read]):
+            pixels = self._reconstruct([read[i][0] for i in group], [faces[i] for i in group])
+            if out == "tensor":
+                return pixels
+            arrays = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            for i, array in zip(group, arrays):
+                results[i] = array if out == "numpy" else Image.fromarray(array)
+        return torch.zeros(0, 3, 0, 0, dtype=torch.uint8) if out == "tensor" else results
+
+    def _symbols(self, read):
+        """Headers and payloads -> list of (symbols, levels)."""
+        streams = []
+        for header, payload in read:
+            levels = None
+            if header.level_mode != CODED_MAP:
+                levels = np.full(region_grid(*header.grid), header.level_mode, np.uint8)
+            streams.append((payload, *header.grid, header.quality, header.aligned, levels))
+        bound = max((h.grid[0] * h.grid[1] for h, _ in read), default=0) * self.context.channels
+        return self.context.decode_batch(streams, self.threads, bound)
+
+    @torch.inference_mode()
+    def _reconstruct(self, headers, faces):
+        """Headers of one size and their (symbols, levels) -> uint8 [N, 3, H, W]."""
+        first = headers[0]
+        q = torch.tensor([h.quality for h in headers], device=self.device)
+        a = torch.tensor([h.aligned for h in headers], device=self.device)
+        levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
+        features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *first.grid)
+        pixels = self.net.synthesise(features, levels, q, a, first.height, first.width)
+        return (pixels * 255).round_().to(torch.uint8)
+
+    # ------------------------------------------------------------------------------------------------ insight
+
+    def probe(self, data, max_pixels=MAX_PIXELS):
+        """``Info`` of a file; decodes no pixels."""
+        return probe(data, max_pixels, self.context)
+
+    def region_levels(self, image, quality=DEFAULT_QUALITY, aligned=None):
+        """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
+        pixels = to_rgb(image)
+        standard = pixels.shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
+        return self.draft([pixels], quality, standard if aligned is None else aligned)[0].levels
+
+    def embed(self, images):
+        """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
+        if self.recognizer is None:
+            raise MissingDependencyError(
+                "this needs a face recogniser: pass recognizer=lfic.metric.identity.load_torchscript(PATH), or on the "
+                "command line --recognizer PATH"
+            )
+        with torch.inference_mode():
+            return self.recognizer(self._tensor([to_rgb(image) for image in images]))
+
+    # ------------------------------------------------------------------------------------------------ helpers
+
+    def _tensor(self, pixels):
+        x = torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _conditions(self, quality, aligned, count):
+        return (
+            torch.full((count,), quality, dtype=torch.int64, device=self.device),
+            torch.full((count,), aligned, dtype=torch.bool, device=self.device),
+        )
+
+    def _check_options(self, quality, max_bytes, min_similarity, effort):
+        if not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
+            raise InvalidInputError(f"quality is {quality!r}; allowed are the integers 1 to 100")
+        if effort not in (0, 1, 2, 3):
+            raise InvalidInputError(f"effort is {effort!r}; allowed are 0 to 3")
+        if max_bytes is not None and min_similarity is not None:
+            raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
+        if max_bytes is not None and max_bytes < 1:
+            raise InvalidInputError(f"max_bytes is {max_bytes}; at least 1 is needed")
+        if min_similarity is not None:
+            if not -1 <= min_similarity <= 1:
+                raise InvalidInputError(f"min_similarity is {min_similarity}; allowed are -1 to 1")
+            if self.recognizer is None:
+                self.embed([])
+
+
+def check_size(width, height):
+    """Refuse what the container can't hold."""
+    if width * height > MAX_PIXELS or max(width, height) > container.MAX_SIDE:
+        raise InvalidInputError(f"the image is {width} x {height}; allowed are {MAX_PIXELS} pixels and {container.MAX_SIDE} a side: shrink it or cut it")
+
+
+def by_shape(arrays):
+    """Lists of indexes, one per shape of array."""
+    groups = {}
+    for i, array in enumerate(arrays):
+        groups.setdefault(array.shape[:2], []).append(i)
+    return list(groups.values())
+
+
+def probe(data, max_pixels=MAX_PIXELS, context=None):
+    """What a file says of itself, see ``Info``; decodes no pixels and needs no torch."""
+    header, payload = container.read(data, max_pixels)
+    if header.level_mode == CODED_MAP:
+        if context is None:
+            context = bundled_context(MODELS[header.model])
+        levels = context.decode_levels(payload, *header.grid, header.quality, header.aligned)
+    else:
+        levels = np.full(region_grid(*header.grid), header.level_mode, np.uint8)
+    return Info(
+        header.width, header.height, MODELS[header.model], header.quality, header.aligned, header.checksum, levels, len(data), len(payload)
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def bundled_context(name):
+    """Context model of a bundled model, loaded once."""
+    return weights_io.context_model(weights_io.load_arrays(name)[0])
+
+
+_codecs = {}
+_codecs_guard = threading.Lock()
+
+
+def load_codec(name=DEFAULT_MODEL, device="cpu", recognizer=None, threads=1):
+    """A ``Codec`` of a bundled model or a file. Without a recogniser it is loaded once and shared."""
+    if recognizer is not None:
+        return Codec(name, device, recognizer, threads)
+    with _codecs_guard:
+        key = (str(name), str(device), threads)
+        if key not in _codecs:
+            _codecs[key] = Codec(name, device, None, threads)
+        return _codecs[key]
+
+
+def encode(image, **options):
+    """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
+    return load_codec().encode(image, **options)
+
+
+def decode(data, max_pixels=MAX_PIXELS):
+    """Bytes -> PIL image, RGB, the size that went in."""
+    header, _ = container.read(data, max_pixels)
+    return load_codec(MODELS[header.model]).decode(data, max_pixels)

@@ -1,0 +1,72 @@
+"""Alignment: warp a photo so that five landmarks fall on the template that face recognisers are trained with.
+
+The similarity transform is the least-squares solution of Umeyama, "Least-squares estimation of transformation
+parameters between two point patterns", IEEE PAMI 13(4), 1991.
+"""
+import numpy as np
+from PIL import Image
+
+from ..errors import InvalidInputError
+
+SIDE = 112
+# Left eye, right eye, nose, left and right mouth corner (as seen in the picture), x right, y down, pixels of a
+# 112 x 112 crop: the template of ArcFace (Deng et al., CVPR 2019).
+TEMPLATE_112 = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float64
+)
+
+
+def similarity_transform(source, target):
+    """Rotation, uniform scale and shift that map ``source`` [K, 2] onto ``target`` [K, 2] with least squared error.
+
+    Returns:
+        float64 [2, 3]; a reflection is never returned.
+    """
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2 or len(source) < 2:
+        raise InvalidInputError(f"points have shapes {source.shape} and {target.shape}; needed are two arrays [K, 2] with K >= 2")
+    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+        raise InvalidInputError("a landmark is not a finite number")
+    centre_source, centre_target = source.mean(0), target.mean(0)
+    s, t = source - centre_source, target - centre_target
+    spread = (s**2).sum()
+    if spread < 1e-9:
+        raise InvalidInputError(f"all {len(source)} landmarks coincide at {centre_source.tolist()}: no scale can be found")
+    u, d, vt = np.linalg.svd(t.T @ s)
+    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
+    matrix = (d * sign).sum() / spread * (u * sign @ vt)
+    return np.concatenate([matrix, (centre_target - matrix @ centre_source)[:, None]], 1)
+
+
+def align(image, landmarks, margin=0):
+    """Warp a picture so that its landmarks fall on the template.
+
+    Args:
+        image: PIL.Image, any mode.
+        landmarks: float [5, 2], pixels (x right, y down; integers are pixel centres), in the template's order.
+        margin: pixels of surroundings kept on every side.
+
+    Returns:
+        PIL.Image, RGB, 112 + 2 * margin pixels a side. Where the template reaches beyond the picture, the picture is
+        continued by reflection. Bicubic; a face that shrinks below 3/4 is warped at twice the size and box-filtered,
+        so that it does not alias.
+    """
+    landmarks = np.asarray(landmarks, np.float64)
+    if landmarks.shape != TEMPLATE_112.shape:
+        raise InvalidInputError(f"landmarks have shape {landmarks.shape}; needed are five points [5, 2]")
+    if not 0 <= margin <= 4 * SIDE:
+        raise InvalidInputError(f"margin is {margin}; allowed are 0 to {4 * SIDE} pixels")
+    matrix = similarity_transform(landmarks, TEMPLATE_112 + margin)
+    side = SIDE + 2 * margin
+    factor = 2 if np.hypot(*matrix[:, 0]) < 0.75 else 1
+    forward = np.vstack([matrix * factor, [0, 0, 1]])
+    # PIL maps output pixel centres (x + 0.5) to input coordinates; landmarks put pixel centres at integers.
+    half_out, half_in = np.eye(3), np.eye(3)
+    half_out[:2, 2], half_in[:2, 2] = -0.5 * factor, 0.5
+    inverse = half_in @ np.linalg.inv(forward) @ half_out
+    image = image.convert("RGB")
+    pad = max(image.size) // 2
+    padded = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
+    inverse[:2, 2] += pad
+    out = padded.transform((side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BICUBIC)
+    return out.reduce(factor) if factor > 1 else out
