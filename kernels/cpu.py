@@ -13,6 +13,7 @@ SYMBOL_LIMIT = 32767.0
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve autograd as well
 def coding_permutation(height, width):
     """Cells in coding order if all were kept: regions in raster order, in each its cells in raster order; int64 [h*w]."""
     rows = torch.arange(height)[:, None].expand(height, width)
@@ -23,6 +24,7 @@ def coding_permutation(height, width):
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def footprint_reciprocal(height, width, level):
     """Float32 1 / (number of cells of each footprint that exist), per cell: [h, w]."""
     size = 1 << level

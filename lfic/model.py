@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .entropy import EntropyModel, round_through
+from .entropy import EntropyModel
+from .kernels import rap_quantize_dense
 from .quantize import Gains
 from .rap import LevelHead, expand_regions, straight_through_levels
 from .transform import LEVELS, STRIDE, Analysis, Synthesis
@@ -103,31 +104,22 @@ class FaceNet(nn.Module):
             weights = torch.where((uniform_level >= 0)[:, None, None, None], fixed, weights)
         cells = expand_regions(weights, height, width)
         levels = cells.detach().argmax(1)
-        gains = self.gain[quality - 1]  # [N, 3, C]
-        scaled, dequantised, step, share = 0, 0, 0, 0
+        gain, step = self.gain, self.step
+        noise = None if hard else torch.rand_like(y) - 0.5
+        dequantised, symbols, steps, share = 0, 0, 0, 0
         for level in range(LEVELS):
             weight = cells[:, level : level + 1]
-            pooled = pool_and_spread(y, level)
-            gain = gains[:, level, :, None, None]
-            level_scaled = pooled * gain
-            scaled = scaled + weight * level_scaled
-            dequantised = dequantised + weight * round_through(level_scaled) / gain
-            step = step + weight.detach() / gain
+            uniform = torch.full((len(y), *weights.shape[-2:]), level, dtype=torch.uint8, device=y.device)
+            features, rounded = rap_quantize_dense(y, uniform, gain, step, quality - 1)
+            rated = rounded if hard else rap_quantize_dense(y, uniform, gain, step, quality - 1, noise)[1]
+            dequantised = dequantised + weight * features
+            symbols = symbols + weight * rated
+            steps = steps + weight.detach() * step[quality - 1, level, :, None, None]
             share = share + weight / footprint(level, height, width, y)
-        mean, log_scale = self.entropy(dequantised, step, levels, quality, aligned)
-        noisy = scaled.round() if hard else scaled + torch.rand_like(scaled) - 0.5
-        bits = (self.entropy.bits(noisy, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
+        mean, log_scale = self.entropy(dequantised, steps, levels, quality, aligned)
+        bits = (self.entropy.bits(symbols, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
         out = self.synthesis(dequantised, cells, quality, aligned, *pixels.shape[-2:])
         return TrainingOutput(out, bits, weights, y)
-
-
-def pool_and_spread(y, level):
-    """Mean over footprints of 2**level cells, written back over them."""
-    if level == 0:
-        return y
-    size, (height, width) = 1 << level, y.shape[-2:]
-    pooled = F.avg_pool2d(y, size, ceil_mode=True, count_include_pad=False)
-    return F.interpolate(pooled, scale_factor=size, mode="nearest")[:, :, :height, :width]
 
 
 def footprint(level, height, width, like):
