@@ -11,46 +11,59 @@ Tables::Tables(std::vector<int32_t> lows, std::vector<int64_t> starts, std::vect
     if (starts_.size() != count + 1 || starts_[0] != 0 || starts_[count] != static_cast<int64_t>(frequencies_.size()))
         throw InvalidInput("the tables' starts do not run from 0 to the number of frequencies");
     rows_.resize(count);
+    intervals_.reserve(frequencies_.size() + count);
+    bits_.reserve(frequencies_.size() + count);
     cumulative_.reserve(frequencies_.size() + 2 * count);
     buckets_.resize(256 * count);
-    bits_.reserve(cumulative_.capacity());
-    for (std::size_t k = 0; k < count; ++k) {
-        const int64_t size = starts_[k + 1] - starts_[k];
-        const std::string name = "table " + std::to_string(k);
-        if (size < 1 || size > 65535) throw InvalidInput(name + " has " + std::to_string(size) + " symbols; allowed are 1 to 65535");
-        if (lows_[k] < -(1 << 30) || lows_[k] > (1 << 30))
-            throw InvalidInput(name + " starts at " + std::to_string(lows_[k]) + "; allowed is +-2^30");
-        Row& row = rows_[k];
-        row.low = lows_[k];
-        row.size = static_cast<uint32_t>(size);
-        row.cumulative = static_cast<uint32_t>(cumulative_.size());
-        row.bucket = static_cast<uint32_t>(256 * k);
-        row.mode_frequency = 0;
-        uint32_t sum = 0;
-        for (int64_t i = 0; i < size; ++i) {
-            const uint32_t f = frequencies_[starts_[k] + i];
-            if (f == 0) throw InvalidInput(name + ": symbol " + std::to_string(lows_[k] + i) + " has frequency 0; at least 1 is needed");
-            if (f > row.mode_frequency) {
-                row.mode_frequency = f;
-                row.mode_cumulative = sum;
-                row.mode = row.low + static_cast<int32_t>(i);
-            }
-            cumulative_.push_back(sum);
-            bits_.push_back(static_cast<float>(kPrecision - std::log2(static_cast<double>(f))));
-            sum += f;
+    for (std::size_t k = 0; k < count; ++k) add_table(k);
+}
+
+void Tables::add_table(std::size_t k) {
+    const std::string name = "table " + std::to_string(k);
+    const int64_t size = starts_[k + 1] - starts_[k];
+    if (size < 1 || size > 65535) throw InvalidInput(name + " has " + std::to_string(size) + " symbols; allowed are 1 to 65535");
+    if (starts_[k] < 0 || starts_[k + 1] > static_cast<int64_t>(frequencies_.size())) throw InvalidInput(name + " lies outside the frequencies");
+    if (lows_[k] < -(1 << 30) || lows_[k] > (1 << 30))
+        throw InvalidInput(name + " starts at " + std::to_string(lows_[k]) + "; allowed is +-2^30");
+    Row& row = rows_[k];
+    row.low = lows_[k];
+    row.size = static_cast<uint32_t>(size);
+    row.first = static_cast<uint32_t>(intervals_.size());
+    row.mode = row.mode_frequency = 0;
+    const uint16_t* f = &frequencies_[starts_[k]];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < row.size; ++i) {
+        if (f[i] == 0) throw InvalidInput(name + ": symbol " + std::to_string(lows_[k] + int64_t{i}) + " has frequency 0; at least 1 is needed");
+        sum += f[i];
+        if (f[i] > row.mode_frequency) {
+            row.mode_frequency = f[i];
+            row.mode = i;
         }
-        if (sum >= kTotal)
-            throw InvalidInput(name + " sums to " + std::to_string(sum) + "; at most 65535, as the escape takes the rest");
-        cumulative_.push_back(sum);
-        cumulative_.push_back(kTotal);
-        bits_.push_back(static_cast<float>(kPrecision - std::log2(static_cast<double>(kTotal - sum))));
-        bits_.push_back(0);
-        const uint32_t* c = &cumulative_[row.cumulative];
-        uint32_t s = 0;
-        for (uint32_t bucket = 0; bucket < 256; ++bucket) {
-            while (c[s + 1] <= bucket << 8) ++s;
-            buckets_[row.bucket + bucket] = static_cast<uint16_t>(s);
-        }
+    }
+    if (sum >= kTotal)
+        throw InvalidInput(name + " sums to " + std::to_string(sum) + "; allowed are at most 65535, as the escape takes the rest");
+    const uint32_t escape = kTotal - static_cast<uint32_t>(sum);
+
+    cumulative_.push_back(0);
+    uint32_t next = row.mode_frequency;
+    for (uint32_t i = 0; i < row.size; ++i) {
+        const uint32_t from = i == row.mode ? 0 : next;
+        intervals_.push_back(from << 16 | f[i]);
+        bits_.push_back(static_cast<float>(kPrecision - std::log2(static_cast<double>(f[i]))));
+        if (i == row.mode) continue;
+        cumulative_.push_back(next);
+        next += f[i];
+    }
+    intervals_.push_back(next << 16 | escape);
+    bits_.push_back(static_cast<float>(kPrecision - std::log2(static_cast<double>(escape))));
+    cumulative_.push_back(next);
+    cumulative_.push_back(kTotal);
+
+    const uint32_t* c = &cumulative_[row.first + k];
+    uint32_t slot = 0;
+    for (uint32_t bucket = 0; bucket < 256; ++bucket) {
+        while (c[slot + 1] <= bucket << 8) ++slot;
+        buckets_[256 * k + bucket] = static_cast<uint16_t>(slot);
     }
 }
 
@@ -61,10 +74,9 @@ static uint64_t escape_value(int32_t low, uint32_t size, int32_t symbol) {
 }
 
 void Tables::encode_escape(RangeEncoder& coder, EscapeCoder& escape, const Row& row, int32_t symbol) const {
-    const uint64_t value = escape_value(row.low, row.size, symbol);
-    const uint32_t* c = &cumulative_[row.cumulative + row.size];
-    coder.encode(c[0], c[1] - c[0]);
-    escape.encode(coder, value);
+    const uint32_t interval = intervals_[row.first + row.size];
+    coder.encode(interval >> 16, interval & 0xFFFF);
+    escape.encode(coder, escape_value(row.low, row.size, symbol));
 }
 
 int32_t Tables::decode_escape(RangeDecoder& coder, EscapeCoder& escape, const Row& row) const {
@@ -75,14 +87,11 @@ int32_t Tables::decode_escape(RangeDecoder& coder, EscapeCoder& escape, const Ro
     return static_cast<int32_t>(symbol);
 }
 
-float Tables::bits(uint32_t table, int32_t symbol) const {
-    const Row& row = rows_[table];
-    const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
-    if (at < row.size) return bits_[row.cumulative + at];
+float Tables::escape_bits(const Row& row, int32_t symbol) const {
     const uint64_t shifted = escape_value(row.low, row.size, symbol) + 1;
     int length = 0;
     while (shifted >> (length + 1)) ++length;
-    return bits_[row.cumulative + row.size] + static_cast<float>(2 * length + 1);
+    return bits_[row.first + row.size] + static_cast<float>(2 * length + 1);
 }
 
 }  // namespace lfic

@@ -2,6 +2,10 @@
 //
 // Every frequency is at least 1 and a table sums to exactly 65536 with its escape, which takes what the listed symbols
 // leave (at least 1). All is checked on construction; afterwards a table can't make the coder misbehave.
+//
+// Order of the intervals: the mode (the most probable symbol; the lower of equals) owns [0, its frequency), the others
+// follow in ascending order, the escape comes last. With the mode at 0 the decoder knows it by one product and one
+// comparison; at the rates of faces that is what most symbols are.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -20,49 +24,55 @@ public:
     const std::vector<int64_t>& starts() const { return starts_; }
     const std::vector<uint16_t>& frequencies() const { return frequencies_; }
 
-    void encode(RangeEncoder& coder, EscapeCoder& escape, uint32_t table, int32_t symbol) const {
+    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, uint32_t table, int32_t symbol) const {
         const Row& row = rows_[table];
         const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
-        if (at < row.size) {
-            const uint32_t* c = &cumulative_[row.cumulative + at];
-            coder.encode(c[0], c[1] - c[0]);
+        if (LFIC_LIKELY(at < row.size)) {
+            const uint32_t interval = intervals_[row.first + at];
+            coder.encode(interval >> 16, interval & 0xFFFF);
         } else {
             encode_escape(coder, escape, row, symbol);
         }
     }
 
-    int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
+    LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
         const Row& row = rows_[table];
-        // The mode first: at face rates it is what most symbols are, and it costs no division.
-        if (coder.try_consume(row.mode_cumulative, row.mode_frequency)) return row.mode;
+        if (coder.try_first(row.mode_frequency)) return row.low + static_cast<int32_t>(row.mode);
         const uint32_t target = coder.target();
-        const uint32_t* c = &cumulative_[row.cumulative];
-        uint32_t s = buckets_[row.bucket + (target >> 8)];
-        while (c[s + 1] <= target) ++s;
-        coder.consume(c[s], c[s + 1] - c[s]);
-        if (s < row.size) return row.low + static_cast<int32_t>(s);
-        return decode_escape(coder, escape, row);
+        const uint32_t* c = &cumulative_[row.first + table];
+        uint32_t slot = buckets_[(table << 8) + (target >> 8)];
+        while (c[slot + 1] <= target) ++slot;
+        coder.consume(c[slot], c[slot + 1] - c[slot]);
+        if (LFIC_UNLIKELY(slot == row.size)) return decode_escape(coder, escape, row);
+        return row.low + static_cast<int32_t>(slot - (slot <= row.mode));
     }
 
-    // Ideal bits of a symbol, escape code included.
-    float bits(uint32_t table, int32_t symbol) const;
+    // Ideal bits of a symbol; the prefix of an escape is counted as one bit a step.
+    float bits(uint32_t table, int32_t symbol) const {
+        const Row& row = rows_[table];
+        const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
+        return LFIC_LIKELY(at < row.size) ? bits_[row.first + at] : escape_bits(row, symbol);
+    }
 
 private:
     struct Row {
-        int32_t low, mode;
-        uint32_t size, cumulative, bucket;
-        uint32_t mode_cumulative, mode_frequency;
+        int32_t low;
+        uint32_t size, first;  // listed symbols; where this table's entries begin (size + 1 of them, the escape last)
+        uint32_t mode, mode_frequency;
     };
+    void add_table(std::size_t k);
     void encode_escape(RangeEncoder&, EscapeCoder&, const Row&, int32_t symbol) const;
     int32_t decode_escape(RangeDecoder&, EscapeCoder&, const Row&) const;
+    float escape_bits(const Row&, int32_t symbol) const;
 
     std::vector<int32_t> lows_;
     std::vector<int64_t> starts_;
     std::vector<uint16_t> frequencies_;
     std::vector<Row> rows_;
-    std::vector<uint32_t> cumulative_;  // size + 2 entries a table: the symbols, the escape, 65536
-    std::vector<uint16_t> buckets_;     // 256 entries a table: first symbol whose interval reaches into the bucket
-    std::vector<float> bits_;           // -log2(frequency / 65536)
+    std::vector<uint32_t> intervals_;   // cumulative << 16 | frequency, by symbol
+    std::vector<float> bits_;           // -log2(frequency / 65536), by symbol
+    std::vector<uint32_t> cumulative_;  // by slot (order of intervals), with 65536 behind each table
+    std::vector<uint16_t> buckets_;     // 256 a table: the slot in which target 256 * b lies
 };
 
 }  // namespace lfic

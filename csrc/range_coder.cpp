@@ -3,26 +3,37 @@
 namespace lfic {
 
 void RangeEncoder::carry() {
-    std::size_t i = out_.size();
+    std::size_t i = at_;
     while (i > begin_ && ++out_[--i] == 0) {
     }
 }
 
+void RangeEncoder::grow() { out_.resize(at_ + 4 + (at_ - begin_) + 252); }
+
 void RangeEncoder::finish() {
     // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
     uint64_t value = low_;
-    for (int k = 32; k >= 0; --k) {
-        const uint64_t unit = uint64_t{1} << k;
-        const uint64_t candidate = (low_ + unit - 1) & ~(unit - 1);
-        if (candidate < low_ + range_) {
-            value = candidate;
+    for (int k = 64; k >= 0; --k) {
+        const uint64_t mask = k == 64 ? ~uint64_t{0} : (uint64_t{1} << k) - 1;
+        const uint64_t ahead = (0 - low_) & mask;  // distance to that multiple
+        if (ahead < range_) {
+            value = low_ + ahead;
             break;
         }
     }
-    if (value >> 32) carry();
-    for (int shift = 24; shift >= 0; shift -= 8) out_.push_back(static_cast<uint8_t>(value >> shift));
+    if (value < low_) carry();
+    out_.resize(at_);
+    for (int bits = 56; bits >= 0; bits -= 8) out_.push_back(static_cast<uint8_t>(value >> bits));
     while (out_.size() > begin_ && out_.back() == 0) out_.pop_back();
 }
+
+uint64_t RangeDecoder::last_word() {
+    uint64_t value = 0;
+    for (int i = 0; i < 4; ++i, ++position_) value = value << 8 | (position_ < size_ ? data_[position_] : 0);
+    return value;
+}
+
+void RangeDecoder::outside() const { throw CorruptStream("the code lies outside its interval, as no encoder writes it", position()); }
 
 void RangeDecoder::check_end() const {
     if (position_ < size_)

@@ -1,16 +1,17 @@
-// Range coder: carry propagation, 32-bit range, 64-bit low, 16-bit probabilities, 16-bit words out.
+// Range coder: carry propagation, 64-bit low and range, 16-bit probabilities, 32-bit words out.
 //
-// Read me first. The encoder holds an interval [low, low + range) inside a window of 32 bits; symbol s of a table with
-// cumulative frequencies C (C[0] = 0, C[last] = 65536) narrows it to
+// Read me first. The encoder holds an interval [low, low + range) inside a window of 64 bits. A symbol that owns
+// [cum, cum + freq) of 65536 narrows it, with unit = range >> 16, to
 //
-//     [low + (range * C[s] >> 16),  low + (range * C[s + 1] >> 16))
+//     [low + unit * cum,  low + unit * (cum + freq))
 //
-// Both ends are floors of exact 64-bit products: nothing is lost to a truncated range / 65536. Once range < 65536 the
-// upper half of the window leaves as one big-endian word (carries run back through the words already written) and
-// range grows by 16 bits. As every frequency is at least 1, range is then at least 65536 again: one step suffices.
+// What `range` holds beyond 65536 units is given up: range is at least 2^32 before every step, so that costs less than
+// 2^-16 of a symbol's interval, and far less on average. Once range < 2^32 the upper half of the window leaves as one
+// big-endian word (carries run back through the words already written) and range grows by 32 bits. As a frequency is at
+// least 1, range is then at least 2^16 * 2^32: one step suffices.
 //
-// At the end the encoder picks the number in [low, low + range) with the most trailing zero bytes and drops those; the
-// decoder reads zeros past the end. So an all-probable stream may well be empty.
+// At the end the encoder picks the number in [low, low + range) with the most trailing zero bits and drops the zero bytes
+// at its end; the decoder reads zeros past the end. So a stream of probable symbols may well be empty.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,32 +23,37 @@ namespace lfic {
 
 inline constexpr int kPrecision = 16;
 inline constexpr uint32_t kTotal = 1u << kPrecision;
+inline constexpr uint64_t kRangeMin = uint64_t{1} << 32;
+
+#if defined(__GNUC__) || defined(__clang__)
+#define LFIC_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LFIC_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LFIC_INLINE inline __attribute__((always_inline))
+#else
+#define LFIC_UNLIKELY(x) (x)
+#define LFIC_LIKELY(x) (x)
+#define LFIC_INLINE inline
+#endif
 
 class RangeEncoder {
 public:
-    // Appends to `out`; what stands there before is left alone.
-    explicit RangeEncoder(std::vector<uint8_t>& out) : out_(out), begin_(out.size()) {}
+    // Appends to `out`; what stands there before is left alone. `out` is complete only after finish().
+    explicit RangeEncoder(std::vector<uint8_t>& out) : out_(out), begin_(out.size()), at_(out.size()) {}
 
     // Narrow to [cum, cum + freq) of 65536; freq >= 1.
-    void encode(uint32_t cum, uint32_t freq) {
-        const uint64_t range = range_;
-        const uint32_t start = static_cast<uint32_t>(range * cum >> kPrecision);
-        const uint32_t end = static_cast<uint32_t>(range * (cum + freq) >> kPrecision);
-        low_ += start;
-        range_ = end - start;
-        if (range_ < kTotal) shift();
+    LFIC_INLINE void encode(uint32_t cum, uint32_t freq) {
+        const uint64_t unit = range_ >> kPrecision;
+        add(unit * cum);
+        range_ = unit * freq;
+        if (range_ < kRangeMin) shift();
     }
 
     // A bit whose probability of being 1 is p1 / 65536, 1 <= p1 <= 65535. Ones take the lower part.
-    void encode_bit(bool bit, uint32_t p1) {
-        const uint32_t split = static_cast<uint32_t>(static_cast<uint64_t>(range_) * p1 >> kPrecision);
-        if (bit) {
-            range_ = split;
-        } else {
-            low_ += split;
-            range_ -= split;
-        }
-        if (range_ < kTotal) shift();
+    LFIC_INLINE void encode_bit(bool bit, uint32_t p1) {
+        const uint64_t split = (range_ >> kPrecision) * p1;
+        if (!bit) add(split);
+        range_ = bit ? split : range_ - split;
+        if (range_ < kRangeMin) shift();
     }
 
     // `count` bits (0..16) of `value`, each of probability one half.
@@ -58,71 +64,72 @@ public:
     // Write the shortest end. The encoder must not be used afterwards.
     void finish();
 
-    uint32_t range() const { return range_; }
+    uint64_t range() const { return range_; }
 
 private:
-    void shift() {
-        const uint32_t word = static_cast<uint32_t>(low_ >> 16);
-        if (word > 0xFFFF) carry();
-        out_.push_back(static_cast<uint8_t>(word >> 8));
-        out_.push_back(static_cast<uint8_t>(word));
-        low_ = (low_ & 0xFFFF) << 16;
-        range_ <<= 16;
+    LFIC_INLINE void add(uint64_t start) {
+        low_ += start;
+        if (LFIC_UNLIKELY(low_ < start)) carry();
+    }
+    LFIC_INLINE void shift() {
+        if (LFIC_UNLIKELY(at_ + 4 > out_.size())) grow();
+        uint8_t* to = out_.data() + at_;
+        to[0] = static_cast<uint8_t>(low_ >> 56);
+        to[1] = static_cast<uint8_t>(low_ >> 48);
+        to[2] = static_cast<uint8_t>(low_ >> 40);
+        to[3] = static_cast<uint8_t>(low_ >> 32);
+        at_ += 4;
+        low_ <<= 32;
+        range_ <<= 32;
     }
     void carry();
+    void grow();
 
     std::vector<uint8_t>& out_;
-    std::size_t begin_;
+    std::size_t begin_, at_;  // first byte of this stream, next byte to write
     uint64_t low_ = 0;
-    uint32_t range_ = 0xFFFFFFFFu;
+    uint64_t range_ = ~uint64_t{0};
 };
 
 class RangeDecoder {
 public:
     // Reads data[0, size); never past it.
     RangeDecoder(const uint8_t* data, std::size_t size) : data_(data), size_(size) {
-        code_ = static_cast<uint32_t>(word()) << 16;
-        code_ |= word();
-        if (code_ >= range_) throw CorruptStream("the stream starts with a word that no encoder writes", 0);
+        code_ = word();
+        code_ = code_ << 32 | word();
     }
 
-    // Where the code lies in 0..65535: the cumulative frequency to search.
-    uint32_t target() const {
-        // The largest c with (range * c >> 16) <= code.
-        return static_cast<uint32_t>((((static_cast<uint64_t>(code_) + 1) << kPrecision) - 1) / range_);
+    // Where the code lies in 0..65535: the cumulative frequency to search. Throws where the code lies outside the
+    // interval, which no encoder's stream does.
+    LFIC_INLINE uint32_t target() const {
+        const uint64_t quotient = code_ / (range_ >> kPrecision);
+        if (LFIC_UNLIKELY(quotient >= kTotal)) outside();
+        return static_cast<uint32_t>(quotient);
     }
 
-    // True, and consumed, if the code lies in [cum, cum + freq).
-    bool try_consume(uint32_t cum, uint32_t freq) {
-        const uint64_t range = range_;
-        const uint32_t start = static_cast<uint32_t>(range * cum >> kPrecision);
-        const uint32_t width = static_cast<uint32_t>(range * (cum + freq) >> kPrecision) - start;
-        if (code_ - start >= width) return false;  // unsigned: also where code < start
-        code_ -= start;
+    // True, and consumed, if the code lies in [0, freq): the test for the symbol that stands first in its table.
+    LFIC_INLINE bool try_first(uint32_t freq) {
+        const uint64_t width = (range_ >> kPrecision) * freq;
+        if (code_ >= width) return false;
         range_ = width;
-        if (range_ < kTotal) shift();
+        if (range_ < kRangeMin) shift();
         return true;
     }
 
     // Take the symbol [cum, cum + freq) that target() lies in.
-    void consume(uint32_t cum, uint32_t freq) {
-        const uint64_t range = range_;
-        const uint32_t start = static_cast<uint32_t>(range * cum >> kPrecision);
-        code_ -= start;
-        range_ = static_cast<uint32_t>(range * (cum + freq) >> kPrecision) - start;
-        if (range_ < kTotal) shift();
+    LFIC_INLINE void consume(uint32_t cum, uint32_t freq) {
+        const uint64_t unit = range_ >> kPrecision;
+        code_ -= unit * cum;
+        range_ = unit * freq;
+        if (range_ < kRangeMin) shift();
     }
 
-    bool decode_bit(uint32_t p1) {
-        const uint32_t split = static_cast<uint32_t>(static_cast<uint64_t>(range_) * p1 >> kPrecision);
+    LFIC_INLINE bool decode_bit(uint32_t p1) {
+        const uint64_t split = (range_ >> kPrecision) * p1;
         const bool bit = code_ < split;
-        if (bit) {
-            range_ = split;
-        } else {
-            code_ -= split;
-            range_ -= split;
-        }
-        if (range_ < kTotal) shift();
+        code_ -= bit ? 0 : split;
+        range_ = bit ? split : range_ - split;
+        if (range_ < kRangeMin) shift();
         return bit;
     }
 
@@ -133,50 +140,53 @@ public:
         return value;
     }
 
-    // Bytes taken so far, zeros past the end not counted.
+    // Bytes taken so far, zeros past the end not counted. The decoder looks 4 to 8 bytes ahead of its symbol.
     std::size_t position() const { return position_ < size_ ? position_ : size_; }
 
     // Throws unless the stream ends where an encoder would have ended it.
     void check_end() const;
 
-    uint32_t range() const { return range_; }
+    uint64_t range() const { return range_; }
 
 private:
-    uint32_t word() {
-        uint32_t value = 0;
-        if (position_ + 2 <= size_) {
-            value = static_cast<uint32_t>(data_[position_]) << 8 | data_[position_ + 1];
-        } else if (position_ < size_) {
-            value = static_cast<uint32_t>(data_[position_]) << 8;
-        }
-        position_ += 2;
-        return value;
+    LFIC_INLINE uint64_t word() {
+        if (LFIC_UNLIKELY(position_ + 4 > size_)) return last_word();
+        const uint8_t* p = data_ + position_;
+        position_ += 4;
+        return static_cast<uint64_t>(p[0]) << 24 | static_cast<uint64_t>(p[1]) << 16 | static_cast<uint64_t>(p[2]) << 8 | p[3];
     }
-    void shift() {
-        code_ = code_ << 16 | word();
-        range_ <<= 16;
+    uint64_t last_word();
+    LFIC_INLINE void shift() {
+        code_ = code_ << 32 | word();
+        range_ <<= 32;
     }
+    [[noreturn]] void outside() const;
 
     const uint8_t* data_;
     std::size_t size_;
     std::size_t position_ = 0;
-    uint32_t code_ = 0;
-    uint32_t range_ = 0xFFFFFFFFu;
+    uint64_t code_ = 0;
+    uint64_t range_ = ~uint64_t{0};
 };
 
-// Adaptive probability of a bit: the mean of a fast and a slow estimate (two-speed mixing, as in CABAC successors).
+// Adaptive probability of a bit: the mean of a fast and a slow estimate (two-speed mixing, as in VVC's CABAC).
 struct AdaptiveBit {
-    uint16_t fast = 1u << 15, slow = 1u << 15;  // P(1) in 1/65536
+    static constexpr int kFraction = 8, kFast = 5, kSlow = 8;
+    uint32_t fast = 1u << (15 + kFraction), slow = 1u << (15 + kFraction);  // P(1) in 2^-24
 
-    static AdaptiveBit from(uint16_t p1) { return {p1, p1}; }
+    static AdaptiveBit from(uint16_t p1) {
+        const uint32_t p = static_cast<uint32_t>(p1) << kFraction;
+        return {p, p};
+    }
+    // P(1) in 1/65536, 32..65504.
     uint32_t p1() const {
-        const uint32_t p = (static_cast<uint32_t>(fast) + slow) >> 1;
-        return p < 64 ? 64 : p > 65472 ? 65472 : p;
+        const uint32_t p = (fast + slow) >> (1 + kFraction);
+        return p < 32 ? 32 : p > 65504 ? 65504 : p;
     }
     void update(bool bit) {
-        const int target = bit ? 65535 : 0;
-        fast = static_cast<uint16_t>(fast + (target - fast) / 16);
-        slow = static_cast<uint16_t>(slow + (target - slow) / 128);
+        const uint32_t target = bit ? 0xFFFFFFu : 0u;
+        fast = bit ? fast + ((target - fast) >> kFast) : fast - (fast >> kFast);
+        slow = bit ? slow + ((target - slow) >> kSlow) : slow - (slow >> kSlow);
     }
 };
 
