@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import container, weights_io
-from .container import CODED_MAP, MAX_PIXELS, MODELS, STANDARD_SIDE
-from .errors import InvalidInputError, MissingDependencyError
+from . import container, tiles, weights_io
+from .container import CODED_MAP, MAX_PIXELS, MODELS, PRIVATE, STANDARD_SIDE
+from .errors import ContainerError, InvalidInputError, MissingDependencyError
 from .image import to_rgb
+from .level_map import map_bits
 from .rap import pooled_symbols, region_grid, unpooled_features
-from .search import improve_levels
+from .search import improve
 
 DEFAULT_QUALITY = 40
 DEFAULT_MODEL = "face-v1"
+PIXELS_AT_ONCE = {"cpu": 16 * 112 * 112, "cuda": 512 * 112 * 112}  # of a batch; more falls out of a CPU core's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Info:
 
 @dataclasses.dataclass
 class Draft:
-    """One face between the networks and the coder."""
+    """One face between the networks and the coder: levels uint8 [hr, wr], symbols int16 [kept cells * C]."""
 
     width: int
     height: int
@@ -51,10 +53,12 @@ class Draft:
 
     @property
     def grid(self):
+        """Feature cells (rows, columns)."""
         return -(-self.height // 8), -(-self.width // 8)
 
     @property
     def level_mode(self):
+        """0, 1, 2: that level everywhere; 3: a map."""
         first = int(self.levels.flat[0])
         return first if (self.levels == first).all() else CODED_MAP
 
@@ -73,13 +77,12 @@ class Codec:
     def __init__(self, name=DEFAULT_MODEL, device="cpu", recognizer=None, threads=1):
         self.net, self.context, self.metadata = weights_io.load_model(name, device)
         self.device, self.recognizer, self.threads = torch.device(device), recognizer, threads
-        training = json.loads(self.metadata.get("training", "{}")).get("config", {})
+        training = json.loads(self.metadata.get("training") or "{}").get("config", {})
         self.beta_range = training.get("beta_low", 3000.0), training.get("beta_high", 700000.0)
-        self.model_number = {v: k for k, v in MODELS.items()}.get(str(name), 0)
+        self.model_number = weights_io.model_number(self.metadata)
         with torch.inference_mode():
             self.gain, self.step = self.net.gain.contiguous(), self.net.step.contiguous()
-        if self.device.type == "cpu":
-            self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------------------------------------ encoding
 
@@ -93,55 +96,60 @@ class Codec:
         Args:
             images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ.
             quality: 1 to 100; used where neither bound below is given.
-            max_bytes: the largest quality whose file has at most so many bytes.
+            max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not.
             min_similarity: the smallest quality whose reconstruction has at least this cosine similarity of identity
                 embeddings, -1 to 1; needs a recogniser.
             effort: 0 takes the region levels that the network proposes; 1 to 3 improve them by the gradient of the
-                distortion, each trial counted with the real coder.
+                distortion, each trial counted with the real coder; 3 refines the symbols as well.
             aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: a 112 x 112 image is
-                coded both ways and the smaller file is kept.
+                coded both ways and the better file is kept.
             checksum: two more bytes that tell nearly all damage.
 
         Raises:
             InvalidInputError: an option out of range, an image that is none, a bound that can't be met.
+            MissingDependencyError: an option needs a recogniser and the codec has none.
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
         pixels = [to_rgb(image) for image in images]
         for array in pixels:
-            check_size(array.shape[1], array.shape[0])
+            check_image(array.shape[1], array.shape[0], aligned)
         if max_bytes is not None:
             return [self._largest_quality(p, max_bytes, effort, aligned, checksum) for p in pixels]
         if min_similarity is not None:
             return [self._smallest_file(p, min_similarity, effort, aligned, checksum) for p in pixels]
         out = [None] * len(pixels)
-        for group in by_shape(pixels):
-            blobs = self._encode_group([pixels[i] for i in group], quality, effort, aligned, checksum)
-            for i, blob in zip(group, blobs):
+        for group in self._groups([p.shape[:2] for p in pixels]):
+            drafts = self._best_drafts([pixels[i] for i in group], quality, effort, aligned)
+            for i, blob in zip(group, self._code(drafts, checksum)):
                 out[i] = blob
         return out
 
-    def _encode_group(self, pixels, quality, effort, aligned, checksum):
-        """Images of one size at one quality -> list of bytes."""
-        if aligned and pixels[0].shape[:2] != (STANDARD_SIDE, STANDARD_SIDE):
-            raise InvalidInputError(f"aligned=True needs {STANDARD_SIDE} x {STANDARD_SIDE} pixels; found {pixels[0].shape[1]} x {pixels[0].shape[0]}")
-        standard = pixels[0].shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
-        ways = [bool(aligned)] if aligned is not None or not standard else [True, False]
-        best = None
-        for way in ways:
+    def _best_drafts(self, pixels, quality, effort, aligned):
+        """Images of one size at one quality -> list of ``Draft``, aligned or not as costs less."""
+        best, best_loss = None, None
+        for way in self._ways(pixels[0], aligned):
             drafts = self.draft(pixels, quality, way)
             if effort:
-                drafts = improve_levels(self, drafts, pixels, effort)
-            blobs = self._code(drafts, checksum)
-            best = blobs if best is None else [min(a, b, key=len) for a, b in zip(best, blobs)]
+                drafts, loss = improve(self, drafts, pixels, effort)
+            else:
+                loss = [self.estimate_bits(d) for d in drafts] if aligned is None else [0.0] * len(drafts)
+            if best is None:
+                best, best_loss = drafts, loss
+            else:
+                best = [a if x <= y else b for a, b, x, y in zip(best, drafts, best_loss, loss)]
         return best
+
+    @staticmethod
+    def _ways(pixels, aligned):
+        standard = pixels.shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
+        return [bool(aligned)] if aligned is not None or not standard else [True, False]
 
     @torch.inference_mode()
     def draft(self, pixels, quality, aligned, levels=None):
         """Images uint8 [H, W, 3] of one size -> list of ``Draft``; levels uint8 [N, hr, wr] or None: the network's."""
-        x = self._tensor(pixels)
         count, (height, width) = len(pixels), pixels[0].shape[:2]
         q, a = self._conditions(quality, aligned, count)
-        y = self.net.analyse(x, q, a)
+        y = tiles.analyse(self.net, self._tensor(pixels), q, a)
         if levels is None:
             levels = self.net.region_levels(y, q, a)
         symbols = pooled_symbols(y, levels, self.gain, q)
@@ -158,41 +166,46 @@ class Codec:
 
     def estimate_bits(self, draft):
         """The model's rate of a draft in bits, header and checksum not counted: what the payload has, to a byte or two."""
-        cost = self.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned)
-        return float(cost.sum())
+        bits = float(self.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned).sum())
+        if draft.level_mode == CODED_MAP:
+            bits += map_bits(self.context.level_prior, draft.levels, draft.quality, draft.aligned)
+        return bits
 
     def _largest_quality(self, pixels, max_bytes, effort, aligned, checksum):
-        low, high, best = 1, 100, None
-        while low <= high:  # bytes grow with the quality
-            middle = (low + high) // 2
-            blob = self._encode_group([pixels], middle, effort, aligned, checksum)[0]
-            if len(blob) <= max_bytes:
-                best, low = blob, middle + 1
-            else:
-                high = middle - 1
-        if best is not None:
-            return best
+        found = {}
+
+        def fits(quality, effort, aligned):
+            draft = self._best_drafts([pixels], quality, effort, aligned)[0]
+            found[quality, effort] = self._code([draft], checksum)[0], draft.aligned
+            return len(found[quality, effort][0]) <= max_bytes
+
+        # The way (aligned or not) is settled once, in the middle of the scale.
+        fits(DEFAULT_QUALITY, 0, aligned)
+        way = found[DEFAULT_QUALITY, 0][1]
+        best = last_true(lambda quality: fits(quality, 0, way), DEFAULT_QUALITY)
+        if effort:  # its files are somewhat smaller or larger: search on from there
+            best = last_true(lambda quality: fits(quality, effort, way), best or 1)
+        if best:
+            return found[best, effort][0]
         # Even quality 1 is too large: pool everything as coarsely as it goes.
         rows, columns = region_grid(-(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8))
-        coarsest = torch.full((1, rows, columns), 2, dtype=torch.uint8)
-        blob = self._code(self.draft([pixels], 1, bool(aligned), coarsest), checksum)[0]
+        coarsest = torch.full((1, rows, columns), 2, dtype=torch.uint8, device=self.device)
+        blob = self._code(self.draft([pixels], 1, way, coarsest), checksum)[0]
         if len(blob) > max_bytes:
             raise InvalidInputError(f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blob)} bytes: allow more, or shrink the image")
         return blob
 
     def _smallest_file(self, pixels, min_similarity, effort, aligned, checksum):
-        target = self.embed([pixels])
-        low, high, best = 1, 100, None
-        while low <= high:  # similarity grows with the quality
-            middle = (low + high) // 2
-            blob = self._encode_group([pixels], middle, effort, aligned, checksum)[0]
-            if float((self.embed([self.decode(blob)]) * target).sum()) >= min_similarity:
-                best, high = blob, middle - 1
-            else:
-                low = middle + 1
-        if best is None:
+        target, found = self.embed([pixels]), {}
+
+        def fails(quality):
+            found[quality] = self._code(self._best_drafts([pixels], quality, effort, aligned), checksum)[0]
+            return float((self.embed([self.decode(found[quality])]) * target).sum()) < min_similarity
+
+        quality = last_true(fails, DEFAULT_QUALITY) + 1
+        if quality > 100:
             raise InvalidInputError(f"min_similarity is {min_similarity}, which not even quality 100 reaches for this image")
-        return best
+        return found[quality]
 
     # ------------------------------------------------------------------------------------------------ decoding
 
@@ -204,23 +217,31 @@ class Codec:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
         "tensor" needs files of one size; its result stays on the codec's device.
+
+        Raises:
+            ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
+            CorruptStreamError: damage.
         """
         if out not in ("pil", "numpy", "tensor"):
             raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
         read = [container.read(blob, max_pixels) for blob in blobs]
+        for header, _ in read:
+            if header.model != self.model_number:
+                raise ContainerError(f"the file was written by model {MODELS[header.model]}; this codec has {MODELS[self.model_number]}: load the codec that wrote it")
         sizes = {(h.height, h.width) for h, _ in read}
         if out == "tensor" and len(sizes) > 1:
             raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
-        faces = self._symbols(read)
         results = [None] * len(read)
-        for group in by_shape([np.empty((h.height, h.width, 0)) for h, _ in read]):
-            pixels = self._reconstruct([read[i][0] for i in group], [faces[i] for i in group])
-            if out == "tensor":
-                return pixels
-            arrays = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-            for i, array in zip(group, arrays):
-                results[i] = array if out == "numpy" else Image.fromarray(array)
-        return torch.zeros(0, 3, 0, 0, dtype=torch.uint8) if out == "tensor" else results
+        for group in self._groups([(h.height, h.width) for h, _ in read]):
+            headers = [read[i][0] for i in group]
+            pixels = self._reconstruct(headers, self._symbols([read[i] for i in group]))
+            if out != "tensor":
+                pixels = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            for i, image in zip(group, pixels):
+                results[i] = Image.fromarray(image) if out == "pil" else image
+        if out == "tensor":
+            return torch.stack(results) if results else torch.zeros(0, 3, 0, 0, dtype=torch.uint8, device=self.device)
+        return results
 
     def _symbols(self, read):
         """Headers and payloads -> list of (symbols, levels)."""
@@ -241,8 +262,7 @@ class Codec:
         a = torch.tensor([h.aligned for h in headers], device=self.device)
         levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
         features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *first.grid)
-        pixels = self.net.synthesise(features, levels, q, a, first.height, first.width)
-        return (pixels * 255).round_().to(torch.uint8)
+        return tiles.synthesise(self.net, features, levels, q, a, first.height, first.width)
 
     # ------------------------------------------------------------------------------------------------ insight
 
@@ -252,9 +272,8 @@ class Codec:
 
     def region_levels(self, image, quality=DEFAULT_QUALITY, aligned=None):
         """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
-        pixels = to_rgb(image)
-        standard = pixels.shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
-        return self.draft([pixels], quality, standard if aligned is None else aligned)[0].levels
+        self._check_options(quality, None, None, 0)
+        return self._best_drafts([to_rgb(image)], quality, 0, aligned)[0].levels
 
     def embed(self, images):
         """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
@@ -264,13 +283,13 @@ class Codec:
                 "command line --recognizer PATH"
             )
         with torch.inference_mode():
-            return self.recognizer(self._tensor([to_rgb(image) for image in images]))
+            return self.recognizer(tiles.unit(self._tensor([to_rgb(image) for image in images])))
 
     # ------------------------------------------------------------------------------------------------ helpers
 
     def _tensor(self, pixels):
-        x = torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        return x.contiguous(memory_format=torch.channels_last)
+        """Arrays uint8 [H, W, 3] -> uint8 [N, 3, H, W] on the device, channels last."""
+        return torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2)
 
     def _conditions(self, quality, aligned, count):
         return (
@@ -278,8 +297,18 @@ class Codec:
             torch.full((count,), aligned, dtype=torch.bool, device=self.device),
         )
 
+    def _groups(self, sizes):
+        """Lists of indexes of one (height, width) each, as many as the networks take at once."""
+        by_size = {}
+        for i, size in enumerate(sizes):
+            by_size.setdefault(tuple(size), []).append(i)
+        for (height, width), indexes in by_size.items():
+            step = max(1, PIXELS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"] // (height * width))
+            for start in range(0, len(indexes), step):
+                yield indexes[start : start + step]
+
     def _check_options(self, quality, max_bytes, min_similarity, effort):
-        if not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
+        if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
             raise InvalidInputError(f"quality is {quality!r}; allowed are the integers 1 to 100")
         if effort not in (0, 1, 2, 3):
             raise InvalidInputError(f"effort is {effort!r}; allowed are 0 to 3")
@@ -294,25 +323,43 @@ class Codec:
                 self.embed([])
 
 
-def check_size(width, height):
+def check_image(width, height, aligned):
     """Refuse what the container can't hold."""
     if width * height > MAX_PIXELS or max(width, height) > container.MAX_SIDE:
         raise InvalidInputError(f"the image is {width} x {height}; allowed are {MAX_PIXELS} pixels and {container.MAX_SIDE} a side: shrink it or cut it")
+    if aligned and (width, height) != (STANDARD_SIDE, STANDARD_SIDE):
+        raise InvalidInputError(f"aligned=True needs {STANDARD_SIDE} x {STANDARD_SIDE} pixels; found {width} x {height}")
 
 
-def by_shape(arrays):
-    """Lists of indexes, one per shape of array."""
-    groups = {}
-    for i, array in enumerate(arrays):
-        groups.setdefault(array.shape[:2], []).append(i)
-    return list(groups.values())
+def last_true(holds, start, low=1, high=100):
+    """The last of low..high for which ``holds`` (true up to a point, false after it), or low - 1.
+
+    Strides that double lead away from ``start``, then the gap is halved. The answer has been tried, and so has its
+    successor.
+    """
+    best, bad, stride = low - 1, high + 1, 4
+    at = start
+    while best + 1 < bad:
+        if holds(at):
+            best = at
+        else:
+            bad = at
+        if bad == high + 1:
+            at, stride = min(best + stride, high), stride * 2
+        elif best == low - 1:
+            at, stride = max(bad - stride, low), stride * 2
+        else:
+            at = (best + bad) // 2
+    return best
 
 
 def probe(data, max_pixels=MAX_PIXELS, context=None):
-    """What a file says of itself, see ``Info``; decodes no pixels and needs no torch."""
+    """What a file says of itself, see ``Info``; decodes no pixels."""
     header, payload = container.read(data, max_pixels)
     if header.level_mode == CODED_MAP:
         if context is None:
+            if header.model == PRIVATE:
+                raise ContainerError("the level map of this file was coded with private weights: use load_codec(PATH).probe")
             context = bundled_context(MODELS[header.model])
         levels = context.decode_levels(payload, *header.grid, header.quality, header.aligned)
     else:
@@ -351,4 +398,6 @@ def encode(image, **options):
 def decode(data, max_pixels=MAX_PIXELS):
     """Bytes -> PIL image, RGB, the size that went in."""
     header, _ = container.read(data, max_pixels)
+    if header.model == PRIVATE:
+        raise ContainerError("the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode")
     return load_codec(MODELS[header.model]).decode(data, max_pixels)

@@ -16,7 +16,8 @@ STANDARD_SIDE = 112
 STRIDE = 8
 ALIGNED_GRID = 14
 CODED_MAP = 3
-MODELS = {0: "face-v1"}
+MODELS = {0: "face-v1", 255: "private"}
+PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
 MAX_PIXELS = 178_956_970  # Pillow's bound for decompression bombs
 MAX_SIDE = 1 << 21  # three LEB128 bytes
 
@@ -44,9 +45,19 @@ class Header:
 
 
 def write(header, payload):
-    """Header and payload bytes -> file bytes."""
+    """Header and payload bytes -> file bytes.
+
+    Raises:
+        InvalidInputError: a field out of range.
+    """
     if not 1 <= header.quality <= 100:
         raise InvalidInputError(f"quality is {header.quality}; allowed are 1 to 100")
+    if header.level_mode not in (0, 1, 2, CODED_MAP):
+        raise InvalidInputError(f"the level-map mode is {header.level_mode}; allowed are 0 to 3")
+    if header.model not in MODELS:
+        raise InvalidInputError(f"the model is {header.model}; known are {known_models()}")
+    if header.aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
+        raise InvalidInputError(f"only grids of 14 x 14 cells can be aligned; {header.width} x {header.height} pixels have {header.grid[0]} x {header.grid[1]}")
     if not (1 <= header.width <= MAX_SIDE and 1 <= header.height <= MAX_SIDE):
         raise InvalidInputError(f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side")
     explicit = (header.width, header.height) != (STANDARD_SIDE, STANDARD_SIDE)
@@ -69,7 +80,10 @@ def read(data, max_pixels=MAX_PIXELS):
         ContainerError: no lfic file, an unknown version, model or flag, or an image larger than ``max_pixels``.
         CorruptStreamError: too short, or the checksum does not match.
     """
-    data = memoryview(data).cast("B")
+    try:
+        data = memoryview(data).cast("B")
+    except TypeError:
+        raise InvalidInputError(f"a file is bytes; found {type(data).__name__}") from None
     if len(data) < 3:
         raise CorruptStreamError(f"the file has {len(data)} bytes; an lfic file has at least 3 (noticed at byte {len(data)})")
     if data[0] != MAGIC:
@@ -87,8 +101,7 @@ def read(data, max_pixels=MAX_PIXELS):
             raise CorruptStreamError("the file ends before its model byte (noticed at byte 3)")
         model, at = data[3], 4
     if model not in MODELS or (with_model and model == 0):
-        known = ", ".join(f"{k} ({v})" for k, v in MODELS.items())
-        raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known}")
+        raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known_models()}")
     width = height = STANDARD_SIDE
     if explicit:
         width, at = read_leb128(data, at, "width")
@@ -110,6 +123,11 @@ def read(data, max_pixels=MAX_PIXELS):
         if stored != found:
             raise CorruptStreamError(f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})")
     return header, data[at:end]
+
+
+def known_models():
+    """For messages."""
+    return ", ".join(f"{k} ({v})" for k, v in MODELS.items())
 
 
 def crc16(data):

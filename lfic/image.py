@@ -15,7 +15,12 @@ def to_rgb(image):
         InvalidInputError: another type, dtype or shape, or no pixels.
     """
     if isinstance(image, Image.Image):
-        return _from_pil(image)
+        try:
+            return _from_pil(image)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError(f"Pillow can't turn this {image.mode} image into RGB: {error}") from None
     if type(image).__module__.split(".")[0] == "torch":
         if image.ndim != 3 or image.shape[0] not in (1, 3, 4) or str(image.dtype) != "torch.uint8":
             raise InvalidInputError(f"the tensor is {image.dtype} {tuple(image.shape)}; needed is torch.uint8 [C, H, W] with C 1, 3 or 4")
@@ -61,7 +66,7 @@ def open_image(path):
         image = Image.open(path)
         image.load()
         return image
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InvalidInputError(f"there is no file {path}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"{path} is no image that Pillow reads: {error}") from None

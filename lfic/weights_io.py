@@ -11,6 +11,7 @@ import tempfile
 
 import numpy as np
 
+from .container import MODELS, PRIVATE
 from .errors import WeightsError
 
 FORMAT = "lfic-weights-1"
@@ -56,6 +57,19 @@ def load_arrays(name):
     return arrays, metadata
 
 
+def model_number(metadata):
+    """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``."""
+    from safetensors import safe_open
+
+    for number, name in MODELS.items():
+        path = FOLDER / f"{name}.safetensors"
+        if number != PRIVATE and path.is_file():
+            with safe_open(path, "np") as file:
+                if file.metadata().get("digest") == metadata["digest"]:
+                    return number
+    return PRIVATE
+
+
 def context_model(arrays, simd="auto"):
     """The integer context model out of a weights file's arrays; needs no torch."""
     from . import coder
@@ -66,7 +80,9 @@ def context_model(arrays, simd="auto"):
     context["W2"] = [context.pop(f"W2.{g}") for g in range(groups)]
     for name in ("sh1", "sh2", "sh3", "mshift"):
         context[name] = context[name].item()
-    return coder.ContextModel(context, tables, simd)
+    model = coder.ContextModel(context, tables, simd)
+    model.level_prior = context["level_prior"]
+    return model
 
 
 def load_model(name, device="cpu"):
@@ -76,17 +92,21 @@ def load_model(name, device="cpu"):
     from .model import FaceNet, FaceNetConfig
 
     arrays, metadata = load_arrays(name)
-    config = json.loads(metadata["config"])
-    net = FaceNet(FaceNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
-    # The entropy network's floats are only for training; files carry its integers.
-    missing, unexpected = net.load_state_dict(state, strict=False)
+    try:
+        config = json.loads(metadata["config"])
+        net = FaceNet(FaceNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+        # The entropy network's floats are only for training; files carry its integers.
+        missing, unexpected = net.load_state_dict(state, strict=False)
+        context = context_model(arrays)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
     missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]
     if missing or unexpected:
         raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.eval().to(device), context_model(arrays), metadata
+    return net.eval().to(device), context, metadata
 
 
 def save_model(path, net, context_arrays, tables_state, metadata):

@@ -1,0 +1,36 @@
+"""What a level map costs, as the coder codes it: two binary decisions a region (is the level above 0, above 1)."""
+import math
+
+BUCKETS = 8  # of the quality, in the table of start probabilities
+ABSENT = 3  # the level of a neighbour outside the picture
+
+
+def map_bits(prior, levels, quality, aligned):
+    """Ideal bits of a coded level map.
+
+    Args:
+        prior: integers [17, 8, 16, 2], P(bit = 1) in 1/65536: place (0: any; 1 + region where aligned), quality bucket,
+            context (4 * level to the west + level to the north), decision.
+        levels: integers [rows, columns] in 0..2.
+        quality: 1 to 100. aligned: static probabilities by place; else adaptive ones that start at place 0.
+    """
+    bucket = (quality - 1) * BUCKETS // 100
+    table = prior[:, bucket].tolist()
+    states = [[[p, p] for p in row] for row in table[0]]  # a fast and a slow estimate, see csrc/range_coder.hpp
+    grid, bits = levels.tolist(), 0.0
+    columns = len(grid[0])
+    for y, row in enumerate(grid):
+        for x, level in enumerate(row):
+            context = 4 * (row[x - 1] if x else ABSENT) + (grid[y - 1][x] if y else ABSENT)
+            for decision in range(2):
+                more = level > decision
+                state = [table[1 + y * columns + x][context][decision]] * 2 if aligned else states[context][decision]
+                p = min(max(sum(state) >> 1, 64), 65472) / 65536
+                bits -= math.log2(p if more else 1 - p)
+                if not aligned:
+                    target = 65535 if more else 0
+                    state[0] += int((target - state[0]) / 16)
+                    state[1] += int((target - state[1]) / 128)
+                if not more:
+                    break
+    return bits
