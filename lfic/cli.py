@@ -53,17 +53,19 @@ def build_parser():
     info.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE")
     info.add_argument("--json", action="store_true", help="one JSON object per file")
     demo = commands.add_parser("demo", help="One face next to five codecs at the same bytes.", description="One face next to five codecs at the same bytes.")
-    demo.add_argument("image", nargs="?", type=pathlib.Path, help="photo; default: the astronaut of scikit-image (NASA, public domain)")
+    demo.add_argument("image", nargs="?", type=pathlib.Path, help="photo; default: an astronaut (NASA, public domain)")
     demo.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("lfic-demo.png"), help="picture to write (default lfic-demo.png)")
     demo.add_argument("--max-bytes", type=positive, default=300, help="bytes for every codec (default 300)")
     demo.add_argument("--recognizer", help="TorchScript face recogniser for the identity column")
+    demo.add_argument("--effort", type=int, choices=range(4), default=2, help="search of the region levels, 0 to 3 (default 2)")
+    demo.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
     transcode = coder("transcode", "Images of any format to .lfic, and .lfic to PNG, by name.", "folder to write to (default: beside each file)")
     transcode.add_argument("--quality", type=quality, default=40, help="1 to 100 (default 40)")
     for name, text in (
         ("train", "Train a codec from a TOML configuration."),
         ("export", "Turn a training checkpoint into a weights file."),
         ("evaluate", "Bytes at equal face-verification accuracy, for lfic and other codecs."),
-        ("bench", "Microbenchmarks: kernels, coder, codec."),
+        ("bench", "Microbenchmarks of the kernels."),
     ):
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -96,7 +98,7 @@ def delegate(command, rest):
     elif command == "evaluate":
         from .evaluate.__main__ import main as run
     else:
-        from .bench import main as run
+        from .kernels.bench import main as run
     return run(rest)
 
 
@@ -235,7 +237,7 @@ def demo(args):
     """lfic demo"""
     from .demo import run
 
-    return run(args.image, args.out, args.max_bytes, args.recognizer)
+    return run(args.image, args.out, args.max_bytes, args.recognizer, args.effort, args.device)
 
 
 def transcode(args):

@@ -1,0 +1,126 @@
+"""Many files on one machine or on a Ray cluster.
+
+    for result in lfic.bulk.encode_files(paths, "out/", quality=40, workers=4): ...
+
+Every worker is a process with a codec of its own; results come as they are done. With Ray (``pip install "lfic[ray]"``
+and ``ray.init`` called) ``executor="ray"`` runs the same work on the cluster, whose nodes see the same paths.
+"""
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+
+from .errors import InvalidInputError, LficError, MissingDependencyError
+
+FILES_AT_ONCE = 32  # per task: enough to use batches, few enough to spread
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One file: source and target paths, bytes written (0 where it failed), error text or None."""
+
+    source: pathlib.Path
+    target: pathlib.Path
+    bytes: int
+    error: str | None = None
+
+
+def encode_files(paths, out, workers=None, executor="process", **options):
+    """Image files -> .lfic files in folder ``out``; options as for ``Codec.encode_batch``. Yields ``Result``."""
+    yield from run(encode_some, paths, out, ".lfic", workers, executor, options)
+
+
+def decode_files(paths, out, workers=None, executor="process", max_pixels=None):
+    """.lfic files -> PNG files in folder ``out``. Yields ``Result``."""
+    options = {} if max_pixels is None else {"max_pixels": max_pixels}
+    yield from run(decode_some, paths, out, ".png", workers, executor, options)
+
+
+def targets(paths, out, suffix):
+    """(source, target) pairs; two sources for one target are refused."""
+    seen = {}
+    for path in map(pathlib.Path, paths):
+        target = pathlib.Path(out) / (path.stem + suffix)
+        if target in seen:
+            raise InvalidInputError(f"{path} and {seen[target]} would both be written to {target}: give them different names or folders")
+        seen[target] = path
+    return [(source, target) for target, source in seen.items()]
+
+
+def run(work, paths, out, suffix, workers, executor, options):
+    """Spread ``work(pairs, options) -> list of Result`` over processes or a cluster."""
+    pairs = targets(paths, out, suffix)
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+    chunks = [pairs[i : i + FILES_AT_ONCE] for i in range(0, len(pairs), FILES_AT_ONCE)]
+    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    if executor == "ray":
+        yield from on_ray(work, chunks, options)
+    elif executor != "process":
+        raise InvalidInputError(f"executor is {executor!r}; allowed are 'process' and 'ray'")
+    elif workers == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            yield from work(chunk, options)
+    else:
+        # spawn: torch's threads do not survive a fork
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=single_thread) as pool:
+            for future in concurrent.futures.as_completed([pool.submit(work, chunk, options) for chunk in chunks]):
+                yield from future.result()
+
+
+def single_thread():
+    """One torch thread per process: the processes are the parallelism."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def on_ray(work, chunks, options):
+    """The same on a Ray cluster that ``ray.init`` has joined."""
+    try:
+        import ray
+    except ImportError:
+        raise MissingDependencyError('executor="ray" needs Ray: pip install "lfic[ray]"') from None
+    task = ray.remote(work)
+    waiting = [task.remote(chunk, options) for chunk in chunks]
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        yield from ray.get(done[0])
+
+
+def encode_some(pairs, options):
+    """One task: encode the files one after the other; failures are results, too."""
+    from .codec import load_codec
+    from .image import open_image
+
+    codec = load_codec()
+    return [attempt(source, target, lambda path: codec.encode(open_image(path), **options)) for source, target in pairs]
+
+
+def decode_some(pairs, options):
+    """One task: decode the files."""
+    import io
+
+    from .codec import load_codec
+
+    codec = load_codec()
+
+    def png(path):
+        buffer = io.BytesIO()
+        codec.decode(path.read_bytes(), **options).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return [attempt(source, target, png) for source, target in pairs]
+
+
+def attempt(source, target, work):
+    """``Result`` of work(source) -> bytes, written to target atomically."""
+    from .weights_io import write_atomically
+
+    try:
+        data = work(source)
+        write_atomically(target, data)
+        return Result(source, target, len(data))
+    except (LficError, OSError) as error:
+        return Result(source, target, 0, str(error))

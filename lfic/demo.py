@@ -1,0 +1,127 @@
+"""``lfic demo``: one face through lfic and through five codecs at the same bytes, as one picture and one table."""
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import InvalidInputError, MissingDependencyError
+from .image import open_image, to_rgb
+from .weights_io import write_atomically
+
+SIDE = 112
+SHOWN = 2  # times enlarged
+PEERS = {"JPEG": "jpeg", "WebP": "webp", "JPEG 2000": "jpeg2000", "AVIF": "avif", "JPEG XL": "jxl"}
+HEAT = ((196, 30, 58), (240, 170, 40), (40, 90, 200))  # levels 0 (fine, dear), 1, 2 (pooled, cheap)
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
+
+
+def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=2, device="cpu"):
+    """Write the picture, print the table; returns the exit code."""
+    from .codec import load_codec
+
+    if recognizer is not None:
+        from .metric.identity import load_torchscript
+
+        recognizer = load_torchscript(recognizer, device)
+    codec = load_codec(device=device, recognizer=recognizer)
+    face, aligned, note = find_face(path)
+    data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)
+    decoded = np.asarray(codec.decode(data))
+    rows = [("original", face.nbytes, face), ("lfic", len(data), decoded)]
+    for name, key in PEERS.items():
+        rows.append((name, *at_most(key, face, len(data))))
+    similarity = identity(codec, face, rows) if recognizer is not None else {}
+    buffer = io.BytesIO()
+    draw(rows, codec.probe(data).levels, face, len(data)).save(buffer, "PNG", optimize=True)
+    write_atomically(out, buffer.getvalue())
+    print(f"{note}; every codec gets at most {len(data)} bytes\n")
+    print(table(rows, face, len(data), similarity))
+    print(f"\n{out}: the same faces side by side, and where lfic keeps detail (red: fine, yellow: pooled 2 x 2, blue: 4 x 4)")
+    return 0
+
+
+def find_face(path):
+    """(uint8 [112, 112, 3], whether it stands on the template (None: not known), where it comes from)."""
+    if path is None:
+        return to_rgb(open_image(ASTRONAUT)), True, "Eileen Collins, NASA, public domain"
+    image = Image.fromarray(to_rgb(open_image(path)))
+    if image.size == (SIDE, SIDE):
+        return np.asarray(image), None, f"{path}, as it is"
+    try:
+        from .faces import detect
+
+        found = detect(image)
+        if not found:
+            raise InvalidInputError(f"no face was found in {path}: give another photo, or a crop of 112 x 112 pixels")
+        return np.asarray(found[0].crop), True, f"{path}, its largest face aligned by MTCNN"
+    except MissingDependencyError:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        crop = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
+        return np.asarray(crop), False, f'{path}, its middle square (pip install "lfic[facenet]" finds and aligns the face)'
+
+
+def at_most(key, face, max_bytes):
+    """The best file of a codec with at most max_bytes, or its smallest one: (bytes, decoded uint8 [H, W, 3])."""
+    from .evaluate.codecs import CODECS
+
+    codec = CODECS[key]()
+    scale = [round(1000 * 0.985**i) for i in range(380)] if key == "jpeg2000" else list(range(0 if key != "avif" else 1, 101))
+    low, high, best = 0, len(scale) - 1, None
+    while low <= high:
+        middle = (low + high) // 2
+        data = codec.encode([face], scale[middle])[0]
+        if len(data) <= max_bytes:
+            best, low = data, middle + 1
+        else:
+            high = middle - 1
+    if best is None:
+        best = codec.encode([face], scale[0])[0]
+    return len(best), codec.decode([best])[0]
+
+
+def psnr(a, b):
+    """dB over RGB."""
+    error = ((a.astype(np.float64) - b) ** 2).mean()
+    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def identity(codec, face, rows):
+    """Cosine similarity of identity embeddings with the original, by name."""
+    target = codec.embed([face])
+    return {name: float((codec.embed([image]) * target).sum()) for name, _, image in rows}
+
+
+def table(rows, face, budget, similarity):
+    """Text: codec, bytes, PSNR, similarity."""
+    lines = [f"{'codec':<10} {'bytes':>6} {'PSNR dB':>8}" + (f" {'identity':>9}" if similarity else "")]
+    for name, size, image in rows:
+        line = f"{name:<10} {size:>6} {psnr(image, face):>8.2f}" if name != "original" else f"{name:<10} {size:>6} {'':>8}"
+        line += f" {similarity[name]:>9.3f}" if similarity else ""
+        lines.append(line + ("   its smallest file" if size > budget and name != "original" else ""))
+    return "\n".join(lines)
+
+
+def heat_map(levels, face):
+    """The face in grey under the region levels' colours: PIL image."""
+    colours = np.array(HEAT, np.float64)[levels]
+    colours = colours.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
+    grey = face.mean(2, keepdims=True)
+    return Image.fromarray((0.55 * grey + 0.45 * colours).astype(np.uint8))
+
+
+def draw(rows, levels, face, budget):
+    """Two rows of four pictures with captions."""
+    cells = [(name, f"{size} bytes" if name != "original" else f"{size} bytes, raw", Image.fromarray(image), size > budget and name != "original") for name, size, image in rows]
+    cells.insert(2, ("lfic: region levels", "red fine, blue pooled", heat_map(levels, face), False))
+    side, margin, caption = SIDE * SHOWN, 12, 40
+    font = ImageFont.load_default(15)
+    sheet = Image.new("RGB", (4 * (side + margin) + margin, 2 * (side + caption + margin) + margin), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (name, text, image, over) in enumerate(cells):
+        x, y = margin + i % 4 * (side + margin), margin + i // 4 * (side + caption + margin)
+        sheet.paste(image.resize((side, side), Image.Resampling.BICUBIC), (x, y))
+        pen.text((x, y + side + 3), name, "black", font)
+        pen.text((x, y + side + 20), text + (" (its smallest)" if over else ""), (180, 0, 0) if over else (90, 90, 90), font)
+    return sheet

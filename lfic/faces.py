@@ -1,0 +1,56 @@
+"""Detection and alignment: a photo -> its faces as 112 x 112 crops on the template that recognisers are trained with.
+
+The detector is MTCNN (Zhang et al. 2016) as facenet-pytorch ships it; an optional dependency:
+``pip install "lfic[facenet]"``.
+"""
+import dataclasses
+import functools
+
+import numpy as np
+from PIL import Image
+
+from .errors import MissingDependencyError
+from .image import to_rgb
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face: box float32 [4] (left, top, right, bottom), landmarks float32 [5, 2] (eyes, nose, mouth corners), in
+    pixels of the photo, x right and y down; probability 0..1; crop: PIL image, 112 x 112, RGB."""
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    probability: float
+    crop: Image.Image
+
+
+@functools.lru_cache(maxsize=4)
+def detector(device="cpu"):
+    """facenet-pytorch's MTCNN; its weights ship with it."""
+    try:
+        from facenet_pytorch import MTCNN
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not match torch
+        raise MissingDependencyError(
+            f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: {error}): "
+            'pip install "lfic[facenet]"'
+        ) from None
+    return MTCNN(keep_all=True, device=device)
+
+
+def detect(image, device="cpu", least_probability=0.9):
+    """Faces of a photo, the largest first: list of ``Face``; empty where there is none.
+
+    image: as for ``lfic.encode``. Raises MissingDependencyError without facenet-pytorch.
+    """
+    from .evaluate.align import align
+
+    photo = Image.fromarray(to_rgb(image))
+    boxes, probabilities, landmarks = detector(device).detect(photo, landmarks=True)
+    if boxes is None:
+        return []
+    faces = [
+        Face(np.asarray(box, np.float32), np.asarray(points, np.float32), float(p), align(photo, points))
+        for box, p, points in zip(boxes, probabilities, landmarks)
+        if p >= least_probability
+    ]
+    return sorted(faces, key=lambda face: -float(np.prod(face.box[2:] - face.box[:2])))

@@ -1,0 +1,60 @@
+"""Pillow reads and writes .lfic files after ``import lfic.pillow_plugin``.
+
+    Image.open("a.lfic");  image.save("a.lfic", quality=40);  image.save("a.lfic", max_bytes=300, effort=1)
+
+``save`` takes the options of ``lfic.encode``. Opening reads the header only; pixels are decoded on first use.
+"""
+from PIL import Image, ImageFile
+
+from . import container
+from .errors import ContainerError, CorruptStreamError
+
+OPTIONS = ("quality", "max_bytes", "min_similarity", "effort", "aligned", "checksum")
+
+
+def accept(prefix):
+    """Whether the first bytes may be those of an lfic file: magic byte and version."""
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 == container.VERSION
+
+
+class LficImageFile(ImageFile.ImageFile):
+    """An .lfic file as Pillow sees it."""
+
+    format = "LFIC"
+    format_description = "lfic face image"
+
+    def _open(self):
+        data = self.fp.read()
+        try:
+            header, _ = container.read(data)
+        except (ContainerError, CorruptStreamError) as error:
+            raise SyntaxError(str(error)) from None
+        self._data = data
+        self._size, self._mode = (header.width, header.height), "RGB"
+        self.info["quality"] = header.quality
+        self.tile = []
+
+    def load(self):
+        if self._data is not None:
+            from .codec import decode
+
+            self.im = decode(self._data).im
+            self._data = None
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return super().load()
+
+
+def save(image, file, name):
+    """What ``Image.save`` calls."""
+    from .codec import encode
+
+    options = {key: value for key, value in image.encoderinfo.items() if key in OPTIONS}
+    file.write(encode(image, **options))
+
+
+Image.register_open(LficImageFile.format, LficImageFile, accept)
+Image.register_save(LficImageFile.format, save)
+Image.register_extension(LficImageFile.format, ".lfic")
+Image.register_mime(LficImageFile.format, "image/x-lfic")
