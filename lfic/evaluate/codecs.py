@@ -28,6 +28,7 @@ class Codec:
         version: libraries, weights and fixed settings: results are kept under name, version and setting.
         batch: images per call.
         threads: whether calls may run in several threads.
+        region_levels: (image, setting) -> uint8 [rows, columns] for codecs with RAP, for heat maps.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Codec:
     version: str = ""
     batch: int = 16
     threads: bool = True
+    region_levels: object = None
 
     def key(self, setting):
         return f"{self.name}|{self.version}|{setting}"
@@ -244,15 +246,19 @@ def package_version(name):
 # ---- lfic
 
 def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, name="lfic", device="cpu"):
-    """lfic itself, through its public batch calls. The container's fixed bytes (header and checksum) count as header."""
+    """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
+
+    A 112 x 112 file has 3 bytes of header and 2 of checksum.
+    """
     import lfic
 
     codec = lfic.load_codec(weights, device=device)
     return Codec(
         name if effort == 0 else f"{name} effort {effort}", tuple(settings),
-        lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort)),
-        lambda files: [np.asarray(image) for image in codec.decode_batch(files)],
-        lambda data: 5, f"{weights_key(weights)} effort {effort} {device}", threads=False)
+        lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
+        lambda files: codec.decode_batch(files, out="numpy"),
+        lambda data: 5, f"{weights_key(weights)} effort {effort} {device}", threads=False,
+        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True))
 
 
 def weights_key(weights):
@@ -267,8 +273,17 @@ def weights_key(weights):
     return file_sha256(path)[:16] if path.is_file() else str(weights)
 
 
+def learned(name, **options):
+    """A codec of ``facial`` or ``neural``, imported on first use."""
+    import importlib
+
+    module = "neural" if name == "bmshj2018" else "facial"
+    return getattr(importlib.import_module(f".{module}", __package__), name)(**options)
+
+
 CODECS = {
-    "jpeg": jpeg, "jpeg444": functools.partial(jpeg, subsampling="4:4:4"), "jpeg-grey": functools.partial(jpeg, grey=True),
-    "jpeg2000": jpeg2000, "webp": webp, "avif": avif, "avif444": functools.partial(avif, subsampling="4:4:4"),
-    "jxl": jxl, "lfic": lfic_codec,
+    "lfic": lfic_codec, "jpeg": jpeg, "jpeg444": functools.partial(jpeg, subsampling="4:4:4"), "jpeg-grey": functools.partial(jpeg, grey=True),
+    "jpeg-half": functools.partial(jpeg, settings=(15, 25, 40, 60, 80), scale=0.5), "jpeg2000": jpeg2000, "webp": webp,
+    "webp-small": functools.partial(webp, settings=(0, 10, 30, 60), scale=0.75), "avif": avif, "avif444": functools.partial(avif, subsampling="4:4:4"),
+    "jxl": jxl, **{name: functools.partial(learned, name) for name in ("eigenface", "dictionary", "bmshj2018")},
 }

@@ -42,19 +42,6 @@ class Faces:
     def __len__(self):
         return len(self.names)
 
-    def take_folds(self, folds):
-        """The same data reduced to some folds (by number, from 0) and to the images that their pairs use."""
-        keep = np.isin(self.folds, list(folds))
-        if not keep.any():
-            raise InvalidInputError(f"no pair lies in folds {sorted(folds)}; there are {sorted(set(self.folds.tolist()))}")
-        used = np.unique(self.pairs[keep])
-        position = np.full(len(self), -1)
-        position[used] = np.arange(len(used))
-        return Faces(
-            [self.names[i] for i in used], self.pixels[used], [self.people[i] for i in used],
-            position[self.pairs[keep]], self.same[keep], self.folds[keep], self.missing,
-        )
-
 
 def read_pairs(path):
     """LFW pairs file -> (left names, right names, same bool [P], folds int64 [P]); names without suffix, NAME_0001.
@@ -106,7 +93,7 @@ def open_images(sources):
             raise InvalidInputError(f"{source} is neither a folder nor a tar file of images")
 
 
-def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=False):
+def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=False, folds=None):
     """Read, align and pair.
 
     Args:
@@ -115,13 +102,20 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         landmarks: .npz as described above; without one the images must be 112 x 112 crops.
         limit: at most so many images (without pairs only), evenly spread.
         allow_missing: leave out pairs whose image or landmarks are missing, instead of an error; ``missing`` lists them.
+        folds: take only these folds of the pairs, numbers from 0.
 
     Raises:
         InvalidInputError: names what is missing.
     """
     wanted = None
     if pairs is not None:
-        left, right, same, folds = read_pairs(pairs)
+        left, right, same, numbers = read_pairs(pairs)
+        if folds is not None:
+            keep = np.isin(numbers, list(folds))
+            if not keep.any() or not set(folds) <= set(numbers.tolist()):
+                raise InvalidInputError(f"folds {sorted(k + 1 for k in folds)} were asked for; {pairs} has 1 to {numbers.max() + 1}")
+            left, right = ([name for name, k in zip(side, keep) if k] for side in (left, right))
+            same, numbers = same[keep], numbers[keep]
         wanted = dict.fromkeys(left + right)
     points = None
     if landmarks is not None:
@@ -165,4 +159,4 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         return Faces(names, pixels, people, np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(0, np.int64), missing)
     keep = np.array([a in stems and b in stems for a, b in zip(left, right)])
     index = np.array([[stems[a], stems[b]] for a, b, k in zip(left, right, keep) if k], np.int64).reshape(-1, 2)
-    return Faces(names, pixels, people, index, same[keep], folds[keep], missing)
+    return Faces(names, pixels, people, index, same[keep], numbers[keep], missing)

@@ -1,0 +1,88 @@
+"""The neural baseline: CompressAI's bmshj2018 models (Balle et al., ICLR 2018), trained by benchmarks/train_bmshj2018.py.
+
+One checkpoint holds one network for each rate. Its files carry the networks' entropy-coded strings behind a lean header: one byte for the
+network and, for the hyperprior, two for the length of the first string; sizes are known to be 112 x 112, as in the other facial codecs.
+"""
+import json
+
+import numpy as np
+import torch
+
+from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from .codecs import Codec
+
+ARCHITECTURES = ("factorized", "hyperprior")
+SIDE = 112
+PADDED = 128  # these networks need multiples of 16 (factorised) and 64 (hyperprior)
+
+
+def build(architecture, channels, latent):
+    """An untrained network: CompressAI's FactorizedPrior or ScaleHyperprior with N = channels, M = latent."""
+    try:
+        from compressai.models import FactorizedPrior, ScaleHyperprior
+    except ImportError as error:
+        raise MissingDependencyError(f"the neural baseline needs CompressAI ({error}): pip install compressai") from None
+    if architecture not in ARCHITECTURES:
+        raise InvalidInputError(f"architecture is {architecture!r}; allowed are {ARCHITECTURES}")
+    return (FactorizedPrior if architecture == "factorized" else ScaleHyperprior)(channels, latent)
+
+
+def padding(architecture):
+    """Side that the network is run at: 112 itself is a multiple of 16."""
+    return SIDE if architecture == "factorized" else PADDED
+
+
+def pad(pixels, side):
+    """float [N, 3, 112, 112] -> [N, 3, side, side], the edge repeated at the right and the bottom."""
+    return torch.nn.functional.pad(pixels, (0, side - pixels.shape[3], 0, side - pixels.shape[2]), mode="replicate")
+
+
+def bmshj2018(checkpoint, settings=None):
+    """The trained baseline as a ``Codec``; its settings are the numbers of its networks, from few bytes to many."""
+    from safetensors import safe_open
+
+    from ..metric.identity import file_sha256
+
+    try:
+        with safe_open(checkpoint, "pt") as file:
+            about = json.loads((file.metadata() or {})["bmshj2018"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, KeyError, ValueError) as error:
+        raise WeightsError(f"{checkpoint} is no checkpoint of benchmarks/train_bmshj2018.py: {error}") from None
+    networks = []
+    for k in range(len(about["lambdas"])):
+        network = build(about["architecture"], about["channels"], about["latent"])
+        prefix = f"{k}."
+        state = {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        network.load_state_dict(state)
+        network.update(force=True)
+        networks.append(network.eval())
+    side, hyper = padding(about["architecture"]), about["architecture"] == "hyperprior"
+
+    @torch.inference_mode()
+    def encode(images, setting):
+        out = []
+        for image in images:  # one by one: a batch's bits depend on its composition
+            x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+            strings = [group[0] for group in networks[setting].compress(pad(x, side))["strings"]]
+            head = bytes([setting]) + (len(strings[0]).to_bytes(2, "big") if hyper else b"")
+            out.append(head + b"".join(strings))
+        return out
+
+    @torch.inference_mode()
+    def decode(files):
+        out = []
+        for data in files:
+            if len(data) < 3 or data[0] >= len(networks):
+                raise InvalidInputError(f"a bmshj2018 file of {len(data)} bytes names network {data[0] if data else 'none'}; there are {len(networks)}")
+            if hyper:
+                end = 3 + int.from_bytes(data[1:3], "big")
+                strings, shape = [[data[3:end]], [data[end:]]], (side // 64, side // 64)
+            else:
+                strings, shape = [[data[1:]]], (side // 16, side // 16)
+            x = networks[data[0]].decompress(strings, shape)["x_hat"][0, :, :SIDE, :SIDE]
+            out.append((x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+        return out
+
+    return Codec("bmshj2018", tuple(settings or range(len(networks))), encode, decode, lambda data: 3 if hyper else 1,
+                 f"{about['architecture']} {file_sha256(checkpoint)[:16]}", threads=False)

@@ -1,0 +1,300 @@
+"""One self-contained HTML page: curves with confidence bands, BD-rates, pictures at equal bytes, heat maps, groups, speed."""
+import base64
+import html
+import io
+import os
+import pathlib
+import statistics
+import tempfile
+import time
+
+import numpy as np
+from PIL import Image
+
+from ..errors import MissingDependencyError
+
+BUDGETS = (150, 300, 600, 1000)
+PAPER = {"JPEG 2000": 71.41, "WebP": 48.28, "bmshj2018": 52.67}  # arXiv 1812.10067: bit-rate saved, per cent
+COLOURS = {"lfic": "#c2185b", "JPEG": "#9e6b00", "JPEG 2000": "#1565c0", "WebP": "#2e7d32", "AVIF s4": "#6a1b9a", "JPEG XL e7": "#e65100",
+           "bmshj2018": "#00838f", "dictionary": "#5d4037", "eigenface": "#757575"}
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222;background:#fff}
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #eee}
+th{background:#f6f6f6;position:sticky;top:0}td:first-child,th:first-child{text-align:left}img.face{width:112px;height:112px;image-rendering:auto;display:block}
+.faces td{text-align:center;font-size:.75rem;color:#555}.faces td:first-child{text-align:left}.note{color:#666;font-size:.88rem}.plots img{max-width:100%}
+div.scroll{overflow-x:auto}
+"""
+
+
+# ---- pictures at equal bytes
+
+def largest_that_fits(codec, image, budget, settings):
+    """The best of a codec's settings whose file has at most ``budget`` bytes.
+
+    Args:
+        image: uint8 [H, W, 3]. settings: from few bytes to many.
+
+    Returns:
+        (file, decoded image uint8 [H, W, 3]), or None where even the smallest file is too large.
+    """
+    best, low, high = None, 0, len(settings) - 1
+    while low <= high:  # bytes rise with the setting
+        middle = (low + high) // 2
+        data = codec.encode([image], settings[middle])[0]
+        if len(data) <= budget:
+            best, low = data, middle + 1
+        else:
+            high = middle - 1
+    return None if best is None else (best, codec.decode([best])[0])
+
+
+def fine_settings(codec):
+    """Settings between and beyond the measured ones, in steps small enough to come close to a budget."""
+    first, last = codec.settings[0], codec.settings[-1]
+    if isinstance(first, str) or len(codec.settings) < 2:
+        return list(codec.settings)
+    if codec.name.startswith("JPEG 2000"):  # compression ratios
+        return [round(300 * 0.97**k, 2) for k in range(110)]
+    if codec.name.startswith("lfic"):
+        return list(range(1, 101))
+    if codec.name.startswith(("JPEG", "WebP", "AVIF")):
+        return list(range(0 if not codec.name.startswith("JPEG") or "XL" in codec.name else 1, 96))
+    return list(codec.settings)
+
+
+def pictures(codecs, faces, budgets=BUDGETS, level_maps=True):
+    """Faces side by side at equal bytes.
+
+    Args:
+        faces: list of uint8 [112, 112, 3].
+
+    Returns:
+        One entry a face: {"original": image, "codecs": {name: [(bytes, image) or None for each budget]},
+        "levels": {quality: uint8 [rows, columns]} from codecs that have ``region_levels``}.
+    """
+    out = []
+    for face in faces:
+        entry = {"original": face, "codecs": {}, "levels": {}}
+        for codec in codecs:
+            cells = [largest_that_fits(codec, face, budget, fine_settings(codec)) for budget in budgets]
+            entry["codecs"][codec.name] = [cell and (len(cell[0]), cell[1]) for cell in cells]
+            if level_maps and codec.region_levels is not None and not entry["levels"]:
+                entry["levels"] = {q: codec.region_levels(face, q) for q in codec.settings}
+        out.append(entry)
+    return out
+
+
+def heat_map(face, levels):
+    """The face with its regions tinted by level: none (16 coefficients), yellow (4), red (1) -> uint8 [H, W, 3]."""
+    tint = np.array([[255, 255, 255], [255, 214, 80], [230, 70, 60]], np.float32)[levels]
+    tint = tint.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
+    grey = face.astype(np.float32).mean(2, keepdims=True)
+    out = np.where((levels.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1], None] > 0), 0.55 * tint + 0.45 * grey, face)
+    out[::32, :] = out[:, ::32] = 255
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+# ---- speed
+
+def measure_speed(codecs, faces, repeats=5):
+    """Milliseconds a face, one thread, medians over ``repeats`` passes: list of dicts codec, setting, bytes, encode_ms, decode_ms."""
+    rows = []
+    faces = list(faces)
+    for codec in codecs:
+        setting = codec.settings[len(codec.settings) // 2]
+        files = codec.encode(faces, setting)
+        codec.decode(files)
+        encode, decode = [], []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            codec.encode(faces, setting)
+            middle = time.perf_counter()
+            codec.decode(files)
+            encode.append(middle - start)
+            decode.append(time.perf_counter() - middle)
+        rows.append({"codec": codec.name, "setting": setting, "bytes": statistics.fmean(map(len, files)),
+                     "encode_ms": 1e3 * statistics.median(encode) / len(faces), "decode_ms": 1e3 * statistics.median(decode) / len(faces)})
+    return rows
+
+
+# ---- groups
+
+AGES = ((0, 12), (13, 19), (20, 39), (40, 59), (60, 200))
+SKIN = ("White", "Black", "Asian", "Indian", "Others")  # UTKFace's own labels
+
+
+def utkface_groups(name):
+    """Groups of a UTKFace file name, age_gender_race_date: ["age 20-39", "female", "Asian"], or [] where it is none."""
+    fields = name.split("_")
+    if len(fields) < 4 or not all(field.isdigit() for field in fields[:3]):
+        return []
+    age, gender, race = map(int, fields[:3])
+    out = [f"age {low}-{high}" if high < 200 else f"age {low}+" for low, high in AGES if low <= age <= high]
+    return out + (["male", "female"][gender : gender + 1]) + list(SKIN[race : race + 1])
+
+
+def group_rows(points, reference, names):
+    """Similarity of each group of faces by UTKFace's file names: list of dicts codec, setting, recogniser, group, faces, bytes, similarity.
+
+    ``gap`` is the group's mean similarity less that of all faces with a group.
+    """
+    groups = {}
+    for i, name in enumerate(names):
+        for group in utkface_groups(name):
+            groups.setdefault(group, []).append(i)
+    if not groups:
+        return []
+    labelled = sorted({i for members in groups.values() for i in members})
+    rows = []
+    for point in points:
+        for recogniser, original in reference.items():
+            similarity = np.einsum("nd,nd->n", point.embeddings[recogniser].astype(np.float64), original.astype(np.float64))
+            for group in sorted(groups):
+                member = np.array(groups[group])
+                rows.append({"codec": point.codec, "setting": point.setting, "recogniser": recogniser, "group": group, "faces": len(member),
+                             "bytes": point.size[member].mean(), "similarity": similarity[member].mean(),
+                             "standard_error": similarity[member].std(ddof=1) / len(member) ** 0.5 if len(member) > 1 else None,
+                             "gap": similarity[member].mean() - similarity[labelled].mean()})
+    return rows
+
+
+# ---- the page
+
+def plot(rows, measure, recogniser, title, path=None):
+    """A curve for each codec of ``measure`` against bytes, with a band of 1.96 standard errors where there is one -> PNG bytes."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        raise MissingDependencyError("the report's curves need matplotlib: pip install matplotlib") from None
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), dpi=110)
+    scale = 1 if measure == "psnr_db" or measure == "similarity" else 100
+    names = list(dict.fromkeys(r["codec"] for r in rows))
+    for k, name in enumerate(names):
+        mine = sorted((r for r in rows if r["codec"] == name and r["recogniser"] == recogniser and isinstance(r.get(measure), (int, float))),
+                      key=lambda r: r["bytes"])
+        if not mine:
+            continue
+        x, y = np.array([r["bytes"] for r in mine]), scale * np.array([r[measure] for r in mine])
+        colour = COLOURS.get(name, f"C{k % 10}")
+        if name == "uncompressed":
+            if measure != "psnr_db":
+                axes.axhline(y[0], color="black", lw=0.8, ls=":", label=name)
+            continue
+        axes.plot(x, y, marker="o", ms=3.5, lw=2.4 if name.startswith("lfic") else 1.3, color=colour, label=name)
+        if measure == "accuracy" and all(isinstance(r.get("standard_error"), (int, float)) for r in mine):
+            e = 196 * np.array([r["standard_error"] for r in mine])
+            axes.fill_between(x, y - e, y + e, color=colour, alpha=0.13, lw=0)
+    axes.set(xscale="log", xlabel="bytes per face (whole file, mean)", title=title,
+             ylabel={"psnr_db": "PSNR, dB", "similarity": "cosine similarity"}.get(measure, "%"))
+    ticks = [t for t in (50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, [str(t) for t in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    pyplot.close(figure)
+    if path is not None:
+        pathlib.Path(path).write_bytes(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def data_uri(data, kind="png"):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def face_tag(pixels, text=""):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return f'<img class="face" src="{data_uri(buffer.getvalue())}" alt="{html.escape(text)}" title="{html.escape(text)}">'
+
+
+def cell(value, digits=2):
+    if value is None or value == "" or (isinstance(value, float) and not np.isfinite(value)):
+        return "–"
+    return f"{value:.{digits}f}" if isinstance(value, (float, np.floating)) else html.escape(str(value))
+
+
+def html_table(heads, lines, css=""):
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in heads)
+    body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in line) + "</tr>" for line in lines)
+    return f'<div class="scroll"><table class="{css}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def percent(value, digits=2):
+    return cell(100 * value, digits) if isinstance(value, (int, float)) else "–"
+
+
+def delta_section(deltas):
+    """BD-rates as a table, the paper's three figures beside those that they match."""
+    lines = []
+    for d in sorted(deltas, key=lambda d: (not d["codec"].startswith("lfic"), d["codec"], d["measure"], d["recogniser"])):
+        spread = f" [{cell(d.get('low_percent'), 1)}, {cell(d.get('high_percent'), 1)}]" if isinstance(d.get("low_percent"), float) else ""
+        scale = 100 if d["measure"].startswith(("acc", "tar")) else 1
+        span = "no overlap" if d["overlap_from"] is None else f"{cell(scale * d['overlap_from'])} to {cell(scale * d['overlap_to'])}"
+        paper = PAPER.get(d["anchor"]) if d["codec"].startswith("lfic") and d["measure"] == "accuracy" else None
+        lines.append([html.escape(d["codec"]), html.escape(d["anchor"]), d["measure"], html.escape(d["recogniser"]),
+                      cell(d["bd_rate_percent"], 1) + spread, cell(d["bd_rate_without_header_percent"], 1), span, f"−{paper}" if paper else ""])
+    return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, %", "over", "the paper's"], lines)
+
+
+def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes"):
+    """Write the page; nothing in it is loaded from elsewhere.
+
+    Args:
+        rows: of ``run.summarise``. deltas: of ``bdrate.table``. faces: of ``pictures``. groups: of ``group_rows``.
+        speed: of ``measure_speed``.
+    """
+    from .run import machine
+
+    out = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(title)}</title>"
+           f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p class=note>{html.escape(note)}<br>{html.escape(machine())}</p>"]
+    both = [r for r in rows if r["protocol"] in ("both", "similarity")]
+    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors of the folds' mean. Dotted: uncompressed.</p><div class=plots>")
+    for recogniser in dict.fromkeys(r["recogniser"] for r in both):
+        for measure, name in (("accuracy", "accuracy, %"), ("tar_at_far_0.001", "TAR at FAR 1e-3, %"), ("similarity", "similarity to the uncompressed face")):
+            if any(isinstance(r.get(measure), (int, float)) for r in both if r["codec"] != "uncompressed"):
+                name = f"{recogniser}: {name}"
+                out.append(f'<img src="{data_uri(plot(both, measure, recogniser, name))}" alt="{html.escape(name)}">')
+    first = both[0]["recogniser"] if both else ""
+    out.append(f'<img src="{data_uri(plot(both, "psnr_db", first, "PSNR, dB"))}" alt="PSNR"></div>' if both else "</div>")
+    if deltas:
+        out.append("<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared with. Only over the qualities that both reach; "
+                   "intervals by drawing the pairs anew.</p>" + delta_section(deltas))
+    if faces:
+        out.append(f"<h2>Faces at equal bytes</h2><p class=note>The largest file of each codec that fits; the number is its size.</p>")
+        for entry in faces:
+            lines = [["uncompressed", face_tag(entry["original"], "uncompressed")] + [""] * (len(BUDGETS) - 1)]
+            for name, cells in entry["codecs"].items():
+                lines.append([html.escape(name)] + [f"{face_tag(c[1], f'{name}, {c[0]} bytes')}{c[0]}" if c else "does not fit" for c in cells])
+            out.append(html_table(["codec"] + [f"{b} bytes" for b in BUDGETS], lines, "faces"))
+        if any(entry["levels"] for entry in faces):
+            out.append("<h2>Region levels</h2><p class=note>Untinted: 16 coefficients a channel and region; yellow: 4; red: 1.</p>")
+            qualities = list(next(e["levels"] for e in faces if e["levels"]))
+            out.append(html_table(["face"] + [f"quality {q}" for q in qualities],
+                                  [[face_tag(e["original"])] + [face_tag(heat_map(e["original"], e["levels"][q])) for q in qualities] for e in faces if e["levels"]], "faces"))
+    if groups:
+        out.append("<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and its distance from the mean of all.</p>")
+        out.append(html_table(["codec", "setting", "recogniser", "group", "faces", "bytes", "similarity", "gap"],
+                              [[html.escape(g["codec"]), html.escape(str(g["setting"])), html.escape(g["recogniser"]), html.escape(g["group"]), cell(g["faces"], 0), cell(g["bytes"], 0),
+                                cell(g["similarity"], 4), f"{g['gap']:+.4f}"] for g in groups]))
+    if speed:
+        out.append("<h2>Speed</h2><p class=note>Milliseconds a face, one thread, median.</p>")
+        out.append(html_table(["codec", "setting", "bytes", "encode", "decode"],
+                              [[html.escape(s["codec"]), html.escape(str(s["setting"])), cell(s["bytes"], 0), cell(s["encode_ms"]), cell(s["decode_ms"])] for s in speed]))
+    out.append("<h2>All figures</h2>")
+    lines = [[html.escape(r["codec"]), html.escape(str(r["setting"])), html.escape(r["recogniser"]), r["protocol"], cell(r["bytes"], 0), cell(r["bytes_without_header"], 0),
+              cell(r["psnr_db"]), cell(r["similarity"], 4), percent(r.get("accuracy")) + (f" ± {percent(r['standard_error'])}" if isinstance(r.get("standard_error"), float) else ""),
+              percent(r.get("tar_at_far_0.01"), 1), percent(r.get("tar_at_far_0.001"), 1), percent(r.get("all_pairs_tar_at_far_0.0001"), 1), percent(r.get("eer"))] for r in rows]
+    out.append(html_table(["codec", "setting", "recogniser", "protocol", "bytes", "no header", "PSNR", "similarity", "accuracy, %", "TAR@1e-2", "TAR@1e-3",
+                           "all pairs TAR@1e-4", "EER, %"], lines) + "</html>")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write("\n".join(out))
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
