@@ -127,12 +127,13 @@ class Codec:
     def _best_drafts(self, pixels, quality, effort, aligned):
         """Images of one size at one quality -> list of ``Draft``, aligned or not as costs less."""
         best, best_loss = None, None
-        for way in self._ways(pixels[0], aligned):
+        ways = self._ways(pixels[0], aligned)
+        for way in ways:
             drafts = self.draft(pixels, quality, way)
             if effort:
                 drafts, loss = improve(self, drafts, pixels, effort)
             else:
-                loss = [self.estimate_bits(d) for d in drafts] if aligned is None else [0.0] * len(drafts)
+                loss = [self.estimate_bits(d) if len(ways) > 1 else 0.0 for d in drafts]
             if best is None:
                 best, best_loss = drafts, loss
             else:

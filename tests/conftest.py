@@ -1,0 +1,32 @@
+"""What several test files share: the shipped model and the shipped face."""
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def face():
+    """uint8 [112, 112, 3], on the template."""
+    from lfic.demo import ASTRONAUT
+
+    return np.array(Image.open(ASTRONAUT).convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def codec():
+    """The shipped model."""
+    import lfic
+
+    return lfic.load_codec()
+
+
+@pytest.fixture(scope="session")
+def photo(face):
+    """(height, width) -> uint8 [height, width, 3]: a picture with faces and detail at any size, deterministic."""
+    def make(height, width):
+        side = max(height, width, 112)
+        tiled = np.tile(face, (-(-side // 112), -(-side // 112), 1))[:height, :width]
+        shade = np.linspace(0.6, 1.0, width)[None, :, None]
+        return (tiled * shade).astype(np.uint8)
+
+    return make

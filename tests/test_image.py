@@ -1,0 +1,90 @@
+"""What users hand in -> RGB arrays."""
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lfic.errors import InvalidInputError
+from lfic.image import open_image, to_rgb
+
+RAMP = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
+
+
+def test_rgb_passes_unchanged_in_every_form():
+    for form in (Image.fromarray(RAMP), RAMP, torch.from_numpy(RAMP).permute(2, 0, 1), RAMP[::1, ::1]):
+        np.testing.assert_array_equal(to_rgb(form), RAMP)
+
+
+@pytest.mark.parametrize("grey", [RAMP[:, :, 0], RAMP[:, :, :1], Image.fromarray(RAMP[:, :, 0]), torch.from_numpy(RAMP[None, :, :, 0])])
+def test_grey_becomes_three_equal_channels(grey):
+    np.testing.assert_array_equal(to_rgb(grey), np.repeat(RAMP[:, :, :1], 3, 2))
+
+
+def test_alpha_is_composited_over_white():
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    rgba[0, :, 3] = 255
+    expected = np.array([[[0] * 3] * 2, [[255] * 3] * 2], np.uint8)
+    np.testing.assert_array_equal(to_rgb(rgba), expected)
+    np.testing.assert_array_equal(to_rgb(Image.fromarray(rgba)), expected)
+    np.testing.assert_array_equal(to_rgb(torch.from_numpy(rgba).permute(2, 0, 1)), expected)
+
+
+def test_palette_with_transparency():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    np.testing.assert_array_equal(to_rgb(image), [[[10, 20, 30], [40, 50, 60]]])
+    image.info["transparency"] = 1
+    np.testing.assert_array_equal(to_rgb(image), [[[10, 20, 30], [255, 255, 255]]])
+
+
+def test_sixteen_bits_are_rounded():
+    wide = np.array([[0, 128, 129, 65535]], np.uint16)
+    np.testing.assert_array_equal(to_rgb(wide)[0, :, 0], [0, 0, 1, 255])
+    np.testing.assert_array_equal(to_rgb(Image.fromarray(wide))[0, :, 0], [0, 0, 1, 255])
+    np.testing.assert_array_equal(to_rgb(np.repeat(wide[:, :, None], 3, 2))[0, :, 2], [0, 0, 1, 255])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "I", "I;16"])
+def test_every_usual_mode_gives_rgb(mode):
+    try:
+        image = Image.new(mode, (5, 4))
+    except ValueError:
+        pytest.fail(f"Pillow makes no {mode} image")
+    assert to_rgb(image).shape == (4, 5, 3)
+
+
+def test_orientation_of_cameras_is_applied():
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RAMP).save(buffer, "PNG", exif=exif)
+    np.testing.assert_array_equal(to_rgb(Image.open(buffer)), np.rot90(RAMP, -1))
+
+
+@pytest.mark.parametrize("bad, text", [
+    (RAMP.astype(np.float32), "float32"), (RAMP[:, :, :2], "2"), (RAMP[0, 0], r"\(3,\)"), (RAMP[:0], "at least 1 x 1"),
+    (torch.zeros(5, 4, 3, dtype=torch.uint8), "C, H, W"), (torch.zeros(3, 4, 5), "float32"), ("a.png", "str"), (None, "NoneType"),
+    (Image.new("F", (2, 2)), "floating"), (np.zeros((2, 0, 3), np.uint8), "at least"), (torch.zeros(3, 0, 5, dtype=torch.uint8), "at least"),
+])
+def test_what_is_no_image_is_refused(bad, text):
+    with pytest.raises(InvalidInputError, match=text):
+        to_rgb(bad)
+
+
+def test_truncated_image_files_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(buffer, "PNG")
+    path = tmp_path / "cut.png"
+    path.write_bytes(buffer.getvalue()[:3000])
+    with pytest.raises(InvalidInputError, match="cut.png"):
+        open_image(path)
+    with Image.open(path) as lazy, pytest.raises(InvalidInputError, match="RGB"):
+        to_rgb(lazy)
+    for missing in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(InvalidInputError, match="no file"):
+            open_image(missing)
+    path.write_bytes(b"text")
+    with pytest.raises(InvalidInputError, match="no image"):
+        open_image(path)
