@@ -5,11 +5,20 @@
 
 namespace lfic {
 
-static int padded(int columns) { return (columns + kLane - 1) / kLane * kLane; }
+static int padded(int count, int to) { return (count + to - 1) / to * to; }
 
-static std::vector<int16_t> pad_rows(const int16_t* weights, int rows, int columns, int to) {
-    std::vector<int16_t> out(static_cast<std::size_t>(rows) * to, 0);
-    for (int r = 0; r < rows; ++r) std::copy(weights + r * columns, weights + (r + 1) * columns, out.begin() + static_cast<std::size_t>(r) * to);
+// [rows, columns] -> [rows padded to kRows, `to` columns], zeros added.
+static std::vector<int16_t> pad(const int16_t* weights, int rows, int columns, int to) {
+    std::vector<int16_t> out(static_cast<std::size_t>(padded(rows, kRows)) * to, 0);
+    for (int r = 0; r < rows; ++r)
+        std::copy(weights + static_cast<std::ptrdiff_t>(r) * columns, weights + static_cast<std::ptrdiff_t>(r + 1) * columns,
+                  out.begin() + static_cast<std::ptrdiff_t>(r) * to);
+    return out;
+}
+
+static std::vector<int32_t> pad_bias(const int32_t* bias, int rows, int shift) {
+    std::vector<int32_t> out(padded(rows, kRows), 0);
+    for (int r = 0; r < rows; ++r) out[r] = bias[r] + (1 << (shift - 1));
     return out;
 }
 
@@ -79,21 +88,31 @@ ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> t
     for (int g = 0; g < G; ++g) expect_no_overflow("W2", a_.w2[g].data(), H2, H1 + g * static_cast<int>(per), 255, largest(a_.b2));
     expect_no_overflow("W3", a_.w3.data(), G * 2 * static_cast<int>(per), H2, 255, largest(a_.b3));
 
-    padded1_ = padded(4 * C);
-    padded_h2_ = padded(H2);
-    w1_ = pad_rows(a_.w1.data(), H1, 4 * C, padded1_);
-    w3_ = pad_rows(a_.w3.data(), G * 2 * static_cast<int>(per), H2, padded_h2_);
+    const int outputs = 2 * static_cast<int>(per);
+    padded1_ = padded(4 * C, kLane);
+    padded_h2_ = padded(H2, kLane);
+    rows1_ = padded(H1, kRows);
+    rows2_ = padded(H2, kRows);
+    rows3_ = padded(outputs, kRows);
+    w1_ = pad(a_.w1.data(), H1, 4 * C, padded1_);
     for (int g = 0; g < G; ++g) {
-        padded2_.push_back(padded(H1 + g * static_cast<int>(per)));
-        w2_.push_back(pad_rows(a_.w2[g].data(), H2, H1 + g * static_cast<int>(per), padded2_[g]));
+        const int columns = H1 + g * static_cast<int>(per);
+        padded2_.push_back(padded(columns, kLane));
+        w2_.push_back(pad(a_.w2[g].data(), H2, columns, padded2_[g]));
+        b2_.push_back(pad_bias(&a_.b2[std::size_t(g) * H2], H2, a_.sh2));
+        w3_.push_back(pad(&a_.w3[std::size_t(g) * outputs * H2], outputs, H2, padded_h2_));
+        b3_.push_back(pad_bias(&a_.b3[std::size_t(g) * outputs], outputs, a_.sh3));
     }
     // x2 holds h1 and then all channels of the cell.
-    padded2_.push_back(padded(H1 + C));
+    padded2_.push_back(padded(std::max(H1 + C, rows1_), kLane));
+    channels_.resize(qlc);
+    for (std::size_t i = 0; i < qlc; ++i) channels_[i] = {a_.mgain[i], a_.sbias[i], a_.vstep[i], a_.active[i]};
 }
 
 void ContextModel::check(const Grid& grid) const {
-    if (grid.height < 1 || grid.width < 1)
-        throw InvalidInput("the grid is " + std::to_string(grid.height) + " x " + std::to_string(grid.width) + " cells; at least 1 x 1 is needed");
+    if (grid.height < 1 || grid.width < 1 || grid.height > kMaxSide || grid.width > kMaxSide)
+        throw InvalidInput("the grid is " + std::to_string(grid.height) + " x " + std::to_string(grid.width) + " cells; allowed are 1 x 1 to " +
+                           std::to_string(kMaxSide) + " x " + std::to_string(kMaxSide));
     if (grid.quality < 1 || grid.quality > kQualities) throw InvalidInput("quality is " + std::to_string(grid.quality) + "; allowed are 1 to 100");
     if (grid.aligned && (grid.height != kAlignedGrid || grid.width != kAlignedGrid))
         throw InvalidInput("aligned needs a grid of 14 x 14 cells; found " + std::to_string(grid.height) + " x " + std::to_string(grid.width));
@@ -103,20 +122,13 @@ std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) co
     std::size_t kept = 0;
     for (int ry = 0; ry < grid.rows(); ++ry)
         for (int rx = 0; rx < grid.columns(); ++rx) {
-            const int level = levels[ry * grid.columns() + rx];
+            const int level = levels[static_cast<std::ptrdiff_t>(ry) * grid.columns() + rx];
             if (level >= kLevels) throw InvalidInput("a region level is " + std::to_string(level) + "; allowed are 0, 1 and 2");
             const int s = 1 << level;
             const int tall = std::min(kRegion, grid.height - ry * kRegion), wide = std::min(kRegion, grid.width - rx * kRegion);
             kept += static_cast<std::size_t>((tall + s - 1) / s) * ((wide + s - 1) / s);
         }
     return kept;
-}
-
-void ContextModel::hidden(const std::vector<int16_t>& weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
-                          int16_t* out, int32_t* sums) const {
-    matvec_(weights.data(), rows, columns, x, sums);
-    const int32_t half = 1 << (shift - 1);
-    for (int r = 0; r < rows; ++r) out[r] = static_cast<int16_t>(clamp_int((sums[r] + bias[r] + half) >> shift, 0, 255));
 }
 
 // Two decisions a region: is the level above 0, is it above 1. `bit(state, was)` codes one and returns it.
@@ -131,8 +143,8 @@ void ContextModel::walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) con
         for (int d = 0; d < 2; ++d) states[c][d] = start(0, c, d);
     for (int y = 0; y < rows; ++y)
         for (int x = 0; x < columns; ++x) {
-            uint8_t& level = levels[y * columns + x];
-            const int context = 4 * (x ? levels[y * columns + x - 1] : 3) + (y ? levels[(y - 1) * columns + x] : 3);
+            uint8_t& level = levels[static_cast<std::ptrdiff_t>(y) * columns + x];
+            const int context = 4 * (x ? (&level)[-1] : 3) + (y ? (&level)[-columns] : 3);
             int coded = 0;
             for (int d = 0; d < 2; ++d) {
                 AdaptiveBit fixed = grid.aligned ? start(1 + y * columns + x, context, d) : AdaptiveBit{};
@@ -147,7 +159,7 @@ void ContextModel::walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) con
 }
 
 void ContextModel::encode_levels(RangeEncoder& coder, const Grid& grid, const uint8_t* levels) const {
-    std::vector<uint8_t> copy(levels, levels + grid.rows() * grid.columns());
+    std::vector<uint8_t> copy(levels, levels + static_cast<std::size_t>(grid.rows()) * grid.columns());
     walk_levels(grid, copy.data(), [&](const AdaptiveBit& state, bool was) {
         coder.encode_bit(was, state.p1());
         return was;

@@ -24,6 +24,7 @@
 namespace lfic {
 
 inline constexpr int kRegion = 4, kLevels = 3, kQualities = 100, kAlignedGrid = 14;
+inline constexpr int kMaxSide = 1 << 16;  // cells
 inline constexpr int kPlaces = 1 + kAlignedGrid * kAlignedGrid;
 inline constexpr int kPriorPlaces = 17, kPriorQualities = 8, kPriorContexts = 16;
 
@@ -59,6 +60,7 @@ public:
 
     int channels() const { return a_.channels; }
     const Tables& tables() const { return *tables_; }
+    const char* simd() const { return matvec_.name; }
 
     // Throws InvalidInput unless the grid is one that the model codes.
     void check(const Grid& grid) const;
@@ -77,79 +79,89 @@ public:
 private:
     template <class Bit>
     void walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) const;
-    void hidden(const std::vector<int16_t>& weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift, int16_t* out,
-                int32_t* sums) const;
+
+    // What a channel's network outputs turn into; one row per (quality, level), so that coding walks it in order.
+    struct Channel {
+        int32_t mgain, sbias;
+        int16_t vstep;
+        uint8_t active;
+    };
 
     ContextArrays a_;
     std::shared_ptr<const Tables> tables_;
     MatVec matvec_;
-    int padded1_, padded_h2_;                     // columns of w1 and w3, padded
-    std::vector<int> padded2_;                    // columns of w2[g], padded
-    std::vector<int16_t> w1_, w3_;                // padded copies
-    std::vector<std::vector<int16_t>> w2_;
+    int padded1_ = 0, padded_h2_ = 0;    // columns of w1 and w3, padded
+    int rows1_ = 0, rows2_ = 0, rows3_ = 0;  // rows of w1, w2[g], w3[g], padded
+    std::vector<int> padded2_;           // columns of w2[g], padded
+    std::vector<int16_t> w1_;            // padded copies, biases with half a unit of the shift in them
+    std::vector<std::vector<int16_t>> w2_, w3_;
+    std::vector<std::vector<int32_t>> b2_, b3_;
+    std::vector<Channel> channels_;      // [100, 3, C]
 };
 
 inline int clamp_int(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
 
 template <class Visit>
 void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) const {
-    const int C = a_.channels, per_group = C / a_.groups, H1 = a_.hidden1, H2 = a_.hidden2;
+    const int C = a_.channels, per_group = C / a_.groups, H1 = a_.hidden1, sh3 = a_.sh3;
     const int h = grid.height, w = grid.width, columns = grid.columns(), q = grid.quality - 1;
-    std::vector<int16_t> values(static_cast<std::size_t>(h) * w * C, 0);
-    std::vector<int16_t> x1(padded1_, 0), x2(padded2_.back() + kLane, 0), h2(padded_h2_, 0);
-    std::vector<int32_t> sums(std::max({H1, H2, 2 * per_group}) + 8), bias(H1);
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(w) * C;
+    // Context values of one row of regions, and above them the last row of the regions before: row y is at y % 4 + 1.
+    std::vector<int16_t> band(static_cast<std::size_t>(1 + kRegion) * row, 0);
+    std::vector<int16_t> x1(padded1_, 0), x2(padded2_.back(), 0), h2(padded_h2_ + kRows, 0);
+    std::vector<int32_t> sums(rows3_), face(kLevels * H1), bias(rows1_, 0);
+    for (int level = 0; level < kLevels; ++level)
+        for (int i = 0; i < H1; ++i) face[level * H1 + i] = a_.b_level[level * H1 + i] + a_.b_quality[q * H1 + i] + (1 << (a_.sh1 - 1));
     std::size_t k = 0;
-    for (int ry = 0; ry < grid.rows(); ++ry)
+    for (int ry = 0; ry < grid.rows(); ++ry) {
+        if (ry) std::copy(band.end() - row, band.end(), band.begin());
         for (int rx = 0; rx < columns; ++rx) {
-            const int level = levels[ry * columns + rx], s = 1 << level;
-            const int bottom = std::min((ry + 1) * kRegion, h), right = std::min((rx + 1) * kRegion, w);
-            const std::size_t per_quality = (static_cast<std::size_t>(q) * kLevels + level) * C;
-            for (int y = ry * kRegion; y < bottom; y += s)
+            const int level = levels[static_cast<std::ptrdiff_t>(ry) * columns + rx], s = 1 << level;
+            const int bottom = std::min(kRegion, h - ry * kRegion), right = std::min((rx + 1) * kRegion, w);
+            const Channel* channels = &channels_[(static_cast<std::size_t>(q) * kLevels + level) * C];
+            for (int dy = 0; dy < bottom; dy += s)
                 for (int x = rx * kRegion; x < right; x += s) {
-                    const bool west = x > 0, north = y > 0;
-                    const bool east = north && x + s < w && (y % kRegion == 0 || x % kRegion + s < kRegion);
+                    const bool west = x > 0, north = ry > 0 || dy > 0;
+                    const bool east = north && x + s < w && (dy == 0 || x % kRegion + s < kRegion);
                     const int mask = west | north << 1 | (west && north) << 2 | east << 3;
-                    const int16_t* at = &values[(static_cast<std::size_t>(y) * w + x) * C];
-                    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(w) * C;
-                    auto neighbour = [&](int slot, bool there, std::ptrdiff_t offset) {
+                    const std::ptrdiff_t at = (dy + 1) * row + static_cast<std::ptrdiff_t>(x) * C;
+                    auto neighbour = [&](int slot, bool there, std::ptrdiff_t from) {
                         if (there)
-                            std::copy(at + offset, at + offset + C, x1.begin() + slot * C);
+                            std::copy(band.begin() + from, band.begin() + from + C, x1.begin() + slot * C);
                         else
                             std::fill(x1.begin() + slot * C, x1.begin() + (slot + 1) * C, int16_t{0});
                     };
-                    neighbour(0, west, -C);
-                    neighbour(1, north, -row);
-                    neighbour(2, west && north, -row - C);
-                    neighbour(3, east, -row + static_cast<std::ptrdiff_t>(s) * C);
-                    const int place = grid.aligned ? 1 + y * kAlignedGrid + x : 0;
-                    for (int i = 0; i < H1; ++i)
-                        bias[i] = a_.b_level[level * H1 + i] + a_.b_quality[q * H1 + i] + a_.b_avail[mask * H1 + i] + a_.b_pos[place * H1 + i];
-                    hidden(w1_, H1, padded1_, x1.data(), bias.data(), a_.sh1, x2.data(), sums.data());
+                    neighbour(0, west, at - C);
+                    neighbour(1, north, at - row);
+                    neighbour(2, west && north, at - row - C);
+                    neighbour(3, east, at - row + static_cast<std::ptrdiff_t>(s) * C);
+                    const int place = grid.aligned ? 1 + (ry * kRegion + dy) * kAlignedGrid + x : 0;
+                    const int32_t *b0 = &face[level * H1], *b1 = &a_.b_avail[mask * H1], *b2 = &a_.b_pos[place * H1];
+                    for (int i = 0; i < H1; ++i) bias[i] = b0[i] + b1[i] + b2[i];
+                    matvec_.hidden(w1_.data(), rows1_, padded1_, x1.data(), bias.data(), a_.sh1, x2.data());
                     std::fill(x2.begin() + H1, x2.end(), int16_t{0});
                     for (int g = 0; g < a_.groups; ++g) {
-                        hidden(w2_[g], H2, padded2_[g], x2.data(), &a_.b2[g * H2], a_.sh2, h2.data(), sums.data());
-                        matvec_(&w3_[static_cast<std::size_t>(g) * 2 * per_group * padded_h2_], 2 * per_group, padded_h2_, h2.data(), sums.data());
-                        const int32_t* b3 = &a_.b3[g * 2 * per_group];
-                        const int half = 1 << (a_.sh3 - 1);
+                        matvec_.hidden(w2_[g].data(), rows2_, padded2_[g], x2.data(), b2_[g].data(), a_.sh2, h2.data());
+                        matvec_.linear(w3_[g].data(), rows3_, padded_h2_, h2.data(), b3_[g].data(), sums.data());
                         for (int i = 0; i < per_group; ++i, ++k) {
                             const int c = g * per_group + i;
-                            if (!a_.active[per_quality + c]) continue;
-                            const int mean = clamp_int((sums[i] + b3[i] + half) >> a_.sh3, -2047, 2047);
-                            const int scale = clamp_int((sums[per_group + i] + b3[per_group + i] + half) >> a_.sh3, -32767, 32767);
-                            const int m8 = (mean * a_.mgain[per_quality + c] + (1 << (a_.mshift - 1))) >> a_.mshift;
-                            const int integer_mean = (m8 + 4) >> 3;
-                            const int fraction = m8 + 4 - 8 * integer_mean;
-                            const int si = clamp_int((scale + a_.sbias[per_quality + c] + 8) >> 4, 0, a_.scales - 1);
+                            const Channel& channel = channels[c];
+                            if (!channel.active) continue;
+                            const int mean = clamp_int(sums[i] >> sh3, -2047, 2047);
+                            const int scale = clamp_int(sums[per_group + i] >> sh3, -32767, 32767);
+                            const int m8 = (mean * channel.mgain + (1 << (a_.mshift - 1))) >> a_.mshift;
+                            const int integer_mean = (m8 + 4) >> 3, fraction = (m8 + 4) & 7;
+                            const int si = clamp_int((scale + channel.sbias + 8) >> 4, 0, a_.scales - 1);
                             const int symbol = visit(k, a_.table_map[si * 8 + fraction], integer_mean);
-                            const int v = (symbol * a_.vstep[per_quality + c] + 128) >> 8;
-                            x2[H1 + c] = static_cast<int16_t>(clamp_int(v, -127, 127));
+                            x2[H1 + c] = static_cast<int16_t>(clamp_int((symbol * channel.vstep + 128) >> 8, -127, 127));
                         }
                     }
-                    for (int yy = y; yy < std::min(y + s, h); ++yy)
-                        for (int xx = x; xx < std::min(x + s, w); ++xx)
-                            std::copy(x2.begin() + H1, x2.begin() + H1 + C, values.begin() + (static_cast<std::size_t>(yy) * w + xx) * C);
+                    for (int yy = dy; yy < std::min(dy + s, bottom); ++yy)
+                        for (int xx = x; xx < std::min(x + s, right); ++xx)
+                            std::copy(x2.begin() + H1, x2.begin() + H1 + C, band.begin() + (yy + 1) * row + static_cast<std::ptrdiff_t>(xx) * C);
                 }
         }
+    }
 }
 
 }  // namespace lfic

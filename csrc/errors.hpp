@@ -15,6 +15,9 @@ struct InvalidInput : std::invalid_argument {
 struct CorruptStream : std::runtime_error {
     CorruptStream(const std::string& what, std::size_t position)
         : std::runtime_error(what + " (noticed at byte " + std::to_string(position) + ")") {}
+    // The same, of stream `number` of a batch.
+    CorruptStream(std::size_t number, const CorruptStream& error)
+        : std::runtime_error("stream " + std::to_string(number) + " of the batch: " + error.what()) {}
 };
 
 }  // namespace lfic

@@ -1,16 +1,24 @@
-// Integer matrix times vector, the one hot loop of the context model: out[r] = sum_c weights[r][c] * x[c] in int32.
+// Integer matrix times vector, the hot loop of the context model: sum_c weights[r][c] * x[c] in int32 for every row r.
 //
-// All variants give the same integers: int16 products, int32 sums that the model's construction proved not to overflow.
+// All variants give the same integers: int16 products, int32 sums that the model's construction proved not to overflow
+// in any order.
 #pragma once
 #include <cstdint>
 
 namespace lfic {
 
-inline constexpr int kLane = 16;  // columns are padded with zeros to a multiple of this
+inline constexpr int kLane = 16;  // columns are padded with zeros to a multiple of this, rows to a multiple of kRows
+inline constexpr int kRows = 4;
 
 enum class Simd { automatic, scalar, avx2, neon };
 
-using MatVec = void (*)(const int16_t* weights, int rows, int columns, const int16_t* x, int32_t* out);
+struct MatVec {
+    // out[r] = sum + bias[r]
+    void (*linear)(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int32_t* out);
+    // out[r] = clamp((sum + bias[r]) >> shift, 0, 255)
+    void (*hidden)(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift, int16_t* out);
+    const char* name;
+};
 
 // The variant for this machine, or the one that is asked for; throws InvalidInput where the machine lacks it.
 MatVec matvec_for(Simd simd);

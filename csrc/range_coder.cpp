@@ -24,12 +24,14 @@ void RangeEncoder::finish() {
     if (value < low_) carry();
     out_.resize(at_);
     for (int bits = 56; bits >= 0; bits -= 8) out_.push_back(static_cast<uint8_t>(value >> bits));
-    while (out_.size() > begin_ && out_.back() == 0) out_.pop_back();
+    // Only zeros of these 8 bytes are dropped: the decoder can then tell a stream that was cut short.
+    while (out_.size() > at_ && out_.back() == 0) out_.pop_back();
 }
 
 uint64_t RangeDecoder::last_word() {
     uint64_t value = 0;
     for (int i = 0; i < 4; ++i, ++position_) value = value << 8 | (position_ < size_ ? data_[position_] : 0);
+    if (position_ > size_ + kTail) throw CorruptStream("the stream is cut short: it has " + std::to_string(size_) + " bytes and more are needed", size_);
     return value;
 }
 
@@ -38,7 +40,8 @@ void RangeDecoder::outside() const { throw CorruptStream("the code lies outside 
 void RangeDecoder::check_end() const {
     if (position_ < size_)
         throw CorruptStream(std::to_string(size_ - position_) + " bytes follow the end of the stream", position_);
-    if (size_ > 0 && data_[size_ - 1] == 0) throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
+    if (size_ + kTail > position_ && size_ > 0 && data_[size_ - 1] == 0)
+        throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
     if (code_ >= range_) throw CorruptStream("the code lies outside the final interval", size_);
 }
 

@@ -10,8 +10,9 @@
 // big-endian word (carries run back through the words already written) and range grows by 32 bits. As a frequency is at
 // least 1, range is then at least 2^16 * 2^32: one step suffices.
 //
-// At the end the encoder picks the number in [low, low + range) with the most trailing zero bits and drops the zero bytes
-// at its end; the decoder reads zeros past the end. So a stream of probable symbols may well be empty.
+// At the end the encoder picks the number in [low, low + range) with the most trailing zero bits, writes its 8 bytes and
+// drops those of them that are zeros at the end; the decoder reads up to 8 zeros past the end. So a stream of probable
+// symbols may well be empty, and one that was cut short is noticed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,7 @@ namespace lfic {
 
 inline constexpr int kPrecision = 16;
 inline constexpr uint32_t kTotal = 1u << kPrecision;
+inline constexpr std::size_t kTail = 8;  // zero bytes that the decoder may read past the end
 inline constexpr uint64_t kRangeMin = uint64_t{1} << 32;
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -2,17 +2,8 @@
 
 namespace lfic {
 
-static void check_indexes(const Tables& tables, const int32_t* indexes, std::size_t count) {
-    const uint32_t limit = static_cast<uint32_t>(tables.count());
-    uint32_t most = 0;
-    for (std::size_t i = 0; i < count; ++i) most = std::max(most, static_cast<uint32_t>(indexes[i]));
-    if (count == 0 || most < limit) return;
-    for (std::size_t i = 0; i < count; ++i)
-        if (static_cast<uint32_t>(indexes[i]) >= limit)
-            throw InvalidInput("indexes[" + std::to_string(i) + "] is " + std::to_string(indexes[i]) + "; allowed are 0 to " + std::to_string(limit - 1));
-}
-
-void encode_stream(const Tables& tables, const int32_t* symbols, const int32_t* indexes, std::size_t count, Bytes& out) {
+template <class Symbol, class Index>
+void encode_stream(const Tables& tables, const Symbol* symbols, const Index* indexes, std::size_t count, Bytes& out) {
     check_indexes(tables, indexes, count);
     RangeEncoder coder(out);
     EscapeCoder escape;
@@ -20,13 +11,23 @@ void encode_stream(const Tables& tables, const int32_t* symbols, const int32_t* 
     coder.finish();
 }
 
-void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const int32_t* indexes, std::size_t count, int32_t* symbols) {
+template <class Index>
+void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const Index* indexes, std::size_t count, int32_t* symbols) {
     check_indexes(tables, indexes, count);
     RangeDecoder coder(data, size);
     EscapeCoder escape;
     for (std::size_t i = 0; i < count; ++i) symbols[i] = tables.decode(coder, escape, indexes[i]);
     coder.check_end();
 }
+
+#define LFIC_INSTANTIATE(Index)                                                                                \
+    template void encode_stream(const Tables&, const int16_t*, const Index*, std::size_t, Bytes&);             \
+    template void encode_stream(const Tables&, const int32_t*, const Index*, std::size_t, Bytes&);             \
+    template void decode_stream(const Tables&, const uint8_t*, std::size_t, const Index*, std::size_t, int32_t*);
+LFIC_INSTANTIATE(uint8_t)
+LFIC_INSTANTIATE(int16_t)
+LFIC_INSTANTIATE(int32_t)
+#undef LFIC_INSTANTIATE
 
 static void check_count(const ContextModel& model, const Grid& grid, const uint8_t* levels, std::size_t count) {
     model.check(grid);
@@ -58,15 +59,19 @@ std::vector<int16_t> decode_face(const ContextModel& model, const Grid& grid, ui
     RangeDecoder coder(data, size);
     EscapeCoder escape;
     if (coded_levels) model.decode_levels(coder, grid, levels);
-    std::vector<int16_t> symbols(model.kept_cells(grid, levels) * model.channels(), 0);
+    const std::size_t total = model.kept_cells(grid, levels) * model.channels();
+    // Memory grows with what is decoded: a short stream that claims a huge face fails before it is taken.
+    std::vector<int16_t> symbols(std::min<std::size_t>(total, std::size_t{1} << 16), 0);
     const Tables& tables = model.tables();
     model.walk(grid, levels, [&](std::size_t k, int table, int mean) {
+        if (LFIC_UNLIKELY(k >= symbols.size())) symbols.resize(std::min(total, std::max(k + 1, 2 * symbols.size())), 0);
         const int64_t symbol = static_cast<int64_t>(tables.decode(coder, escape, table)) + mean;
         if (symbol < -32768 || symbol > 32767) throw CorruptStream("symbol " + std::to_string(k) + " exceeds 16 bits", coder.position());
         symbols[k] = static_cast<int16_t>(symbol);
         return static_cast<int>(symbol);
     });
     coder.check_end();
+    symbols.resize(total, 0);
     return symbols;
 }
 

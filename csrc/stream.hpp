@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -13,9 +14,26 @@ namespace lfic {
 
 using Bytes = std::vector<uint8_t>;
 
-// Symbols with a table index each, appended to `out`. Indexes are checked.
-void encode_stream(const Tables& tables, const int32_t* symbols, const int32_t* indexes, std::size_t count, Bytes& out);
-void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const int32_t* indexes, std::size_t count, int32_t* symbols);
+inline constexpr int kMaxThreads = 256;
+
+// Throws InvalidInput unless every index is that of a table.
+template <class Index>
+void check_indexes(const Tables& tables, const Index* indexes, std::size_t count) {
+    const uint32_t limit = static_cast<uint32_t>(tables.count());
+    uint32_t most = 0;
+    for (std::size_t i = 0; i < count; ++i) most = std::max(most, static_cast<uint32_t>(indexes[i]));
+    if (count == 0 || most < limit) return;
+    for (std::size_t i = 0; i < count; ++i)
+        if (static_cast<uint32_t>(indexes[i]) >= limit)
+            throw InvalidInput("indexes[" + std::to_string(i) + "] is " + std::to_string(indexes[i]) + "; allowed are 0 to " + std::to_string(limit - 1));
+}
+
+// Symbols with a table index each, appended to `out`. Indexes are checked. Symbol: int16_t or int32_t; Index: uint8_t,
+// int16_t or int32_t.
+template <class Symbol, class Index>
+void encode_stream(const Tables& tables, const Symbol* symbols, const Index* indexes, std::size_t count, Bytes& out);
+template <class Index>
+void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const Index* indexes, std::size_t count, int32_t* symbols);
 
 // A face. `coded_levels`: the level map is written first (otherwise the header says it).
 void encode_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, bool coded_levels, const int16_t* symbols,
@@ -30,28 +48,38 @@ void predict_face(const ContextModel& model, const Grid& grid, const uint8_t* le
 // Ideal bits of every kept cell, from the tables.
 void cost_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, const int16_t* symbols, std::size_t count, float* bits);
 
-// task(i) for i in 0..count-1 over `threads` threads; the first exception is thrown again here.
+// task(i) for i in 0..count-1 over `threads` threads (0: one a core); the first exception is thrown again here.
 template <class Task>
 void parallel(std::size_t count, int threads, Task&& task) {
-    const std::size_t workers = std::min<std::size_t>(threads < 1 ? 1 : threads, count);
-    if (workers <= 1) {
-        for (std::size_t i = 0; i < count; ++i) task(i);
-        return;
-    }
+    if (threads < 0 || threads > kMaxThreads)
+        throw InvalidInput("threads is " + std::to_string(threads) + "; allowed are 0 (one a core) to " + std::to_string(kMaxThreads));
+    const std::size_t wanted = threads ? threads : std::max(1u, std::thread::hardware_concurrency());
+    const std::size_t workers = std::min(wanted, count);
     std::atomic<std::size_t> next{0};
     std::exception_ptr failure;
     std::mutex guard;
     auto work = [&] {
-        try {
-            for (std::size_t i; (i = next.fetch_add(1)) < count;) task(i);
-        } catch (...) {
+        std::size_t i = 0;
+        auto fail = [&](std::exception_ptr error) {
             const std::lock_guard<std::mutex> lock(guard);
-            if (!failure) failure = std::current_exception();
+            if (!failure) failure = error;
             next = count;
+        };
+        try {
+            while ((i = next.fetch_add(1)) < count) task(i);
+        } catch (const CorruptStream& error) {
+            fail(std::make_exception_ptr(CorruptStream(i, error)));
+        } catch (...) {
+            fail(std::current_exception());
         }
     };
     std::vector<std::thread> pool;
-    for (std::size_t t = 1; t < workers; ++t) pool.emplace_back(work);
+    pool.reserve(workers);
+    try {
+        for (std::size_t t = 1; t < workers; ++t) pool.emplace_back(work);
+    } catch (const std::system_error&) {
+        // No more threads to be had: those that run do the work.
+    }
     work();
     for (auto& thread : pool) thread.join();
     if (failure) std::rethrow_exception(failure);
