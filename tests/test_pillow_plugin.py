@@ -1,0 +1,55 @@
+"""Pillow opens and saves .lfic files."""
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+import lfic
+import lfic.pillow_plugin  # noqa: F401
+
+
+def test_save_and_open(tmp_path, face):
+    path = tmp_path / "face.lfic"
+    Image.fromarray(face).save(path, quality=20)
+    assert path.read_bytes() == lfic.encode(face, quality=20)
+    with Image.open(path) as image:
+        assert (image.format, image.mode, image.size, image.info["quality"]) == ("LFIC", "RGB", (112, 112), 20)
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(lfic.decode(path.read_bytes())))
+        image.load()  # a second time does nothing
+        assert image.resize((10, 10)).size == (10, 10)
+
+
+def test_options_reach_the_codec(face):
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, "LFIC", max_bytes=120, checksum=False)
+    assert len(buffer.getvalue()) <= 120
+    assert not lfic.probe(buffer.getvalue()).checksum
+
+
+def test_any_mode_is_saved(face):
+    buffer = io.BytesIO()
+    Image.fromarray(face).convert("P").save(buffer, "LFIC")
+    assert Image.open(buffer).size == (112, 112)
+
+
+def test_opening_reads_no_pixels_and_loading_notices_damage(face):
+    data = bytearray(lfic.encode(face, quality=20, checksum=False))
+    damaged = bytes(data + b"\x01\x02\x03\x04\x05\x06")
+    image = Image.open(io.BytesIO(damaged))
+    with pytest.raises(lfic.CorruptStreamError):
+        image.load()
+
+
+@pytest.mark.parametrize("data", [b"\xfc", b"\xfc\x2e\x00", b"\xfc\x4e\x50", b"\xfc\x2e\x50ab"])
+def test_other_files_are_left_to_other_plugins(data):
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data))
+
+
+def test_huge_images_are_a_bomb_to_pillow_as_well():
+    from lfic import container
+
+    data = container.write(container.Header(11_000, 11_000, 40, 0), b"")
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(data))
