@@ -19,17 +19,42 @@ Bits with adaptive probabilities, in a stream of one's own:
 >>> [int(decoder.decode_adaptive(state)) for _ in range(5)]
 [1, 1, 1, 0, 1]
 
+Many bits in one call, each with the context whose state codes it (the start states may be trained):
+
+>>> bits, contexts = np.array([1, 0, 1, 1], np.uint8), np.array([0, 1, 0, 0], np.uint8)
+>>> encoder = coder.RangeEncoder()
+>>> encoder.encode_bits(bits, contexts, coder.AdaptiveBits(np.array([40000, 9000], np.uint16)))
+>>> decoder = coder.RangeDecoder(encoder.finish())
+>>> decoder.decode_bits(contexts, coder.AdaptiveBits(np.array([40000, 9000], np.uint16))).tolist()
+[1, 0, 1, 1]
+
+Thousands of streams of one length, as one buffer and where each begins:
+
+>>> many = np.array([[0, 0, 1, -1], [0, 1, 0, 0]], np.int16)
+>>> rows = np.array([0, 0, 1, 1], np.uint8)
+>>> buffer, offsets = coder.encode_packed(many, rows, tables, threads=2)
+>>> bool((coder.decode_packed(buffer, offsets, rows, tables, threads=2) == many).all())
+True
+
+Shapes and dtypes: symbols int32 or int16 [n], indexes uint8, int16 or int32 [n] (the table of each symbol), any buffer
+that numpy can view; contiguous arrays are read where they lie. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or 0
+for one a core; the GIL is released while C++ works. Objects have no shared state beyond tables, which are immutable, so
+calls from many threads are safe; one ``RangeEncoder`` or ``RangeDecoder`` belongs to one thread at a time.
+
 Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong arguments raise
-``lfic.InvalidInputError``.
+``lfic.InvalidInputError``. A damaged stream may also decode to other symbols: only a checksum tells that apart.
 """
 import numpy as np
 
 from . import _coder
-from ._coder import AdaptiveBit, RangeDecoder, RangeEncoder, decode, decode_batch, encode, encode_batch
+from ._coder import (
+    AdaptiveBit, AdaptiveBits, RangeDecoder, RangeEncoder, decode, decode_batch, decode_packed, encode, encode_batch, encode_packed,
+)
 from .errors import InvalidInputError
 
 __all__ = [
-    "AdaptiveBit", "ContextModel", "RangeDecoder", "RangeEncoder", "Tables", "decode", "decode_batch", "encode", "encode_batch",
+    "AdaptiveBit", "AdaptiveBits", "ContextModel", "RangeDecoder", "RangeEncoder", "Tables", "decode", "decode_batch",
+    "decode_packed", "encode", "encode_batch", "encode_packed",
 ]
 
 TOTAL = 1 << 16
@@ -118,8 +143,19 @@ class ContextModel(_coder.ContextModel):
         simd: "auto", or one variant by name ("scalar", "avx2", "neon"); all give the same integers.
 
     A face is (symbols int16 [kept cells * C] in coding order, levels uint8 [ceil(h/4), ceil(w/4)], h, w, quality 1..100,
-    aligned). Methods: ``encode``, ``decode``, ``predict`` (table index and mean of every symbol), ``cost`` (ideal bits
-    of every kept cell), and ``encode_batch``, ``decode_batch``, ``cost_batch`` over threads.
+    aligned); h and w count cells of the feature grid, ``aligned`` needs 14 x 14 of them. Methods:
+
+    - ``encode(*face, coded_levels=False)`` -> bytes. With ``coded_levels`` the level map stands first in the stream.
+    - ``decode(data, h, w, quality, aligned, levels=None)`` -> (symbols, levels). ``levels=None``: they are in the stream.
+      Grids of more than ``max_symbols`` coefficients are refused before memory is taken.
+    - ``decode_levels(data, h, w, quality, aligned)`` -> levels, from the head of the stream alone.
+    - ``predict(*face)`` -> table index int16 [n] (-1 where a channel is inactive) and integer mean int32 [n].
+    - ``cost(*face)`` -> ideal bits float32 [kept cells] from the tables, escapes at one bit a step.
+    - ``encode_batch(faces, threads)``, ``cost_batch(faces, threads)``: lists of faces (for ``encode_batch`` with
+      ``coded_levels`` as an optional 7th entry); ``decode_batch(streams, threads)``: a list of (data, h, w, quality,
+      aligned, levels or None).
+
+    ``simd`` tells the variant in use.
     """
 
     def __init__(self, arrays, tables, simd="auto"):
