@@ -16,7 +16,8 @@ def map_bits(prior, levels, quality, aligned):
     """
     bucket = (quality - 1) * BUCKETS // 100
     table = prior[:, bucket].tolist()
-    states = [[[p, p] for p in row] for row in table[0]]  # a fast and a slow estimate, see csrc/range_coder.hpp
+    # A fast and a slow estimate in 2^-24, as the coder's AdaptiveBit keeps them; see docs/FORMAT.md.
+    states = [[[p << 8, p << 8] for p in row] for row in table[0]]
     grid, bits = levels.tolist(), 0.0
     columns = len(grid[0])
     for y, row in enumerate(grid):
@@ -24,13 +25,12 @@ def map_bits(prior, levels, quality, aligned):
             context = 4 * (row[x - 1] if x else ABSENT) + (grid[y - 1][x] if y else ABSENT)
             for decision in range(2):
                 more = level > decision
-                state = [table[1 + y * columns + x][context][decision]] * 2 if aligned else states[context][decision]
-                p = min(max(sum(state) >> 1, 64), 65472) / 65536
+                state = [table[1 + y * columns + x][context][decision] << 8] * 2 if aligned else states[context][decision]
+                p = min(max(sum(state) >> 9, 32), 65504) / 65536
                 bits -= math.log2(p if more else 1 - p)
                 if not aligned:
-                    target = 65535 if more else 0
-                    state[0] += int((target - state[0]) / 16)
-                    state[1] += int((target - state[1]) / 128)
+                    for i, shift in enumerate((5, 8)):
+                        state[i] += (0xFFFFFF - state[i]) >> shift if more else -(state[i] >> shift)
                 if not more:
                     break
     return bits
