@@ -69,13 +69,16 @@ def fold_accuracies(scores, same, folds, weights=None):
     # right[i]: weight of the pairs that are right when the threshold lies below sorted score i (i = P: all rejected).
     signed = np.where(same, -1.0, 1.0) * weights
     cuts = np.flatnonzero(np.concatenate([[True], scores[1:] > scores[:-1], [True]]))  # never between equal scores
+    # Scores that a replicate did not draw make no cut of their own: ties are settled as if they were not there.
+    drawn = np.diff(correct_at_cuts(weights, np.zeros(len(weights)), cuts), axis=1) > 0
+    distinct = np.concatenate([np.ones((len(weights), 1), bool), drawn], 1)
     out = np.empty((len(weights), len(numbers)))
     for k, number in enumerate(numbers):
         test = folds == number
         train = ~test if len(numbers) > 1 else test
         right = correct_at_cuts(signed * train, (weights * (train & same)).sum(1), cuts)
-        best = right >= right.max(1, keepdims=True) - 1e-9
-        chosen = (np.argmax(np.cumsum(best, 1) * 2 >= best.sum(1, keepdims=True), 1))
+        best = (right >= right.max(1, keepdims=True) - 1e-9) & distinct
+        chosen = np.argmax(np.cumsum(best, 1) * 2 >= best.sum(1, keepdims=True), 1)
         measured = correct_at_cuts(signed * test, (weights * (test & same)).sum(1), cuts)
         out[:, k] = measured[np.arange(len(weights)), chosen] / np.maximum((weights * test).sum(1), 1e-9)
     return out[0] if flat else out

@@ -1,0 +1,109 @@
+"""The HTML page, opened in a headless Chromium: it shows what it should, and loads nothing."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+from evaluate_faces import crops, write_folder, write_recogniser  # noqa: E402
+
+from lfic.evaluate import codecs, report
+from lfic.evaluate.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    images, pairs = write_folder(folder)
+    assert main([str(images), "--pairs", str(pairs), "--recogniser", str(write_recogniser(folder / "tiny.pt")), "--quiet", "--codecs", "lfic:15/50,webp:0/20/60,jpeg:5/20/50",
+                 "--bootstrap", "30", "--anchor", "WebP,JPEG", "--speed", "--pictures", "1", "--cache", str(folder / "c"), "--out", str(folder / "page")]) == 0
+    return folder / "page.html"
+
+
+def chromium():
+    """Path of a Chromium. A machine without one has to say so itself: nothing is skipped silently."""
+    if os.environ.get("LFIC_TEST_NO_BROWSER"):
+        pytest.skip("LFIC_TEST_NO_BROWSER is set: the report is not opened in a browser")
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.fail("no Chromium on this machine: apt-get install chromium, or set LFIC_TEST_NO_BROWSER=1 to go without this check")
+
+
+def browse(page, tmp_path, *options):
+    # --no-sandbox: containers run as root; the page is our own file.
+    return subprocess.run([chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={tmp_path}/profile",
+                           "--no-first-run", "--disable-background-networking", *options, page.as_uri()],
+                          capture_output=True, text=True, timeout=120, check=True)
+
+
+def test_screenshot(page, tmp_path):
+    browse(page, tmp_path, f"--screenshot={tmp_path}/shot.png", "--window-size=1200,3200")
+    shot = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB")).astype(int)
+    if keep := os.environ.get("LFIC_TEST_SCREENSHOT"):
+        Image.open(tmp_path / "shot.png").save(keep)
+    assert shot.shape == (3200, 1200, 3)
+    assert (shot[:60] == 255).mean() > 0.5  # white page, not an error screen
+    lfic_colour = np.abs(shot - [0xC2, 0x18, 0x5B]).sum(2) < 30
+    assert lfic_colour[:1600].sum() > 200  # lfic's curves are drawn
+    colours = len(np.unique(shot.reshape(-1, 3), axis=0))
+    assert colours > 5000  # photographs are on it
+
+
+def test_the_browser_finds_every_picture(page, tmp_path):
+    """A page that measures itself: every image has decoded, and nothing is wider than the window."""
+    probe = tmp_path / "probe.html"
+    script = ("<script>onload=()=>{const i=[...document.images];document.title=`images ${i.length} loaded ${i.filter(x=>x.complete&&x.naturalWidth>0).length} "
+              "wide ${document.documentElement.scrollWidth>innerWidth}`}</script></html>")
+    probe.write_text(page.read_text().replace("</html>", script))
+    dom = browse(probe, tmp_path, "--dump-dom", "--window-size=1200,900", "--virtual-time-budget=5000").stdout
+    found = re.search(r"<title>images (\d+) loaded (\d+) wide (\w+)</title>", dom)
+    assert found, dom[:500]
+    assert int(found[1]) == int(found[2]) > 10 and found[3] == "false"
+
+
+def test_self_contained(page):
+    text = page.read_text()
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:)[^"'> ]""", text) and "url(" not in text and "@import" not in text
+    for word in ("BD-rate", "Faces at equal bytes", "Region levels", "Speed", "lfic", "WebP", "95 %", "All figures"):
+        assert word in text
+    assert sorted(p.name for p in page.parent.glob("page*")) == ["page-bdrate.csv", "page-speed.csv", "page.csv", "page.html"]
+
+
+def test_names_are_escaped(tmp_path):
+    row = {"codec": "<script>x</script>", "setting": "1", "recogniser": "r&d", "protocol": "both", "bytes": 10.0, "bytes_without_header": 9.0, "psnr_db": 30.0,
+           "similarity": 0.5, "accuracy": 0.9, "standard_error": 0.01}
+    report.write(tmp_path / "p.html", [row, {**row, "bytes": 20.0, "accuracy": 0.95}], note="<b>")
+    text = pathlib.Path(tmp_path / "p.html").read_text()
+    assert "<script>" not in text and "&lt;script&gt;" in text and "<b>" not in text
+
+
+def test_heat_map_tints_the_right_regions():
+    face = crops(1, 1)[0][0]
+    levels = np.zeros((4, 4), np.uint8)
+    levels[1, 2], levels[3, 3] = 1, 2
+    tinted = report.heat_map(face, levels)
+    changed = np.abs(tinted.astype(int) - face).sum(2) > 0
+    assert changed[33:64, 65:96].mean() > 0.9 and changed[97:, 97:].mean() > 0.9
+    assert not changed[1:32, 1:32].any() and not changed[65:96, 33:64].any()
+
+
+def test_paper_figures_stand_beside_their_rows():
+    deltas = [{"codec": "lfic", "anchor": anchor, "measure": "accuracy", "recogniser": "r", "bd_rate_percent": -50.0, "bd_rate_without_header_percent": -49.0,
+               "overlap_from": 0.8, "overlap_to": 0.95, "low_percent": -55.0, "high_percent": -45.0} for anchor in ("JPEG 2000", "WebP", "bmshj2018", "JPEG")]
+    text = report.delta_section(deltas)
+    assert text.count("−71.41") == text.count("−48.28") == text.count("−52.67") == 1 and "[-55.0, -45.0]" in text and "80.00 to 95.00" in text
+
+
+def test_settings_reach_beyond_the_grid():
+    for name in ("jpeg", "webp", "jpeg2000", "jxl", "avif"):
+        codec = codecs.CODECS[name]()
+        settings = report.fine_settings(codec)
+        low, high = sorted((settings[0], settings[-1]))
+        assert low <= min(codec.settings) and high >= max(codec.settings)

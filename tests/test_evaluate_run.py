@@ -1,0 +1,246 @@
+"""The whole evaluation on small public pictures: protocol, cache, kill and restart, errors, the command line."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+from evaluate_faces import TinyRecogniser, crops, write_folder, write_recogniser  # noqa: E402
+
+from lfic import InvalidInputError
+from lfic.evaluate import align, codecs, data, recognise, run
+from lfic.evaluate.__main__ import main, numbers
+from lfic.evaluate.cache import Cache, content_key
+from lfic.evaluate.report import group_rows, utkface_groups
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    images, pairs = write_folder(folder)
+    return folder, images, pairs, write_recogniser(folder / "tiny.pt")
+
+
+def command(world, out, *more):
+    _, images, pairs, recogniser = world
+    return [str(images), "--pairs", str(pairs), "--recogniser", str(recogniser), "--quiet", "--no-report", "--bootstrap", "30", "--anchor", "WebP,JPEG",
+            "--codecs", "webp:0/20/60,jpeg:5/20/50", "--cache", str(out) + ".sqlite", "--out", str(out), *more]
+
+
+def figures(path):
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+
+def test_command_line_gives_the_same_numbers_twice(world, tmp_path, capsys):
+    assert main(command(world, tmp_path / "a")) == 0
+    assert "WebP 20:" in capsys.readouterr().out
+    assert main(command(world, tmp_path / "b", "--workers", "2")) == 0
+    assert figures(tmp_path / "a.csv") == figures(tmp_path / "b.csv")
+    assert figures(tmp_path / "a-bdrate.csv") == figures(tmp_path / "b-bdrate.csv")
+    before = Cache(tmp_path / "a.sqlite").db.total_changes
+    assert main(command(world, tmp_path / "a")) == 0  # from the cache
+    assert figures(tmp_path / "a.csv") == figures(tmp_path / "b.csv") and before == 0
+    rows = run.read_csv(tmp_path / "a.csv")
+    assert {r["codec"] for r in rows} == {"uncompressed", "WebP", "JPEG"} and {r["protocol"] for r in rows} == {"both", "gallery"}
+    top = next(r for r in rows if r["codec"] == "uncompressed")
+    assert top["similarity"] == 1 and top["bytes"] == 112 * 112 * 3
+    webp = [r for r in rows if r["codec"] == "WebP" and r["protocol"] == "both"]
+    assert webp[0]["bytes"] < webp[1]["bytes"] < webp[2]["bytes"] and webp[0]["similarity"] < webp[2]["similarity"]
+    assert all(r["bytes"] - r["bytes_without_header"] == 30 for r in webp)
+
+
+def test_killed_and_started_again(world, tmp_path):
+    """SIGKILL in the middle of a run; the second run goes on and ends with the numbers of an undisturbed one."""
+    assert main(command(world, tmp_path / "whole")) == 0
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    deadline, stored = time.monotonic() + 120, 0
+    while process.poll() is None and time.monotonic() < deadline and stored == 0:
+        if os.path.exists(tmp_path / "cut.sqlite"):
+            try:
+                with sqlite3.connect(f"file:{tmp_path}/cut.sqlite?mode=ro", uri=True) as db:
+                    stored = db.execute("SELECT count(*) FROM files").fetchone()[0]
+            except sqlite3.OperationalError:  # not created yet
+                stored = 0
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert stored > 0 and not (tmp_path / "cut-bdrate.csv").exists()
+    assert main(command(world, tmp_path / "cut")) == 0
+    assert figures(tmp_path / "cut.csv") == figures(tmp_path / "whole.csv")
+    assert figures(tmp_path / "cut-bdrate.csv") == figures(tmp_path / "whole-bdrate.csv")
+
+
+def test_cached_faces_are_not_computed_again(world):
+    _, images, pairs, recogniser = world
+    faces, nets, cache = data.load_faces([images], pairs), [recognise.load_recogniser(recogniser)], Cache()
+    calls = []
+
+    def count(pictures):
+        calls.append(len(pictures))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return [p.tobytes()[:100] for p in pictures], [255 - p for p in pictures]
+
+    codec = codecs.from_function("negative", count, "1")
+    object.__setattr__(codec, "batch", 4)
+    with pytest.raises(KeyboardInterrupt):
+        run.evaluate_point(codec, "", faces, nets, cache, progress=False)
+    point = run.evaluate_point(codec, "", faces, nets, cache, progress=False)
+    assert sum(calls) == len(faces) + 4  # 4 done, 4 interrupted, then all but the first 4
+    assert (point.size == 100).all()
+    np.testing.assert_array_equal(point.embeddings["tiny"], nets[0].embed(255 - faces.pixels))
+
+
+def test_embeddings_do_not_depend_on_their_batch(world):
+    net, (pixels, _) = recognise.load_recogniser(world[3]), crops(6, 3)
+    together = net.embed(pixels)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    np.testing.assert_array_equal(net.embed(pixels[order]), together[order])
+    np.testing.assert_array_equal(net.embed(pixels[3:4])[0], together[3])
+
+
+def test_a_network_that_cannot_be_optimised_runs_as_it_is(tmp_path):
+    """28 is no multiple of 8: the pooling has no optimised form and fails when it runs, not when it is loaded."""
+    pixels, _ = crops(2, 1)
+    found = recognise.load_recogniser(write_recogniser(tmp_path / "odd.pt", pooled=8)).embed(pixels)
+    with torch.inference_mode():
+        expected = TinyRecogniser(pooled=8).eval()(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+    np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-5)
+
+
+def test_another_recogniser_or_setting_has_another_key(world, tmp_path):
+    a = recognise.load_recogniser(world[3])
+    assert a.key != recognise.load_recogniser(world[3], order="BGR").key
+    assert codecs.webp().key(10) != codecs.webp().key(20) != codecs.webp(method=4).key(20)
+    pixels = crops(1, 2)[0]
+    assert content_key(pixels[0]) != content_key(pixels[1]) and content_key(pixels[0]) != content_key(pixels[0].reshape(-1))
+
+
+def test_tar_and_folder_are_the_same(world, tmp_path):
+    _, images, pairs, _ = world
+    with tarfile.open(tmp_path / "faces.tar", "w") as tar:
+        for path in sorted(images.iterdir()):
+            tar.add(path, f"deep/{path.name}")
+    a, b = data.load_faces([images], pairs), data.load_faces([tmp_path / "faces.tar"], pairs)
+    assert a.names == b.names
+    np.testing.assert_array_equal(a.pixels, b.pixels)
+    assert a.folds.tolist() == [0] * 6 + [1] * 6 and a.same.sum() == 6
+    one = data.load_faces([images], pairs, folds={1})
+    assert len(one.pairs) == 6 and len(one) < len(a)
+
+
+def test_missing_images_are_named(world, tmp_path):
+    _, images, pairs, recogniser = world
+    shutil.copytree(images, tmp_path / "images")
+    (tmp_path / "images" / "Person2_0001.png").unlink()
+    with pytest.raises(InvalidInputError, match=r"1 of 12 images.*Person2_0001 \(no such image\).*--allow-missing"):
+        data.load_faces([tmp_path / "images"], pairs)
+    faces = data.load_faces([tmp_path / "images"], pairs, allow_missing=True)
+    assert len(faces.pairs) == 10 and faces.missing == ["Person2_0001 (no such image)"]
+    np.savez(tmp_path / "points.npz", names=np.array(["Person0_0001.png"]), landmarks=np.float32(align.TEMPLATE_112[None]))
+    with pytest.raises(InvalidInputError, match="no landmarks"):
+        data.load_faces([images], pairs, tmp_path / "points.npz")
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("", "line 1"), ("x y\n", "line 1"), ("1 1\nA 1 2\n", "1 pairs follow"), ("1 1\nA 1 2\nA one B 2\n", "pair 2"), ("1 1\nA 1 2\nA 1\n", "pair 2"),
+])
+def test_bad_pairs_files(tmp_path, text, found):
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(InvalidInputError, match=found):
+        data.read_pairs(tmp_path / "pairs.txt")
+
+
+def test_names_with_blanks_in_tab_separated_pairs(tmp_path):
+    (tmp_path / "pairs.txt").write_text("1\t1\nAnna Maria\t1\t2\nAnna Maria\t1\tOtto\t3\n")
+    left, right, same, folds = data.read_pairs(tmp_path / "pairs.txt")
+    assert left == ["Anna Maria_0001"] * 2 and right == ["Anna Maria_0002", "Otto_0003"] and same.tolist() == [True, False]
+
+
+def test_errors_on_the_command_line(world, tmp_path, capsys):
+    _, images, pairs, recogniser = world
+    for arguments, text in (
+        ([str(tmp_path / "none"), "--recogniser", str(recogniser)], "neither a folder nor a tar"),
+        ([str(images), "--recogniser", str(tmp_path / "none.pt")], "no recogniser at"),
+        ([str(images), "--recogniser", str(recogniser), "--codecs", "gif"], "no codec 'gif'"),
+        ([str(images), "--recogniser", str(recogniser), "--codecs", "webp:x"], "give integers"),
+        ([str(images), "--recogniser", str(recogniser), "--codecs", "eigenface"], "--train-faces"),
+        ([str(images), "--recogniser", str(recogniser), "--codecs", "webp", "--pairs", str(pairs), "--folds", "3"], "has 1 to 2"),
+        ([str(images), "--recogniser", str(recogniser), "--workers", "0"], "--workers is 0"),
+    ):
+        assert main([*arguments, "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 2
+        message = capsys.readouterr().err
+        assert text in message and message.startswith("lfic evaluate: ")
+    assert numbers("1,3-5") == {0, 2, 3, 4}
+
+
+def test_a_broken_cache_is_named(tmp_path):
+    (tmp_path / "c.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(InvalidInputError, match="can't be used as a cache"):
+        Cache(tmp_path / "c.sqlite")
+
+
+def test_without_pairs_and_by_groups(tmp_path):
+    pixels, _ = crops(4, 1)
+    (tmp_path / "utk").mkdir()
+    names = ["5_0_0_20170110.png", "30_1_2_20170110.png", "31_1_2_20170110.png", "70_0_1_20170110.png"]
+    for image, name in zip(pixels, names):
+        Image.fromarray(image).save(tmp_path / "utk" / name)
+    recogniser = write_recogniser(tmp_path / "tiny.pt")
+    assert main([str(tmp_path / "utk"), "--recogniser", str(recogniser), "--codecs", "webp:0/60", "--quiet", "--no-report", "--bootstrap", "0",
+                 "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 0
+    rows = run.read_csv(tmp_path / "o-groups.csv")
+    assert {r["group"] for r in rows} == {"age 0-12", "age 20-39", "age 60+", "male", "female", "White", "Black", "Asian"}
+    assert next(r["faces"] for r in rows if r["group"] == "Asian") == 2
+    female = [r for r in rows if r["group"] == "female" and r["setting"] == "0"][0]
+    assert abs(female["gap"]) < 1 and female["bytes"] > 0
+    assert utkface_groups("Anna_0001.jpg") == [] and group_rows([], {}, ["a_b.jpg"]) == []
+
+
+@pytest.mark.parametrize(("angle", "scale"), [(0, 1.0), (20, 2.4), (-35, 0.6)])
+def test_alignment_puts_landmarks_on_the_template(angle, scale):
+    """Dots painted at the landmarks of a turned and scaled picture appear at the template's points."""
+    turn = np.deg2rad(angle)
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = (align.TEMPLATE_112 - 56) @ matrix.T + [170, 160]
+    y, x = np.mgrid[:340, :340]
+    picture = np.zeros((340, 340), np.float32)
+    for px, py in points:
+        picture += 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * (1.5 * scale) ** 2))
+    crop = np.asarray(align.align(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), points))[..., 0].astype(np.float64)
+    for px, py in align.TEMPLATE_112:
+        top, left = round(py) - 4, round(px) - 4
+        window = crop[top : top + 9, left : left + 9]
+        gy, gx = np.mgrid[:9, :9]
+        assert (window * gx).sum() / window.sum() + left == pytest.approx(px, abs=0.25)
+        assert (window * gy).sum() / window.sum() + top == pytest.approx(py, abs=0.25)
+
+
+def test_similarity_transform_refuses_nonsense():
+    with pytest.raises(InvalidInputError, match="coincide"):
+        align.similarity_transform(np.ones((5, 2)), align.TEMPLATE_112)
+    with pytest.raises(InvalidInputError, match="shapes"):
+        align.similarity_transform(np.ones((4, 2)), align.TEMPLATE_112)
+    with pytest.raises(InvalidInputError, match="finite"):
+        align.similarity_transform(np.full((5, 2), np.nan), align.TEMPLATE_112)
+    mirrored = align.TEMPLATE_112 * [-1, 1]
+    matrix = align.similarity_transform(mirrored, align.TEMPLATE_112)
+    assert np.linalg.det(matrix[:, :2]) > 0
+
+
+def test_csv_round_trip(tmp_path):
+    run.write_csv(tmp_path / "x.csv", [{"codec": "a", "setting": 1, "bytes": 12.5, "tar": None}, {"codec": "b", "setting": 2, "eer": 0.25}], "two lines\nof notes")
+    assert re.match(r"# .*torch .*\n# two lines\n# of notes\ncodec,", (tmp_path / "x.csv").read_text())
+    assert run.read_csv(tmp_path / "x.csv")[0] == {"codec": "a", "setting": "1", "bytes": 12.5, "tar": "", "eer": ""}
