@@ -22,8 +22,8 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;paddin
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #eee}
 th{background:#f6f6f6;position:sticky;top:0}td:first-child,th:first-child{text-align:left}img.face{width:112px;height:112px;image-rendering:auto;display:block}
-.faces td{text-align:center;font-size:.75rem;color:#555}.faces td:first-child{text-align:left}.note{color:#666;font-size:.88rem}.plots img{max-width:100%}
-div.scroll{overflow-x:auto}
+.faces td{text-align:center;font-size:.75rem;color:#555}.faces td:first-child{text-align:left}.note{color:#666;font-size:.88rem}
+div.scroll{overflow-x:auto}.plots{display:flex;flex-wrap:wrap;gap:.5rem}.plots img{width:calc(50% - .5rem);min-width:320px}
 """
 
 
@@ -192,6 +192,8 @@ def plot(rows, measure, recogniser, title, path=None):
     ticks = [t for t in (50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.minorticks_off()
+    if scale == 100:
+        axes.set_ylim(top=min(101, axes.get_ylim()[1]), bottom=max(0, axes.get_ylim()[0]))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     figure.tight_layout()
