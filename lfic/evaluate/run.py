@@ -1,4 +1,5 @@
 """One codec at one setting over all faces: files, decoded pictures, embeddings, figures. Cached, resumable."""
+import collections
 import concurrent.futures
 import csv
 import dataclasses
@@ -93,13 +94,17 @@ def evaluate_point(codec, setting, faces, recognisers, cache=None, workers=1, pr
 
 def ordered(pool, function, items, ahead):
     """Results of ``function`` in order, with at most ``ahead`` calls waiting, so that memory stays small."""
-    waiting = []
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
+    waiting = collections.deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # after an error the rest need not run
+        for future in waiting:
+            future.cancel()
 
 
 def reference_embeddings(faces, recognisers, cache, keys, progress=True):
