@@ -8,7 +8,6 @@ import argparse
 import datetime
 import json
 import pathlib
-import sys
 
 import numpy as np
 import torch
@@ -178,7 +177,9 @@ def main(argv=None):
     arrays, tables, (before, after) = calibrate(net, FacePack(args.data), args.faces)
     print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
     card = pathlib.Path(args.card).read_text() if args.card else ""
-    training = {"step": state["step"], "seconds": state["seconds"], "config": state["config"], "command": " ".join(sys.argv)}
+    # Names of files, not where they lay: that is nobody's business.
+    config = {k: pathlib.Path(v).name if k in ("data", "out", "recognizer") else v for k, v in state["config"].items()}
+    training = {"step": state["step"], "seconds": round(state["seconds"]), "config": config, "faces_for_tables": args.faces}
     training["exported"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     save_model(args.out, net, arrays, tables.state(), {"training": json.dumps(training), "card": card})
     return 0
