@@ -77,8 +77,7 @@ def step(state, pixels, side):
 
 def save(path, about, states):
     """Networks to the checkpoint, optimisers beside it; each file is written whole or not at all."""
-    tensors = {f"{k}.{name}": t.contiguous() for k, s in enumerate(states) for name, t in s.network.state_dict().items()
-               if not name.endswith(("_offset", "_quantized_cdf", "_cdf_length"))}  # rebuilt by update()
+    tensors = {f"{k}.{name}": t.contiguous() for k, s in enumerate(states) for name, t in s.network.state_dict().items()}
     moments = {f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous() for k, s in enumerate(states)
                for which in ("optimizer", "auxiliary") for i, slot in getattr(s, which).state_dict()["state"].items() for name, value in slot.items()}
     about = {**about, "steps": [s.steps for s in states]}
@@ -97,7 +96,7 @@ def resume(path, about, states):
             raise SystemExit(f"{path} holds {found}; asked for was {about}: give another output file")
         for k, state in enumerate(states):
             part = {name[len(f"{k}."):]: file.get_tensor(name) for name in file.keys() if name.startswith(f"{k}.")}
-            state.network.load_state_dict(part, strict=False)
+            state.network.load_state_dict(part)
             state.steps = found["steps"][k]
     with safe_open(f"{path}.optimizer", "pt") as file:
         for k, state in enumerate(states):
