@@ -1,0 +1,220 @@
+// Tests of the coder without Python: limits, every SIMD variant against every other, damage, threads.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "../stream.hpp"
+#include "random_model.hpp"
+
+using namespace lfic;
+
+static int failures = 0;
+#define CHECK(condition)                                                             \
+    do {                                                                             \
+        if (!(condition)) {                                                          \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
+            ++failures;                                                              \
+        }                                                                            \
+    } while (0)
+
+template <class Error, class F>
+static bool throws(F&& f) {
+    try {
+        f();
+    } catch (const Error&) {
+        return true;
+    }
+    return false;
+}
+
+// Encoder and decoder narrow to the same range, and the bytes reappear after a carry through long runs of 0xFF.
+static void range_equality() {
+    Random random{1};
+    for (int round = 0; round < 300; ++round) {
+        const int n = round < 3 ? round : random.between(1, 2000);
+        std::vector<uint32_t> cum(n), freq(n);
+        Bytes out;
+        RangeEncoder encoder(out);
+        for (int i = 0; i < n; ++i) {
+            const int kind = random.between(0, 3);
+            freq[i] = kind == 0 ? 1 : kind == 1 ? 65535 : random.between(1, 65535);
+            cum[i] = kind == 0 ? 65535 : random.between(0, 65536 - static_cast<int>(freq[i]));  // the top: low runs to all ones
+            encoder.encode(cum[i], freq[i]);
+        }
+        const uint64_t range = encoder.range();
+        encoder.finish();
+        RangeDecoder decoder(out.data(), out.size());
+        for (int i = 0; i < n; ++i) {
+            const uint32_t target = decoder.target();
+            CHECK(target >= cum[i] && target < cum[i] + freq[i]);
+            decoder.consume(cum[i], freq[i]);
+        }
+        CHECK(decoder.range() == range);
+        decoder.check_end();
+    }
+}
+
+static void table_streams() {
+    const auto tables = random_tables(24, 7);
+    Random random{2};
+    const int32_t extremes[] = {INT32_MIN, INT32_MIN + 1, -32768, -1, 0, 1, 32767, INT32_MAX - 1, INT32_MAX};
+    int cuts = 0, cuts_noticed = 0;
+    for (int n = 0; n < 400; ++n) {
+        std::vector<int32_t> symbols(n), decoded(n);
+        std::vector<uint8_t> indexes(n);
+        for (int i = 0; i < n; ++i) {
+            indexes[i] = static_cast<uint8_t>(random.between(0, 23));
+            symbols[i] = random.between(0, 19) ? random.between(-20, 20) : extremes[random.between(0, 8)];
+        }
+        Bytes out{1, 2, 3};  // what stands before is left alone
+        encode_stream(*tables, symbols.data(), indexes.data(), n, out);
+        CHECK(out[0] == 1 && out[1] == 2 && out[2] == 3);
+        const std::vector<uint8_t> exact(out.begin() + 3, out.end());  // its own allocation: a read past it is seen
+        decode_stream(*tables, exact.data(), exact.size(), indexes.data(), n, decoded.data());
+        CHECK(decoded == symbols);
+        if (exact.size() > 16) {
+            // Cut short: noticed, unless what the zeros behind it decode to happens to be cheap. Never the same symbols.
+            const std::vector<uint8_t> cut(exact.begin(), exact.end() - 13);
+            const bool noticed = throws<CorruptStream>([&] { decode_stream(*tables, cut.data(), cut.size(), indexes.data(), n, decoded.data()); });
+            CHECK(noticed || decoded != symbols);
+            cuts += 1;
+            cuts_noticed += noticed;
+            std::vector<uint8_t> longer(exact);
+            longer.resize(longer.size() + 13, 7);
+            CHECK(throws<CorruptStream>([&] { decode_stream(*tables, longer.data(), longer.size(), indexes.data(), n, decoded.data()); }));
+        }
+    }
+    CHECK(cuts > 300 && 2 * cuts_noticed > cuts);
+    const uint8_t bad = 24;
+    const int32_t one = 0;
+    Bytes out;
+    CHECK(throws<InvalidInput>([&] { encode_stream(*tables, &one, &bad, 1, out); }));
+    CHECK(throws<InvalidInput>([] { Tables({0}, {0, 2}, {40000, 40000}); }));
+    CHECK(throws<InvalidInput>([] { Tables({0}, {0, 2}, {1, 0}); }));
+    CHECK(throws<InvalidInput>([] { Tables({0, 0}, {0, 2, 1}, {1}); }));
+    CHECK(throws<InvalidInput>([] { Tables({}, {0}, {}); }));
+}
+
+// Bytes of a run of equal symbols stay near the ideal, and a stream without information has none.
+static void lengths() {
+    const auto tables = random_tables(24, 7);
+    const std::vector<int32_t> zeros(1 << 20, tables->lows()[0]);
+    const std::vector<uint8_t> index(zeros.size(), 0);
+    Bytes out;
+    encode_stream(*tables, zeros.data(), index.data(), 0, out);
+    CHECK(out.empty());
+    encode_stream(*tables, zeros.data(), index.data(), 1000, out);
+    CHECK(out.empty());
+    encode_stream(*tables, zeros.data(), index.data(), zeros.size(), out);
+    CHECK(out.size() <= 4);  // 2^20 symbols of 2^-15.5 bits
+    std::vector<int32_t> decoded(zeros.size());
+    decode_stream(*tables, out.data(), out.size(), index.data(), zeros.size(), decoded.data());
+    CHECK(decoded == zeros);
+}
+
+struct FaceCase {
+    Grid grid;
+    std::vector<uint8_t> levels;
+    std::vector<int16_t> symbols;
+};
+
+static FaceCase random_face(const ContextModel& model, Random& random, bool extremes) {
+    FaceCase f;
+    const bool aligned = random.between(0, 3) == 0;
+    f.grid = Grid{aligned ? 14 : random.between(1, 18), aligned ? 14 : random.between(1, 18), random.between(1, 100), aligned};
+    f.levels.resize(f.grid.rows() * f.grid.columns());
+    for (auto& l : f.levels) l = static_cast<uint8_t>(random.between(0, 2));
+    f.symbols.resize(model.kept_cells(f.grid, f.levels.data()) * model.channels());
+    for (auto& s : f.symbols) s = static_cast<int16_t>(extremes && !random.between(0, 9) ? (random.between(0, 1) ? 32767 : -32768) : random.between(-9, 9));
+    // Inactive channels must be 0: find them through predict.
+    std::vector<int16_t> tables(f.symbols.size());
+    std::vector<int32_t> means(f.symbols.size());
+    predict_face(model, f.grid, f.levels.data(), f.symbols.data(), f.symbols.size(), tables.data(), means.data());
+    for (std::size_t i = 0; i < f.symbols.size(); ++i)
+        if (tables[i] < 0) f.symbols[i] = 0;
+    return f;
+}
+
+static void context_models() {
+    const int shapes[][4] = {{8, 2, 16, 8}, {6, 3, 5, 7}, {1, 1, 1, 1}, {64, 4, 96, 64}, {20, 5, 33, 18}};
+    for (const auto& s : shapes) {
+        const auto tables = random_tables(24, 7);
+        const auto arrays = random_arrays(s[0], s[1], s[2], s[3], 3, 24, 11);
+        std::vector<ContextModel> models;
+        for (const Simd simd : {Simd::scalar, Simd::automatic, Simd::avx2, Simd::neon}) {
+            try {
+                models.emplace_back(arrays, tables, simd);
+            } catch (const InvalidInput&) {
+            }
+        }
+        CHECK(models.size() >= 2);
+        Random random{3};
+        for (int round = 0; round < 12; ++round) {
+            const FaceCase f = random_face(models[0], random, round % 2);
+            const bool coded = round % 3;
+            Bytes first;
+            for (const auto& writer : models) {
+                Bytes out;
+                encode_face(writer, f.grid, f.levels.data(), coded, f.symbols.data(), f.symbols.size(), out);
+                if (first.empty()) first = out;
+                CHECK(out == first);
+                for (const auto& reader : models) {
+                    std::vector<uint8_t> levels(f.levels.size(), 0);
+                    if (!coded) levels = f.levels;
+                    const auto symbols = decode_face(reader, f.grid, levels.data(), coded, out.data(), out.size(), std::size_t{1} << 24);
+                    CHECK(symbols == f.symbols && levels == f.levels);
+                }
+            }
+            std::vector<float> bits(f.symbols.size() / s[0]);
+            cost_face(models[0], f.grid, f.levels.data(), f.symbols.data(), f.symbols.size(), bits.data());
+            for (float b : bits) CHECK(b >= 0);
+        }
+    }
+}
+
+// One call over threads gives what single calls give; the first damaged stream is named.
+static void batches() {
+    const auto tables = random_tables(24, 7);
+    const auto arrays = random_arrays(8, 2, 16, 8, 3, 24, 11);
+    const ContextModel model(arrays, tables, Simd::automatic);
+    Random random{5};
+    std::vector<FaceCase> faces;
+    for (int i = 0; i < 64; ++i) faces.push_back(random_face(model, random, false));
+    std::vector<Bytes> one(faces.size()), many(faces.size());
+    auto encode_all = [&](std::vector<Bytes>& out, int threads) {
+        parallel(faces.size(), threads, [&](std::size_t i) {
+            encode_face(model, faces[i].grid, faces[i].levels.data(), true, faces[i].symbols.data(), faces[i].symbols.size(), out[i]);
+        });
+    };
+    encode_all(one, 1);
+    encode_all(many, 4);
+    CHECK(one == many);
+    std::vector<std::vector<int16_t>> symbols(faces.size());
+    std::vector<std::vector<uint8_t>> levels(faces.size());
+    auto decode_all = [&] {
+        parallel(faces.size(), 4, [&](std::size_t i) {
+            levels[i].assign(faces[i].levels.size(), 0);
+            symbols[i] = decode_face(model, faces[i].grid, levels[i].data(), true, many[i].data(), many[i].size(), std::size_t{1} << 24);
+        });
+    };
+    decode_all();
+    for (std::size_t i = 0; i < faces.size(); ++i) CHECK(symbols[i] == faces[i].symbols && levels[i] == faces[i].levels);
+    many[17].resize(many[17].size() + 99, 1);
+    try {
+        decode_all();
+        CHECK(false);
+    } catch (const CorruptStream& error) {
+        CHECK(std::strstr(error.what(), "stream 17 of the batch") != nullptr);
+    }
+    CHECK(throws<InvalidInput>([&] { encode_all(one, -1); }));
+}
+
+int main() {
+    range_equality();
+    table_streams();
+    lengths();
+    context_models();
+    batches();
+    if (failures == 0) std::puts("all tests passed");
+    return failures != 0;
+}
