@@ -19,7 +19,7 @@ from .errors import (
 
 __version__ = "0.1.0"
 
-_LAZY = {"encode": "codec", "decode": "codec", "load_codec": "codec", "Codec": "codec", "probe": "codec", "Info": "codec"}
+_LAZY = {"encode": "codec", "decode": "codec", "load_codec": "codec", "Codec": "codec", "probe": "info", "Info": "info"}
 
 __all__ = [
     "Codec", "ContainerError", "CorruptStreamError", "Info", "InvalidInputError", "LficError", "MissingDependencyError", "WeightsError",
@@ -30,7 +30,7 @@ __all__ = [
 def __getattr__(name):
     if name in _LAZY:
         return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    if name in ("coder", "kernels", "metric", "evaluate"):
+    if name in ("bulk", "codec", "coder", "container", "evaluate", "faces", "kernels", "metric", "weights_io"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -27,7 +27,11 @@ class Result:
 
 
 def encode_files(paths, out, workers=None, executor="process", **options):
-    """Image files -> .lfic files in folder ``out``; options as for ``Codec.encode_batch``. Yields ``Result``."""
+    """Image files -> .lfic files in folder ``out``. Yields ``Result``.
+
+    options: as for ``Codec.encode_batch``; besides ``recognizer``, the path of a TorchScript face recogniser, for
+    ``min_similarity`` and the efforts.
+    """
     yield from run(encode_some, paths, out, ".lfic", workers, executor, options)
 
 
@@ -53,7 +57,7 @@ def run(work, paths, out, suffix, workers, executor, options):
     pairs = targets(paths, out, suffix)
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     chunks = [pairs[i : i + FILES_AT_ONCE] for i in range(0, len(pairs), FILES_AT_ONCE)]
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     if executor == "ray":
         yield from on_ray(work, chunks, options)
     elif executor != "process":
@@ -94,7 +98,13 @@ def encode_some(pairs, options):
     from .codec import load_codec
     from .image import open_image
 
-    codec = load_codec()
+    options = dict(options)
+    recognizer = options.pop("recognizer", None)
+    if recognizer is not None:
+        from .metric.identity import load_torchscript
+
+        recognizer = load_torchscript(recognizer)
+    codec = load_codec(recognizer=recognizer)
     return [attempt(source, target, lambda path: codec.encode(open_image(path), **options)) for source, target in pairs]
 
 

@@ -220,7 +220,7 @@ def refuse_clashes(files, names):
 
 def info(args):
     """lfic info"""
-    from .codec import probe
+    from .info import probe
 
     def work(path):
         found = probe(path.read_bytes())

@@ -4,7 +4,6 @@
     bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
 """
 import dataclasses
-import functools
 import json
 import threading
 
@@ -16,6 +15,7 @@ from . import container, tiles, weights_io
 from .container import CODED_MAP, MAX_PIXELS, MODELS, PRIVATE, STANDARD_SIDE
 from .errors import ContainerError, InvalidInputError, MissingDependencyError
 from .image import to_rgb
+from .info import probe, uniform_levels
 from .level_map import map_bits
 from .rap import pooled_symbols, region_grid, unpooled_features
 from .search import improve
@@ -23,21 +23,6 @@ from .search import improve
 DEFAULT_QUALITY = 40
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * 112 * 112, "cuda": 512 * 112 * 112}  # of a batch; more falls out of a CPU core's cache
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """What ``probe`` finds: pixels, quality, model, region levels uint8 [rows, columns], bytes of header and payload."""
-
-    width: int
-    height: int
-    model: str
-    quality: int
-    aligned: bool
-    checksum: bool
-    levels: np.ndarray
-    bytes: int
-    payload_bytes: int
 
 
 @dataclasses.dataclass
@@ -246,12 +231,7 @@ class Codec:
 
     def _symbols(self, read):
         """Headers and payloads -> list of (symbols, levels)."""
-        streams = []
-        for header, payload in read:
-            levels = None
-            if header.level_mode != CODED_MAP:
-                levels = np.full(region_grid(*header.grid), header.level_mode, np.uint8)
-            streams.append((payload, *header.grid, header.quality, header.aligned, levels))
+        streams = [(payload, *h.grid, h.quality, h.aligned, uniform_levels(h)) for h, payload in read]
         bound = max((h.grid[0] * h.grid[1] for h, _ in read), default=0) * self.context.channels
         return self.context.decode_batch(streams, self.threads, bound)
 
@@ -352,28 +332,6 @@ def last_true(holds, start, low=1, high=100):
         else:
             at = (best + bad) // 2
     return best
-
-
-def probe(data, max_pixels=MAX_PIXELS, context=None):
-    """What a file says of itself, see ``Info``; decodes no pixels."""
-    header, payload = container.read(data, max_pixels)
-    if header.level_mode == CODED_MAP:
-        if context is None:
-            if header.model == PRIVATE:
-                raise ContainerError("the level map of this file was coded with private weights: use load_codec(PATH).probe")
-            context = bundled_context(MODELS[header.model])
-        levels = context.decode_levels(payload, *header.grid, header.quality, header.aligned)
-    else:
-        levels = np.full(region_grid(*header.grid), header.level_mode, np.uint8)
-    return Info(
-        header.width, header.height, MODELS[header.model], header.quality, header.aligned, header.checksum, levels, len(data), len(payload)
-    )
-
-
-@functools.lru_cache(maxsize=4)
-def bundled_context(name):
-    """Context model of a bundled model, loaded once."""
-    return weights_io.context_model(weights_io.load_arrays(name)[0])
 
 
 _codecs = {}

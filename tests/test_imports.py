@@ -13,7 +13,7 @@ LAYERS = [
     {"errors", "kernels", "_coder"},
     {"coder", "container", "image", "level_map", "metric"},
     {"transform", "weights_io"},
-    {"quantize"},
+    {"quantize", "info"},
     {"rap", "entropy"},
     {"model"},
     {"tiles"},
@@ -97,6 +97,11 @@ def test_importing_lfic_is_quick_and_loads_no_torch():
 
 def test_header_and_coder_need_no_torch():
     assert run("import sys, lfic.container, lfic.coder, lfic.image, lfic.cli; print('torch' in sys.modules)").strip() == "False"
+
+
+def test_info_needs_no_torch(codec, face):
+    data = codec.encode(face, max_bytes=150, aligned=True)
+    assert run(f"import sys, lfic; print(lfic.probe({data!r}).levels.shape, 'torch' in sys.modules)").strip() == "(4, 4) False"
 
 
 def test_public_names_exist_and_others_do_not():
