@@ -30,12 +30,15 @@ def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=2
     decoded = np.asarray(codec.decode(data))
     rows = [("original", face.nbytes, face), ("lfic", len(data), decoded)]
     for name, key in PEERS.items():
-        rows.append((name, *at_most(key, face, len(data))))
+        try:
+            rows.append((name, *at_most(key, face, len(data))))
+        except MissingDependencyError as error:
+            note += f"\n{name} is left out: {error}"
     similarity = identity(codec, face, rows) if recognizer is not None else {}
     buffer = io.BytesIO()
     draw(rows, codec.probe(data).levels, face, len(data)).save(buffer, "PNG", optimize=True)
     write_atomically(out, buffer.getvalue())
-    print(f"{note}; every codec gets at most {len(data)} bytes\n")
+    print(f"Every codec gets at most {len(data)} bytes. The face: {note}\n")
     print(table(rows, face, len(data), similarity))
     print(f"\n{out}: the same faces side by side, and where lfic keeps detail (red: fine, yellow: pooled 2 x 2, blue: 4 x 4)")
     return 0

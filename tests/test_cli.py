@@ -170,6 +170,16 @@ def test_demo(tmp_path, capsys):
     assert int(row[1]) <= 400 and float(row[2]) > 18
 
 
+def test_demo_without_an_optional_codec(tmp_path, capsys, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pillow_jxl" else find(name, *rest))
+    assert main(["demo", "-o", str(tmp_path / "d.png"), "--effort", "0"]) == 0
+    text = capsys.readouterr().out
+    assert "JPEG XL is left out" in text and "pillow-jxl-plugin" in text and "AVIF" in text
+
+
 def test_demo_on_a_photo(png, tmp_path, capsys):
     assert main(["demo", str(png), "-o", str(tmp_path / "d.png"), "--effort", "0"]) == 0
     assert "as it is" in capsys.readouterr().out
