@@ -69,8 +69,9 @@ def pool(y, cells):
 
 def per_cell(table, quality, cells):
     """Rows of a table [Q, 3, C] for every cell: [N, h, w, C]."""
-    count = cells.shape[0]
-    return table[quality].gather(1, cells.reshape(count, -1, 1).expand(-1, -1, table.shape[2])).reshape(*cells.shape, -1)
+    count, height, width = cells.shape
+    index = cells.reshape(count, height * width, 1).expand(-1, -1, table.shape[2])
+    return table[quality].gather(1, index).reshape(count, height, width, table.shape[2])
 
 
 def kept_cells(cells):
@@ -88,13 +89,13 @@ def rap_quantize(y, levels, gain, quality):
     scaled = pool(y.permute(0, 2, 3, 1).float(), cells) * per_cell(gain, quality, cells)
     symbols = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16).reshape(count, height * width, channels)
     order = coding_permutation(height, width)
-    kept = kept_cells(cells).reshape(count, -1)[:, order]
+    kept = kept_cells(cells).reshape(count, height * width)[:, order]
     counts = kept.sum(1)
     out = torch.zeros(count, height * width, channels, dtype=torch.int16)
     place = kept.cumsum(1) - 1
     n, k = kept.nonzero(as_tuple=True)
     out[n, place[n, k]] = symbols[n, order[k]]
-    return out.reshape(count, -1), counts * channels
+    return out.reshape(count, height * width * channels), counts * channels
 
 
 def rap_unpool(symbols, levels, step, quality, height, width):
@@ -102,15 +103,15 @@ def rap_unpool(symbols, levels, step, quality, height, width):
     count, channels = levels.shape[0], step.shape[2]
     cells = cell_levels(levels, height, width)
     order = coding_permutation(height, width)
-    kept = kept_cells(cells).reshape(count, -1)[:, order]
+    kept = kept_cells(cells).reshape(count, height * width)[:, order]
     place = torch.zeros(count, height * width, dtype=torch.int64)
     place[:, order] = (kept.cumsum(1) - 1).clamp(min=0)
     size = 1 << cells
     rows = torch.arange(height)[:, None].expand(height, width)
     columns = torch.arange(width)[None, :].expand(height, width)
     top_left = (rows - rows % size) * width + (columns - columns % size)
-    at = place.gather(1, top_left.reshape(count, -1))
-    values = symbols.reshape(count, -1, channels).gather(1, at[..., None].expand(-1, -1, channels))
+    at = place.gather(1, top_left.reshape(count, height * width))
+    values = symbols.reshape(count, symbols.shape[1] // channels, channels).gather(1, at[..., None].expand(-1, -1, channels))
     out = values.reshape(count, height, width, channels).to(torch.float32) * per_cell(step, quality, cells)
     return out.permute(0, 3, 1, 2)
 
