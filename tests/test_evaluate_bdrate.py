@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfic import InvalidInputError
-from lfic.evaluate.bdrate import bd_rate, bytes_at, rising
+from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, rising
 
 # The example of the package's documentation (libx265, two presets), and the values that its implementation of the JCT-VC sheet gives.
 ANCHOR = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
@@ -71,3 +71,12 @@ def test_bytes_at_stays_inside():
 def test_bad_curves(rates, qualities):
     with pytest.raises(InvalidInputError):
         rising(rates, qualities)
+
+
+def test_bytes_table_reads_between_points_only():
+    rows = [{"codec": codec, "recogniser": "r", "protocol": "both", "bytes": size, "accuracy": accuracy, "similarity": accuracy}
+            for codec, curve in {"a": [(100, 0.85), (400, 0.97)], "b": [(200, 0.96), (300, 0.985)], "uncompressed": [(9999, 0.99)]}.items() for size, accuracy in curve]
+    table = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in bytes_table(rows)}
+    assert table["a", "accuracy", 0.9] == pytest.approx(bytes_at([100, 400], [0.85, 0.97], 0.9))
+    assert ("a", "accuracy", 0.98) not in table and ("b", "accuracy", 0.95) not in table and ("b", "accuracy", 0.98) in table
+    assert not any(codec == "uncompressed" or target == 0.99 for codec, _, target in table)

@@ -71,9 +71,9 @@ def test_the_browser_finds_every_picture(page, tmp_path):
 def test_self_contained(page):
     text = page.read_text()
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:)[^"'> ]""", text) and "url(" not in text and "@import" not in text
-    for word in ("BD-rate", "Faces at equal bytes", "Region levels", "Speed", "lfic", "WebP", "95 %", "All figures"):
+    for word in ("BD-rate", "Faces at equal bytes", "Region levels", "Speed", "Bytes for a given quality", "lfic", "WebP", "95 %", "All figures"):
         assert word in text
-    assert sorted(p.name for p in page.parent.glob("page*")) == ["page-bdrate.csv", "page-speed.csv", "page.csv", "page.html"]
+    assert sorted(p.name for p in page.parent.glob("page*")) == ["page-bdrate.csv", "page-bytes.csv", "page-speed.csv", "page.csv", "page.html"]
 
 
 def test_names_are_escaped(tmp_path):

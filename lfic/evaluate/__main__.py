@@ -114,6 +114,9 @@ def run(args):
     deltas = bdrate.table(points, reference, faces, args.anchor.split(","), args.bootstrap)
     if deltas:
         runner.write_csv(f"{args.out}-bdrate.csv", deltas, note)
+    equal = bdrate.bytes_table(rows)
+    if equal:
+        runner.write_csv(f"{args.out}-bytes.csv", equal, note)
     groups = report.group_rows(points, reference, faces.names)
     if groups:
         runner.write_csv(f"{args.out}-groups.csv", groups, note)

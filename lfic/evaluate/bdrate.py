@@ -74,6 +74,29 @@ def bytes_at(rates, qualities, target):
     return float(np.exp(PchipInterpolator(qualities, np.log(rates))(target)))
 
 
+TARGETS = {"accuracy": (0.90, 0.95, 0.98, 0.99), "tar_at_far_0.001": (0.5, 0.8, 0.9), "similarity": (0.5, 0.7, 0.8, 0.9, 0.95)}
+
+
+def bytes_table(rows):
+    """Bytes that each codec needs for some round qualities: list of dicts codec, recogniser, measure, target, bytes.
+
+    Args:
+        rows: of ``run.summarise``; protocol "both" (or "similarity") is used. Targets outside a codec's measured range are
+            left out, and those that nobody reaches altogether.
+    """
+    out = []
+    rows = [r for r in rows if r["protocol"] in ("both", "similarity") and r["codec"] != "uncompressed"]
+    for recogniser in dict.fromkeys(r["recogniser"] for r in rows):
+        for measure, targets in TARGETS.items():
+            for target in targets:
+                for codec in dict.fromkeys(r["codec"] for r in rows):
+                    curve = [(r["bytes"], r[measure]) for r in rows
+                             if r["codec"] == codec and r["recogniser"] == recogniser and isinstance(r.get(measure), (int, float))]
+                    if len(curve) > 1 and np.isfinite(value := bytes_at(*zip(*curve), target)):
+                        out.append({"codec": codec, "recogniser": recogniser, "measure": measure, "target": target, "bytes": value})
+    return out
+
+
 def curves(points, reference, faces, weights=None):
     """Quality curves of one codec's points: (measure, recogniser) -> (values [M], replicates [B, M] or None).
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import MissingDependencyError
+from .bdrate import bytes_table
 
 BUDGETS = (150, 300, 600, 1000)
 PAPER = {"JPEG 2000": 71.41, "WebP": 48.28, "bmshj2018": 52.67}  # arXiv 1812.10067: bit-rate saved, per cent
@@ -244,6 +245,15 @@ def delta_section(deltas):
     return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, %", "over", "the paper's"], lines)
 
 
+def bytes_section(equal):
+    """``bdrate.bytes_table`` as a table: a line for each codec, a column for each quality."""
+    heads = list(dict.fromkeys((e["recogniser"], e["measure"], e["target"]) for e in equal))
+    value = {(e["codec"], e["recogniser"], e["measure"], e["target"]): e["bytes"] for e in equal}
+    names = {"accuracy": "accuracy", "tar_at_far_0.001": "TAR@1e-3", "similarity": "similarity"}
+    lines = [[html.escape(codec)] + [cell(value.get((codec, *head)), 0) for head in heads] for codec in dict.fromkeys(e["codec"] for e in equal)]
+    return html_table(["codec"] + [f"{r}: {names[m]} {t:g}" for r, m, t in heads], lines)
+
+
 def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes"):
     """Write the page; nothing in it is loaded from elsewhere.
 
@@ -267,8 +277,11 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
     if deltas:
         out.append("<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared with. Only over the qualities that both reach; "
                    "intervals by drawing the pairs anew.</p>" + delta_section(deltas))
+    equal = bytes_table(rows)
+    if equal:
+        out.append("<h2>Bytes for a given quality</h2><p class=note>Read off the curves between measured points, never beyond them.</p>" + bytes_section(equal))
     if faces:
-        out.append(f"<h2>Faces at equal bytes</h2><p class=note>The largest file of each codec that fits; the number is its size.</p>")
+        out.append("<h2>Faces at equal bytes</h2><p class=note>The largest file of each codec that fits; the number is its size.</p>")
         for entry in faces:
             lines = [["uncompressed", face_tag(entry["original"], "uncompressed")] + [""] * (len(BUDGETS) - 1)]
             for name, cells in entry["codecs"].items():
