@@ -1,8 +1,10 @@
 """Builds the extension lfic._coder; everything else about the package is in pyproject.toml."""
 from glob import glob
 
-from pybind11.setup_helpers import Pybind11Extension, build_ext
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
+
+ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 setup(
     ext_modules=[
