@@ -1,0 +1,292 @@
+"""The coder against its peers, and the context model on faces: one run, one thread, CPU time, medians of 5 rounds or more.
+
+    python -m pytest benchmarks/bench_coder.py --benchmark-only
+
+Results: benchmarks/results/coder.csv. Streams of 3,136 symbols (the coefficients of a 112 x 112 face at one pooling level), 64
+Gaussian tables, a random table a symbol, one public Python call a stream. Peers that can be imported are measured beside
+lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once), torchac (rows of
+its CDF gathered beforehand), MLCodec_extensions_cpp (DCVC-RT's rANS; its Python binding returns no decoded symbols, so
+build it with one more line, ``get_decoded(n)`` around ``get_decoded_tensor_cpp``). A peer that is missing is named in the
+CSV's first lines.
+"""
+import importlib.util
+import pathlib
+import time
+
+import numpy as np
+import pytest
+from common import write_csv
+
+from lfic import coder, weights_io
+
+COUNT, STREAMS, TABLES, REACH = 3136, 1000, 64, 50
+SIGMAS = np.geomspace(0.2, 3.8, TABLES)
+PEERS = {"compressai": 300, "torchac": 100}  # streams a round where it is not all
+
+
+class Lfic:
+    def __init__(self, work):
+        self.work = work
+
+    def encode(self, s):
+        return coder.encode(self.work.symbols[s], self.work.indexes[s], self.work.tables)
+
+    def decode(self, s, data):
+        return coder.decode(data, self.work.indexes[s], self.work.tables)
+
+
+class Constriction:
+    def __init__(self, work):
+        from constriction import stream
+
+        self.work, self.queue = work, stream.queue
+        self.family = stream.model.QuantizedGaussian(-REACH, REACH)
+        self.means = np.zeros(COUNT)
+        self.sigmas = [SIGMAS[i] for i in work.indexes]
+
+    def encode(self, s):
+        encoder = self.queue.RangeEncoder()
+        encoder.encode(self.work.symbols[s], self.family, self.means, self.sigmas[s])
+        return encoder.get_compressed()
+
+    def decode(self, s, data):
+        return self.queue.RangeDecoder(data).decode(self.family, self.means, self.sigmas[s])
+
+
+class CompressAI:
+    def __init__(self, work):
+        # The package itself imports much that the coder does not need.
+        folder = importlib.util.find_spec("compressai").submodule_search_locations[0]
+        spec = importlib.util.spec_from_file_location("compressai.ans", next(pathlib.Path(folder).glob("ans*.so")))
+        self.ans = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.ans)
+        self.work = work
+        self.cdfs = [np.concatenate([[0], np.cumsum(f), [65536]]).tolist() for f in work.frequencies]
+        self.sizes, self.offsets = [len(c) for c in self.cdfs], work.lows.tolist()
+
+    def encode(self, s):
+        return self.ans.RansEncoder().encode_with_indexes(
+            self.work.symbols[s].tolist(), self.work.indexes[s].tolist(), self.cdfs, self.sizes, self.offsets)  # fmt: skip
+
+    def decode(self, s, data):
+        return self.ans.RansDecoder().decode_with_indexes(data, self.work.indexes[s].tolist(), self.cdfs, self.sizes, self.offsets)
+
+
+class Torchac:
+    def __init__(self, work):
+        import torch
+        import torchac
+
+        self.torchac = torchac
+        full = np.zeros((TABLES, 2 * REACH + 2), np.int64)
+        for k, f in enumerate(work.frequencies):
+            padded = np.ones(2 * REACH + 1, np.int64)
+            padded[REACH + work.lows[k] : REACH + work.lows[k] + len(f)] = f
+            padded[REACH] += 65536 - padded.sum()
+            full[k, 1:] = np.cumsum(padded)
+        cdf = torch.from_numpy(full.astype(np.uint16).view(np.int16))
+        n = PEERS["torchac"]
+        self.cdfs = [cdf[work.indexes[s].astype(np.int64)] for s in range(n)]
+        self.symbols = [torch.from_numpy((work.symbols[s] + REACH).astype(np.int16)) for s in range(n)]
+
+    def encode(self, s):
+        return self.torchac.encode_int16_normalized_cdf(self.cdfs[s], self.symbols[s])
+
+    def decode(self, s, data):
+        return self.torchac.decode_int16_normalized_cdf(self.cdfs[s], data).numpy() - REACH
+
+
+class DcvcRt:
+    def __init__(self, work):
+        import MLCodec_extensions_cpp as ext
+
+        self.work, self.encoder, self.decoder = work, ext.RansEncoder(), ext.RansDecoder()
+        rows = np.zeros((TABLES, 2 * REACH + 3), np.int32)
+        sizes = np.zeros(TABLES, np.int32)
+        for k, f in enumerate(work.frequencies):
+            # Its order: 0, 1, -1, 2, -2, ...; the escape last.
+            middle = len(f) // 2
+            order = [middle] + [middle + side * i for i in range(1, middle + 1) for side in (1, -1)]
+            cdf = np.concatenate([[0], np.cumsum(f[order]), [65536]])
+            rows[k, : len(cdf)], sizes[k] = cdf, len(cdf)
+        for side in (self.encoder, self.decoder):
+            side.set_cdf(rows, sizes, 1)
+        self.combined = [(w.astype(np.int16) << 8 | i).astype(np.int16) for w, i in zip(work.symbols, work.indexes)]
+
+    def encode(self, s):
+        self.encoder.reset()
+        self.encoder.encode_y(self.combined[s])
+        self.encoder.flush()
+        return self.encoder.get_encoded_stream()
+
+    def decode(self, s, data):
+        self.decoder.set_stream(data)
+        self.decoder.decode_y(self.work.indexes[s])
+        return self.decoder.get_decoded(COUNT)
+
+
+# CPU time of the process (a peer's own threads included): other work on the machine then disturbs little.
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
+
+MAKERS = {"lfic": Lfic, "constriction": Constriction, "compressai": CompressAI, "torchac": Torchac, "dcvc-rt": DcvcRt}
+
+
+class Work:
+    """1,000 streams that follow 64 Gaussian tables."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        x = np.arange(-REACH, REACH + 1)
+        frequencies, lows = [], []
+        for sigma in SIGMAS:
+            p = np.exp(-0.5 * (x / sigma) ** 2)
+            reach = int(np.flatnonzero(p / p.sum() > 2e-6)[-1]) - REACH
+            part = p[REACH - reach : REACH + reach + 1]
+            f = np.maximum(1, np.floor(part / part.sum() * 65400)).astype(np.int64)
+            f[reach] += 65535 - f.sum()
+            frequencies.append(f)
+            lows.append(-reach)
+        self.frequencies, self.lows = frequencies, np.array(lows, np.int32)
+        self.tables = coder.Tables.from_frequencies(list(zip(lows, frequencies)))
+        self.indexes = rng.integers(0, TABLES, (STREAMS, COUNT)).astype(np.uint8)
+        self.symbols = np.empty((STREAMS, COUNT), np.int32)
+        bits = 0.0
+        for k, f in enumerate(frequencies):
+            at = self.indexes == k
+            drawn = np.minimum(np.searchsorted(np.cumsum(f), rng.integers(0, 65536, at.sum()), "right"), len(f) - 1)
+            self.symbols[at] = drawn + lows[k]
+            bits += float(np.sum(16 - np.log2(f[drawn])))
+        self.ideal = bits / 8 / STREAMS
+
+
+@pytest.fixture(scope="session")
+def work():
+    return Work()
+
+
+@pytest.fixture(scope="session")
+def peers(work):
+    found, missing = {}, []
+    for name, maker in MAKERS.items():
+        try:
+            found[name] = maker(work)
+        except ImportError as error:
+            missing.append(f"not measured: {name} ({error})")
+        except AttributeError:
+            missing.append(f"not measured: {name} (not installed)")
+    found["missing"] = missing
+    return found
+
+
+@pytest.fixture(scope="session")
+def rows(peers):
+    collected = []
+    yield collected
+    own = {r["what"]: r["median_us"] for r in collected if r["coder"] == "lfic"}
+    for row in collected:
+        if row["what"] in own:
+            row["times_lfic"] = row["median_us"] / own[row["what"]]
+    if collected:
+        note = "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a call or a megabit, as `what` says\n"
+        write_csv("coder", collected, note + "\n".join(peers["missing"]))
+
+
+def record(rows, benchmark, what, name, units, **extra):
+    median = benchmark.stats.stats.median / units
+    benchmark.extra_info.update(extra)
+    rows.append({"what": what, "coder": name, "median_us": median * 1e6, "rounds": benchmark.stats.stats.rounds, **extra})
+
+
+@pytest.mark.parametrize("name", list(MAKERS))
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_streams(benchmark, work, peers, rows, name, way):
+    if name not in peers:
+        pytest.skip(f"{name} is not installed")
+    peer, count = peers[name], PEERS.get(name, STREAMS)
+    data = [peer.encode(s) for s in range(count)]
+    for s in range(0, count, 50):
+        np.testing.assert_array_equal(np.asarray(peer.decode(s, data[s])), work.symbols[s])
+    if way == "encode":
+        benchmark.pedantic(lambda: [peer.encode(s) for s in range(count)], rounds=7, warmup_rounds=1)
+    else:
+        benchmark.pedantic(lambda: [peer.decode(s, data[s]) for s in range(count)], rounds=7, warmup_rounds=1)
+    size = float(np.mean([getattr(d, "nbytes", None) or len(d) for d in data]))
+    rate = COUNT * count / benchmark.stats.stats.median / 1e6
+    extra = {"bytes": size, "msymbols_per_s": rate}
+    if name != "constriction":  # its own Gaussians, not these tables
+        extra["over_ideal_percent"] = 100 * (size / work.ideal - 1)
+    record(rows, benchmark, f"stream {way}", name, count, **extra)
+
+
+@pytest.mark.benchmark(timer=time.perf_counter)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_packed(benchmark, work, peers, rows, way, threads):
+    buffer, offsets = coder.encode_packed(work.symbols, work.indexes, work.tables)
+    if way == "encode":
+        benchmark.pedantic(lambda: coder.encode_packed(work.symbols, work.indexes, work.tables, threads), rounds=7, warmup_rounds=1)
+    else:
+        benchmark.pedantic(lambda: coder.decode_packed(buffer, offsets, work.indexes, work.tables, threads), rounds=7, warmup_rounds=1)
+    record(rows, benchmark, f"packed {way}, {threads} threads", "lfic", STREAMS,
+           msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_call_overhead(benchmark, work, peers, rows, way):
+    symbols, indexes = np.zeros(1, np.int32), np.zeros(1, np.uint8)
+    data = coder.encode(symbols, indexes, work.tables)
+    if way == "encode":
+        benchmark.pedantic(lambda: [coder.encode(symbols, indexes, work.tables) for _ in range(10000)], rounds=7)
+    else:
+        benchmark.pedantic(lambda: [coder.decode(data, indexes, work.tables) for _ in range(10000)], rounds=7)
+    record(rows, benchmark, f"call of 1 symbol, {way}", "lfic", 10000)
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_adaptive_bits(benchmark, peers, rows, way):
+    rng, n = np.random.default_rng(0), 10_000_000
+    p = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+    contexts = rng.integers(0, 8, n).astype(np.uint8)
+    bits = (rng.random(n) < p[contexts]).astype(np.uint8)
+    start = np.full(8, 32768, np.uint16)
+
+    def encode():
+        encoder = coder.RangeEncoder()
+        encoder.encode_bits(bits, contexts, coder.AdaptiveBits(start))
+        return encoder.finish()
+
+    data = encode()
+    if way == "encode":
+        benchmark.pedantic(encode, rounds=5)
+    else:
+        benchmark.pedantic(lambda: coder.RangeDecoder(data).decode_bits(contexts, coder.AdaptiveBits(start)), rounds=5)
+    ideal = float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p))[contexts].sum())
+    record(rows, benchmark, f"adaptive megabit, {way}", "lfic", 10, over_ideal_percent=100 * (len(data) * 8 / ideal - 1),
+           mbit_per_s=n / 1e6 / benchmark.stats.stats.median)  # fmt: skip
+
+
+def likely_face(model, level, quality):
+    """A 14 x 14 face of one level whose symbols are the model's own means, with a little noise: about real rates."""
+    rng, levels = np.random.default_rng(level), np.full((4, 4), level, np.uint8)
+    count = {0: 196, 1: 49, 2: 16}[level] * model.channels
+    symbols = np.zeros(count, np.int16)
+    for _ in range(4):
+        _, means = model.predict(symbols, levels, 14, 14, quality, True)
+        symbols = (means + rng.choice([-1, 0, 0, 0, 0, 0, 0, 1], count)).astype(np.int16)
+    return symbols, levels, 14, 14, quality, True
+
+
+@pytest.mark.parametrize("simd", ["auto", "scalar"])
+@pytest.mark.parametrize(("level", "quality"), [(1, 40), (0, 90)])
+@pytest.mark.parametrize("way", ["encode", "decode", "cost", "predict"])
+def test_faces(benchmark, peers, rows, way, level, quality, simd):
+    model = weights_io.context_model(weights_io.load_arrays("face-v1")[0], simd)
+    face = likely_face(model, level, quality)
+    data = model.encode(*face)
+    call = {
+        "encode": lambda: model.encode(*face), "decode": lambda: model.decode(data, *face[2:], face[1]),
+        "cost": lambda: model.cost(*face), "predict": lambda: model.predict(*face),
+    }[way]  # fmt: skip
+    benchmark.pedantic(lambda: [call() for _ in range(20)], rounds=9, warmup_rounds=1)
+    kept = len(face[0]) // model.channels
+    record(rows, benchmark, f"face {way}, {kept} cells", f"lfic, {model.simd}", 20, bytes=len(data))
