@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import InvalidInputError, WeightsError
+from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 
 
 class Recognizer(nn.Module):
@@ -78,3 +78,85 @@ def file_sha256(path):
 def identity_distance(embedding, target):
     """1 - cosine similarity of unit embeddings [N, D]: float [N] in 0..2."""
     return 1 - (embedding * target).sum(1)
+
+
+class RecognizerEnsemble(nn.Module):
+    """Several recognisers as one, so that a codec does not please one alone.
+
+    The embeddings are joined, each scaled by the root of its share of the weights: the joint vector has unit length and
+    the product of two of them is the weighted mean of the recognisers' cosine similarities.
+
+    Args:
+        recognizers: ``Recognizer`` modules.
+        weights: positive numbers, one for each; None: equal.
+    """
+
+    def __init__(self, recognizers, weights=None):
+        super().__init__()
+        weights = [1.0] * len(recognizers) if weights is None else list(weights)
+        if not recognizers or len(weights) != len(recognizers) or not all(w > 0 for w in weights):
+            raise InvalidInputError(
+                f"{len(recognizers)} recognisers with weights {weights}; give at least one, and a positive weight for each"
+            )
+        self.recognizers = nn.ModuleList(recognizers)
+        self.roots = [(w / sum(weights)) ** 0.5 for w in weights]
+
+    @classmethod
+    def of(cls, recognizers):
+        """From one recogniser (returned as it is), a list of recognisers, or a list of (recogniser, weight)."""
+        if isinstance(recognizers, nn.Module):
+            return recognizers
+        pairs = [entry if isinstance(entry, tuple) else (entry, 1.0) for entry in recognizers]
+        return cls([recognizer for recognizer, _ in pairs], [weight for _, weight in pairs])
+
+    def forward(self, pixels):
+        """Pixels float [N, 3, H, W] in 0..1 -> joint unit embeddings [N, sum of D]."""
+        return torch.cat([root * one(pixels) for one, root in zip(self.recognizers, self.roots)], 1)
+
+
+FACENET_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
+FACENET_FILES = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
+
+
+def load_facenet(name="vggface2", path=None, sha256=None, device="cpu"):
+    """facenet-pytorch's InceptionResnetV1: RGB 160 x 160, (255 p - 127.5) / 128.
+
+    Args:
+        name: "vggface2" or "casia-webface".
+        path: the weights file; None: torch's cache, into which it is downloaded (about 110 MB) with a progress bar on first use.
+        sha256: hex digest that the file must have, or None.
+
+    Raises:
+        MissingDependencyError: facenet-pytorch is not installed.
+        WeightsError: the file can't be had, has another digest, or does not hold this network. There are never random weights.
+    """
+    if name not in FACENET_FILES:
+        raise InvalidInputError(f"no facenet recogniser {name!r}; there are {sorted(FACENET_FILES)}")
+    try:
+        from facenet_pytorch import InceptionResnetV1
+    except ImportError:
+        raise MissingDependencyError("this recogniser needs facenet-pytorch: pip install --no-deps facenet-pytorch") from None
+    file = FACENET_FILES[name]
+    if path is None:
+        path = pathlib.Path(torch.hub.get_dir()) / "checkpoints" / file
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.hub.download_url_to_file(FACENET_URL + file, str(path))
+            except OSError as error:
+                raise WeightsError(
+                    f"could not download {FACENET_URL + file} ({error}): fetch it where there is a network and put it at {path}"
+                ) from None
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}: leave path out to download {FACENET_URL + file}")
+    if sha256 is not None and file_sha256(path) != sha256.lower():
+        raise WeightsError(f"{path} has SHA-256 {file_sha256(path)}, expected {sha256}: delete it and download it again")
+    network = InceptionResnetV1(pretrained=None, classify=False)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # tensors only: no code in the file is run
+        state = {key: value for key, value in state.items() if not key.startswith("logits.")}
+        network.load_state_dict(state, strict=True)
+    except Exception as error:  # the unpickler raises many kinds on a damaged file
+        raise WeightsError(f"{path} does not hold {name}'s weights: {str(error).splitlines()[0]}") from None
+    return Recognizer(network, size=160, mean=127.5 / 255, scale=255 / 128, name=f"facenet-{name}").to(device)

@@ -1,0 +1,89 @@
+"""GAN as a metric: a discriminator's opinion of a reconstruction, given the region levels it was coded with.
+
+    least squares (Mao et al. 2017):  generator (D(x') - 1)**2,  discriminator ((D(x) - 1)**2 + D(x')**2) / 2,  range 0..
+    hinge (Lim and Ye 2017):          generator -D(x'),  discriminator max(0, 1 - D(x)) + max(0, 1 + D(x')),  range any / 0..
+    feature matching (Wang et al. 2018): mean over layers of |f_k(x) - f_k(x')|,  range 0..
+
+It is off by default: a generator that pleases a discriminator may invent detail, which no biometric use can afford.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ..errors import InvalidInputError
+
+LEVELS = 3
+
+
+class PatchDiscriminator(nn.Module):
+    """Score of every patch (Isola et al. 2017), spectrally normalised (Miyato et al. 2018).
+
+    Args:
+        width: channels of the first layer; doubled by each of the two layers after it.
+    """
+
+    def __init__(self, width=32):
+        super().__init__()
+        sizes = [3 + LEVELS, width, 2 * width, 4 * width]
+        self.layers = nn.ModuleList(
+            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in zip(sizes, sizes[1:])
+        )
+        self.score = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, padding=1))
+
+    def forward(self, pixels, levels):
+        """Pixels float [N, 3, H, W] in 0..1, level weights float [N, 3, hr, wr] -> (scores [N, 1, H/8, W/8], features)."""
+        if levels.ndim != 4 or levels.shape[:2] != (len(pixels), LEVELS):
+            raise InvalidInputError(
+                f"levels have shape {tuple(levels.shape)}; expected [{len(pixels)}, {LEVELS}, rows, columns] one-hot weights"
+            )
+        x = torch.cat([pixels * 2 - 1, F.interpolate(levels, pixels.shape[-2:], mode="nearest")], 1)
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.score(x), features
+
+
+class AdversarialMetric(nn.Module):
+    """The discriminator with its two losses.
+
+    Args:
+        loss: "lsgan" or "hinge".
+        feature_matching: weight of the feature matching in ``forward``.
+        discriminator: a module with the interface of ``PatchDiscriminator``; None: a fresh one.
+    """
+
+    def __init__(self, loss="lsgan", feature_matching=1.0, discriminator=None):
+        super().__init__()
+        if loss not in ("lsgan", "hinge"):
+            raise InvalidInputError(f"loss is {loss!r}; allowed are 'lsgan' and 'hinge'")
+        self.loss, self.feature_matching = loss, feature_matching
+        self.discriminator = discriminator or PatchDiscriminator()
+
+    def forward(self, pixels, target, levels):
+        """The generator's loss, float [N]; gradients reach ``pixels``, never the discriminator or the levels."""
+        levels = levels.detach()
+        frozen = [p for p in self.discriminator.parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            score, features = self.discriminator(pixels, levels)
+            with torch.no_grad():
+                wanted = self.discriminator(target, levels)[1]
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+        out = ((score - 1).square() if self.loss == "lsgan" else -score).mean((1, 2, 3))
+        if self.feature_matching:
+            matches = [(a - b).abs().mean((1, 2, 3)) for a, b in zip(features, wanted)]
+            out = out + self.feature_matching * sum(matches) / len(matches)
+        return out
+
+    def discriminator_loss(self, pixels, target, levels):
+        """The discriminator's loss, float [N]; the reconstruction gets no gradient."""
+        levels = levels.detach()
+        fake, real = self.discriminator(pixels.detach(), levels)[0], self.discriminator(target, levels)[0]
+        if self.loss == "lsgan":
+            return ((real - 1).square() + fake.square()).mean((1, 2, 3)) / 2
+        return (F.relu(1 - real) + F.relu(1 + fake)).mean((1, 2, 3))

@@ -1,0 +1,90 @@
+"""The hybrid metric: pixel, identity and adversarial terms in one differentiable number per picture.
+
+    d(x, x') = w_p pixel(x, x') + w_i (1 - <e(x), e(x')>) + w_a GAN(x')          (after Chen and He 2018)
+
+The loss of a codec is bits + beta * d; the bits come from the entropy model that writes the file.
+"""
+import dataclasses
+
+import torch
+from torch import nn
+
+from ..errors import InvalidInputError
+from . import pixel as pixel_terms
+from .identity import RecognizerEnsemble, identity_distance
+
+
+@dataclasses.dataclass
+class MetricTerms:
+    """``total`` float [N], and the unweighted terms float [N] (0 where a term is off)."""
+
+    total: torch.Tensor
+    pixel: torch.Tensor
+    identity: torch.Tensor
+    adversarial: torch.Tensor
+
+
+class HybridMetric(nn.Module):
+    """Pixels, identity and GAN with weights; smaller is better, 0 for equal pictures (with the GAN off).
+
+    Args:
+        recognizers: a ``Recognizer``, or a list of recognisers or of (recogniser, weight); None: no identity term.
+        pixel: "mse", "l1" or "ms_ssim" (then 1 - MS-SSIM).
+        pixel_weight, identity_weight, adversarial_weight: not negative; the last is 0, off, by default.
+        adversarial: an ``AdversarialMetric``, needed where its weight is not 0.
+    """
+
+    def __init__(
+        self, recognizers=None, pixel="mse", pixel_weight=30.0, identity_weight=1.0, adversarial_weight=0.0, adversarial=None
+    ):
+        super().__init__()
+        if pixel not in ("mse", "l1", "ms_ssim"):
+            raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
+        for name, value in (("pixel", pixel_weight), ("identity", identity_weight), ("adversarial", adversarial_weight)):
+            if not value >= 0:
+                raise InvalidInputError(f"{name}_weight is {value}; it must be at least 0")
+        if adversarial_weight and adversarial is None:
+            raise InvalidInputError("adversarial_weight is not 0: pass an AdversarialMetric as adversarial")
+        self.recognizer = None if recognizers is None else RecognizerEnsemble.of(recognizers)
+        self.pixel = pixel
+        self.pixel_weight, self.identity_weight = pixel_weight, identity_weight
+        self.adversarial_weight, self.adversarial = adversarial_weight, adversarial
+
+    def pixel_term(self, pixels, target, weight=None):
+        """The pixel term alone, float [N]; weight float [N or 1, 1, H, W] or None."""
+        if self.pixel == "ms_ssim":
+            if weight is not None:
+                raise InvalidInputError("MS-SSIM takes no pixel weight; use pixel='mse' or 'l1'")
+            return 1 - pixel_terms.ms_ssim(pixels, target)
+        return getattr(pixel_terms, self.pixel)(pixels, target, weight)
+
+    def forward(self, pixels, target, weight=None, levels=None, seen=None, embedding=None, pixel_weight=None, identity_weight=None):
+        """Distance of reconstructions from originals: ``MetricTerms``.
+
+        Args:
+            pixels, target: float [N, 3, H, W] in 0..1.
+            weight: pixel weights float [N or 1, 1, H, W], or None.
+            levels: one-hot region levels float [N, 3, rows, columns]; needed by the GAN.
+            seen: bool [N], the pictures that the recognisers see; None: all.
+            embedding: the originals' embeddings [number seen, D], where they are known; None: computed.
+            pixel_weight, identity_weight: float [N] or numbers, in the place of the constructor's.
+        """
+        pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
+        identity_weight = self.identity_weight if identity_weight is None else identity_weight
+        error = self.pixel_term(pixels, target, weight)
+        total = pixel_weight * error
+        identity, adversarial = torch.zeros_like(error), torch.zeros_like(error)
+        if self.recognizer is not None and (seen is None or seen.any()):
+            some = slice(None) if seen is None else seen
+            if embedding is None:
+                with torch.no_grad():
+                    embedding = self.recognizer(target[some])
+            distance = identity_distance(self.recognizer(pixels[some]), embedding)
+            identity = distance if seen is None else identity.masked_scatter(seen, distance.to(identity.dtype))
+            total = total + identity_weight * identity
+        if self.adversarial_weight:
+            if levels is None:
+                raise InvalidInputError("the adversarial term needs levels, float [N, 3, rows, columns]")
+            adversarial = self.adversarial(pixels, target, levels)
+            total = total + self.adversarial_weight * adversarial
+        return MetricTerms(total, error, identity, adversarial)

@@ -1,0 +1,109 @@
+"""Pixel terms in RGB: L1, squared error, MS-SSIM; all per picture, of pixels float [N, 3, H, W] in 0..1.
+
+    l1(x, x')      = mean(w |x - x'|)         range 0..1
+    mse(x, x')     = mean(w (x - x')**2)      range 0..1
+    ms_ssim(x, x') = prod_j cs_j**a_j * l_M**a_M, range 0..1, 1 where the pictures are equal (Wang et al. 2003)
+
+w is an optional weight of each pixel, float [N or 1, 1, H, W]; ``landmark_weight`` makes one that is 1 on the face.
+"""
+import torch
+from torch.nn import functional as F
+
+from ..errors import InvalidInputError
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, table 1
+WINDOW, DEVIATION = 11, 1.5  # the Gaussian window of Wang et al. 2004
+C1, C2 = 0.01**2, 0.03**2
+
+
+def check_pair(pixels, target):
+    """Refuse pictures that are not a pair of float [N, 3, H, W] of one shape."""
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape != target.shape:
+        raise InvalidInputError(
+            f"pixels have shape {tuple(pixels.shape)} and the target {tuple(target.shape)}; both must be [N, 3, H, W]"
+        )
+    if not (pixels.is_floating_point() and target.is_floating_point()):
+        raise InvalidInputError(f"pixels are {pixels.dtype}, the target {target.dtype}; both must be floats in 0..1")
+
+
+def weighted_mean(error, weight):
+    """Mean of error [N, 3, H, W] times weight (None: 1): float [N]."""
+    if weight is not None:
+        error = weight * error
+    return error.mean((1, 2, 3))
+
+
+def l1(pixels, target, weight=None):
+    """Mean absolute error: float [N] in 0..1."""
+    check_pair(pixels, target)
+    return weighted_mean((pixels - target).abs(), weight)
+
+
+def mse(pixels, target, weight=None):
+    """Mean squared error: float [N] in 0..1."""
+    check_pair(pixels, target)
+    return weighted_mean((pixels - target).square(), weight)
+
+
+def blur(x):
+    """Gaussian window at every place where it fits: [N, C, H, W] -> [N, C, H - 10, W - 10]."""
+    at = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
+    window = torch.exp(-at.square() / (2 * DEVIATION**2))
+    window = (window / window.sum()).expand(x.shape[1], 1, 1, -1)
+    return F.conv2d(F.conv2d(x, window, groups=x.shape[1]), window.transpose(2, 3), groups=x.shape[1])
+
+
+def ms_ssim(pixels, target):
+    """Multi-scale structural similarity: float [N] in 0..1.
+
+    Pictures too small for the paper's five scales (shorter side under 176) use as many as fit, their exponents
+    scaled to the same sum; at least 11 pixels a side are needed.
+    """
+    check_pair(pixels, target)
+    shorter = min(pixels.shape[-2:])
+    if shorter < WINDOW:
+        raise InvalidInputError(f"the shorter side has {shorter} pixels; MS-SSIM needs at least {WINDOW}")
+    scales = 1
+    while scales < len(MS_SSIM_WEIGHTS) and shorter >> scales >= WINDOW:
+        scales += 1
+    exponents = torch.tensor(MS_SSIM_WEIGHTS[:scales], dtype=pixels.dtype)
+    exponents = (exponents * (sum(MS_SSIM_WEIGHTS) / exponents.sum())).tolist()
+    value = 1
+    for scale, exponent in enumerate(exponents):
+        mean, other = blur(pixels), blur(target)
+        variance = blur(pixels.square()) - mean.square()
+        other_variance = blur(target.square()) - other.square()
+        covariance = blur(pixels * target) - mean * other
+        similarity = (2 * covariance + C2) / (variance + other_variance + C2)
+        if scale == scales - 1:
+            similarity = similarity * (2 * mean * other + C1) / (mean.square() + other.square() + C1)
+        # Anticorrelated pictures would give a root of a negative number.
+        value = value * similarity.mean((2, 3)).clamp(min=1e-4) ** exponent
+        if scale < scales - 1:
+            pixels, target = F.avg_pool2d(pixels, 2), F.avg_pool2d(target, 2)
+    return value.mean(1)
+
+
+def landmark_weight(landmarks, height, width, floor=0.25):
+    """Pixel weights float [N, 1, height, width]: 1 on the face, ``floor`` far from it.
+
+    Args:
+        landmarks: float [N, 5, 2], x and y in pixels: left eye, right eye, nose, mouth corners.
+        floor: weight of the background, 0..1.
+
+    The face is an ellipse about the mean of the points; its half axes are 1.3 and 1.55 distances between the eyes.
+    """
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
+        raise InvalidInputError(f"landmarks have shape {tuple(landmarks.shape)}; expected [N, 5, 2]")
+    if not 0 <= floor <= 1:
+        raise InvalidInputError(f"floor is {floor}; allowed is 0 to 1")
+    landmarks = landmarks.float()
+    across = landmarks[:, 1] - landmarks[:, 0]
+    span = across.norm(dim=1).clamp(min=1e-3)[:, None, None]
+    right = across[:, None, None] / span[..., None]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    offset = torch.stack([x, y], -1).to(landmarks) - landmarks.mean(1)[:, None, None]
+    along = (offset * right).sum(-1)
+    down = offset[..., 1] * right[..., 0] - offset[..., 0] * right[..., 1]
+    distance = (along / (1.3 * span)).square() + (down / (1.55 * span)).square()
+    return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[:, None]
