@@ -167,3 +167,35 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(pack, tmp_pa
     with pytest.raises(LficError, match="bad-batch"):
         run(settings)
     assert (tmp_path / "nan" / "bad-batch.safetensors").is_file()
+
+
+def test_a_leg_that_ends_by_the_clock_goes_on_from_there(pack, tmp_path):
+    settings = config(pack, tmp_path / "legs", save_every=100)
+    assert run(settings, seconds=0).step == 1
+    assert run(settings).step == 6
+    whole = config(pack, tmp_path / "whole", save_every=100)
+    run(whole)
+    assert losses(settings.out) == losses(whole.out)
+
+
+def test_validation_and_sample_sheets(pack, recognizer, tmp_path):
+    settings = config(
+        pack, tmp_path / "seen", steps=2, validation=str(pack), validation_recognizer=str(recognizer), validate_every=2, sample_every=2
+    )
+    run(settings)
+    with open(tmp_path / "seen" / "validation.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["quality"]) for row in rows] == [10, 40, 70, 100]
+    sizes = [float(row["bytes"]) for row in rows]
+    assert sizes == sorted(sizes) and sizes[0] > 0
+    assert all(float(row["psnr"]) > 0 and -1 <= float(row["similarity"]) <= 1 for row in rows)
+    assert Image.open(tmp_path / "seen" / "samples" / "0000002.png").size == (5 * 112, 4 * 112)
+    # Looking on changes nothing in the curve.
+    plain = config(pack, tmp_path / "unseen", steps=2)
+    run(plain)
+    assert losses(plain.out) == losses(settings.out)
+
+
+def test_counts_below_one_are_refused():
+    with pytest.raises(InvalidInputError, match="save_every"):
+        TrainConfig(save_every=0)

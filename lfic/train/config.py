@@ -48,6 +48,10 @@ class TrainConfig:
     log_every: int = 50
     save_every: int = 250
     validate_every: int = 1000
+    validation: str = ""  # a pack of faces of other people; empty: no validation
+    validation_recognizer: str = ""  # TorchScript file of a recogniser that is not in the loss
+    validation_faces: int = 64
+    sample_every: int = 1000  # a sheet of reconstructions every so many steps
 
     @classmethod
     def load(cls, path):
@@ -61,6 +65,11 @@ class TrainConfig:
         if unknown:
             raise InvalidInputError(f"{path}: unknown keys {unknown}; known are {sorted(known)}")
         return cls(**values)
+
+    def __post_init__(self):
+        for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
     def to_json(self):
         """The whole configuration as JSON."""

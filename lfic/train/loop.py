@@ -5,15 +5,19 @@ import math
 import os
 import pathlib
 import shutil
+import sys
 import time
 
 import torch
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from ..errors import LficError
-from ..metric.identity import identity_distance, load_torchscript
+from ..metric.hybrid import HybridMetric
+from ..metric.identity import load_torchscript
 from ..model import FaceNet, FaceNetConfig
 from .data import FacePack, draw_batch, face_weight
+from .validate import aligned_faces, append_rows, save_sheet, validate
 
 
 def beta(quality, config):
@@ -118,8 +122,9 @@ class Trainer:
         return net.eval()
 
 
-def run(config):
-    """Train until ``config.steps``; resumes by itself from ``config.out``."""
+def run(config, seconds=None):
+    """Train until ``config.steps``, or for about ``seconds``; resumes by itself from ``config.out``."""
+    started = time.monotonic()
     trainer = Trainer(config)
     resumed = trainer.resume()
     print(config.to_json(), flush=True)
@@ -130,7 +135,12 @@ def run(config):
     share = torch.maximum(counts, counts.max() / 3) / counts
     sampling_weights = share[torch.from_numpy(pack.source).long()]
     recognizer = load_torchscript(config.recognizer) if config.recognizer else None
+    metric = HybridMetric(recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share)
     targets = TargetEmbeddings(recognizer, len(pack)) if recognizer else None
+    held_out = aligned_faces(FacePack(config.validation), config.validation_faces) if config.validation else None
+    judge = load_torchscript(config.validation_recognizer) if config.validation_recognizer else None
+    samples = aligned_faces(pack, 4) if held_out is None else held_out[:4]
+    bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=None)  # silent where there is no terminal
     weight_map = face_weight(config.face_floor)
     log_path = trainer.out / "log.csv"
     net, optimizer = trainer.net, trainer.optimizer
@@ -153,20 +163,15 @@ def run(config):
         out = net(pixels, quality, aligned, explore=explore, uniform_level=uniform, hard=step >= config.hard_from * config.steps)
 
         weight = torch.where(aligned[:, None, None, None], weight_map, torch.ones(()))
-        mse = (weight * (out.pixels - pixels).square()).mean((1, 2, 3))
         identity_on = recognizer is not None and step >= config.identity_from
-        distortion = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight) * mse
         # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on average.
         with_identity = aligned & identity_on & (torch.rand(config.batch, generator=generator) < config.identity_share)
-        distance = torch.zeros(config.batch)
-        if with_identity.any():
-            target = targets(pixels[with_identity], index[with_identity], flipped[with_identity])
-            part = identity_distance(recognizer(out.pixels[with_identity]), target)
-            distance = distance.masked_scatter(with_identity, part)
-            distortion = distortion + config.identity_weight / config.identity_share * distance
+        target = targets(pixels[with_identity], index[with_identity], flipped[with_identity]) if with_identity.any() else None
+        pixel_weight = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight)
+        terms = metric(out.pixels, pixels, weight, seen=with_identity, embedding=target, pixel_weight=pixel_weight)
         b = beta(quality, config)
         # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
-        loss = ((out.bits + b * distortion) / (600 * (b / config.beta_low) ** 0.4)).mean()
+        loss = ((out.bits + b * terms.total) / (600 * (b / config.beta_low) ** 0.4)).mean()
         if not torch.isfinite(loss):
             save_file({"pixels": pixels.contiguous(), "quality": quality}, trainer.out / "bad-batch.safetensors")
             raise LficError(f"loss is {loss.item()} at step {step}: the batch is in {trainer.out / 'bad-batch.safetensors'}")
@@ -185,8 +190,8 @@ def run(config):
 
         levels = out.level_weights.detach().mean((0, 2, 3))
         values = {
-            "loss": loss.item(), "bytes": out.bits.mean().item() / 8, "psnr": -10 * math.log10(mse.mean().item() + 1e-9),
-            "cos": 1 - distance.sum().item() / max(1, int(with_identity.sum())), "norm": norm.item(),
+            "loss": loss.item(), "bytes": out.bits.mean().item() / 8, "psnr": -10 * math.log10(terms.pixel.mean().item() + 1e-9),
+            "cos": 1 - terms.identity.sum().item() / max(1, int(with_identity.sum())), "norm": norm.item(),
             "level1": levels[1].item(), "level2": levels[2].item(),
         }
         for key, value in values.items():
@@ -197,7 +202,9 @@ def run(config):
             trainer.seconds += elapsed
             row = {"step": trainer.step, **{k: round(v / count, 5) for k, v in sums.items()}, "lr": rate}
             row |= {"faces_per_s": round(count * config.batch / elapsed, 2), "seconds": round(trainer.seconds, 1)}
-            print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+            tqdm.write(" ".join(f"{k}={v}" for k, v in row.items()))
+            sys.stdout.flush()  # into a file lines would wait for a full buffer
+            bar.set_postfix({k: row[k] for k in ("loss", "bytes", "psnr", "cos", "faces_per_s")}, refresh=False)
             fresh = not log_path.exists()
             with open(log_path, "a", newline="") as file:
                 writer = csv.DictWriter(file, row.keys())
@@ -205,6 +212,15 @@ def run(config):
                     writer.writeheader()
                 writer.writerow(row)
             sums, count, began = {}, 0, time.perf_counter()
-        if trainer.step % config.save_every == 0 or trainer.step == config.steps:
+        bar.update()
+        if held_out is not None and trainer.step % config.validate_every == 0:
+            append_rows(trainer.out / "validation.csv", trainer.step, validate(trainer.averaged_net(), held_out, judge))
+        if trainer.step % config.sample_every == 0:
+            save_sheet(trainer.out / "samples" / f"{trainer.step:07d}.png", trainer.averaged_net(), samples)
+        out_of_time = seconds is not None and time.monotonic() - started > seconds
+        if trainer.step % config.save_every == 0 or trainer.step == config.steps or out_of_time:
             trainer.save()
+        if out_of_time:
+            break
+    bar.close()
     return trainer

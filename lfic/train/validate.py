@@ -1,0 +1,68 @@
+"""What a run looks like from outside: figures on faces held out, and sheets of reconstructions."""
+import csv
+import math
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..metric.identity import identity_distance
+
+QUALITIES = (10, 40, 70, 100)
+
+
+def aligned_faces(pack, count):
+    """The first ``count`` faces of a pack on the template: float [n, 3, 112, 112] in 0..1."""
+    side, margin = pack.pixels.shape[1], pack.margin
+    crops = pack.pixels[:count, margin : side - margin, margin : side - margin]
+    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def code(net, pixels, quality):
+    """``TrainingOutput`` of faces at one quality with rounded symbols; levels are drawn from the head, seed fixed."""
+    torch.manual_seed(0)
+    count = len(pixels)
+    return net(pixels, torch.full((count,), quality), torch.ones(count, dtype=torch.bool), hard=True)
+
+
+@torch.no_grad()
+def validate(net, faces, recognizer=None, batch=16):
+    """Rows of quality, bytes (estimated), psnr in dB and, with a recogniser, the mean cosine similarity."""
+    rows = []
+    for quality in QUALITIES:
+        size, error, similarity = [], [], []
+        for pixels in faces.split(batch):
+            out = code(net, pixels, quality)
+            size += (out.bits / 8).tolist()
+            error += (out.pixels - pixels).square().mean((1, 2, 3)).tolist()
+            if recognizer is not None:
+                similarity += (1 - identity_distance(recognizer(out.pixels), recognizer(pixels))).tolist()
+        row = {"quality": quality, "bytes": round(sum(size) / len(size), 2)}
+        row["psnr"] = round(-10 * math.log10(sum(error) / len(error) + 1e-9), 3)
+        row["similarity"] = round(sum(similarity) / len(similarity), 5) if similarity else ""
+        rows.append(row)
+    return rows
+
+
+def append_rows(path, step, rows):
+    """Add rows to a CSV file, with a header where it is new."""
+    fresh = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, ["step", *rows[0]])
+        if fresh:
+            writer.writeheader()
+        writer.writerows({"step": step, **row} for row in rows)
+
+
+def save_sheet(path, net, faces):
+    """A PNG with a row for each face: the original, then the reconstruction at each of QUALITIES."""
+    columns = [faces] + [code(net, faces, quality).pixels for quality in QUALITIES]
+    sheet = torch.stack(columns, 1).permute(0, 3, 1, 4, 2)  # face, row, quality, column, colour
+    count, height, wide, width, _ = sheet.shape
+    pixels = (sheet.reshape(count * height, wide * width, 3) * 255 + 0.5).clamp(0, 255).to(torch.uint8).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    Image.fromarray(pixels).save(fresh, "PNG")
+    os.replace(fresh, path)
