@@ -145,7 +145,10 @@ def test_ctrl_c_leaves_no_half_file(tmp_path, face):
         Image.fromarray(np.roll(face, i, 1)).save(path)
         files.append(str(path))
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-m", "lfic", "encode", *files, "-o", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfic", "encode", *files, "-o", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background inherits an ignored SIGINT
+    )
     process.stdout.readline()  # the first one is done
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
