@@ -1,4 +1,4 @@
-"""What runs on CPU tensors: the reference's arithmetic, vectorised.
+"""The reference's arithmetic, vectorised in plain PyTorch: what runs on every device in this version.
 
 Sums run over a fixed tree, ((a + b) + (c + d)) per 2 x 2, the level-2 sum over level-1 sums, missing cells counting as
 zero; the sum is multiplied by the float32 reciprocal of the number of cells that exist. Every device does the same, so
@@ -14,10 +14,10 @@ SYMBOL_LIMIT = 32767.0
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)  # what is kept must serve autograd as well
-def coding_permutation(height, width):
+def coding_permutation(height, width, device="cpu"):
     """Cells in coding order if all were kept: regions in raster order, in each its cells in raster order; int64 [h*w]."""
-    rows = torch.arange(height)[:, None].expand(height, width)
-    columns = torch.arange(width)[None, :].expand(height, width)
+    rows = torch.arange(height, device=device)[:, None].expand(height, width)
+    columns = torch.arange(width, device=device)[None, :].expand(height, width)
     wide = -(-width // REGION)
     key = ((rows // REGION) * wide + columns // REGION) * REGION**2 + (rows % REGION) * REGION + columns % REGION
     return key.flatten().argsort()
@@ -25,12 +25,12 @@ def coding_permutation(height, width):
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def footprint_reciprocal(height, width, level):
+def footprint_reciprocal(height, width, level, device="cpu"):
     """Float32 1 / (number of cells of each footprint that exist), per cell: [h, w]."""
     size = 1 << level
 
     def extent(length):
-        start = torch.arange(length) // size * size
+        start = torch.arange(length, device=device) // size * size
         return (start + size).clamp(max=length) - start
 
     return 1.0 / (extent(height)[:, None] * extent(width)[None, :]).to(torch.float32)
@@ -62,7 +62,7 @@ def pool(y, cells):
     sums = y
     for level in range(1, highest + 1):
         sums = pair_sums(sums)
-        mean = spread(sums, 1 << level, height, width) * footprint_reciprocal(height, width, level)[None, :, :, None]
+        mean = spread(sums, 1 << level, height, width) * footprint_reciprocal(height, width, level, y.device)[None, :, :, None]
         out = torch.where((cells == level)[..., None], mean, out)
     return out
 
@@ -88,10 +88,10 @@ def rap_quantize(y, levels, gain, quality):
     cells = cell_levels(levels, height, width)
     scaled = pool(y.permute(0, 2, 3, 1).float(), cells) * per_cell(gain, quality, cells)
     symbols = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16).reshape(count, height * width, channels)
-    order = coding_permutation(height, width)
+    order = coding_permutation(height, width, levels.device)
     kept = kept_cells(cells).reshape(count, height * width)[:, order]
     counts = kept.sum(1)
-    out = torch.zeros(count, height * width, channels, dtype=torch.int16)
+    out = torch.zeros(count, height * width, channels, dtype=torch.int16, device=y.device)
     place = kept.cumsum(1) - 1
     n, k = kept.nonzero(as_tuple=True)
     out[n, place[n, k]] = symbols[n, order[k]]
@@ -102,13 +102,13 @@ def rap_unpool(symbols, levels, step, quality, height, width):
     """See ``ops.rap_unpool``."""
     count, channels = levels.shape[0], step.shape[2]
     cells = cell_levels(levels, height, width)
-    order = coding_permutation(height, width)
+    order = coding_permutation(height, width, levels.device)
     kept = kept_cells(cells).reshape(count, height * width)[:, order]
-    place = torch.zeros(count, height * width, dtype=torch.int64)
+    place = torch.zeros(count, height * width, dtype=torch.int64, device=levels.device)
     place[:, order] = (kept.cumsum(1) - 1).clamp(min=0)
     size = 1 << cells
-    rows = torch.arange(height)[:, None].expand(height, width)
-    columns = torch.arange(width)[None, :].expand(height, width)
+    rows = torch.arange(height, device=levels.device)[:, None].expand(height, width)
+    columns = torch.arange(width, device=levels.device)[None, :].expand(height, width)
     top_left = (rows - rows % size) * width + (columns - columns % size)
     at = place.gather(1, top_left.reshape(count, height * width))
     values = symbols.reshape(count, symbols.shape[1] // channels, channels).gather(1, at[..., None].expand(-1, -1, channels))

@@ -114,6 +114,11 @@ def test_empty_batch():
         ({"gain": torch.ones(5, 3, 16, dtype=torch.float64)}, "gain"),
         ({"quality": torch.zeros(2, dtype=torch.int64)}, "quality"),
         ({"quality": torch.zeros(1)}, "quality"),
+        ({"quality": torch.tensor([-1])}, "quality"),
+        ({"quality": torch.tensor([5])}, "quality"),
+        ({"levels": torch.full((1, 4, 4), 3, dtype=torch.uint8)}, "levels"),
+        ({"y": torch.zeros(16, 14, 14)}, "y is"),
+        ({"y": torch.zeros(1, 16, 14, 14, dtype=torch.int32)}, "y is"),
     ],
 )
 def test_wrong_arguments_are_named(change, text):
@@ -123,3 +128,14 @@ def test_wrong_arguments_are_named(change, text):
     }
     with pytest.raises(ValueError, match=text):
         rap_quantize(**(arguments | change))
+
+
+def test_wrong_arguments_of_the_other_forms_are_named():
+    y, levels, gain, quality = case((1, 4, 8, 8))
+    with pytest.raises(ValueError, match="step"):
+        rap_quantize_dense(y, levels, gain, gain[:, :, :1], quality)
+    with pytest.raises(ValueError, match="noise"):
+        rap_quantize_dense(y, levels, gain, 1 / gain, quality, torch.zeros(1, 1, 1, 1))
+    for symbols in (torch.zeros(1, 256), torch.zeros(2, 256, dtype=torch.int16), torch.zeros(1, 255, dtype=torch.int16)):
+        with pytest.raises(ValueError, match="symbols"):
+            rap_unpool(symbols, levels, 1 / gain, quality, 8, 8)
