@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
+import secrets
 
 import numpy as np
 
@@ -133,14 +133,12 @@ def save_model(path, net, context_arrays, tables_state, metadata):
 def write_atomically(path, data):
     """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file."""
     path = pathlib.Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

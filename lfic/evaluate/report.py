@@ -2,16 +2,15 @@
 import base64
 import html
 import io
-import os
 import pathlib
 import statistics
-import tempfile
 import time
 
 import numpy as np
 from PIL import Image
 
 from ..errors import MissingDependencyError
+from ..weights_io import write_atomically
 from .bdrate import bytes_table
 
 BUDGETS = (150, 300, 600, 1000)
@@ -309,7 +308,4 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
                            "all pairs TAR@1e-4", "EER, %"], lines) + "</html>")
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write("\n".join(out))
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    write_atomically(path, "\n".join(out).encode())

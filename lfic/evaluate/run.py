@@ -3,16 +3,17 @@ import collections
 import concurrent.futures
 import csv
 import dataclasses
+import io
 import os
 import pathlib
 import platform
 import sys
-import tempfile
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import InvalidInputError
+from ..weights_io import write_atomically
 from .cache import Cache, content_key
 from .verification import FARS, all_pairs_tar, pair_scores, verify
 
@@ -175,16 +176,14 @@ def write_csv(path, rows, note=""):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = list(dict.fromkeys(key for row in rows for key in row))
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, newline="", encoding="utf-8") as file:
-        file.write(f"# {machine()}\n")
-        for line in filter(None, note.splitlines()):
-            file.write(f"# {line}\n")
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, (float, np.floating)) else ("" if v is None else v) for k, v in row.items()})
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    text = io.StringIO(newline="")
+    for line in [machine(), *filter(None, note.splitlines())]:
+        text.write(f"# {line}\n")
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, (float, np.floating)) else ("" if v is None else v) for k, v in row.items()})
+    write_atomically(path, text.getvalue().encode())
 
 
 def read_csv(path):

@@ -13,12 +13,14 @@ class TrainConfig:
 
     data: str = "data/train.safetensors"  # packed by lfic.train.pack
     out: str = "runs/face-v1"
+    start: str = ""  # checkpoint folder whose network a new run begins with
     recognizer: str = ""  # TorchScript file for the identity term; empty: no identity term
     steps: int = 10000
     batch: int = 16
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
     warmup: int = 200
+    optimizer: str = "soap"  # or "adam"
     clip: float = 1.0
     ema: float = 0.998
     seed: int = 1
@@ -70,6 +72,8 @@ class TrainConfig:
         for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.optimizer not in ("adam", "soap"):
+            raise InvalidInputError(f"optimizer is {self.optimizer!r}; allowed are 'adam' and 'soap'")
 
     def to_json(self):
         """The whole configuration as JSON."""

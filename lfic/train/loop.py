@@ -17,6 +17,7 @@ from ..metric.hybrid import HybridMetric
 from ..metric.identity import load_torchscript
 from ..model import FaceNet, FaceNetConfig
 from .data import FacePack, draw_batch, face_weight
+from .soap import Soap
 from .validate import aligned_faces, append_rows, save_sheet, validate
 
 
@@ -66,24 +67,32 @@ class Trainer:
         self.net = FaceNet(self.net_config).to(memory_format=torch.channels_last)
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
+        if config.start:
+            # An average that lags is a better place to go on from than the last step.
+            self.net.load_state_dict(load_file(pathlib.Path(config.start) / "average.safetensors"))
         self.average = [parameter.detach().clone() for parameter in self.parameters]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
+        if config.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
+        else:
+            self.optimizer = Soap(self.parameters, lr=config.learning_rate)
         self.step = 0
         self.seconds = 0.0
         self.out = pathlib.Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
 
     def save(self):
-        """Write a checkpoint folder of safetensors (network, average, two moments), then rename it into place."""
+        """Write a checkpoint folder of safetensors (network, average, optimiser), then rename it into place."""
         fresh, place, old = self.out / "checkpoint.new", self.out / "checkpoint", self.out / "checkpoint.old"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        state = [self.optimizer.state[p] for p in self.parameters]
-        parts = {"net": [p.detach() for p in self.parameters], "average": self.average}
-        if all(state):
-            parts |= {"exp_avg": [s["exp_avg"] for s in state], "exp_avg_sq": [s["exp_avg_sq"] for s in state]}
-        for part, tensors in parts.items():
-            save_file({n: t.contiguous() for n, t in zip(self.names, tensors)}, fresh / f"{part}.safetensors")
+        for part, tensors in (("net", self.parameters), ("average", self.average)):
+            save_file({n: t.detach().contiguous() for n, t in zip(self.names, tensors)}, fresh / f"{part}.safetensors")
+        state = {
+            f"{name}:{key}": value.contiguous()
+            for name, parameter in zip(self.names, self.parameters)
+            for key, value in self.optimizer.state[parameter].items()
+        }
+        save_file(state, fresh / "optimizer.safetensors")
         (fresh / "state.json").write_text(
             json.dumps({"step": self.step, "seconds": self.seconds, "config": json.loads(self.config.to_json())}, indent=1)
         )
@@ -101,15 +110,18 @@ class Trainer:
         state = json.loads((place / "state.json").read_text())
         self.step, self.seconds = state["step"], state["seconds"]
         net, average = load_file(place / "net.safetensors"), load_file(place / "average.safetensors")
-        first, second = load_file(place / "exp_avg.safetensors"), load_file(place / "exp_avg_sq.safetensors")
+        saved = {}
+        for key, value in load_file(place / "optimizer.safetensors").items():
+            name, _, part = key.rpartition(":")
+            saved.setdefault(name, {})[part] = value
         with torch.no_grad():
             for name, parameter, mean in zip(self.names, self.parameters, self.average):
                 parameter.copy_(net[name])
                 mean.copy_(average[name])
+                # Moments lie in memory as the parameter does: a resumed run adds in the same order.
                 self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.step)),
-                    "exp_avg": first[name].clone(memory_format=torch.preserve_format),
-                    "exp_avg_sq": second[name].clone(memory_format=torch.preserve_format),
+                    key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and self.config.optimizer == "adam" else value
+                    for key, value in saved.get(name, {}).items()
                 }
         return True
 
