@@ -1,12 +1,15 @@
 """Train the neural baseline: CompressAI's bmshj2018 on the faces that lfic is trained on, for mean squared error.
 
-    python benchmarks/train_bmshj2018.py data/train.safetensors runs/bmshj2018.safetensors --seconds 3600
+    python benchmarks/train_bmshj2018.py data/train.safetensors runs/bmshj2018.safetensors --seconds 7200
 
-One network for each lambda, trained in turns so that a run that is stopped at any time leaves networks of like age; started again it
-goes on. ``lfic evaluate --codecs bmshj2018 --bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder.
-Loss: lambda * 255^2 * MSE + bits per pixel, as in CompressAI's training example; crops, flips and grey as in lfic's own training data.
+The published architecture, one network for each lambda. The first half of the time trains one of them, the base; the others start as its
+copies, and then all are trained in turns while the learning rate falls. Time is this process's CPU time, so that a busy machine
+changes nothing. A run that was stopped goes on where it was saved last; seconds and faces of each network stand in the checkpoint.
+``lfic evaluate --codecs bmshj2018 --bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder.
+Loss: lambda * 255^2 * MSE + bits per pixel, as in CompressAI's training example; crops are moved and mirrored as in lfic's own training.
 """
 import argparse
+import copy
 import dataclasses
 import json
 import os
@@ -17,33 +20,37 @@ import time
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lfic.evaluate import neural  # noqa: E402
 from lfic.train.data import SIDE, FacePack  # noqa: E402
+from lfic.weights_io import write_atomically  # noqa: E402
 
-LAMBDAS = (0.0008, 0.002, 0.005, 0.012)
+LAMBDAS = (0.0005, 0.0013, 0.0035, 0.009)
+TURN = 20  # steps before the next network's turn
+SETTLING = 2000  # steps of the quantiles alone before networks are saved for good: they cost nothing and need no faces
 
 
 @dataclasses.dataclass
 class State:
-    """One lambda's network, its two optimisers (weights, quantiles) and its age in steps."""
+    """One lambda's network, its two optimisers (weights, quantiles) and the faces that it has seen (its base's among them)."""
 
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     auxiliary: torch.optim.Optimizer
     lmbda: float
-    steps: int = 0
+    faces: int = 0
 
 
-def create(about, lmbda, rate):
-    torch.manual_seed(1)
-    network = neural.build(about["architecture"], about["channels"], about["latent"])
+def create(about, lmbda, network=None):
+    if network is None:
+        torch.manual_seed(1)
+        network = neural.build(about["architecture"], about["channels"], about["latent"])
     quantiles = [p for name, p in network.named_parameters() if name.endswith(".quantiles")]
     others = [p for name, p in network.named_parameters() if not name.endswith(".quantiles")]
-    return State(network, torch.optim.Adam(others, lr=rate), torch.optim.Adam(quantiles, lr=1e-3), lmbda)
+    return State(network, torch.optim.Adam(others), torch.optim.Adam(quantiles, lr=1e-2), lmbda)
 
 
 def draw(pack, count, generator):
@@ -57,10 +64,11 @@ def draw(pack, count, generator):
     return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
 
 
-def step(state, pixels, side):
+def step(state, pixels, side, rate):
     """One step on one batch -> (bits per pixel, MSE)."""
-    padded = neural.pad(pixels, side)
-    out = state.network(padded)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    out = state.network(neural.pad(pixels, side))
     area = pixels.shape[0] * pixels.shape[2] * pixels.shape[3]
     bpp = sum(-torch.log2(p).sum() for p in out["likelihoods"].values()) / area
     mse = (out["x_hat"][..., :SIDE, :SIDE] - pixels).square().mean()
@@ -68,80 +76,111 @@ def step(state, pixels, side):
     (state.lmbda * 255**2 * mse + bpp).backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimizer.step()
-    state.auxiliary.zero_grad()
-    state.network.aux_loss().backward()
-    state.auxiliary.step()
-    state.steps += 1
-    return float(bpp), float(mse)
+    settle(state, 1)
+    state.faces += len(pixels)
+    return float(bpp.detach()), float(mse.detach())
 
 
-def save(path, about, states):
+def settle(state, steps):
+    """Move the quantiles, which bound the coder's tables, to where the learned densities have them."""
+    for _ in range(steps):
+        state.auxiliary.zero_grad()
+        state.network.aux_loss().backward()
+        state.auxiliary.step()
+
+
+def learning_rate(highest, share):
+    """Warm-up over the first hundredth, constant for the first half, then down to a fiftieth along a cosine."""
+    if share < 0.5:
+        return highest * min(1.0, 0.05 + share / 0.01)
+    return highest * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, (share - 0.5) / 0.5))))
+
+
+def write(path, about, states, seconds):
     """Networks to the checkpoint, optimisers beside it; each file is written whole or not at all."""
     tensors = {f"{k}.{name}": t.contiguous() for k, s in enumerate(states) for name, t in s.network.state_dict().items()}
     moments = {f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous() for k, s in enumerate(states)
                for which in ("optimizer", "auxiliary") for i, slot in getattr(s, which).state_dict()["state"].items() for name, value in slot.items()}
-    about = {**about, "steps": [s.steps for s in states]}
-    for target, content in ((path, tensors), (f"{path}.optimizer", moments)):
-        save_file(content, f"{target}.part", metadata={"bmshj2018": json.dumps(about)})
-        os.replace(f"{target}.part", target)
+    about = {**about, "cpu_seconds": round(seconds, 1), "faces": [s.faces for s in states]}
+    for target, content in ((f"{path}.optimizer", moments), (str(path), tensors)):
+        write_atomically(pathlib.Path(target), save(content, metadata={"bmshj2018": json.dumps(about)}))
 
 
 def resume(path, about, states):
-    """Load what ``save`` wrote, if it is there and of the same kind."""
+    """Load what ``write`` wrote, if it is there and of the same kind -> CPU seconds spent so far."""
     if not os.path.exists(path):
-        return
-    with safe_open(path, "pt") as file:
+        return 0.0
+    with safe_open(path, "pt") as file, safe_open(f"{path}.optimizer", "pt") as moments:
         found = json.loads(file.metadata()["bmshj2018"])
         if any(found[key] != about[key] for key in about):
             raise SystemExit(f"{path} holds {found}; asked for was {about}: give another output file")
+        if json.loads(moments.metadata()["bmshj2018"]) != found:
+            raise SystemExit(f"{path}.optimizer is not of the same moment as {path}: delete both to start anew")
         for k, state in enumerate(states):
-            part = {name[len(f"{k}."):]: file.get_tensor(name) for name in file.keys() if name.startswith(f"{k}.")}
-            state.network.load_state_dict(part)
-            state.steps = found["steps"][k]
-    with safe_open(f"{path}.optimizer", "pt") as file:
-        for k, state in enumerate(states):
+            state.network.load_state_dict({name[len(f"{k}."):]: file.get_tensor(name) for name in file.keys() if name.startswith(f"{k}.")})
+            state.faces = found["faces"][k]
             for which in ("optimizer", "auxiliary"):
                 slots, prefix = {}, f"{k}.{which}."
-                for name in file.keys():
+                for name in moments.keys():
                     if name.startswith(prefix):
                         index, field = name[len(prefix):].split(".")
-                        slots.setdefault(int(index), {})[field] = file.get_tensor(name)
+                        slots.setdefault(int(index), {})[field] = moments.get_tensor(name)
                 target = getattr(state, which)
                 target.load_state_dict({"state": slots, "param_groups": target.state_dict()["param_groups"]})
+    return found["cpu_seconds"]
+
+
+def train(args, states, about, spent):
+    """Until ``args.seconds`` of CPU time are spent, or ``args.wall`` seconds have passed here -> CPU seconds in all."""
+    pack, side = FacePack(args.pack), neural.padding(args.architecture)
+    base = states[args.lambdas.index(args.base)]
+    generator = np.random.default_rng(sum(s.faces for s in states) + 1)
+    started, begun, saved = time.process_time(), time.monotonic(), time.monotonic()
+    earlier, spent = spent, spent
+    while spent < args.seconds and time.monotonic() - begun < args.wall:
+        if spent >= args.seconds / 2 and any(s.faces == 0 for s in states):
+            for k, state in enumerate(states):
+                if state is not base:
+                    states[k] = create(about, state.lmbda, copy.deepcopy(base.network))
+                    states[k].faces = base.faces
+        state = base if spent < args.seconds / 2 else min(states, key=lambda s: s.faces)
+        rate = learning_rate(args.rate, spent / args.seconds)
+        figures = np.array([step(state, draw(pack, args.batch, generator), side, rate) for _ in range(TURN)])
+        spent = earlier + time.process_time() - started
+        size, psnr = figures[:, 0].mean() * SIDE * SIDE / 8, -10 * np.log10(figures[:, 1].mean())
+        print(f"lambda={state.lmbda} faces={state.faces} bytes={size:.0f} psnr={psnr:.2f} rate={rate:.2g} cpu_seconds={spent:.0f}", flush=True)
+        if time.monotonic() - saved > 120:
+            write(args.out, about, states, spent)
+            saved = time.monotonic()
+    return spent
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("pack", help="packed faces (python -m lfic.train.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
-    parser.add_argument("--seconds", type=float, default=3600, help="time budget of this run (default 3600)")
+    parser.add_argument("--seconds", type=float, default=7200, help="CPU seconds in all, those of earlier runs into the same file among them")
+    parser.add_argument("--wall", type=float, default=1e9, help="leave after so many seconds by the clock; the next run goes on")
     parser.add_argument("--architecture", choices=neural.ARCHITECTURES, default="factorized")
-    parser.add_argument("--channels", type=int, default=64, help="N; the published models have 128 (default 64)")
-    parser.add_argument("--latent", type=int, default=96, help="M; the published models have 192 (default 96)")
-    parser.add_argument("--lambdas", type=float, nargs="+", default=list(LAMBDAS))
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate; a tenth of it in the last fifth of the time")
+    parser.add_argument("--channels", type=int, default=64, help="N; the published models have 128")
+    parser.add_argument("--latent", type=int, default=96, help="M; the published models have 192")
+    parser.add_argument("--lambdas", type=float, nargs="+", default=list(LAMBDAS), help="from few bytes to many")
+    parser.add_argument("--base", type=float, help="the lambda that is trained first; the last but one by default")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
+    args.base = args.lambdas[max(0, len(args.lambdas) - 2)] if args.base is None else args.base
+    if args.base not in args.lambdas:
+        parser.error(f"--base {args.base:g} is none of the lambdas {args.lambdas}")
     torch.set_num_threads(args.threads)
     about = {"architecture": args.architecture, "channels": args.channels, "latent": args.latent, "lambdas": args.lambdas}
-    states = [create(about, lmbda, args.rate) for lmbda in args.lambdas]
-    resume(args.out, about, states)
-    pack, side = FacePack(args.pack), neural.padding(args.architecture)
-    generator = np.random.default_rng(sum(s.steps for s in states) + 1)
-    start = last_save = time.monotonic()
-    while (spent := time.monotonic() - start) < args.seconds:
-        state = min(states, key=lambda s: s.steps)
-        for group in state.optimizer.param_groups:
-            group["lr"] = args.rate * (0.1 if spent > 0.8 * args.seconds else 1)
-        for _ in range(20):
-            bpp, mse = step(state, draw(pack, args.batch, generator), side)
-        print(f"lambda={state.lmbda} step={state.steps} bytes={bpp * SIDE * SIDE / 8:.0f} psnr={-10 * np.log10(mse):.2f} seconds={spent:.0f}", flush=True)
-        if time.monotonic() - last_save > 120:
-            save(args.out, about, states)
-            last_save = time.monotonic()
-    save(args.out, about, states)
-    print(f"steps of each network: {[s.steps for s in states]} -> {args.out}")
+    states = [create(about, lmbda) for lmbda in args.lambdas]
+    spent = train(args, states, about, resume(args.out, about, states))
+    for state in states:
+        settle(state, SETTLING)
+    write(args.out, about, states, spent)
+    print(f"{spent:.0f} CPU seconds, faces of each network: {[s.faces for s in states]} -> {args.out}")
     return 0
 
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfic import InvalidInputError
-from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, rising
+from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, pchip_integral, prepared, quick_bd_rate, rising, table
+from lfic.evaluate.run import Point
 
 # The example of the package's documentation (libx265, two presets), and the values that its implementation of the JCT-VC sheet gives.
 ANCHOR = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
@@ -39,6 +40,55 @@ def test_a_constant_factor_is_found(factor, steps):
     qualities = np.cumsum(np.array(sorted(steps)) / 100)
     value, _ = bd_rate(rates, qualities, rates * factor, qualities)
     assert value == pytest.approx(100 * (factor - 1), rel=1e-6, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 8))
+def test_the_quick_form_is_the_same(seed, points):
+    """Replicates go through plain floats; the figure itself through the package. Curves are as crooked as noise makes them."""
+    from scipy.interpolate import PchipInterpolator
+
+    generator = np.random.default_rng(seed)
+    curves = [(np.sort(generator.uniform(100, 2000, points)), np.sort(generator.uniform(0.5, 1, points)) + generator.normal(0, 0.02, points)) for _ in range(2)]
+    expected, found = bd_rate(*curves[0], *curves[1])[0], quick_bd_rate(prepared(*curves[0]), prepared(*curves[1]))
+    assert np.isnan(expected) and np.isnan(found) or found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    x, y = np.cumsum(generator.uniform(0.01, 1, points)), generator.normal(size=points)
+    low, high = np.sort(generator.uniform(x[0], x[-1], 2))
+    assert pchip_integral(x.tolist(), y.tolist(), low, high) == pytest.approx(float(PchipInterpolator(x, y).integrate(low, high)), abs=1e-9)
+
+
+class Pairs:
+    """As much of ``data.Faces`` as the table looks at."""
+
+    def __init__(self, people, generator):
+        i = np.arange(0, 2 * people, 2)
+        self.pairs = np.concatenate([np.stack([i, i + 1], 1), np.stack([i, (i + 2) % (2 * people)], 1)])
+        self.same, self.folds = np.arange(2 * people) < people, np.arange(2 * people) % 4
+        self.embeddings = unit(np.repeat(generator.normal(size=(people, 16)), 2, 0) + generator.normal(0, 0.7, (2 * people, 16)))
+
+    def __len__(self):
+        return len(self.embeddings)
+
+
+def unit(x):
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_both_columns_have_intervals():
+    """Two codecs of the same quality, one at half the bytes behind 50 bytes of header: -50 % bare, less as whole files."""
+    generator = np.random.default_rng(0)
+    faces, points = Pairs(300, np.random.default_rng(1)), []
+    for noise, size in ((1.2, 100), (0.7, 200), (0.4, 400), (0.1, 800)):
+        embeddings = {"r": unit(faces.embeddings + noise * generator.normal(0, 0.4, faces.embeddings.shape))}
+        whole = np.full(len(faces), size)
+        psnr = 30 - 5 * noise + generator.normal(0, 0.1, len(faces))
+        points += [Point("wide", "", whole + 50, np.full(len(faces), 50), psnr, embeddings), Point("narrow", "", whole // 2 + 50, np.full(len(faces), 50), psnr, embeddings)]
+    rows = {(r["codec"], r["measure"]): r for r in table(points, {"r": faces.embeddings}, faces, ["wide"], 60)}
+    assert set(rows) == {("narrow", m) for m in ("psnr", "similarity", "accuracy", "tar@1e-2")}  # 300 impostors show no 1e-3
+    for row in rows.values():
+        assert row["bd_rate_without_header_percent"] == pytest.approx(-50)
+        assert row["low_without_header_percent"] == pytest.approx(-50) == row["high_without_header_percent"]  # no replicate differs: the curves are one
+        assert -50 < row["low_percent"] <= row["bd_rate_percent"] + 1e-9 <= row["high_percent"] + 2e-9 < -30 and row["replicates"] == 60
 
 
 def test_only_the_overlap_counts():

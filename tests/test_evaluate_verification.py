@@ -99,6 +99,20 @@ def test_all_pairs_counts_every_pair_once():
     assert V.all_pairs_tar(embeddings, embeddings, people, (0.2, 0.1)) == {0.2: 1.0, 0.1: None}  # b and c are confused: 1 of 5
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(1, 8))
+def test_all_pairs_against_the_definition(seed, count, people):
+    generator = np.random.default_rng(seed)
+    names = [f"p{k}" for k in generator.integers(0, people, count)]
+    left, right = (np.round(generator.normal(size=(count, 3)), 1).astype(np.float32) for _ in range(2))  # rounded: ties
+    i, j = np.triu_indices(count, 1)
+    scores, same = (left @ right.T)[i, j], np.array([names[a] == names[b] for a, b in zip(i, j)])
+    if not same.any():
+        return
+    fars = (0.5, 0.1, 0.02, 1.0)
+    assert V.all_pairs_tar(left, right, names, fars) == {far: V.tar_at_far(scores, same, far) if (~same).any() else None for far in fars}
+
+
 def test_interval_covers():
     assert V.interval(np.arange(1001)) == pytest.approx((25, 975))
     assert np.isnan(V.interval([1.0, np.nan])).all()

@@ -231,17 +231,23 @@ def percent(value, digits=2):
     return cell(100 * value, digits) if isinstance(value, (int, float)) else "–"
 
 
+def with_interval(delta, column):
+    """A BD-rate and its interval: "-50.0 [-55.0, -45.0]"."""
+    low, high = (delta.get(f"{end}{column}_percent") for end in ("low", "high"))
+    known = isinstance(low, float) and np.isfinite(low)
+    return cell(delta[f"bd_rate{column}_percent"], 1) + (f" [{cell(low, 1)}, {cell(high, 1)}]" if known else "")
+
+
 def delta_section(deltas):
     """BD-rates as a table, the paper's three figures beside those that they match."""
     lines = []
     for d in sorted(deltas, key=lambda d: (not d["codec"].startswith("lfic"), d["codec"], d["measure"], d["recogniser"])):
-        spread = f" [{cell(d.get('low_percent'), 1)}, {cell(d.get('high_percent'), 1)}]" if isinstance(d.get("low_percent"), float) else ""
         scale = 100 if d["measure"].startswith(("acc", "tar")) else 1
         span = "no overlap" if d["overlap_from"] is None else f"{cell(scale * d['overlap_from'])} to {cell(scale * d['overlap_to'])}"
         paper = PAPER.get(d["anchor"]) if d["codec"].startswith("lfic") and d["measure"] == "accuracy" else None
         lines.append([html.escape(d["codec"]), html.escape(d["anchor"]), d["measure"], html.escape(d["recogniser"]),
-                      cell(d["bd_rate_percent"], 1) + spread, cell(d["bd_rate_without_header_percent"], 1), span, f"−{paper}" if paper else ""])
-    return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, %", "over", "the paper's"], lines)
+                      with_interval(d, ""), with_interval(d, "_without_header"), span, f"−{paper}" if paper else ""])
+    return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, % [95 %]", "over", "the paper's"], lines)
 
 
 def bytes_section(equal):

@@ -132,10 +132,23 @@ def all_pairs_tar(left, right, people, fars=FARS):
         people: N names; equal ones make a genuine pair.
     """
     identity = np.unique(np.asarray(people), return_inverse=True)[1]
-    upper = np.triu_indices(len(identity), 1)
-    scores = (np.asarray(left, np.float32) @ np.asarray(right, np.float32).T)[upper]
-    same = identity[upper[0]] == identity[upper[1]]
-    return {far: tar_at_far(scores, same, far) for far in fars}
+    count = len(identity)
+    matrix = np.asarray(left, np.float32) @ np.asarray(right, np.float32).T
+    scores = np.concatenate([matrix[i, i + 1 :] for i in range(count - 1)]) if count > 1 else np.zeros(0, np.float32)
+    # Genuine pairs are few: their places in the flat upper triangle, rather than a comparison of everybody with everybody.
+    order = np.argsort(identity, kind="stable")
+    places = []
+    for member in np.split(order, np.flatnonzero(np.diff(identity[order])) + 1):
+        i, j = (member[index] for index in np.triu_indices(len(member), 1))
+        places.append(i * count - i * (i + 1) // 2 + j - i - 1)
+    genuine = np.concatenate(places)
+    hits = scores[genuine]
+    impostors = np.delete(scores, genuine)
+    allowed = {far: int(np.floor(len(impostors) * far + 1e-9)) for far in fars if len(impostors) * far >= 1 - 1e-9}
+    ranks = {far: len(impostors) - 1 - n for far, n in allowed.items() if n < len(impostors)}
+    if ranks:
+        impostors.partition(sorted(set(ranks.values())))
+    return {far: None if far not in allowed else float((hits > impostors[ranks[far]]).mean()) if far in ranks else 1.0 for far in fars}
 
 
 def bootstrap_weights(same, folds, replicates=1000, seed=1):
