@@ -39,7 +39,7 @@ def pad(pixels, side):
 
 def bmshj2018(checkpoint, settings=None):
     """The trained baseline as a ``Codec``; its settings are the numbers of its networks, from few bytes to many."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     from ..metric.identity import file_sha256
 
@@ -47,7 +47,7 @@ def bmshj2018(checkpoint, settings=None):
         with safe_open(checkpoint, "pt") as file:
             about = json.loads((file.metadata() or {})["bmshj2018"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{checkpoint} is no checkpoint of benchmarks/train_bmshj2018.py: {error}") from None
     networks = []
     for k in range(len(about["lambdas"])):
