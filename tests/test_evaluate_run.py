@@ -22,7 +22,7 @@ from lfic import InvalidInputError
 from lfic.evaluate import align, codecs, data, recognise, run
 from lfic.evaluate.__main__ import main, numbers
 from lfic.evaluate.cache import Cache, content_key
-from lfic.evaluate.report import group_rows, utkface_groups
+from lfic.evaluate.groups import balanced, group_rows, utkface_groups
 
 
 @pytest.fixture(scope="module")
@@ -205,11 +205,55 @@ def test_without_pairs_and_by_groups(tmp_path):
     assert main([str(tmp_path / "utk"), "--recogniser", str(recogniser), "--codecs", "webp:0/60", "--quiet", "--no-report", "--bootstrap", "0",
                  "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 0
     rows = run.read_csv(tmp_path / "o-groups.csv")
-    assert {r["group"] for r in rows} == {"age 0-12", "age 20-39", "age 60+", "male", "female", "White", "Black", "Asian"}
+    assert {r["group"] for r in rows} == {"age 0-12", "age 20-39", "age 60+", "male", "female", "White", "Black", "Asian", "all"}
+    assert [r["gap"] for r in rows if r["group"] == "all"] == [0, 0]
     assert next(r["faces"] for r in rows if r["group"] == "Asian") == 2
     female = [r for r in rows if r["group"] == "female" and r["setting"] == "0"][0]
     assert abs(female["gap"]) < 1 and female["bytes"] > 0
     assert utkface_groups("Anna_0001.jpg") == [] and group_rows([], {}, ["a_b.jpg"]) == []
+
+
+def test_a_balanced_sample():
+    generator = np.random.default_rng(0)
+    names = [f"{age}_{sex}_{race}_{k:04d}.jpg" for k, (age, sex, race) in enumerate(zip(
+        generator.choice([5, 15, 30, 30, 30, 50, 80], 2000), generator.integers(0, 2, 2000), generator.choice([0, 0, 0, 0, 1, 2, 3, 4], 2000)))]
+    chosen = balanced([*names, "Anna_0001.jpg", "x.jpg"], 60)
+    counts = {}
+    for name in chosen:
+        for group in utkface_groups(name):
+            counts[group] = counts.get(group, 0) + 1
+    assert len(counts) == 12 and min(counts.values()) >= 60 and len(chosen) < 700 and len(set(chosen)) == len(chosen)
+    assert chosen == balanced(names[::-1], 60)
+    few = balanced(["5_0_1_a.jpg", "30_0_0_b.jpg", "31_1_0_c.jpg"], 60)
+    assert few == ["30_0_0_b.jpg", "31_1_0_c.jpg", "5_0_1_a.jpg"]
+
+
+def test_lfic_at_an_effort(world, tmp_path, capsys):
+    """Its own row for each effort, its own place in the cache, and the code is part of the key."""
+    assert main(command(world, tmp_path / "o", "--codecs", "lfic:30,lfic@1:30", "--bootstrap", "0")) == 0
+    rows = [r for r in run.read_csv(tmp_path / "o.csv") if r["protocol"] == "both"]
+    assert [r["codec"] for r in rows] == ["uncompressed", "lfic", "lfic effort 1"]
+    with sqlite3.connect(tmp_path / "o.sqlite") as db:
+        keys = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}
+    assert len(keys) == 2 and all(codecs.code_key() in key and codecs.weights_key("face-v1") in key for key in keys)
+    capsys.readouterr()
+    assert main(command(world, tmp_path / "o", "--codecs", "webp@2:30")) == 2
+    assert "lfic alone has an effort" in capsys.readouterr().err
+
+
+def test_errors_of_tars_are_the_spread_over_pairs():
+    generator = np.random.default_rng(0)
+    same = np.arange(400) % 2 == 0
+    embeddings = generator.normal(size=(800, 8)) + np.repeat(generator.normal(size=(400, 8)), 2, 0) * 2
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+    pairs = np.stack([np.arange(0, 800, 2), np.arange(0, 800, 2) + 1], 1)
+    pairs[~same, 1] = (pairs[~same, 1] + 2) % 800
+    faces = data.Faces([""] * 800, np.zeros((800, 1, 1, 3), np.uint8), [str(k // 2) for k in range(800)], pairs, same, np.arange(400) % 4)
+    point = run.uncompressed_point({"r": embeddings}, faces)
+    row = run.summarise(point, {"r": embeddings}, faces)[0]
+    binomial = (row["tar_at_far_0.01"] * (1 - row["tar_at_far_0.01"]) / 200) ** 0.5
+    assert row["similarity_error"] < 1e-6 and row["tar_at_far_0.001"] is None and row["tar_at_far_0.001_error"] is None
+    assert binomial < row["tar_at_far_0.01_error"] < 6 * binomial  # the threshold moves with the impostors that are drawn
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(0, 1.0), (20, 2.4), (-35, 0.6)])

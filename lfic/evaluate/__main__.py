@@ -16,13 +16,14 @@ def parse(argv):
     parser.add_argument("--pairs", help="pairs file in LFW's form; without one, similarity and PSNR only")
     parser.add_argument("--landmarks", help=".npz with names and landmarks [N, 5, 2]; without one, images are aligned 112 x 112 crops")
     parser.add_argument("--recogniser", action="append", required=True, metavar="FILE", help="TorchScript network, RGB 112 x 112 in 0..255; repeatable")
-    parser.add_argument("--codecs", default="lfic,jpeg,jpeg2000,webp,avif,jxl", help="names, comma separated; NAME:S/S/S gives a codec's settings")
+    parser.add_argument("--codecs", default="lfic,jpeg,jpeg2000,webp,avif,jxl", help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N")
     parser.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     parser.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")
     parser.add_argument("--train-faces", help="packed faces (lfic.train.pack) for the codecs that are learned here: eigenface, dictionary")
     parser.add_argument("--bmshj2018", help="checkpoint that benchmarks/train_bmshj2018.py wrote, for codec bmshj2018")
     parser.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     parser.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
+    parser.add_argument("--per-group", type=int, help="a sample with so many faces of each age, sex and skin group, by UTKFace's file names (without --pairs)")
     parser.add_argument("--allow-missing", action="store_true", help="leave out pairs whose images or landmarks are missing")
     parser.add_argument("--anchor", default="JPEG 2000,WebP,AVIF s4,JPEG XL e7,JPEG", help="codecs that BD-rates are taken against")
     parser.add_argument("--bootstrap", type=int, default=200, help="replicates for confidence intervals; 0 for none")
@@ -61,14 +62,17 @@ def build_codecs(args):
     out = []
     for item in args.codecs.split(","):
         name, _, settings = item.strip().partition(":")
+        name, at, effort = name.partition("@")
         options = {}
+        if at and (name != "lfic" or effort not in ("0", "1", "2", "3")):
+            raise InvalidInputError(f"codec {name}@{effort}: lfic alone has an effort, and it is 0 to 3, as in lfic@2")
         if settings:
             try:
                 options["settings"] = tuple(int(s) for s in settings.split("/"))
             except ValueError:
                 raise InvalidInputError(f"settings of {name} are {settings!r}; give integers as in {name}:10/20/40") from None
         if name == "lfic":
-            options |= {"weights": args.weights, "effort": args.effort}
+            options |= {"weights": args.weights, "effort": int(effort) if at else args.effort}
         elif name in ("eigenface", "dictionary"):
             if not args.train_faces:
                 raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")
@@ -87,7 +91,7 @@ def run(args):
     import numpy as np
     import torch
 
-    from . import bdrate, data, recognise, report
+    from . import bdrate, data, groups, recognise, report
     from . import run as runner
     from .cache import Cache, content_key
 
@@ -97,7 +101,8 @@ def run(args):
     if len({r.name for r in recognisers}) < len(recognisers):
         raise InvalidInputError(f"two recognisers have one name: {', '.join(r.name for r in recognisers)}; rename a file")
     folds = numbers(args.folds) if args.folds else None
-    faces = data.load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds)
+    choose = None if args.per_group is None else lambda names: groups.balanced(names, args.per_group)
+    faces = data.load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose)
     if faces.missing:
         print(f"{len(faces.missing)} images left out: {', '.join(faces.missing[:12])}", file=sys.stderr)
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
@@ -117,16 +122,16 @@ def run(args):
     equal = bdrate.bytes_table(rows)
     if equal:
         runner.write_csv(f"{args.out}-bytes.csv", equal, note)
-    groups = report.group_rows(points, reference, faces.names)
-    if groups:
-        runner.write_csv(f"{args.out}-groups.csv", groups, note)
+    by_group = groups.group_rows(points, reference, faces.names)
+    if by_group:
+        runner.write_csv(f"{args.out}-groups.csv", by_group, note)
     speed = report.measure_speed(codecs, faces.pixels[:16]) if args.speed else []
     if speed:
         runner.write_csv(f"{args.out}-speed.csv", speed, "one thread, medians of 5 passes over 16 faces")
     if not args.no_report:
         shown = data.load_faces([args.picture_faces]).pixels if args.picture_faces else faces.pixels
         shown = shown[np.linspace(0, len(shown) - 1, min(args.pictures, len(shown))).astype(int)]
-        report.write(f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), groups, speed, note)
+        report.write(f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), by_group, speed, note)
     print(f"{args.out}.csv" + ("" if not deltas else f", {args.out}-bdrate.csv") + ("" if args.no_report else f", {args.out}.html"))
     return 0
 

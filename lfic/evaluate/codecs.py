@@ -257,8 +257,25 @@ def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, na
         name if effort == 0 else f"{name} effort {effort}", tuple(settings),
         lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
         lambda files: codec.decode_batch(files, out="numpy"),
-        lambda data: 5, f"{weights_key(weights)} effort {effort} {device}", threads=False,
+        lambda data: 5, f"{weights_key(weights)} code {code_key()} effort {effort} {device}", threads=False, batch=64,
         region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True))
+
+
+@functools.cache
+def code_key():
+    """Hash of what decides over lfic's files and pictures: its modules, kernels and coder, without its commands and plug-ins."""
+    import hashlib
+    import pathlib
+
+    package, digest = pathlib.Path(__file__).parent.parent, hashlib.sha256()
+    import lfic.kernels
+
+    around = {"__main__.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py"}
+    kernels = pathlib.Path(lfic.kernels.__file__).parent
+    for path in [*sorted(package.glob("*.py")), *sorted(package.glob("_coder*.so")), *sorted(kernels.rglob("*.py"))]:
+        if path.name not in around:
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def weights_key(weights):

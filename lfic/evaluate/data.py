@@ -93,7 +93,7 @@ def open_images(sources):
             raise InvalidInputError(f"{source} is neither a folder nor a tar file of images")
 
 
-def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=False, folds=None):
+def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=False, folds=None, choose=None):
     """Read, align and pair.
 
     Args:
@@ -102,6 +102,7 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         landmarks: .npz as described above; without one the images must be 112 x 112 crops.
         limit: at most so many images (without pairs only), evenly spread.
         allow_missing: leave out pairs whose image or landmarks are missing, instead of an error; ``missing`` lists them.
+        choose: function, list of usable file names -> those to take (without pairs only), applied before ``limit``.
         folds: take only these folds of the pairs, numbers from 0.
 
     Raises:
@@ -133,6 +134,8 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
             continue
         found[name] = data
     names = sorted(found)
+    if choose is not None and pairs is None:
+        names = sorted(choose(names))
     if limit is not None and pairs is None and limit < len(names):
         names = [names[i] for i in np.linspace(0, len(names) - 1, limit).astype(int)]
     stems = {name.rsplit(".", 1)[0]: i for i, name in enumerate(names)}

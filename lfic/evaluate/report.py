@@ -118,47 +118,6 @@ def measure_speed(codecs, faces, repeats=5):
     return rows
 
 
-# ---- groups
-
-AGES = ((0, 12), (13, 19), (20, 39), (40, 59), (60, 200))
-SKIN = ("White", "Black", "Asian", "Indian", "Others")  # UTKFace's own labels
-
-
-def utkface_groups(name):
-    """Groups of a UTKFace file name, age_gender_race_date: ["age 20-39", "female", "Asian"], or [] where it is none."""
-    fields = name.split("_")
-    if len(fields) < 4 or not all(field.isdigit() for field in fields[:3]):
-        return []
-    age, gender, race = map(int, fields[:3])
-    out = [f"age {low}-{high}" if high < 200 else f"age {low}+" for low, high in AGES if low <= age <= high]
-    return out + (["male", "female"][gender : gender + 1]) + list(SKIN[race : race + 1])
-
-
-def group_rows(points, reference, names):
-    """Similarity of each group of faces by UTKFace's file names: list of dicts codec, setting, recogniser, group, faces, bytes, similarity.
-
-    ``gap`` is the group's mean similarity less that of all faces with a group.
-    """
-    groups = {}
-    for i, name in enumerate(names):
-        for group in utkface_groups(name):
-            groups.setdefault(group, []).append(i)
-    if not groups:
-        return []
-    labelled = sorted({i for members in groups.values() for i in members})
-    rows = []
-    for point in points:
-        for recogniser, original in reference.items():
-            similarity = np.einsum("nd,nd->n", point.embeddings[recogniser].astype(np.float64), original.astype(np.float64))
-            for group in sorted(groups):
-                member = np.array(groups[group])
-                rows.append({"codec": point.codec, "setting": point.setting, "recogniser": recogniser, "group": group, "faces": len(member),
-                             "bytes": point.size[member].mean(), "similarity": similarity[member].mean(),
-                             "standard_error": similarity[member].std(ddof=1) / len(member) ** 0.5 if len(member) > 1 else None,
-                             "gap": similarity[member].mean() - similarity[labelled].mean()})
-    return rows
-
-
 # ---- the page
 
 def plot(rows, measure, recogniser, title, path=None):
@@ -184,8 +143,9 @@ def plot(rows, measure, recogniser, title, path=None):
                 axes.axhline(y[0], color="black", lw=0.8, ls=":", label=name)
             continue
         axes.plot(x, y, marker="o", ms=3.5, lw=2.4 if name.startswith("lfic") else 1.3, color=colour, label=name)
-        if measure == "accuracy" and all(isinstance(r.get("standard_error"), (int, float)) for r in mine):
-            e = 196 * np.array([r["standard_error"] for r in mine])
+        spread = "standard_error" if measure == "accuracy" else f"{measure}_error"
+        if all(isinstance(r.get(spread), (int, float)) and np.isfinite(r[spread]) for r in mine):
+            e = 1.96 * scale * np.array([r[spread] for r in mine])
             axes.fill_between(x, y - e, y + e, color=colour, alpha=0.13, lw=0)
     axes.set(xscale="log", xlabel="bytes per face (whole file, mean)", title=title,
              ylabel={"psnr_db": "PSNR, dB", "similarity": "cosine similarity"}.get(measure, "%"))
@@ -259,6 +219,21 @@ def bytes_section(equal):
     return html_table(["codec"] + [f"{r}: {names[m]} {t:g}" for r, m, t in heads], lines)
 
 
+def group_sections(groups):
+    """A table for each recogniser: a line for each codec and setting, a column for each group."""
+    out, heads = [], list(dict.fromkeys(g["group"] for g in groups))
+    value = {(g["recogniser"], g["codec"], g["setting"], g["group"]): g for g in groups}
+    for recogniser in dict.fromkeys(g["recogniser"] for g in groups):
+        lines = []
+        for codec, setting in dict.fromkeys((g["codec"], g["setting"]) for g in groups):
+            mine = [value[recogniser, codec, setting, group] for group in heads]
+            whole = next((g for g in mine if g["group"] == "all"), mine[0])
+            lines.append([html.escape(codec), html.escape(str(setting)), cell(whole["bytes"], 0)]
+                         + [f"{g['similarity']:.3f}" + ("" if g["group"] == "all" else f" ({g['gap']:+.3f} ± {g['standard_error'] or float('nan'):.3f})") for g in mine])
+        out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["codec", "setting", "bytes", *heads], lines))
+    return out
+
+
 def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes"):
     """Write the page; nothing in it is loaded from elsewhere.
 
@@ -271,7 +246,7 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
     out = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(title)}</title>"
            f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p class=note>{html.escape(note)}<br>{html.escape(machine())}</p>"]
     both = [r for r in rows if r["protocol"] in ("both", "similarity")]
-    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors of the folds' mean. Dotted: uncompressed.</p><div class=plots>")
+    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' mean; TAR: pairs drawn anew; similarity and PSNR: of the faces' mean). Dotted: uncompressed.</p><div class=plots>")
     for recogniser in dict.fromkeys(r["recogniser"] for r in both):
         for measure, name in (("accuracy", "accuracy, %"), ("tar_at_far_0.001", "TAR at FAR 1e-3, %"), ("similarity", "similarity to the uncompressed face")):
             if any(isinstance(r.get(measure), (int, float)) for r in both if r["codec"] != "uncompressed"):
@@ -298,10 +273,9 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
             out.append(html_table(["face"] + [f"quality {q}" for q in qualities],
                                   [[face_tag(e["original"])] + [face_tag(heat_map(e["original"], e["levels"][q])) for q in qualities] for e in faces if e["levels"]], "faces"))
     if groups:
-        out.append("<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and its distance from the mean of all.</p>")
-        out.append(html_table(["codec", "setting", "recogniser", "group", "faces", "bytes", "similarity", "gap"],
-                              [[html.escape(g["codec"]), html.escape(str(g["setting"])), html.escape(g["recogniser"]), html.escape(g["group"]), cell(g["faces"], 0), cell(g["bytes"], 0),
-                                cell(g["similarity"], 4), f"{g['gap']:+.4f}"] for g in groups]))
+        out.append("<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and in brackets its distance from the mean of all these faces with its standard error. "
+                   "Groups and faces of each: " + html.escape(", ".join(f"{g} {n}" for g, n in {g["group"]: g["faces"] for g in groups}.items())) + ".</p>")
+        out += group_sections(groups)
     if speed:
         out.append("<h2>Speed</h2><p class=note>Milliseconds a face, one thread, median.</p>")
         out.append(html_table(["codec", "setting", "bytes", "encode", "decode"],

@@ -15,7 +15,10 @@ from tqdm import tqdm
 from ..errors import InvalidInputError
 from ..weights_io import write_atomically
 from .cache import Cache, content_key
-from .verification import FARS, all_pairs_tar, pair_scores, verify
+from .verification import FARS, all_pairs_tar, bootstrap_tar, bootstrap_weights, pair_scores, verify
+
+
+REPLICATES = 100  # for the standard errors of TARs
 
 
 @dataclasses.dataclass
@@ -127,8 +130,11 @@ def summarise(point, reference, faces, all_pairs=True):
     """Figures of a Point as flat rows, one per recogniser and protocol: list of dicts.
 
     Protocol "both": both images of a pair are compressed; "gallery": the first is, against an uncompressed second.
+    ``..._error`` are standard errors: of a mean over faces, and of a TAR where the pairs are drawn anew.
     """
     rows = []
+    weights = bootstrap_weights(faces.same, faces.folds, REPLICATES) if len(faces.pairs) else None
+    root = max(1, len(point.size)) ** 0.5
     for name, embeddings in point.embeddings.items():
         original = reference[name]
         similarity = np.einsum("nd,nd->n", embeddings.astype(np.float64), original.astype(np.float64))
@@ -136,12 +142,15 @@ def summarise(point, reference, faces, all_pairs=True):
             "codec": point.codec, "setting": point.setting, "recogniser": name, "faces": len(point.size),
             "bytes": point.size.mean(), "bytes_without_header": (point.size - point.header).mean(),
             "bytes_median": float(np.median(point.size)), "bytes_p95": float(np.percentile(point.size, 95)),
-            "psnr_db": point.psnr.mean(), "similarity": similarity.mean(), "similarity_p5": float(np.percentile(similarity, 5)),
+            "psnr_db": point.psnr.mean(), "psnr_db_error": point.psnr.std() / root, "similarity": similarity.mean(),
+            "similarity_error": similarity.std() / root, "similarity_p5": float(np.percentile(similarity, 5)),
         }
         for protocol, right in (("both", embeddings), ("gallery", original)) if len(faces.pairs) else ():
-            result = verify(pair_scores(embeddings, right, faces.pairs), faces.same, faces.folds)
+            scores = pair_scores(embeddings, right, faces.pairs)
+            result = verify(scores, faces.same, faces.folds)
             row = {**base, "protocol": protocol, "accuracy": result.accuracy, "standard_error": result.standard_error, "eer": result.eer}
             row |= {f"tar_at_far_{far:g}": value for far, value in result.tar.items()}
+            row |= {f"tar_at_far_{far:g}_error": None if value is None else bootstrap_tar(scores, faces.same, weights, far).std() for far, value in result.tar.items()}
             if all_pairs:
                 row |= {f"all_pairs_tar_at_far_{far:g}": value for far, value in all_pairs_tar(embeddings, right, faces.people, FARS).items()}
             rows.append(row)
