@@ -76,7 +76,7 @@ def build_codecs(args):
         elif name in ("eigenface", "dictionary"):
             if not args.train_faces:
                 raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")
-            options["pack"] = args.train_faces
+            options |= {"pack": args.train_faces, "store": args.cache}
         elif name == "bmshj2018":
             if not args.bmshj2018:
                 raise InvalidInputError("codec bmshj2018 needs --bmshj2018 CHECKPOINT (benchmarks/train_bmshj2018.py writes one)")

@@ -11,11 +11,14 @@ step, and write the integers with ``lfic.coder`` under a Laplace table for each 
 size and model are known to both sides, as in the papers.
 """
 import hashlib
+import io
+import json
+import pathlib
 
 import numpy as np
 from PIL import Image
 
-from ..errors import InvalidInputError, MissingDependencyError
+from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from .align import SIDE
 from .codecs import Codec
 
@@ -89,12 +92,21 @@ class LinearFaceCodec:
     """Mean, basis and spread of each block position; see the module's text.
 
     Args:
-        pixels: training faces, uint8 [N, 112, 112, 3], aligned; N of a few hundred at least.
         side: block side in luma pixels: a divisor of 112, even; 112 for eigenfaces.
-        components: components kept of each block at most.
+        bases: (mean float32 [D], basis float32 [K, D], spread float32 [K]) of every block, in the order of ``blocks``.
     """
 
-    def __init__(self, pixels, side, components):
+    def __init__(self, side, bases):
+        self.side, self.bases, self.tables = side, bases, tables()
+        digest = hashlib.sha256()
+        for arrays in self.bases:
+            for array in arrays:
+                digest.update(array.tobytes())
+        self.version = digest.hexdigest()[:16]
+
+    @classmethod
+    def learn(cls, pixels, side, components):
+        """From training faces, uint8 [N, 112, 112, 3], aligned, N of a few hundred at least; ``components`` of each block are kept at most."""
         try:
             from sklearn.decomposition import PCA
         except ImportError:
@@ -104,18 +116,39 @@ class LinearFaceCodec:
             raise InvalidInputError(f"training faces are {pixels.dtype} {pixels.shape}; needed are uint8 [N >= 8, {SIDE}, {SIDE}, 3]")
         if side < 2 or side % 2 or SIDE % side:
             raise InvalidInputError(f"block side is {side}; allowed are even divisors of {SIDE}")
-        self.side, self.bases = side, []
+        bases = []
         for vectors in blocks(*planes(pixels), side):
             kept = min(components, vectors.shape[1], len(vectors) - 1)
             pca = PCA(kept, svd_solver="randomized" if kept < min(vectors.shape) // 2 else "full", random_state=0).fit(vectors)
             spread = np.abs(pca.transform(vectors)).mean(0)  # of a Laplace variable: its scale
-            self.bases.append((pca.mean_.astype(np.float32), pca.components_.astype(np.float32), spread.astype(np.float32)))
-        self.tables = tables()
-        digest = hashlib.sha256()
-        for arrays in self.bases:
-            for array in arrays:
-                digest.update(array.tobytes())
-        self.version = digest.hexdigest()[:16]
+            bases.append((pca.mean_.astype(np.float32), pca.components_.astype(np.float32), spread.astype(np.float32)))
+        return cls(side, bases)
+
+    def save(self, path, about):
+        """To a .safetensors file, with ``about``, a dict that says what it was learned from."""
+        from safetensors.numpy import save
+
+        from ..weights_io import write_atomically
+
+        arrays = {f"{k}.{name}": np.ascontiguousarray(array) for k, basis in enumerate(self.bases) for name, array in zip(("mean", "basis", "spread"), basis)}
+        write_atomically(pathlib.Path(path), save(arrays, metadata={"linear_face_codec": json.dumps({**about, "side": self.side, "blocks": len(self.bases)})}))
+
+    @classmethod
+    def load(cls, path, about):
+        """What ``save`` wrote, or None where nothing is or where it was learned from something else."""
+        from safetensors import SafetensorError, safe_open
+
+        if not pathlib.Path(path).is_file():
+            return None
+        try:
+            with safe_open(path, "np") as file:
+                found = json.loads((file.metadata() or {})["linear_face_codec"])
+                if any(found.get(key) != value for key, value in about.items()):
+                    return None
+                bases = [tuple(file.get_tensor(f"{k}.{name}") for name in ("mean", "basis", "spread")) for k in range(found["blocks"])]
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise WeightsError(f"{path} is no learned facial codec ({error}): delete it, and it is learned again") from None
+        return cls(found["side"], bases)
 
     def indexes(self, step):
         """Table of every coefficient, and whether it is coded at all: a spread far below the step is not."""
@@ -149,38 +182,60 @@ class LinearFaceCodec:
         return out
 
     def codec(self, name, settings):
-        """As a ``Codec``; a file carries its step in one leading byte (index into ``settings``), counted as header."""
+        """As a ``Codec``; a file begins with its step, one byte, 1 to 255, counted as header."""
+        if not all(isinstance(step, int) and 1 <= step <= 255 for step in settings):
+            raise InvalidInputError(f"settings of {name} are {settings}; they are quantiser steps, integers from 1 to 255")
 
         def encode(images, step):
-            head = bytes([settings.index(step)])
-            return [head + data for data in self.encode(np.stack(images), step)]
+            return [bytes([step]) + data for data in self.encode(np.stack(images), step)]
 
         def decode(files):
             out = []
             for data in files:
-                if not data or data[0] >= len(settings):
-                    raise InvalidInputError(f"first byte of a {name} file is {data[:1].hex() or 'missing'}; allowed are 0 to {len(settings) - 1}")
-                out += self.decode([data[1:]], settings[data[0]])
+                if not data or not data[0]:
+                    raise InvalidInputError(f"first byte of a {name} file is {data[:1].hex() or 'missing'}; it is the quantiser step, 1 to 255")
+                out += self.decode([data[1:]], data[0])
             return out
 
-        return Codec(name, tuple(settings), encode, decode, lambda data: 1, f"{self.version} {settings}")
+        return Codec(name, tuple(settings), encode, decode, lambda data: 1, self.version)
 
 
 def training_faces(pack, count):
-    """Evenly spread aligned crops of a packed file (``lfic.train.pack``): uint8 [count, 112, 112, 3]."""
-    from ..train.data import FacePack
+    """Evenly spread aligned crops of a packed file (``lfic.train.pack``): uint8 [count, 112, 112, 3]. Only those are decoded."""
+    from safetensors import SafetensorError, safe_open
 
-    faces = FacePack(pack)
-    index = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
-    margin = faces.margin
-    return faces.pixels[index][:, margin : margin + SIDE, margin : margin + SIDE]
+    try:
+        with safe_open(pack, "np") as file:
+            margin, offsets, data = int(file.metadata()["margin"]), file.get_tensor("offsets"), file.get_slice("bytes")
+            index = np.linspace(0, len(offsets) - 2, min(count, len(offsets) - 1)).astype(int)
+            whole = [np.asarray(Image.open(io.BytesIO(data[int(offsets[i]) : int(offsets[i + 1])].tobytes())).convert("RGB")) for i in index]
+    except (OSError, KeyError, TypeError, SafetensorError) as error:
+        raise InvalidInputError(f"{pack} is no file of packed faces ({error}): python -m lfic.train.pack writes one") from None
+    return np.stack([image[margin : margin + SIDE, margin : margin + SIDE] for image in whole])
 
 
-def eigenface(pack, settings=(160, 100, 60, 36, 20), count=4000):
-    """Eigenfaces: one PCA of whole faces, up to 1,000 components of luma and 1,000 of chroma."""
-    return LinearFaceCodec(training_faces(pack, count), SIDE, 1000).codec("eigenface", settings)
+def learned(name, pack, side, components, count, store):
+    """Learn from a pack's faces, or load what an earlier run learned from the same and left at ``store``."""
+    from ..metric.identity import file_sha256
+
+    about = {"pack": file_sha256(pack) if pathlib.Path(pack).is_file() else "", "side": side, "components": components, "count": count}
+    path = store and f"{store}.{name}.safetensors"
+    codec = LinearFaceCodec.load(path, about) if path else None
+    if codec is None:
+        codec = LinearFaceCodec.learn(training_faces(pack, count), side, components)
+        if path:
+            codec.save(path, about)
+    return codec
 
 
-def dictionary(pack, settings=(120, 80, 52, 34, 22), count=6000):
-    """Position-wise dictionaries of 16 x 16 blocks, up to 96 atoms each."""
-    return LinearFaceCodec(training_faces(pack, count), 16, 96).codec("dictionary", settings)
+def eigenface(pack, settings=(160, 100, 60, 36, 20), count=4000, store=None):
+    """Eigenfaces: one PCA of whole faces, up to 1,000 components of luma and 1,000 of chroma.
+
+    ``store``: prefix of a file that keeps what was learned; settings are quantiser steps, from few bytes to many.
+    """
+    return learned("eigenface", pack, SIDE, 1000, count, store).codec("eigenface", tuple(settings))
+
+
+def dictionary(pack, settings=(120, 80, 52, 34, 22), count=6000, store=None):
+    """Position-wise dictionaries of 16 x 16 blocks, up to 96 atoms each; the rest as for ``eigenface``."""
+    return learned("dictionary", pack, 16, 96, count, store).codec("dictionary", tuple(settings))
