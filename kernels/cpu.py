@@ -1,4 +1,4 @@
-"""The reference's arithmetic, vectorised in plain PyTorch: what runs on every device in this version.
+"""The reference's arithmetic, vectorised in plain PyTorch: what runs on CPU tensors.
 
 Sums run over a fixed tree, ((a + b) + (c + d)) per 2 x 2, the level-2 sum over level-1 sums, missing cells counting as
 zero; the sum is multiplied by the float32 reciprocal of the number of cells that exist. Every device does the same, so
@@ -58,9 +58,8 @@ def pool(y, cells):
     """Mean of each cell's footprint, at every cell of it: y float32 [N, h, w, C], cells int64 [N, h, w]."""
     height, width = y.shape[1:3]
     out = y
-    highest = int(cells.max()) if cells.numel() else 0
     sums = y
-    for level in range(1, highest + 1):
+    for level in range(1, int(cells.max()) + 1):
         sums = pair_sums(sums)
         mean = spread(sums, 1 << level, height, width) * footprint_reciprocal(height, width, level, y.device)[None, :, :, None]
         out = torch.where((cells == level)[..., None], mean, out)
@@ -82,25 +81,40 @@ def kept_cells(cells):
     return (rows % size == 0) & (columns % size == 0)
 
 
-def rap_quantize(y, levels, gain, quality):
+def rap_offsets(levels, height, width):
+    """See ``ops.rap_offsets``."""
+    rows, columns = levels.shape[1:]
+    tall = (height - torch.arange(rows, device=levels.device) * REGION).clamp(max=REGION)[:, None]
+    wide = (width - torch.arange(columns, device=levels.device) * REGION).clamp(max=REGION)[None, :]
+    side = 1 << levels.long()
+    kept = (((tall + side - 1) // side) * ((wide + side - 1) // side)).flatten(1)
+    return (kept.cumsum(1) - kept).to(torch.int32), kept.sum(1)
+
+
+def rap_quantize(y, levels, gain, quality, indexes=None):
     """See ``ops.rap_quantize``."""
     count, channels, height, width = y.shape
     cells = cell_levels(levels, height, width)
     scaled = pool(y.permute(0, 2, 3, 1).float(), cells) * per_cell(gain, quality, cells)
-    symbols = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16).reshape(count, height * width, channels)
+    # nan_to_num first: a cast of not-a-number to an integer differs between devices.
+    symbols = scaled.nan_to_num(0.0, SYMBOL_LIMIT, -SYMBOL_LIMIT).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16)
     order = coding_permutation(height, width, levels.device)
     kept = kept_cells(cells).reshape(count, height * width)[:, order]
-    counts = kept.sum(1)
-    out = torch.zeros(count, height * width, channels, dtype=torch.int16, device=y.device)
-    place = kept.cumsum(1) - 1
     n, k = kept.nonzero(as_tuple=True)
-    out[n, place[n, k]] = symbols[n, order[k]]
-    return out.reshape(count, height * width * channels), counts * channels
+    place = (kept.cumsum(1) - 1)[n, k]
+
+    def in_order(values):
+        out = torch.zeros(count, height * width, channels, dtype=torch.int16, device=y.device)
+        out[n, place] = values.reshape(count, height * width, channels)[n, order[k]]
+        return out.reshape(count, height * width * channels)
+
+    tables = None if indexes is None else in_order(per_cell(indexes, quality, cells))
+    return in_order(symbols), kept.sum(1) * channels, tables
 
 
-def rap_unpool(symbols, levels, step, quality, height, width):
-    """See ``ops.rap_unpool``."""
-    count, channels = levels.shape[0], step.shape[2]
+def symbols_at_cells(symbols, levels, channels, height, width):
+    """The symbol that stands for each cell: int16 [N, h, w, C]; 0 where a row holds too few."""
+    count = levels.shape[0]
     cells = cell_levels(levels, height, width)
     order = coding_permutation(height, width, levels.device)
     kept = kept_cells(cells).reshape(count, height * width)[:, order]
@@ -111,21 +125,79 @@ def rap_unpool(symbols, levels, step, quality, height, width):
     columns = torch.arange(width, device=levels.device)[None, :].expand(height, width)
     top_left = (rows - rows % size) * width + (columns - columns % size)
     at = place.gather(1, top_left.reshape(count, height * width))
-    values = symbols.reshape(count, symbols.shape[1] // channels, channels).gather(1, at[..., None].expand(-1, -1, channels))
-    out = values.reshape(count, height, width, channels).to(torch.float32) * per_cell(step, quality, cells)
-    return out.permute(0, 3, 1, 2)
+    room = symbols.shape[1] // channels
+    values = symbols.reshape(count, room, channels).gather(1, at.clamp(max=room - 1)[..., None].expand(-1, -1, channels))
+    values = values.masked_fill((at >= room)[..., None], 0) if room < height * width else values
+    return values.reshape(count, height, width, channels), cells
 
 
-def rap_quantize_dense(y, levels, gain, step, quality, noise):
-    """See ``ops.rap_quantize_dense``; differentiable in y, gain and step by autograd."""
-    height, width = y.shape[-2:]
-    cells = cell_levels(levels, height, width)
-    gains = per_cell(gain, quality, cells)
-    scaled = pool(y.permute(0, 2, 3, 1).float(), cells) * gains
+def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float32):
+    """See ``ops.rap_unpool``."""
+    values, cells = symbols_at_cells(symbols, levels, step.shape[2], height, width)
+    return (values.to(torch.float32) * per_cell(step, quality, cells)).to(dtype).permute(0, 3, 1, 2)
+
+
+def rap_unpool_backward(grad, symbols, levels):
+    """What each region gives to its step: float32 [N * hr * wr, C]."""
+    count, channels, height, width = grad.shape
+    values, _ = symbols_at_cells(symbols, levels, channels, height, width)
+    return region_sums(grad.permute(0, 2, 3, 1).float() * values)
+
+
+def region_sums(x):
+    """Sum over the cells of each region: [N, h, w, C] -> [N * hr * wr, C]."""
+    return pair_sums(pair_sums(x)).flatten(0, 2)
+
+
+def quantised(mean, gains, noise):
+    """Symbols at every cell, float32: rounded, or with noise."""
     if noise is None:
-        clamped = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-        rounded = clamped + (clamped.round() - clamped).detach()
-    else:
-        rounded = scaled + noise.permute(0, 2, 3, 1)
-    features = rounded * per_cell(step, quality, cells)
-    return features.permute(0, 3, 1, 2), rounded.permute(0, 3, 1, 2)
+        return (mean * gains).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).round_()
+    return mean * gains + noise.permute(0, 2, 3, 1)
+
+
+def rap_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
+    """See ``ops.rap_quantize_dense``."""
+    cells = cell_levels(levels, *y.shape[-2:])
+    noise = uniform_noise(y.shape, seed) if seed is not None else noise
+    symbols = quantised(pool(y.permute(0, 2, 3, 1).float(), cells), per_cell(gain, quality, cells), noise)
+    features = symbols * per_cell(step, quality, cells)
+    return features.to(dtype).permute(0, 3, 1, 2), symbols.to(dtype).permute(0, 3, 1, 2)
+
+
+def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+    """Gradients of ``rap_dense``: (grad_y, to_gain, to_step), the latter float32 [N * hr * wr, C] per region or None."""
+    cells = cell_levels(levels, *y.shape[-2:])
+    gains = per_cell(gain, quality, cells)
+    at_features = None if grad_features is None else grad_features.permute(0, 2, 3, 1).float()
+    total = 0 if at_features is None else at_features * per_cell(step, quality, cells)
+    if grad_symbols is not None:
+        total = total + grad_symbols.permute(0, 2, 3, 1).float()
+    grad_y = (pool(total, cells) * gains).to(y.dtype).permute(0, 3, 1, 2)
+    if not tables:
+        return grad_y, None, None
+    mean = pool(y.permute(0, 2, 3, 1).float(), cells)
+    to_gain = region_sums(total * mean)
+    if at_features is None:
+        return grad_y, to_gain, torch.zeros_like(to_gain)
+    noise = uniform_noise(y.shape, seed) if seed is not None else noise
+    return grad_y, to_gain, region_sums(at_features * quantised(mean, gains, noise))
+
+
+def uniform_noise(shape, seed):
+    """See ``reference.uniform_noise``; seed int64 [1]."""
+    count, channels, height, width = shape
+    across = -(-width // 4)
+    block = torch.arange(count * height * across * channels)
+    mask = 0xFFFFFFFF
+    c0, c1 = block & mask, block >> 32
+    c2, c3 = torch.zeros_like(block), torch.zeros_like(block)
+    k0, k1 = seed & mask, seed >> 32 & mask
+    for _ in range(10):
+        # The low 64 bits of the product are right whatever its sign bit says; the mask drops what the shift drags in.
+        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (p1 >> 32 & mask) ^ c1 ^ k0, p1 & mask, (p0 >> 32 & mask) ^ c3 ^ k1, p0 & mask
+        k0, k1 = k0 + 0x9E3779B9 & mask, k1 + 0xBB67AE85 & mask
+    words = torch.stack([c0, c1, c2, c3]).reshape(4, count, height, across, channels)
+    noise = (words >> 8).float() * 2.0**-24 - 0.5
+    return noise.permute(1, 4, 2, 3, 0).reshape(count, channels, height, across * 4)[..., :width]

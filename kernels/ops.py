@@ -1,78 +1,137 @@
-"""The operations as users call them: arguments are checked here, the work is done per device."""
+"""The operations as users call them: arguments are checked here, the work is done per device.
+
+Registered with torch.library (namespace ``lfic``): torch.compile and torch.export see each as one node, autograd and
+vmap work through them. CPU tensors run cpu.py, CUDA tensors the Triton kernels. Values out of range (a level above 2, a
+quality without a row) are refused on the CPU; on CUDA looking would need a synchronisation, so they are clamped.
+"""
 import torch
 
-from . import cpu
+from . import registration
 
 REGION = 4
 LEVELS = 3
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def _check(y_shape, levels, table, quality, name):
-    count, channels, height, width = y_shape
-    expected = (count, -(-height // REGION), -(-width // REGION))
-    if tuple(levels.shape) != expected or levels.dtype != torch.uint8:
-        raise ValueError(f"levels is {levels.dtype} {tuple(levels.shape)}; needed is torch.uint8 {expected}")
-    if table.ndim != 3 or table.shape[1] != LEVELS or table.shape[2] != channels or table.dtype != torch.float32:
-        raise ValueError(f"{name} is {table.dtype} {tuple(table.shape)}; needed is torch.float32 [Q, {LEVELS}, {channels}]")
-    if tuple(quality.shape) != (count,) or quality.dtype != torch.int64:
-        raise ValueError(f"quality is {quality.dtype} {tuple(quality.shape)}; needed is torch.int64 ({count},), rows of {name}")
-    if quality.device.type == "cpu" and count and not (0 <= int(quality.min()) and int(quality.max()) < table.shape[0]):
-        raise ValueError(f"quality runs from {int(quality.min())} to {int(quality.max())}; {name} has rows 0 to {table.shape[0] - 1}")
-    if levels.device.type == "cpu" and levels.numel() and int(levels.max()) >= LEVELS:
-        raise ValueError(f"levels holds {int(levels.max())}; allowed are 0 to {LEVELS - 1}")
-
-
-def _check_features(y):
-    if y.ndim != 4 or not y.is_floating_point():
-        raise ValueError(f"y is {y.dtype} {tuple(y.shape)}; needed is floating point [N, C, h, w]")
-
-
-def rap_quantize(y, levels, gain, quality):
+def rap_quantize(y, levels, gain, quality, indexes=None):
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
-        y: float [N, C, h, w].
+        y: float [N, C, h, w] (fp32, fp16 or bf16); channels-last memory is read as it is, other layouts are copied first.
         levels: uint8 [N, ceil(h/4), ceil(w/4)], each 0, 1 or 2: a region keeps one coefficient per 1, 2x2, 4x4 cells.
         gain: float32 [Q, 3, C].
         quality: int64 [N], row of gain for each image.
+        indexes: int16 [Q, 3, C] or None: entropy-table index of every symbol of that row, level and channel.
 
     Returns:
         (symbols int16 [N, h*w*C], counts int64 [N]): the first counts[n] of row n are its symbols in coding order
-        (regions in raster order, kept cells in raster order, channels); the rest is 0.
+        (regions in raster order, kept cells in raster order, channels); the rest is 0. With ``indexes`` a third tensor
+        int16 [N, h*w*C] holds each symbol's table index. Not-a-number becomes 0, values are clamped to +-32767.
     """
     _check_features(y)
-    _check(y.shape, levels, gain, quality, "gain")
-    return cpu.rap_quantize(y, levels, gain, quality)
+    _check(y.shape, levels, gain, quality, "gain", y.device)
+    if indexes is None:
+        return torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
+    if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
+        raise ValueError(f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain")
+    return torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
 
 
-def rap_unpool(symbols, levels, step, quality, height, width):
+def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float32):
     """Symbols in coding order -> dequantised features, written over the cells that each stands for.
 
     Args:
-        symbols: int16 [N, K] with K a multiple of C, K >= the largest count.
-        levels, quality: as for ``rap_quantize``; step: float32 [Q, 3, C].
+        symbols: int16 [N, K] with K a multiple of C; symbols that a row is too short to hold count as 0.
+        levels, quality: as for ``rap_quantize``; step: float32 [Q, 3, C], differentiable.
+        dtype: of the result, float32, float16 or bfloat16.
 
     Returns:
-        float32 [N, C, height, width].
+        float [N, C, height, width], channels-last.
     """
-    _check((levels.shape[0], step.shape[2], height, width), levels, step, quality, "step")
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
+    _check_table(step, "step")
+    _check((levels.shape[0], step.shape[2], height, width), levels, step, quality, "step", levels.device)
     channels = step.shape[2]
-    if symbols.dtype != torch.int16 or symbols.ndim != 2 or symbols.shape[0] != levels.shape[0] or symbols.shape[1] % channels:
-        raise ValueError(
-            f"symbols is {symbols.dtype} {tuple(symbols.shape)}; needed is torch.int16 [{levels.shape[0]}, K] with K a multiple of {channels}"
-        )
-    return cpu.rap_unpool(symbols, levels, step, quality, height, width)
+    if symbols.dtype != torch.int16 or symbols.ndim != 2 or symbols.shape[0] != levels.shape[0] or symbols.shape[1] % channels or symbols.device != levels.device:
+        raise ValueError(f"symbols is {_describe(symbols)}; needed is torch.int16 [{levels.shape[0]}, K] on {levels.device} with K a multiple of {channels}")
+    if symbols.shape[1] == 0:
+        raise ValueError(f"symbols has no columns; every grid keeps at least one cell of {channels} channels")
+    _check_dtype(dtype)
+    return registration.Unpool.apply(symbols, levels, step, quality, height, width, dtype)
 
 
-def rap_quantize_dense(y, levels, gain, step, quality, noise=None):
+def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
     """The training form: features -> (dequantised, unpooled features; symbols at every cell), differentiable.
 
-    noise None: rounded, with a straight-through gradient; else float [N, C, h, w] that is added instead.
-    Both results are float32 [N, C, h, w].
+    Args:
+        y, levels, gain, quality: as for ``rap_quantize``; step: float32 [Q, 3, C].
+        noise: float [N, C, h, w] that is added instead of rounding, or None.
+        seed: int64 tensor of one element: uniform noise in [-1/2, 1/2) out of a counter-based generator (Philox), the
+            same on every device; a tensor, so that a captured graph draws anew when it changes. Not with ``noise``.
+        dtype: of both results.
+
+    Gradients reach y, gain and step; they pass straight through rounding and clamping. Not-a-number stays.
     """
     _check_features(y)
-    _check(y.shape, levels, gain, quality, "gain")
-    _check(y.shape, levels, step, quality, "step")
-    if noise is not None and noise.shape != y.shape:
-        raise ValueError(f"noise has shape {tuple(noise.shape)}; needed is that of y, {tuple(y.shape)}")
-    return cpu.rap_quantize_dense(y, levels, gain, step, quality, noise)
+    _check(y.shape, levels, gain, quality, "gain", y.device)
+    _check(y.shape, levels, step, quality, "step", y.device)
+    _check_dtype(dtype)
+    if noise is not None and (noise.shape != y.shape or noise.device != y.device or noise.dtype not in FLOATS):
+        raise ValueError(f"noise is {_describe(noise)}; needed is floating point {tuple(y.shape)} on {y.device}, as y")
+    if seed is not None:
+        if noise is not None:
+            raise ValueError("noise and seed are both given; give one of them")
+        if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
+            raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
+        seed = seed.reshape(1)
+    return registration.Dense.apply(y, levels, gain, step, quality, noise, seed, dtype)
+
+
+def rap_offsets(levels, height, width):
+    """Region levels -> where each region's kept cells begin; no synchronisation, usable in a CUDA graph.
+
+    levels uint8 [N, ceil(height/4), ceil(width/4)] -> (starts int32 [N, hr*wr], counts int64 [N]), in cells.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
+    _check_levels(levels, (levels.shape[0], -(-height // REGION), -(-width // REGION)))
+    return torch.ops.lfic.rap_offsets(levels, height, width)
+
+
+def _describe(tensor):
+    return f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+
+
+def _check_features(y):
+    if y.ndim != 4 or y.dtype not in FLOATS or y.shape[1] < 1 or y.shape[2] < 1 or y.shape[3] < 1:
+        raise ValueError(f"y is {_describe(y)}; needed is float32, float16 or bfloat16 [N, C, h, w] with C, h and w of at least 1")
+
+
+def _check_dtype(dtype):
+    if dtype not in FLOATS:
+        raise ValueError(f"dtype is {dtype}; allowed are {FLOATS}")
+
+
+def _check_levels(levels, expected):
+    if tuple(levels.shape) != tuple(expected) or levels.dtype != torch.uint8:
+        raise ValueError(f"levels is {_describe(levels)}; needed is torch.uint8 {tuple(expected)}")
+
+
+def _check_table(table, name):
+    if table.ndim != 3 or table.shape[0] < 1 or table.shape[1] != LEVELS or table.shape[2] < 1 or table.dtype != torch.float32:
+        raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, C]")
+
+
+def _check(y_shape, levels, table, quality, name, device):
+    """Shapes, dtypes and devices; values are looked at where they lie on the CPU, in the implementation."""
+    count, channels, height, width = y_shape
+    _check_levels(levels, (count, -(-height // REGION), -(-width // REGION)))
+    _check_table(table, name)
+    if table.shape[2] != channels:
+        raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, {channels}]")
+    if tuple(quality.shape) != (count,) or quality.dtype != torch.int64:
+        raise ValueError(f"quality is {_describe(quality)}; needed is torch.int64 ({count},), rows of {name}")
+    for other, tensor in (("levels", levels), (name, table), ("quality", quality)):
+        if tensor.device != device:
+            raise ValueError(f"{other} is on {tensor.device}, the features are on {device}; all must be on one device")

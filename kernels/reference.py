@@ -1,7 +1,8 @@
 """The specification: each operation in plain PyTorch, one cell after the other, shapes named. Slow on purpose.
 
 N images, C channels, a grid of h x w cells cut into regions of R x R cells, R = 4 (partial at the right and bottom).
-A region of level l keeps one coefficient per channel for every 2**l x 2**l cells.
+A region of level l keeps one coefficient per channel for every 2**l x 2**l cells. All arithmetic is float32, one
+rounding for each operation (no fused multiply-add), so that every device finds the same symbols.
 """
 import torch
 
@@ -19,6 +20,19 @@ def kept_cells(levels, height, width):
                 for x in range(region_x * REGION, min((region_x + 1) * REGION, width), side):
                     out.append((y, x, side))
     return out
+
+
+def rap_offsets(levels, height, width):
+    """levels [N, hr, wr] -> (starts int64 [N, hr*wr]: kept cells before each region, counts int64 [N]: kept cells)."""
+    count = levels.shape[0]
+    starts = torch.zeros(count, levels[0].numel() if count else 0, dtype=torch.int64)
+    counts = torch.zeros(count, dtype=torch.int64)
+    for n in range(count):
+        for y, x, _ in kept_cells(levels[n], height, width):
+            region = y // REGION * levels.shape[2] + x // REGION
+            starts[n, region + 1 :] += 1
+            counts[n] += 1
+    return starts, counts
 
 
 def footprint_mean(y, top, left, side):
@@ -43,19 +57,28 @@ def footprint_mean(y, top, left, side):
     return total(top, left, side) * torch.tensor(1.0 / cells, dtype=torch.float32)
 
 
-def rap_quantize(y, levels, gain, quality):
-    """y [N, C, h, w], levels [N, hr, wr], gain [Q, 3, C], quality [N] -> (symbols int16 [N, h*w*C], counts int64 [N])."""
+def rap_quantize(y, levels, gain, quality, indexes=None):
+    """y [N, C, h, w], levels [N, hr, wr], gain [Q, 3, C], quality [N], indexes int16 [Q, 3, C] or None
+    -> (symbols int16 [N, h*w*C], counts int64 [N], table indexes int16 [N, h*w*C] or None).
+
+    A symbol is round-half-even(clamp(mean * gain)); not-a-number becomes 0.
+    """
     count, channels, height, width = y.shape
     symbols = torch.zeros(count, height * width * channels, dtype=torch.int16)
+    tables = None if indexes is None else torch.zeros_like(symbols)
     counts = torch.zeros(count, dtype=torch.int64)
     for n in range(count):
         at = 0
         for top, left, side in kept_cells(levels[n], height, width):
-            scaled = footprint_mean(y[n].float(), top, left, side) * gain[quality[n], side.bit_length() - 1]
+            level = side.bit_length() - 1
+            scaled = footprint_mean(y[n].float(), top, left, side) * gain[quality[n], level]
+            scaled = torch.where(scaled.isnan(), 0.0, scaled)
             symbols[n, at : at + channels] = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16)
+            if indexes is not None:
+                tables[n, at : at + channels] = indexes[quality[n], level]
             at += channels
         counts[n] = at
-    return symbols, counts
+    return symbols, counts, tables
 
 
 def rap_unpool(symbols, levels, step, quality, height, width):
@@ -71,8 +94,11 @@ def rap_unpool(symbols, levels, step, quality, height, width):
     return out
 
 
-def rap_quantize_dense(y, levels, gain, step, quality, noise=None):
-    """The training form: (features, symbols at every cell), both float32 [N, C, h, w]; autograd gives the backward."""
+def rap_dense(y, levels, gain, step, quality, noise=None):
+    """The training form: (features, symbols at every cell), both float32 [N, C, h, w]; autograd gives the backward.
+
+    The gradient passes straight through clamp and round.
+    """
     count, _, height, width = y.shape
     features, symbols = torch.zeros(y.shape), torch.zeros(y.shape)
     for n in range(count):
@@ -81,10 +107,39 @@ def rap_quantize_dense(y, levels, gain, step, quality, noise=None):
             scaled = footprint_mean(y[n].float(), top, left, side) * gain[quality[n], level]
             area = (n, slice(None), slice(top, top + side), slice(left, left + side))
             if noise is None:
-                clamped = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-                value = (clamped + (clamped.round() - clamped).detach())[:, None, None].expand_as(y[area])
+                rounded = scaled.detach().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round()
+                value = (rounded + (scaled - scaled.detach()))[:, None, None].expand_as(y[area])
             else:
-                value = scaled[:, None, None] + noise[area]
+                value = scaled[:, None, None] + noise[area].float()
             symbols[area] = value
             features[area] = value * step[quality[n], level][:, None, None]
     return features, symbols
+
+
+def uniform_noise(shape, seed):
+    """Float32 [N, C, h, w] in [-1/2, 1/2): Philox 4x32-10 (Salmon et al. 2011), key = seed (64 bits).
+
+    Cell (n, c, y, x) takes word x % 4 of the block with counter ((n * h + y) * ceil(w / 4) + x // 4) * C + c: the value
+    depends on the seed and the place alone, whatever the device and its launch. Upper 24 bits / 2**24 - 1/2.
+    """
+    count, channels, height, width = shape
+    out = torch.zeros(shape)
+    for n in range(count):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    block = ((n * height + y) * -(-width // 4) + x // 4) * channels + c
+                    out[n, c, y, x] = (philox(block, seed)[x % 4] >> 8) / (1 << 24) - 0.5
+    return out
+
+
+def philox(block, seed):
+    """Four 32-bit words of Philox 4x32-10 for a 64-bit counter and a 64-bit key, Python integers."""
+    mask = 0xFFFFFFFF
+    c0, c1, c2, c3 = block & mask, block >> 32 & mask, 0, 0
+    k0, k1 = seed & mask, seed >> 32 & mask
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = p1 >> 32 & mask ^ c1 ^ k0, p1 & mask, p0 >> 32 & mask ^ c3 ^ k1, p0 & mask
+        k0, k1 = k0 + 0x9E3779B9 & mask, k1 + 0xBB67AE85 & mask
+    return c0, c1, c2, c3

@@ -1,0 +1,348 @@
+"""torch.library: schemas, one implementation per device, fakes, autograd, vmap. Called through ops.py."""
+import torch
+
+from . import cpu
+
+library = torch.library.Library("lfic", "DEF")
+library.define("rap_offsets(Tensor levels, SymInt height, SymInt width) -> (Tensor, Tensor)")
+library.define("rap_quantize(Tensor y, Tensor levels, Tensor gain, Tensor quality, Tensor? indexes) -> (Tensor, Tensor, Tensor)")
+library.define(
+    "rap_dense(Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, Tensor? noise, Tensor? seed, ScalarType dtype) -> (Tensor, Tensor)"
+)
+library.define(
+    "rap_dense_backward(Tensor? grad_features, Tensor? grad_symbols, Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, "
+    "Tensor? noise, Tensor? seed, bool tables) -> (Tensor, Tensor, Tensor)"
+)
+library.define("rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor quality, SymInt height, SymInt width, ScalarType dtype) -> Tensor")
+library.define("rap_unpool_backward(Tensor grad, Tensor symbols, Tensor levels, Tensor step, Tensor quality) -> Tensor")
+
+
+def table_sums(per_region, levels, quality, table):
+    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]."""
+    row = quality.clamp(0, table.shape[0] - 1)[:, None] * 3 + levels.flatten(1).clamp(max=2)
+    out = torch.zeros(table.shape[0] * 3, table.shape[2], device=per_region.device)
+    return out.index_add_(0, row.flatten(), per_region).view(table.shape)
+
+
+# --- CPU -------------------------------------------------------------------------------------------------------------
+
+
+def check_values(levels, quality=None, table=None):
+    """Ranges of levels and quality; ValueError names what was found."""
+    if levels.numel() and int(levels.max()) > 2:
+        raise ValueError(f"levels holds {int(levels.max())}; allowed are 0 to 2")
+    if quality is not None and quality.numel() and not (0 <= int(quality.min()) and int(quality.max()) < table.shape[0]):
+        raise ValueError(f"quality runs from {int(quality.min())} to {int(quality.max())}; the table has rows 0 to {table.shape[0] - 1}")
+
+
+@torch.library.impl(library, "rap_offsets", "CPU")
+def _(levels, height, width):
+    check_values(levels)
+    return cpu.rap_offsets(levels, height, width)
+
+
+@torch.library.impl(library, "rap_quantize", "CPU")
+def _(y, levels, gain, quality, indexes):
+    check_values(levels, quality, gain)
+    if not len(y):
+        return quantize_shapes(y, indexes)
+    symbols, counts, tables = cpu.rap_quantize(y, levels, gain, quality, indexes)
+    return symbols, counts, symbols.new_empty(0) if tables is None else tables
+
+
+@torch.library.impl(library, "rap_dense", "CPU")
+def _(y, levels, gain, step, quality, noise, seed, dtype):
+    check_values(levels, quality, gain)
+    check_values(levels, quality, step)
+    return cpu.rap_dense(y, levels, gain, step, quality, noise, seed, dtype) if len(y) else dense_shapes(y, dtype)
+
+
+@torch.library.impl(library, "rap_dense_backward", "CPU")
+def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+    if not len(y):
+        return dense_backward_zeros(y, gain, step, tables)
+    grad_y, to_gain, to_step = cpu.rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables)
+    return with_tables(grad_y, to_gain, to_step, levels, gain, step, quality)
+
+
+@torch.library.impl(library, "rap_unpool", "CPU")
+def _(symbols, levels, step, quality, height, width, dtype):
+    check_values(levels, quality, step)
+    return cpu.rap_unpool(symbols, levels, step, quality, height, width, dtype) if len(levels) else unpool_shape(levels, step, height, width, dtype)
+
+
+@torch.library.impl(library, "rap_unpool_backward", "CPU")
+def _(grad, symbols, levels, step, quality):
+    return table_sums(cpu.rap_unpool_backward(grad, symbols, levels), levels, quality, step) if len(levels) else torch.zeros_like(step)
+
+
+# --- CUDA ------------------------------------------------------------------------------------------------------------
+
+
+def nhwc(x):
+    """The same values in channels-last memory (as they are, where they already lie so)."""
+    return None if x is None else x.contiguous(memory_format=torch.channels_last)
+
+
+def triton_kernels():
+    """The modules with the kernels: imported on first use, so that nothing needs triton on a CPU."""
+    from . import rap_dense, rap_quantize, rap_unpool
+
+    return rap_quantize, rap_dense, rap_unpool
+
+
+@torch.library.impl(library, "rap_offsets", "CUDA")
+def _(levels, height, width):
+    from .offsets import rap_offsets
+
+    with torch.cuda.device(levels.device):
+        return rap_offsets(levels.contiguous(), height, width)
+
+
+@torch.library.impl(library, "rap_quantize", "CUDA")
+def _(y, levels, gain, quality, indexes):
+    with torch.cuda.device(y.device):
+        symbols, counts, tables = triton_kernels()[0].rap_quantize(
+            nhwc(y), levels.contiguous(), gain.contiguous(), quality.contiguous(), None if indexes is None else indexes.contiguous()
+        )
+    return symbols, counts, symbols.new_empty(0) if tables is None else tables
+
+
+@torch.library.impl(library, "rap_dense", "CUDA")
+def _(y, levels, gain, step, quality, noise, seed, dtype):
+    with torch.cuda.device(y.device):
+        return triton_kernels()[1].rap_dense(
+            nhwc(y), levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous(), nhwc(noise), seed, dtype
+        )
+
+
+@torch.library.impl(library, "rap_dense_backward", "CUDA")
+def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+    levels, quality = levels.contiguous(), quality.contiguous()
+    with torch.cuda.device(y.device):
+        grad_y, to_gain, to_step = triton_kernels()[1].rap_dense_backward(
+            nhwc(grad_features), nhwc(grad_symbols), nhwc(y), levels, gain.contiguous(), step.contiguous(), quality, nhwc(noise), seed, tables
+        )
+        return with_tables(grad_y, to_gain, to_step, levels, gain, step, quality)
+
+
+@torch.library.impl(library, "rap_unpool", "CUDA")
+def _(symbols, levels, step, quality, height, width, dtype):
+    with torch.cuda.device(levels.device):
+        return triton_kernels()[2].rap_unpool(
+            symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous(), height, width, dtype
+        )
+
+
+@torch.library.impl(library, "rap_unpool_backward", "CUDA")
+def _(grad, symbols, levels, step, quality):
+    levels, quality = levels.contiguous(), quality.contiguous()
+    with torch.cuda.device(levels.device):
+        per_region = triton_kernels()[2].rap_unpool_backward(nhwc(grad), symbols.contiguous(), levels, quality, step.shape[0])
+        return table_sums(per_region, levels, quality, step)
+
+
+def with_tables(grad_y, to_gain, to_step, levels, gain, step, quality):
+    """The three results of a dense backward; empty ones where the tables ask for no gradient."""
+    if to_gain is None:
+        return grad_y, gain.new_empty(0), gain.new_empty(0)
+    return grad_y, table_sums(to_gain, levels, quality, gain), table_sums(to_step, levels, quality, step)
+
+
+# --- shapes: fakes and empty batches ---------------------------------------------------------------------------------
+
+
+def channels_last(shape, dtype, device):
+    """Empty [N, C, h, w] in channels-last memory."""
+    count, channels, height, width = shape
+    return torch.empty((count, height, width, channels), dtype=dtype, device=device).permute(0, 3, 1, 2)
+
+
+@torch.library.register_fake("lfic::rap_offsets", lib=library)
+def _(levels, height, width):
+    count, rows, columns = levels.shape
+    return levels.new_empty((count, rows * columns), dtype=torch.int32), levels.new_empty((count,), dtype=torch.int64)
+
+
+@torch.library.register_fake("lfic::rap_quantize", lib=library)
+def _(y, levels, gain, quality, indexes):
+    return quantize_shapes(y, indexes)
+
+
+def quantize_shapes(y, indexes):
+    count, channels, height, width = y.shape
+    symbols = y.new_empty((count, height * width * channels), dtype=torch.int16)
+    return symbols, y.new_empty((count,), dtype=torch.int64), symbols.new_empty(0) if indexes is None else torch.empty_like(symbols)
+
+
+@torch.library.register_fake("lfic::rap_dense", lib=library)
+def _(y, levels, gain, step, quality, noise, seed, dtype):
+    return dense_shapes(y, dtype)
+
+
+def dense_shapes(y, dtype):
+    return channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
+
+
+@torch.library.register_fake("lfic::rap_dense_backward", lib=library)
+def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+    return dense_backward_zeros(y, gain, step, tables)
+
+
+def dense_backward_zeros(y, gain, step, tables):
+    grad_y = channels_last(y.shape, y.dtype, y.device)
+    return (grad_y, torch.zeros_like(gain), torch.zeros_like(step)) if tables else (grad_y, gain.new_empty(0), gain.new_empty(0))
+
+
+@torch.library.register_fake("lfic::rap_unpool", lib=library)
+def _(symbols, levels, step, quality, height, width, dtype):
+    return unpool_shape(levels, step, height, width, dtype)
+
+
+def unpool_shape(levels, step, height, width, dtype):
+    return channels_last((levels.shape[0], step.shape[2], height, width), dtype, levels.device)
+
+
+@torch.library.register_fake("lfic::rap_unpool_backward", lib=library)
+def _(grad, symbols, levels, step, quality):
+    return torch.empty_like(step)
+
+
+# --- autograd --------------------------------------------------------------------------------------------------------
+
+
+def save_dense(ctx, inputs, output):
+    y, levels, gain, step, quality, noise, seed, _ = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(y, levels, gain, step, quality, noise, seed)
+
+
+def dense_backward(ctx, grad_features, grad_symbols):
+    nothing = [None] * 8
+    if grad_features is None and grad_symbols is None:
+        return tuple(nothing)
+    need_y, _, need_gain, need_step = ctx.needs_input_grad[:4]
+    grads = torch.ops.lfic.rap_dense_backward(grad_features, grad_symbols, *ctx.saved_tensors, need_gain or need_step)
+    nothing[0] = grads[0] if need_y else None
+    nothing[2] = grads[1] if need_gain else None
+    nothing[3] = grads[2] if need_step else None
+    return tuple(nothing)
+
+
+def save_unpool(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:4])
+
+
+def unpool_backward(ctx, grad):
+    grad_step = torch.ops.lfic.rap_unpool_backward(grad, *ctx.saved_tensors) if ctx.needs_input_grad[2] else None
+    return None, None, grad_step, None, None, None, None
+
+
+torch.library.register_autograd("lfic::rap_dense", dense_backward, setup_context=save_dense, lib=library)
+torch.library.register_autograd("lfic::rap_unpool", unpool_backward, setup_context=save_unpool, lib=library)
+
+
+class Dense(torch.autograd.Function):
+    """The same rule once more: torch.func.grad sees through a Function, not through a registered operation."""
+
+    generate_vmap_rule = True
+    setup_context = staticmethod(save_dense)
+    backward = staticmethod(dense_backward)
+
+    @staticmethod
+    def forward(*inputs):
+        return torch.ops.lfic.rap_dense(*inputs)
+
+
+class Unpool(torch.autograd.Function):
+    """As ``Dense``."""
+
+    generate_vmap_rule = True
+    setup_context = staticmethod(save_unpool)
+    backward = staticmethod(unpool_backward)
+
+    @staticmethod
+    def forward(*inputs):
+        return torch.ops.lfic.rap_unpool(*inputs)
+
+
+# --- vmap: the mapped dimension joins N; mapped tables become more rows -----------------------------------------------
+
+
+def join(x, dim, size):
+    """[.., B, ..] or unmapped [N, ...] -> [B * N, ...]."""
+    if x is None:
+        return None
+    x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    return x.flatten(0, 1)
+
+
+def split(x, size):
+    """[B * N, ...] -> [B, N, ...]; what is empty because it was not asked for gets a dimension all the same."""
+    return x.unflatten(0, (size, -1)) if x.ndim > 1 or x.numel() else x.expand(size, *x.shape)
+
+
+def rows_for(quality, dim, table, size):
+    """Qualities [B, N] pointing into tables that were joined to [B * Q, 3, C]."""
+    quality = quality.expand(size, *quality.shape) if dim is None else quality.movedim(dim, 0)
+    return (quality + torch.arange(size, device=quality.device)[:, None] * table).flatten()
+
+
+@torch.library.register_vmap("lfic::rap_offsets", lib=library)
+def _(info, in_dims, levels, height, width):
+    starts, counts = torch.ops.lfic.rap_offsets(join(levels, in_dims[0], info.batch_size), height, width)
+    return (split(starts, info.batch_size), counts.unflatten(0, (info.batch_size, -1))), (0, 0)
+
+
+@torch.library.register_vmap("lfic::rap_quantize", lib=library)
+def _(info, in_dims, y, levels, gain, quality, indexes):
+    size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
+    symbols, counts, tables = torch.ops.lfic.rap_quantize(
+        join(y, in_dims[0], size), join(levels, in_dims[1], size), join(gain, in_dims[2], size), rows_for(quality, in_dims[3], rows, size), join(indexes, in_dims[4], size)
+    )
+    return (split(symbols, size), counts.unflatten(0, (size, -1)), split(tables, size)), (0, 0, 0)
+
+
+def refuse_seed(seed, info):
+    if seed is not None and info.randomness != "different":
+        raise RuntimeError('rap_quantize_dense with a seed draws other noise for every image: call vmap(..., randomness="different")')
+
+
+@torch.library.register_vmap("lfic::rap_dense", lib=library)
+def _(info, in_dims, y, levels, gain, step, quality, noise, seed, dtype):
+    refuse_seed(seed, info)
+    size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
+    features, symbols = torch.ops.lfic.rap_dense(
+        join(y, in_dims[0], size), join(levels, in_dims[1], size), join(gain, in_dims[2], size), join(step, in_dims[3], size),
+        rows_for(quality, in_dims[4], rows, size), join(noise, in_dims[5], size), seed, dtype,
+    )
+    return (split(features, size), split(symbols, size)), (0, 0)
+
+
+@torch.library.register_vmap("lfic::rap_dense_backward", lib=library)
+def _(info, in_dims, grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+    refuse_seed(seed, info)
+    size, rows = info.batch_size, gain.shape[0 if in_dims[4] is None else (in_dims[4] == 0)]
+    grads = torch.ops.lfic.rap_dense_backward(
+        join(grad_features, in_dims[0], size), join(grad_symbols, in_dims[1], size), join(y, in_dims[2], size), join(levels, in_dims[3], size),
+        join(gain, in_dims[4], size), join(step, in_dims[5], size), rows_for(quality, in_dims[6], rows, size), join(noise, in_dims[7], size), seed, tables,
+    )
+    return tuple(split(grad, size) for grad in grads), (0, 0, 0)
+
+
+@torch.library.register_vmap("lfic::rap_unpool", lib=library)
+def _(info, in_dims, symbols, levels, step, quality, height, width, dtype):
+    size, rows = info.batch_size, step.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
+    features = torch.ops.lfic.rap_unpool(
+        join(symbols, in_dims[0], size), join(levels, in_dims[1], size), join(step, in_dims[2], size), rows_for(quality, in_dims[3], rows, size), height, width, dtype
+    )
+    return split(features, size), 0
+
+
+@torch.library.register_vmap("lfic::rap_unpool_backward", lib=library)
+def _(info, in_dims, grad, symbols, levels, step, quality):
+    size, rows = info.batch_size, step.shape[0 if in_dims[3] is None else (in_dims[3] == 0)]
+    grad_step = torch.ops.lfic.rap_unpool_backward(
+        join(grad, in_dims[0], size), join(symbols, in_dims[1], size), join(levels, in_dims[2], size), join(step, in_dims[3], size), rows_for(quality, in_dims[4], rows, size)
+    )
+    return split(grad_step, size), 0
