@@ -1,4 +1,5 @@
 """The HTML page, opened in a headless Chromium: it shows what it should, and loads nothing."""
+import io
 import os
 import pathlib
 import re
@@ -13,8 +14,9 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from evaluate_faces import crops, write_folder, write_recogniser  # noqa: E402
 
-from lfic.evaluate import codecs, report
+from lfic.evaluate import codecs, groups, report
 from lfic.evaluate.__main__ import main
+from lfic.evaluate.run import Point
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,38 @@ def test_paper_figures_stand_beside_their_rows():
                "overlap_from": 0.8, "overlap_to": 0.95, "low_percent": -55.0, "high_percent": -45.0} for anchor in ("JPEG 2000", "WebP", "bmshj2018", "JPEG")]
     text = report.delta_section(deltas)
     assert text.count("−71.41") == text.count("−48.28") == text.count("−52.67") == 1 and "[-55.0, -45.0]" in text and "80.00 to 95.00" in text
+
+
+def test_intervals_of_both_columns_stand_in_the_table():
+    delta = {"codec": "lfic", "anchor": "WebP", "measure": "accuracy", "recogniser": "r", "bd_rate_percent": -50.0, "bd_rate_without_header_percent": -41.25,
+             "low_percent": -55.0, "high_percent": -45.0, "low_without_header_percent": -46.0, "high_without_header_percent": -36.5, "overlap_from": 0.8, "overlap_to": 0.95}
+    text = report.delta_section([delta, {**delta, "low_percent": float("nan"), "low_without_header_percent": None}])
+    assert text.count("-50.0 [-55.0, -45.0]") == text.count("-41.2 [-46.0, -36.5]") == 1 and text.count("<td>-50.0</td>") == 1 and "nan" not in text
+
+
+def test_bands_surround_their_curves():
+    """What the spread covers is tinted, as wide as it says: a wide band has more coloured pixels than a narrow one."""
+    def tinted(error, measure, field):
+        rows = [{"codec": "lfic", "recogniser": "r", "bytes": size, measure: value, field: error} for size, value in ((100, 0.5), (300, 0.7), (900, 0.8))]
+        image = np.asarray(Image.open(io.BytesIO(report.plot(rows, measure, "r", "t"))).convert("RGB")).astype(int)
+        return (np.abs(image - (0.13 * np.array([0xC2, 0x18, 0x5B]) + 0.87 * 255)).max(2) < 6).mean()
+
+    for measure, field in (("accuracy", "standard_error"), ("tar_at_far_0.001", "tar_at_far_0.001_error"), ("similarity", "similarity_error")):
+        assert tinted(0.0, measure, field) < 0.01 < tinted(0.03, measure, field) < tinted(0.06, measure, field)
+
+
+def test_groups_on_the_page(tmp_path):
+    names = ["5_0_1_a.jpg", "30_0_0_b.jpg", "31_1_0_c.jpg", "70_1_2_d.jpg"]
+    original = np.eye(4, dtype=np.float32)
+    point = Point("lfic", "30", np.array([100, 200, 300, 400]), np.full(4, 5), np.full(4, 30.0), {"r": original * [[1], [0.9], [0.7], [0.6]]})
+    rows = groups.group_rows([point], {"r": original}, names)
+    assert {g["group"]: round(g["similarity"], 3) for g in rows} == {
+        "age 0-12": 1, "age 20-39": 0.8, "age 60+": 0.6, "male": 0.95, "female": 0.65, "White": 0.8, "Black": 1, "Asian": 0.6, "all": 0.8}
+    assert [g["bytes"] for g in rows if g["group"] in ("female", "all")] == [350, 250]
+    run = [{"codec": "lfic", "setting": "30", "recogniser": "r", "protocol": "similarity", "bytes": 250.0, "bytes_without_header": 245.0, "psnr_db": 30.0, "similarity": 0.8}]
+    report.write(tmp_path / "g.html", run, groups=rows)
+    text = (tmp_path / "g.html").read_text()
+    assert "<th>age 60+</th><th>male</th>" in text and "<td>0.650 (-0.150 ± 0.050)</td>" in text and "female 2" in text
 
 
 def test_settings_reach_beyond_the_grid():
