@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import lfic
 from lfic.errors import InvalidInputError, LficError, WeightsError
@@ -176,6 +177,20 @@ def test_a_leg_that_ends_by_the_clock_goes_on_from_there(pack, tmp_path):
     whole = config(pack, tmp_path / "whole", save_every=100)
     run(whole)
     assert losses(settings.out) == losses(whole.out)
+
+
+def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
+    """A resumed optimiser adds in the same order as one that was never stored, also after its basis has turned (step 10)."""
+    settings = config(pack, tmp_path / "legs", steps=13, recognizer=str(recognizer), identity_from=1)
+    while run(settings, seconds=0).step < settings.steps:
+        pass
+    whole = config(pack, tmp_path / "whole", steps=13, recognizer=str(recognizer), identity_from=1)
+    run(whole)
+    assert losses(settings.out) == losses(whole.out) and len(losses(whole.out)) == 13
+    for name in ("net", "optimizer"):
+        one, other = (load_file(tmp_path / leg / "checkpoint" / f"{name}.safetensors") for leg in ("legs", "whole"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
 
 
 def test_validation_and_sample_sheets(pack, recognizer, tmp_path):

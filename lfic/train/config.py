@@ -47,6 +47,7 @@ class TrainConfig:
     channels: int = 64
     width: int = 128
     inner: int = 256
+    groups: int = 4  # groups of channels that the entropy model codes one after the other
     log_every: int = 50
     save_every: int = 250
     validate_every: int = 1000

@@ -124,7 +124,7 @@ def load_checkpoint(path):
         raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
     state = json.loads((path / "state.json").read_text())
     config = state["config"]
-    net = FaceNet(FaceNetConfig(channels=config["channels"], width=config["width"], inner=config["inner"]))
+    net = FaceNet(FaceNetConfig(**{key: config[key] for key in ("channels", "width", "inner", "groups")}))
     weights = load_file(path / "average.safetensors")
     net.load_state_dict({k: v.half().float() for k, v in weights.items()})
     return net.eval(), state

@@ -63,7 +63,7 @@ class Trainer:
         self.config = config
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.net_config = FaceNetConfig(channels=config.channels, width=config.width, inner=config.inner)
+        self.net_config = FaceNetConfig(channels=config.channels, width=config.width, inner=config.inner, groups=config.groups)
         self.net = FaceNet(self.net_config).to(memory_format=torch.channels_last)
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
@@ -118,9 +118,10 @@ class Trainer:
             for name, parameter, mean in zip(self.names, self.parameters, self.average):
                 parameter.copy_(net[name])
                 mean.copy_(average[name])
-                # Moments lie in memory as the parameter does: a resumed run adds in the same order.
+                # Moments lie in memory as they did: a resumed run adds in the same order. Copies, since what a file is mapped to
+                # need not be aligned, and vector code may add in another order there.
                 self.optimizer.state[parameter] = {
-                    key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and self.config.optimizer == "adam" else value
+                    key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and self.config.optimizer == "adam" else value.clone()
                     for key, value in saved.get(name, {}).items()
                 }
         return True

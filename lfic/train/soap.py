@@ -51,7 +51,7 @@ def update(parameter, state, group):
         for side, product in (("left", matrix @ matrix.T), ("right", matrix.T @ matrix)):
             if len(product) <= LARGEST:
                 state[side] = product
-                state[f"{side}_basis"] = torch.linalg.eigh(product)[1].flip(1)
+                state[f"{side}_basis"] = torch.linalg.eigh(product)[1].flip(1).contiguous()
     state["step"] += 1
     step = int(state["step"])
     beta1, beta2 = group["betas"]
@@ -91,5 +91,6 @@ def turn_basis(state, side, second):
     product, basis = state[side], state[f"{side}_basis"]
     image = product @ basis
     order = (basis * image).sum(0).argsort(descending=True)
-    state[f"{side}_basis"] = torch.linalg.qr(image[:, order])[0]
+    # LAPACK answers column by column; kept row by row, as a checkpoint has it, so that a resumed run adds in the same order.
+    state[f"{side}_basis"] = torch.linalg.qr(image[:, order])[0].contiguous()
     second.copy_(second[order] if side == "left" else second[:, order])
