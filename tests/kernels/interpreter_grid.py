@@ -1,7 +1,9 @@
 """Run with TRITON_INTERPRET=1, in a process of its own: every kernel against the specification, exactly.
 
-python interpreter_grid.py NAME: prints one line a case; any difference raises.
+python interpreter_grid.py ragged|dense: prints one line a case; any difference raises. An operation of the interpreter costs
+the same whatever its size, so each case is one batch that holds every mix of levels and every row of the tables.
 """
+import itertools
 import os
 import sys
 
@@ -14,24 +16,23 @@ from lfic.kernels.rap_quantize import rap_quantize
 from lfic.kernels.rap_unpool import rap_unpool, rap_unpool_backward
 from lfic.kernels.registration import nhwc, table_sums
 
-SHAPES = [(2, 16, 14, 14), (1, 48, 16, 16), (3, 1, 5, 3), (2, 16, 1, 1), (1, 192, 9, 6)]
-QUALITIES = 5
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+GRIDS = [(14, 14), (16, 16), (5, 3), (1, 1)]
+CHANNELS = [1, 16, 48, 192]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+COUNT = QUALITIES = 5  # images 0 to 2 have one level throughout, 3 and 4 all of them; each has a quality of its own
 
 
-def case(shape, dtype, mix):
-    """Features (with halves, huge values and not-a-number), levels, gain, quality, indexes."""
+def case(shape, dtype):
+    """Features (with exact halves), levels, gain, quality, indexes."""
     count, channels, height, width = shape
     generator = torch.Generator().manual_seed(sum(shape))
     y = torch.randn(shape, generator=generator) * 3
     y.view(-1)[:: 7 * channels + 3] = 0.5
     levels = torch.randint(0, 3, (count, -(-height // 4), -(-width // 4)), generator=generator, dtype=torch.uint8)
-    if mix != "mixed":
-        levels.fill_(int(mix))
+    levels[0], levels[1], levels[2] = 0, 1, 2
     gain = torch.rand(QUALITIES, 3, channels, generator=generator) * 3 + 0.1
     gain[0] = 1
-    quality = torch.randint(0, QUALITIES, (count,), generator=generator)
-    quality[0] = 0
+    quality = (torch.arange(count) + channels) % QUALITIES
     indexes = torch.randint(0, 320, gain.shape, generator=generator, dtype=torch.int16)
     return y.to(dtype), levels, gain, quality, indexes
 
@@ -41,64 +42,82 @@ def same(ours, expected, what):
         raise AssertionError(f"{what}: {int((ours != expected).sum())} of {expected.numel()} values differ")
 
 
-def ragged(shape, dtype, mix):
-    y, levels, gain, quality, indexes = case(shape, dtype, mix)
+def ragged(shape, dtype, turn):
+    """Offsets, quantise, unpool and its backward; ``turn`` picks the dtype that unpool writes and whether indexes are asked for."""
+    y, levels, gain, quality, indexes = case(shape, dtype)
     y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
     height, width = shape[2:]
+    index = indexes if turn % 2 else None
+    symbols, counts, tables = rap_quantize(nhwc(y), levels, gain, quality, index)
+    expected = reference.rap_quantize(y, levels, gain, quality, index)
+    same(symbols, expected[0], "symbols")
+    same(counts, expected[1], "counts of symbols")
+    if index is not None:
+        same(tables, expected[2], "table indexes")
+    step = 1 / gain
+    out = DTYPES[turn % 3]
+    features = rap_unpool(symbols, levels, step, quality, height, width, out)
+    same(features, reference.rap_unpool(symbols, levels, step, quality, height, width).to(out), f"features {out}")
+    if dtype != torch.float32:
+        return
     starts, counts = rap_offsets(levels, height, width)
     expected = reference.rap_offsets(levels, height, width)
     same(starts.long(), expected[0], "starts")
     same(counts, expected[1], "counts")
-    for index in (indexes, None):
-        symbols, counts, tables = rap_quantize(nhwc(y), levels, gain, quality, index)
-        expected = reference.rap_quantize(y, levels, gain, quality, index)
-        same(symbols, expected[0], "symbols")
-        same(counts, expected[1], "counts of symbols")
-        if index is not None:
-            same(tables, expected[2], "table indexes")
-    step = 1 / gain
-    for out in DTYPES:
-        features = rap_unpool(symbols, levels, step, quality, height, width, out)
-        same(features, reference.rap_unpool(symbols, levels, step, quality, height, width).to(out), f"features {out}")
-    grad = torch.randn(shape, generator=torch.Generator().manual_seed(3))
-    to_step = rap_unpool_backward(nhwc(grad), symbols, levels, quality, QUALITIES)
-    torch.testing.assert_close(to_step, cpu.rap_unpool_backward(grad, symbols, levels), rtol=1e-5, atol=1e-2)
-    kept = int(counts.max()) // 2 // shape[1] * shape[1]
-    if kept:  # a row that is too short: what is missing counts as 0
-        short = symbols[:, :kept].contiguous()
-        whole = torch.cat([short, torch.zeros_like(symbols[:, kept:])], 1)
-        same(rap_unpool(short, levels, step, quality, height, width, torch.float32), rap_unpool(whole, levels, step, quality, height, width, torch.float32), "short rows")
+    leaf = step.clone().requires_grad_(True)
+    grad = torch.randn(shape, generator=torch.Generator().manual_seed(3)).to(out)
+    for n in range(shape[0]):
+        one = slice(n, n + 1)
+        (reference.rap_unpool(symbols[one], levels[one], leaf, quality[one], height, width) * grad[one].float()).sum().backward()
+    to_step = table_sums(rap_unpool_backward(nhwc(grad), symbols, levels, quality, QUALITIES), levels, quality, step)
+    torch.testing.assert_close(to_step, leaf.grad, rtol=1e-5, atol=2e-3)
+    room = height * width // 2 * shape[1]
+    if room:  # a row that is too short: what is missing counts as 0
+        short = symbols[:, :room].contiguous()
+        whole = torch.cat([short, torch.zeros_like(symbols[:, room:])], 1)
+        same(rap_unpool(short, levels, step, quality, height, width, out), reference.rap_unpool(whole, levels, step, quality, height, width).to(out), "short rows")
 
 
-def dense(shape, dtype, mix):
-    y, levels, gain, quality, _ = case(shape, dtype, mix)
-    seed = torch.tensor([0x1234567890ABCDEF])
+def dense(shape, dtype, turn):
+    """The training form: rounded, with given noise or with drawn noise, by ``turn``; with gradients."""
+    y, levels, gain, quality, _ = case(shape, dtype)
     generator = torch.Generator().manual_seed(5)
     given = (torch.rand(shape, generator=generator) - 0.5).to(dtype)
     grads = [torch.randn(shape, generator=generator).to(dtype) for _ in range(2)]
-    for name, noise, key in (("rounded", None, None), ("noise", given, None), ("seed", None, seed)):
-        drawn = reference.uniform_noise(shape, int(seed)) if key is not None else noise
-        features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, dtype)
-        leaves = [t.detach().clone().float().requires_grad_(True) for t in (y, gain, 1 / gain)]
-        expected = reference.rap_dense(leaves[0], levels, leaves[1], leaves[2], quality, drawn)
-        same(features, expected[0].detach().to(dtype), f"{name} features")
-        same(symbols, expected[1].detach().to(dtype), f"{name} symbols")
-        (expected[0] * grads[0].float()).sum().add((expected[1] * grads[1].float()).sum()).backward()
-        grad_y, to_gain, to_step = rap_dense_backward(nhwc(grads[0]), nhwc(grads[1]), nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, True)
-        tolerance = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
-        torch.testing.assert_close(grad_y.float(), leaves[0].grad, rtol=tolerance, atol=tolerance)
-        torch.testing.assert_close(table_sums(to_gain, levels, quality, gain), leaves[1].grad, rtol=1e-4, atol=2e-3)
-        torch.testing.assert_close(table_sums(to_step, levels, quality, gain), leaves[2].grad, rtol=1e-4, atol=2e-3)
-        alone = rap_dense_backward(nhwc(grads[0]), None, nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, False)[0]
-        both = rap_dense_backward(nhwc(grads[0]), torch.zeros_like(nhwc(grads[1])), nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, False)[0]
-        same(alone, both, "gradient without one at the symbols")
+    seed = torch.tensor([0x1234567890ABCDEF])
+    name, noise, key = [("rounded", None, None), ("noise", given, None), ("seed", None, seed)][turn % 3]
+    drawn = cpu.uniform_noise(shape, seed) if key is not None else noise
+    leaves = [t.detach().clone().float().requires_grad_(True) for t in (y, gain, 1 / gain)]
+    features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, dtype)
+    for n in range(shape[0]):
+        one = slice(n, n + 1)
+        expected = reference.rap_dense(leaves[0][one], levels[one], leaves[1], leaves[2], quality[one], None if drawn is None else drawn[one])
+        same(features[one], expected[0].detach().to(dtype), f"{name} features")
+        same(symbols[one], expected[1].detach().to(dtype), f"{name} symbols")
+        (expected[0] * grads[0][one].float()).sum().add((expected[1] * grads[1][one].float()).sum()).backward()
+    if name == "seed":  # rounded as well, so that each grid and C is seen rounded in two dtypes
+        rounded = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, None, None, dtype)
+        expected = reference.rap_dense(y, levels, gain, 1 / gain, quality)
+        same(rounded[0], expected[0].to(dtype), "rounded features")
+        same(rounded[1], expected[1].to(dtype), "rounded symbols")
+    backward = (nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key)
+    grad_y, to_gain, to_step = rap_dense_backward(nhwc(grads[0]), nhwc(grads[1]), *backward, True)
+    tolerance = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
+    torch.testing.assert_close(grad_y.float(), leaves[0].grad, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(table_sums(to_gain, levels, quality, gain), leaves[1].grad, rtol=1e-4, atol=2e-3)
+    torch.testing.assert_close(table_sums(to_step, levels, quality, gain), leaves[2].grad, rtol=1e-4, atol=2e-3)
+    if shape[1] == 16:  # one gradient alone, and none for the tables
+        alone = rap_dense_backward(nhwc(grads[0]), None, *backward, False)[0]
+        same(alone, cpu.rap_dense_backward(grads[0], None, y, *backward[1:], False)[0], "gradient without one at the symbols")
+        alone = rap_dense_backward(None, nhwc(grads[1]), *backward, False)[0]
+        same(alone, cpu.rap_dense_backward(None, grads[1], y, *backward[1:], False)[0], "gradient without one at the features")
 
 
 if __name__ == "__main__":
-    assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1 before Python starts"
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        sys.exit("set TRITON_INTERPRET=1 before Python starts")
     run = {"ragged": ragged, "dense": dense}[sys.argv[1]]
-    for shape in SHAPES:
-        for dtype in DTYPES:
-            for mix in ("mixed", "0", "1", "2") if shape == SHAPES[0] and dtype == torch.float16 else ("mixed",):
-                run(shape, dtype, mix)
-                print(f"same {sys.argv[1]} N{shape[0]}-C{shape[1]}-{shape[2]}x{shape[3]} {dtype} levels {mix}", flush=True)
+    for turn, (grid, channels) in enumerate(itertools.product(GRIDS, CHANNELS)):
+        for shift, dtype in enumerate(DTYPES):  # every grid and C meets every turn in one of the dtypes
+            run((COUNT, channels, *grid), dtype, turn + shift)
+            print(f"same {sys.argv[1]} N{COUNT}-C{channels}-{grid[0]}x{grid[1]} {dtype}", flush=True)

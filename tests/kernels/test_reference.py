@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from lfic.kernels import rap_quantize, rap_quantize_dense, rap_unpool, reference
+from lfic.kernels import cpu, rap_quantize, rap_quantize_dense, rap_unpool, reference
 
 SHAPES = [(2, 16, 14, 14), (1, 48, 16, 16), (3, 1, 5, 3), (2, 16, 1, 1), (1, 192, 9, 6)]
 QUALITIES = 5
@@ -139,3 +139,10 @@ def test_wrong_arguments_of_the_other_forms_are_named():
     for symbols in (torch.zeros(1, 256), torch.zeros(2, 256, dtype=torch.int16), torch.zeros(1, 255, dtype=torch.int16)):
         with pytest.raises(ValueError, match="symbols"):
             rap_unpool(symbols, levels, 1 / gain, quality, 8, 8)
+
+
+def test_drawn_noise_is_philox_and_the_same_in_both_forms():
+    # Random123's known answer for counter 0 and key 0.
+    assert reference.philox(0, 0) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+    for shape, seed in (((2, 3, 5, 6), 0), ((1, 16, 4, 4), -1), ((2, 1, 1, 1), 0x7234567890ABCDEF)):
+        assert torch.equal(cpu.uniform_noise(shape, torch.tensor([seed])), reference.uniform_noise(shape, seed))
