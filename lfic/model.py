@@ -87,7 +87,7 @@ class FaceNet(nn.Module):
         weights = expand_regions(weights, *features.shape[-2:])
         return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1)
 
-    def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False):
+    def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True):
         """One training pass.
 
         Args:
@@ -95,17 +95,21 @@ class FaceNet(nn.Module):
             explore: probability that a region's level is drawn at random instead of from the head.
             uniform_level: int64 [N] or None: level of all regions where it is >= 0.
             hard: rates of rounded symbols instead of symbols with uniform noise.
+            draw: (shape, device=...) -> uniform random numbers; the first dimension counts faces.
+            synthesise: False: rates alone, ``pixels`` of the result is None.
+
+        Under autocast the transforms run in its precision; features, symbols and rates stay in float32.
         """
-        y = self.analyse(pixels, quality, aligned)
+        y = self.analyse(pixels, quality, aligned).float()  # bfloat16 could not hold a symbol
         height, width = y.shape[-2:]
-        weights = straight_through_levels(self.level_logits(y, quality, aligned), explore)
+        weights = straight_through_levels(self.level_logits(y, quality, aligned).float(), explore, draw)
         if uniform_level is not None:
             fixed = F.one_hot(uniform_level.clamp(min=0), LEVELS).to(y.dtype)[:, :, None, None].expand_as(weights)
             weights = torch.where((uniform_level >= 0)[:, None, None, None], fixed, weights)
         cells = expand_regions(weights, height, width)
         levels = cells.detach().argmax(1)
         gain, step = self.gain, self.step
-        noise = None if hard else torch.rand_like(y) - 0.5
+        noise = None if hard else draw(y.shape, device=y.device) - 0.5
         dequantised, symbols, steps, share = 0, 0, 0, 0
         for level in range(LEVELS):
             weight = cells[:, level : level + 1]
@@ -116,9 +120,10 @@ class FaceNet(nn.Module):
             symbols = symbols + weight * rated
             steps = steps + weight.detach() * step[quality - 1, level, :, None, None]
             share = share + weight / footprint(level, height, width, y)
-        mean, log_scale = self.entropy(dequantised, steps, levels, quality, aligned)
+        with torch.autocast(y.device.type, enabled=False):
+            mean, log_scale = self.entropy(dequantised, steps, levels, quality, aligned)
         bits = (self.entropy.bits(symbols, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
-        out = self.synthesis(dequantised, cells, quality, aligned, *pixels.shape[-2:])
+        out = self.synthesis(dequantised, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesise else None
         return TrainingOutput(out, bits, weights, y)
 
 

@@ -67,17 +67,18 @@ class LevelHead(nn.Module):
         return logits
 
 
-def straight_through_levels(logits, explore=0.0, generator=None):
+def straight_through_levels(logits, explore=0.0, draw=torch.rand):
     """Sample one level per region; the backward pass sees the softmax.
 
     Returns float [N, 3, hr, wr], one-hot in value. With probability ``explore`` a region's level is uniform at random.
+    draw: (shape, device=...) -> uniform random numbers.
     """
-    uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-6, 1 - 1e-6)
+    uniform = draw(logits.shape, device=logits.device).clamp_(1e-6, 1 - 1e-6)
     soft = torch.softmax(logits - torch.log(-torch.log(uniform)), 1)
     index = soft.argmax(1)
     if explore > 0:
-        dice = torch.rand(index.shape, generator=generator, device=logits.device)
-        random = torch.randint(0, LEVELS, index.shape, generator=generator, device=logits.device)
+        dice = draw(index.shape, device=logits.device)
+        random = (draw(index.shape, device=logits.device) * LEVELS).long()
         index = torch.where(dice < explore, random, index)
     hard = F.one_hot(index, LEVELS).permute(0, 3, 1, 2).to(soft.dtype)
     return hard + soft - soft.detach()

@@ -1,77 +1,41 @@
 """Packing, training, a kill at any moment, resuming, exporting: on faces made here, with a tiny network."""
 import csv
-import io
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import lfic
-from lfic.errors import InvalidInputError, LficError, WeightsError
+from lfic.errors import InvalidInputError, LficError, MissingDependencyError, WeightsError
 from lfic.train import pack as packing
+from lfic.train.checkpoint import load_tensors, save_tensors
 from lfic.train.config import TrainConfig
 from lfic.train.data import FacePack
+from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
 from lfic.train.loop import beta, learning_rate, run
 
-SETTINGS = {
-    "channels": 8, "width": 16, "inner": 16, "batch": 2, "threads": 1, "warmup": 2, "log_every": 1, "save_every": 2,
-    "explore_until": 2, "hard_from": 0.5, "integers_from": 0.5,
-}
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    """Eight soft blobs with the five landmarks of a face each, packed by the project's own command."""
-    folder = tmp_path_factory.mktemp("pack")
-    rng = np.random.default_rng(0)
-    names, landmarks = [], []
-    with tarfile.open(folder / "faces.tar", "w") as tar:
-        for i in range(8):
-            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
-            buffer = io.BytesIO()
-            coarse.resize((160, 150), Image.Resampling.BICUBIC).save(buffer, "PNG")
-            member = tarfile.TarInfo(f"Somebody_{i // 2}_{i % 2:04d}.png")
-            member.size = len(buffer.getvalue())
-            tar.addfile(member, io.BytesIO(buffer.getvalue()))
-            names.append(member.name)
-            landmarks.append(packing.TEMPLATE_112 * 1.1 + [15 + i, 10])
-    np.savez(folder / "landmarks.npz", names=np.array(names), landmarks=np.array(landmarks, np.float32))
-    (folder / "pairs.txt").write_text("1\t1\nSomebody_3\t0\t1\nSomebody_3\t0\tNobody\t1\n")
-    out = folder / "pack.safetensors"
-    assert packing.main([str(out), f"{folder}/faces.tar:{folder}/landmarks.npz", "--exclude-pairs", str(folder / "pairs.txt")]) == 0
-    return out
+    return make_pack(tmp_path_factory.mktemp("pack"))
 
 
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory):
-    """A small frozen network in the place of a recogniser."""
-    torch.manual_seed(5)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 8, stride=8), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 14 * 14, 16)
-    ).eval()
-    path = tmp_path_factory.mktemp("recogniser") / "tiny.pt"
-    torch.jit.trace(network, torch.zeros(1, 3, 112, 112)).save(str(path))
-    return path
-
-
-def config(pack, out, **changes):
-    return TrainConfig(**{**SETTINGS, "data": str(pack), "out": str(out), "steps": 6, **changes})
-
-
-def losses(out):
-    with open(pathlib.Path(out) / "log.csv") as file:
-        return {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}
+    return make_recognizer(tmp_path_factory.mktemp("recogniser") / "tiny.pt")
 
 
 def test_pack_aligns_and_leaves_out_people_of_the_pairs(pack):
@@ -102,14 +66,13 @@ def test_the_same_seed_gives_the_same_curve(pack, recognizer, tmp_path):
     whole = config(pack, tmp_path / "whole", recognizer=str(recognizer), identity_from=1)
     run(whole)
     run(config(pack, tmp_path / "parts", recognizer=str(recognizer), identity_from=1))  # the same again: the same curve
-    assert losses(whole.out) == losses(tmp_path / "parts") and len(losses(whole.out)) == 6
+    assert column(whole.out) == column(tmp_path / "parts") and len(column(whole.out)) == 6
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
     """SIGKILL between two checkpoints: what follows is the curve of the run that was left in peace."""
     settings = config(pack, tmp_path / "killed", steps=12)
-    toml = tmp_path / "run.toml"
-    toml.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in {**SETTINGS, "data": str(pack), "out": settings.out, "steps": 12}.items()))
+    toml = write_toml(tmp_path / "run.toml", settings)
     command = [sys.executable, "-W", "ignore", "-m", "lfic.train", str(toml)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -120,7 +83,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = losses(settings.out)
+    before = column(settings.out)
     assert max(before) < 12
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     with open(log) as file:
@@ -129,7 +92,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
     assert max(again) == 12 and min(again) <= max(before) + 1
     peaceful = config(pack, tmp_path / "peaceful", steps=12)
     run(peaceful)
-    expected = losses(peaceful.out)
+    expected = column(peaceful.out)
     assert before == {step: expected[step] for step in before}
     assert again == {step: expected[step] for step in again}
 
@@ -176,7 +139,7 @@ def test_a_leg_that_ends_by_the_clock_goes_on_from_there(pack, tmp_path):
     assert run(settings).step == 6
     whole = config(pack, tmp_path / "whole", save_every=100)
     run(whole)
-    assert losses(settings.out) == losses(whole.out)
+    assert column(settings.out) == column(whole.out)
 
 
 def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
@@ -186,7 +149,7 @@ def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
         pass
     whole = config(pack, tmp_path / "whole", steps=13, recognizer=str(recognizer), identity_from=1)
     run(whole)
-    assert losses(settings.out) == losses(whole.out) and len(losses(whole.out)) == 13
+    assert column(settings.out) == column(whole.out) and len(column(whole.out)) == 13
     for name in ("net", "optimizer"):
         one, other = (load_file(tmp_path / leg / "checkpoint" / f"{name}.safetensors") for leg in ("legs", "whole"))
         assert one.keys() == other.keys()
@@ -208,9 +171,77 @@ def test_validation_and_sample_sheets(pack, recognizer, tmp_path):
     # Looking on changes nothing in the curve.
     plain = config(pack, tmp_path / "unseen", steps=2)
     run(plain)
-    assert losses(plain.out) == losses(settings.out)
+    assert column(plain.out) == column(settings.out)
 
 
 def test_counts_below_one_are_refused():
     with pytest.raises(InvalidInputError, match="save_every"):
         TrainConfig(save_every=0)
+
+
+def test_checkpoint_files_stay_small(tmp_path):
+    tensors = {f"t{i}": torch.full((100 + i,), float(i)) for i in range(9)}
+    save_tensors(tensors, tmp_path, "part", limit=1000)
+    files = sorted(tmp_path.glob("part*.safetensors"))
+    assert len(files) > 3 and (tmp_path / "part.safetensors") in files
+    assert all(sum(t.numel() * 4 for t in load_file(file).values()) <= 1000 for file in files)
+    found = load_tensors(tmp_path, "part")
+    assert found.keys() == tensors.keys() and all(torch.equal(found[key], tensors[key]) for key in tensors)
+    assert load_tensors(tmp_path, "none") == {}
+
+
+def test_checkpoints_of_before_are_read(pack, tmp_path):
+    """One file for the whole optimiser, and a configuration that lacks what was added since: goes on, starts others, exports."""
+    settings = config(pack, tmp_path / "run", steps=4, optimizer="adam")
+    run(settings)
+    checkpoint = tmp_path / "run" / "checkpoint"
+    state = json.loads((checkpoint / "state.json").read_text())
+    state["config"] = {k: v for k, v in state["config"].items() if k in ("channels", "width", "inner", "data", "out", "recognizer", "batch")}
+    state["step"] = 2
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    moments = load_tensors(checkpoint, "optimizer")
+    for file in checkpoint.glob("optimizer*"):
+        file.unlink()
+    save_file(moments, checkpoint / "optimizer.safetensors")
+    assert run(settings).step == 4
+    assert load_checkpoint(checkpoint)[0].config.groups == TrainConfig.groups
+    begun = run(config(pack, tmp_path / "next", steps=1, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0))
+    average = load_tensors(checkpoint, "average")
+    assert all(torch.equal(parameter, average[name]) for name, parameter in begun.net.named_parameters())
+
+
+def test_a_log_with_other_columns_is_kept_apart(pack, tmp_path):
+    settings = config(pack, tmp_path / "run", steps=2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.csv").write_text("step,loss\n0,1\n")
+    run(settings)
+    assert (tmp_path / "run" / "log-before-1.csv").read_text() == "step,loss\n0,1\n"
+    assert list(column(settings.out)) == [1, 2]
+    assert all(0 <= share <= 1 for share in column(settings.out, "wait").values())
+
+
+def test_batches_made_ahead_are_the_same_batches(pack, tmp_path):
+    augmented = {"jpeg": 0.5, "jitter": 3.0, "jitter_scale": 0.05, "grey": 0.3, "generic": 0.3, "steps": 4}
+    for workers in (0, 2):
+        run(config(pack, tmp_path / str(workers), workers=workers, **augmented))
+    assert column(tmp_path / "0") == column(tmp_path / "2")
+
+
+def test_bfloat16_keeps_parameters_and_rates_in_float32(pack, recognizer, tmp_path):
+    settings = {"recognizer": str(recognizer), "identity_from": 1, "steps": 3, "learning_rate": 1e-4}
+    half = run(config(pack, tmp_path / "half", precision="bfloat16", **settings))
+    run(config(pack, tmp_path / "full", **settings))
+    assert {p.dtype for p in half.parameters} == {torch.float32}
+    one, other = column(tmp_path / "half"), column(tmp_path / "full")
+    assert one != other and all(one[step] == pytest.approx(other[step], rel=0.02) for step in other)
+
+
+def test_settings_that_make_no_sense_are_refused(pack, tmp_path):
+    for settings in ({"precision": "float8"}, {"optimizer": "sgd"}, {"workers": -1}, {"jpeg_lowest": 0}):
+        with pytest.raises(InvalidInputError, match=next(iter(settings))):
+            TrainConfig(**settings)
+    with pytest.raises(InvalidInputError, match="'cuda:N'"):
+        run(config(pack, tmp_path / "a", device="abacus"))
+    if not torch.cuda.is_available():
+        with pytest.raises(MissingDependencyError, match="CUDA"):
+            run(config(pack, tmp_path / "b", device="cuda"))

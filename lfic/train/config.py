@@ -16,7 +16,7 @@ class TrainConfig:
     start: str = ""  # checkpoint folder whose network a new run begins with
     recognizer: str = ""  # TorchScript file for the identity term; empty: no identity term
     steps: int = 10000
-    batch: int = 16
+    batch: int = 16  # faces of a step, over all processes
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
     warmup: int = 200
@@ -25,6 +25,9 @@ class TrainConfig:
     ema: float = 0.998
     seed: int = 1
     threads: int = 2
+    workers: int = 0  # processes that make batches ahead; 0: none
+    device: str = "cpu"  # or "cuda", with torchrun one GPU for each process
+    precision: str = "float32"  # or "bfloat16": the transforms under autocast; parameters, symbols, rates and losses stay float32
 
     # distortion = identity_weight * (1 - cos) + pixel_weight * mean(w * (x - x')**2); loss = bits + beta(quality) * distortion
     beta_low: float = 800.0
@@ -38,6 +41,11 @@ class TrainConfig:
 
     generic: float = 0.12  # share of crops that are not aligned: any place, scale 0.5 to 1
     grey: float = 0.03
+    jitter: float = 0.0  # pixels, at most, by which an aligned crop is off the template
+    jitter_scale: float = 0.0  # by how much, at most, it is too large or too small
+    jitter_share: float = 0.5  # share of the aligned crops that jitter
+    jpeg: float = 0.0  # share of the faces that were JPEG files before, of quality jpeg_lowest to 95
+    jpeg_lowest: int = 40
     explore_until: int = 3000  # before: half of the levels at random; after: ``explore``
     explore: float = 0.05
     uniform_share: float = 0.15  # share of faces with one level everywhere
@@ -73,8 +81,13 @@ class TrainConfig:
         for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.optimizer not in ("adam", "soap"):
-            raise InvalidInputError(f"optimizer is {self.optimizer!r}; allowed are 'adam' and 'soap'")
+        for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16"))):
+            if getattr(self, name) not in allowed:
+                raise InvalidInputError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}")
+        if self.workers < 0:
+            raise InvalidInputError(f"workers is {self.workers}; it must be at least 0")
+        if not 1 <= self.jpeg_lowest <= 95:
+            raise InvalidInputError(f"jpeg_lowest is {self.jpeg_lowest}; allowed are 1 to 95")
 
     def to_json(self):
         """The whole configuration as JSON."""

@@ -1,4 +1,5 @@
-"""Batches of face crops out of one packed file, decoded once into memory."""
+"""Batches of face crops: drawn step by step from a seed, so that a resumed run sees what an uninterrupted one would have seen."""
+import dataclasses
 import io
 import json
 
@@ -6,15 +7,13 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from torch.nn import functional as F
 
 from ..errors import InvalidInputError
-
-SIDE = 112
+from .augment import SIDE, Plan, render
 
 
 class FacePack:
-    """All faces of a packed file as uint8 [N, S, S, 3] with S = 112 + 2 * margin."""
+    """All faces of a packed file as uint8 [N, S, S, 3] with S = 112 + 2 * margin, decoded once into memory."""
 
     def __init__(self, path):
         with safe_open(path, "np") as file:
@@ -34,6 +33,10 @@ class FacePack:
     def __len__(self):
         return len(self.pixels)
 
+    def face(self, i):
+        """One face with its margin: uint8 [S, S, 3]."""
+        return self.pixels[i]
+
 
 def face_weight(floor):
     """Pixel weights float [1, 1, 112, 112] of an aligned crop: 1 on the face, ``floor`` far from it."""
@@ -42,31 +45,78 @@ def face_weight(floor):
     return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
 
 
-def draw_batch(pack, sampling_weights, config, generator):
-    """One batch: (pixels float [N, 3, 112, 112], index int64 [N], flipped bool [N], aligned bool [N]).
+def sampling_weights(source):
+    """Relative frequency of each face, float [N]; source int [N] says where it comes from.
 
-    Aligned crops sit exactly on the template, so their target embeddings can be kept between epochs.
+    Sources of fewer faces are drawn as often as if they had at least a third of the largest one's.
     """
-    count = config.batch
-    index = torch.multinomial(sampling_weights, count, replacement=True, generator=generator)
-    flipped = torch.rand(count, generator=generator) < 0.5
-    aligned = torch.rand(count, generator=generator) >= config.generic
-    grey = torch.rand(count, generator=generator) < config.grey
-    geometry = torch.rand(count, 3, generator=generator)
-    margin, out = pack.margin, []
-    for i in range(count):
-        face = torch.from_numpy(pack.pixels[int(index[i])]).permute(2, 0, 1).float() / 255
-        if aligned[i]:
-            face = face[:, margin : margin + SIDE, margin : margin + SIDE]
-        else:
-            side = face.shape[-1]
-            span = int(side * (0.5 + 0.5 * float(geometry[i, 0])))
-            top, left = int((side - span) * float(geometry[i, 1])), int((side - span) * float(geometry[i, 2]))
-            face = face[:, top : top + span, left : left + span]
-            face = F.interpolate(face[None], (SIDE, SIDE), mode="bicubic", antialias=True)[0].clamp(0, 1)
-        if flipped[i]:
-            face = face.flip(-1)
-        if grey[i] and not aligned[i]:
-            face = face.mean(0, keepdim=True).expand(3, -1, -1)
-        out.append(face)
-    return torch.stack(out), index, flipped, aligned
+    source = torch.as_tensor(source).long()
+    counts = torch.bincount(source).float()
+    return (torch.maximum(counts, counts.max() / 3) / counts)[source]
+
+
+@dataclasses.dataclass
+class Batch:
+    """This process's faces of a step.
+
+    pixels uint8 [N, 3, 112, 112] (later float in 0..1), index int64 [N] into the data, flipped bool [N], aligned bool [N]: on the
+    template; plain bool [N]: aligned and untouched, so that the embedding may be kept; quality int64 [N] in 1..100;
+    uniform_level int64 [N]: one level for all regions, or -1; identity bool [N]: the recogniser sees it.
+    """
+
+    pixels: torch.Tensor
+    index: torch.Tensor
+    flipped: torch.Tensor
+    aligned: torch.Tensor
+    plain: torch.Tensor
+    quality: torch.Tensor
+    uniform_level: torch.Tensor
+    identity: torch.Tensor
+
+    def pin_memory(self):
+        return Batch(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
+
+    def to(self, device):
+        """On a device, pixels as float in 0..1. ``index``, ``flipped`` and ``plain`` stay: only the table of embeddings reads them."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("pixels", "aligned", "quality", "uniform_level", "identity")}
+        moved["pixels"] = moved["pixels"].float() / 255
+        return dataclasses.replace(self, **moved)
+
+
+class Steps(torch.utils.data.Dataset):
+    """The batch of each step, a function of (seed, step) alone: what a process draws is its rows of the whole batch."""
+
+    def __init__(self, faces, config, world):
+        self.faces, self.config, self.world = faces, config, world
+        self.weights = sampling_weights(faces.source)
+
+    def __len__(self):
+        return self.config.steps
+
+    def __getitem__(self, step):
+        config, rows = self.config, self.world.rows
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+        plan = Plan.draw(self.weights, config, generator)
+        quality = torch.randint(1, 101, (config.batch,), generator=generator)
+        uniform = torch.where(
+            torch.rand(config.batch, generator=generator) < config.uniform_share,
+            torch.randint(0, 3, (config.batch,), generator=generator),
+            -1,
+        )
+        # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on average.
+        identity = plan.aligned & (torch.rand(config.batch, generator=generator) < config.identity_share)
+        plan.draw_more(config, generator)
+        pixels = [render(self.faces.face(int(plan.index[i])), self.faces.margin, plan, i) for i in rows(torch.arange(config.batch)).tolist()]
+        pixels = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # channels last in memory, as the network wants them
+        whole = (plan.index, plan.flipped, plan.aligned, plan.plain, quality, uniform, identity)
+        return Batch(pixels, *map(rows, whole))
+
+
+def batches(faces, config, world, start):
+    """The batches of steps ``start`` to the end, made ahead by ``config.workers`` processes (0: none, when they are asked for)."""
+    workers = config.workers
+    return iter(torch.utils.data.DataLoader(
+        Steps(faces, config, world), batch_size=None, sampler=range(start, config.steps), num_workers=workers,
+        prefetch_factor=4 if workers else None, multiprocessing_context="fork" if workers else None,  # shares the faces' memory
+        pin_memory=world.device.type == "cuda",
+    ))

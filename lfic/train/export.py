@@ -11,12 +11,12 @@ import pathlib
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from ..entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
 from ..errors import InvalidInputError, WeightsError
 from ..model import FaceNet, FaceNetConfig
 from ..rap import pooled_symbols
+from .checkpoint import load_tensors
 
 FRACTIONS = 8  # the mean's fraction of a symbol, in eighths
 TOTAL = 1 << 16  # sum of a table's frequencies, escape included
@@ -123,11 +123,19 @@ def load_checkpoint(path):
     if not (path / "state.json").is_file():
         raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
     state = json.loads((path / "state.json").read_text())
-    config = state["config"]
-    net = FaceNet(FaceNetConfig(**{key: config[key] for key in ("channels", "width", "inner", "groups")}))
-    weights = load_file(path / "average.safetensors")
+    config = state["config"]  # of an earlier version it may lack what was added since
+    sizes = {key: config[key] for key in ("channels", "width", "inner", "groups") if key in config}
+    net = FaceNet(FaceNetConfig(**sizes))
+    weights = load_tensors(path, "average")
     net.load_state_dict({k: v.half().float() for k, v in weights.items()})
     return net.eval(), state
+
+
+def only_name(value):
+    """A setting without the folders that it mentions."""
+    if isinstance(value, (list, tuple)):
+        return [only_name(entry) for entry in value]
+    return value.replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(value, str) else value
 
 
 def calibrate(net, pack, faces=6000, seed=0):
@@ -178,7 +186,7 @@ def main(argv=None):
     print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
     card = pathlib.Path(args.card).read_text() if args.card else ""
     # Names of files, not where they lay: that is nobody's business.
-    config = {k: pathlib.Path(v).name if k in ("data", "out", "recognizer") else v for k, v in state["config"].items()}
+    config = {k: only_name(v) for k, v in state["config"].items()}
     training = {"step": state["step"], "seconds": round(state["seconds"]), "config": config, "faces_for_tables": args.faces}
     training["exported"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     save_model(args.out, net, arrays, tables.state(), {"training": json.dumps(training), "card": card})

@@ -24,7 +24,8 @@ def code(net, pixels, quality):
     """``TrainingOutput`` of faces at one quality with rounded symbols; levels are drawn from the head, seed fixed."""
     torch.manual_seed(0)
     count = len(pixels)
-    return net(pixels, torch.full((count,), quality), torch.ones(count, dtype=torch.bool), hard=True)
+    device = pixels.device
+    return net(pixels, torch.full((count,), quality, device=device), torch.ones(count, dtype=torch.bool, device=device), hard=True)
 
 
 @torch.no_grad()
@@ -61,7 +62,7 @@ def save_sheet(path, net, faces):
     columns = [faces] + [code(net, faces, quality).pixels for quality in QUALITIES]
     sheet = torch.stack(columns, 1).permute(0, 3, 1, 4, 2)  # face, row, quality, column, colour
     count, height, wide, width, _ = sheet.shape
-    pixels = (sheet.reshape(count * height, wide * width, 3) * 255 + 0.5).clamp(0, 255).to(torch.uint8).numpy()
+    pixels = (sheet.reshape(count * height, wide * width, 3) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     Image.fromarray(pixels).save(fresh, "PNG")

@@ -1,0 +1,30 @@
+"""The files of a checkpoint folder: tensors by name, none larger than 15 MiB, so that they pass where large files may not."""
+import pathlib
+
+from safetensors.torch import load_file, save_file
+
+LIMIT = 15 << 20
+
+
+def save_tensors(tensors, folder, stem, limit=LIMIT):
+    """Write a dict of tensors as ``stem.safetensors``, then ``stem-2.safetensors`` and so on where one would pass the limit."""
+    shards, room = [{}], limit
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        if size > room and shards[-1]:
+            shards.append({})
+            room = limit
+        shards[-1][name] = tensor.detach().cpu().contiguous()
+        room -= size
+    for number, shard in enumerate(shards, 1):
+        save_file(shard, pathlib.Path(folder) / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors"))
+
+
+def load_tensors(folder, stem):
+    """What ``save_tensors`` wrote; an empty dict where there is nothing. Copies: what a file is mapped to need not be
+    aligned, and vector code may add in another order there."""
+    folder, out = pathlib.Path(folder), {}
+    for path in (folder / f"{stem}.safetensors", *sorted(folder.glob(f"{stem}-[0-9]*.safetensors"))):
+        if path.is_file():
+            out |= {name: tensor.clone() for name, tensor in load_file(path).items()}
+    return out

@@ -1,0 +1,92 @@
+"""From a batch to the number that is minimised: bits + beta(quality) * distortion."""
+import contextlib
+
+import torch
+
+from ..metric.hybrid import HybridMetric
+from .augment import SIDE
+from .data import face_weight
+
+
+def beta(quality, config):
+    """Weight of the distortion against one bit: exponential in the quality."""
+    share = (quality.float() - 1) / 99
+    return config.beta_low * (config.beta_high / config.beta_low) ** share
+
+
+class TargetEmbeddings:
+    """Embeddings of the originals; those of plain aligned crops are computed when first asked for, and kept."""
+
+    def __init__(self, recognizer, faces):
+        self.recognizer = recognizer
+        self.known = torch.zeros(faces, 2, dtype=torch.bool)
+        self.table = None
+
+    @torch.no_grad()
+    def __call__(self, pixels, index, flipped, plain):
+        """Pixels float [n, 3, H, W]; index int64, flipped bool, plain bool [n], on the CPU -> float [n, D]."""
+        side = flipped.long()
+        new = ~plain | ~self.known[index, side]
+        if new.any():
+            fresh = pixels[new.to(pixels.device)]
+            # Sums depend on the size of a batch in their last bits. One by one, a resumed run finds the same; a GPU promises no such thing.
+            embedding = self.recognizer(fresh) if fresh.is_cuda else torch.cat([self.recognizer(one[None]) for one in fresh])
+            if self.table is None:
+                self.table = torch.zeros(*self.known.shape, embedding.shape[1], device=pixels.device)
+            keep = plain[new]
+            self.table[index[new][keep], side[new][keep]] = embedding[keep.to(pixels.device)]
+            self.known[index[new][keep], side[new][keep]] = True
+        out = self.table[index, side]
+        if not plain.all():
+            out[~plain] = embedding[~plain[new]]
+        return out
+
+
+class Objective:
+    """The loss of a step.
+
+    Args:
+        recognizer: as for ``HybridMetric``, or None.
+        faces: how many the data has.
+    """
+
+    def __init__(self, config, world, recognizer, faces):
+        self.config, self.world = config, world
+        self.metric = HybridMetric(
+            recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share
+        ).to(world.device)
+        self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
+        self.weight_map = face_weight(config.face_floor).to(world.device)
+        self.everywhere = torch.ones(1, 1, SIDE, SIDE, device=world.device)
+
+    def autocast(self):
+        """The precision of the transforms."""
+        if self.config.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.world.device.type, torch.bfloat16)
+
+    def __call__(self, net, batch, step):
+        """(loss, figures: dict of 0-d tensors, ``TrainingOutput``) of a batch on the device."""
+        config, aligned = self.config, batch.aligned
+        explore = 0.5 if step < config.explore_until else config.explore
+        hard = step >= config.hard_from * config.steps
+        with self.autocast():
+            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw)
+        identity_on = self.targets is not None and step >= config.identity_from
+        seen = batch.identity & identity_on
+        target = None
+        if identity_on and seen.any():
+            at = seen.cpu()
+            target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
+        weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
+        pixel_weight = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight)
+        terms = self.metric(out.pixels, batch.pixels, weight, seen=seen, embedding=target, pixel_weight=pixel_weight)
+        b = beta(batch.quality, config)
+        # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
+        loss = ((out.bits + b * terms.total) / (600 * (b / config.beta_low) ** 0.4)).mean()
+        levels = out.level_weights.mean((0, 2, 3))
+        figures = {
+            "loss": loss, "bytes": out.bits.mean() / 8, "psnr": -10 * torch.log10(terms.pixel.mean() + 1e-9),
+            "cos": 1 - terms.identity.sum() / seen.sum().clamp(min=1), "level1": levels[1], "level2": levels[2],
+        }
+        return loss, {name: figure.detach() for name, figure in figures.items()}, out

@@ -1,0 +1,102 @@
+"""What a run consists of between two steps, and its checkpoints."""
+import json
+import os
+import pathlib
+import shutil
+
+import torch
+
+from ..model import FaceNet, FaceNetConfig
+from .checkpoint import load_tensors, save_tensors
+from .soap import Soap
+from .world import World
+
+
+class Trainer:
+    """State of a run: network, its moving average, optimiser, step."""
+
+    def __init__(self, config, world=World()):
+        self.config, self.world = config, world
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.net_config = FaceNetConfig(channels=config.channels, width=config.width, inner=config.inner, groups=config.groups)
+        self.net = FaceNet(self.net_config).to(world.device, memory_format=torch.channels_last)
+        self.names = [name for name, _ in self.net.named_parameters()]
+        self.parameters = [parameter for _, parameter in self.net.named_parameters()]
+        if config.start:
+            # An average that lags is a better place to go on from than the last step.
+            self.net.load_state_dict(load_tensors(config.start, "average"))
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        if config.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
+        else:
+            self.optimizer = Soap(self.parameters, lr=config.learning_rate)
+        self.step = 0
+        self.seconds = 0.0
+        self.out = pathlib.Path(config.out)
+        if world.first:
+            self.out.mkdir(parents=True, exist_ok=True)
+
+    def save(self):
+        """Write a checkpoint folder of safetensors (network, average, optimiser), then rename it into place."""
+        if not self.world.first:
+            return
+        fresh, place, old = self.out / "checkpoint.new", self.out / "checkpoint", self.out / "checkpoint.old"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        for part, tensors in (("net", self.parameters), ("average", self.average)):
+            save_tensors(dict(zip(self.names, tensors)), fresh, part)
+        save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), fresh, "optimizer")
+        (fresh / "state.json").write_text(
+            json.dumps({"step": self.step, "seconds": self.seconds, "config": json.loads(self.config.to_json())}, indent=1)
+        )
+        shutil.rmtree(old, ignore_errors=True)
+        if place.exists():
+            os.rename(place, old)
+        os.rename(fresh, place)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def resume(self):
+        """Continue from the newest whole checkpoint; False where there is none."""
+        place = next((p for p in (self.out / "checkpoint", self.out / "checkpoint.old") if (p / "state.json").is_file()), None)
+        if place is None:
+            return False
+        state = json.loads((place / "state.json").read_text())
+        self.step, self.seconds = state["step"], state["seconds"]
+        net, average = load_tensors(place, "net"), load_tensors(place, "average")
+        with torch.no_grad():
+            for name, parameter, mean in zip(self.names, self.parameters, self.average):
+                parameter.copy_(net[name])
+                mean.copy_(average[name])
+        restore_optimizer(self.optimizer, self.names, self.parameters, load_tensors(place, "optimizer"))
+        return True
+
+    def averaged_net(self):
+        """A copy of the network with the averaged weights."""
+        net = FaceNet(self.net_config).to(self.world.device)
+        with torch.no_grad():
+            for (_, parameter), mean in zip(net.named_parameters(), self.average):
+                parameter.copy_(mean)
+        return net.eval()
+
+
+def optimizer_state(optimizer, names, parameters):
+    """An optimiser's tensors by "parameter:key"."""
+    return {
+        f"{name}:{key}": value for name, parameter in zip(names, parameters) for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(optimizer, names, parameters, saved):
+    """The inverse. Moments lie in memory as they did, so that a resumed run adds in the same order."""
+    parts = {}
+    for key, value in saved.items():
+        name, _, part = key.rpartition(":")
+        parts.setdefault(name, {})[part] = value
+    follows = not isinstance(optimizer, Soap)  # Soap keeps its own row by row
+    for name, parameter in zip(names, parameters):
+        optimizer.state[parameter] = {
+            key: torch.empty_like(parameter).copy_(value) if follows and value.shape == parameter.shape
+            else value.to(parameter.device) if value.ndim else value
+            for key, value in parts.get(name, {}).items()
+        }
