@@ -58,7 +58,10 @@ class HybridMetric(nn.Module):
             return 1 - pixel_terms.ms_ssim(pixels, target)
         return getattr(pixel_terms, self.pixel)(pixels, target, weight)
 
-    def forward(self, pixels, target, weight=None, levels=None, seen=None, embedding=None, pixel_weight=None, identity_weight=None):
+    def forward(
+        self, pixels, target, weight=None, levels=None, seen=None, embedding=None,
+        pixel_weight=None, identity_weight=None, adversarial_weight=None,
+    ):
         """Distance of reconstructions from originals: ``MetricTerms``.
 
         Args:
@@ -67,7 +70,7 @@ class HybridMetric(nn.Module):
             levels: one-hot region levels float [N, 3, rows, columns]; needed by the GAN.
             seen: bool [N], the pictures that the recognisers see; None: all.
             embedding: the originals' embeddings [number seen, D], where they are known; None: computed.
-            pixel_weight, identity_weight: float [N] or numbers, in the place of the constructor's.
+            pixel_weight, identity_weight: float [N] or numbers, adversarial_weight: a number, in the place of the constructor's.
         """
         pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
         identity_weight = self.identity_weight if identity_weight is None else identity_weight
@@ -82,9 +85,10 @@ class HybridMetric(nn.Module):
             distance = identity_distance(self.recognizer(pixels[some]), embedding)
             identity = distance if seen is None else identity.masked_scatter(seen, distance.to(identity.dtype))
             total = total + identity_weight * identity
-        if self.adversarial_weight:
+        adversarial_weight = self.adversarial_weight if adversarial_weight is None else adversarial_weight
+        if adversarial_weight:
             if levels is None:
                 raise InvalidInputError("the adversarial term needs levels, float [N, 3, rows, columns]")
             adversarial = self.adversarial(pixels, target, levels)
-            total = total + self.adversarial_weight * adversarial
+            total = total + adversarial_weight * adversarial
         return MetricTerms(total, error, identity, adversarial)

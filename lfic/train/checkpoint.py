@@ -1,7 +1,10 @@
 """The files of a checkpoint folder: tensors by name, none larger than 15 MiB, so that they pass where large files may not."""
 import pathlib
 
+import torch
 from safetensors.torch import load_file, save_file
+
+from .soap import Soap
 
 LIMIT = 15 << 20
 
@@ -28,3 +31,25 @@ def load_tensors(folder, stem):
         if path.is_file():
             out |= {name: tensor.clone() for name, tensor in load_file(path).items()}
     return out
+
+
+def optimizer_state(optimizer, names, parameters):
+    """An optimiser's tensors by "parameter:key"."""
+    return {
+        f"{name}:{key}": value for name, parameter in zip(names, parameters) for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(optimizer, names, parameters, saved):
+    """The inverse. Moments lie in memory as they did, so that a resumed run adds in the same order."""
+    parts = {}
+    for key, value in saved.items():
+        name, _, part = key.rpartition(":")
+        parts.setdefault(name, {})[part] = value
+    follows = not isinstance(optimizer, Soap)  # which keeps its own row by row
+    for name, parameter in zip(names, parameters):
+        optimizer.state[parameter] = {
+            key: torch.empty_like(parameter).copy_(value) if follows and value.shape == parameter.shape
+            else value.to(parameter.device) if value.ndim else value
+            for key, value in parts.get(name, {}).items()
+        }

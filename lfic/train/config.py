@@ -39,6 +39,14 @@ class TrainConfig:
     identity_from: int = 3000  # step at which the identity term begins
     face_floor: float = 0.25  # pixel weight far from the face of an aligned crop; 1 at its centre
 
+    # GAN as a metric, in the distortion like the other terms. Off: a generator may invent detail (docs/metric.md).
+    adversarial_weight: float = 0.0
+    adversarial_from: int = 3000  # step at which it begins
+    adversarial_loss: str = "lsgan"  # or "hinge"
+    feature_matching: float = 1.0
+    discriminator_width: int = 32
+    discriminator_learning_rate: float = 2e-4
+
     generic: float = 0.12  # share of crops that are not aligned: any place, scale 0.5 to 1
     grey: float = 0.03
     jitter: float = 0.0  # pixels, at most, by which an aligned crop is off the template
@@ -51,6 +59,9 @@ class TrainConfig:
     uniform_share: float = 0.15  # share of faces with one level everywhere
     hard_from: float = 0.8  # share of the run after which rates are those of rounded symbols
     integers_from: float = 0.8  # share of the run after which the entropy model is rounded as in the export
+
+    entropy_from: float = 1.0  # share of the run after which the transform is frozen and only the entropy model learns
+    entropy_learning_rate: float = 3e-4  # where that stage begins
 
     channels: int = 64
     width: int = 128
@@ -81,13 +92,21 @@ class TrainConfig:
         for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16"))):
+        for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16")), ("adversarial_loss", ("lsgan", "hinge"))):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}")
-        if self.workers < 0:
-            raise InvalidInputError(f"workers is {self.workers}; it must be at least 0")
+        for name in ("workers", "adversarial_weight", "feature_matching"):
+            if not getattr(self, name) >= 0:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
+        if not 0 < self.entropy_from <= 1:
+            raise InvalidInputError(f"entropy_from is {self.entropy_from}; allowed are shares of the run, above 0 and up to 1")
         if not 1 <= self.jpeg_lowest <= 95:
             raise InvalidInputError(f"jpeg_lowest is {self.jpeg_lowest}; allowed are 1 to 95")
+
+    @property
+    def entropy_step(self):
+        """The step at which the transform is frozen."""
+        return round(self.entropy_from * self.steps)
 
     def to_json(self):
         """The whole configuration as JSON."""

@@ -19,11 +19,15 @@ from .world import World
 
 
 def learning_rate(step, config):
-    """Linear warm-up, then half a cosine."""
-    if step < config.warmup:
+    """Linear warm-up, then half a cosine; another one where the entropy model is trained alone."""
+    if step < min(config.warmup, config.entropy_step):
         return config.learning_rate * (step + 1) / config.warmup
-    done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
-    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
+    alone = config.entropy_step <= step < config.steps
+    first, begin, end = (
+        (config.entropy_learning_rate, config.entropy_step, config.steps) if alone else (config.learning_rate, config.warmup, config.entropy_step)
+    )
+    done = min(1.0, (step - begin) / max(1, end - begin))
+    return config.final_learning_rate + (first - config.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def run(config, seconds=None):
@@ -44,14 +48,14 @@ def train(config, world, seconds):
     resumed = trainer.resume()
     faces = FacePack(config.data)
     recognizer = load_torchscript(config.recognizer, world.device) if config.recognizer else None
-    objective = Objective(config, world, recognizer, len(faces))
+    objective = Objective(config, world, recognizer, len(faces), trainer.adversary)
     watch = Watch(trainer, faces) if world.first else None
     if watch:
         print(config.to_json(), flush=True)
         print(f"{'resumed at' if resumed else 'starting at'} step {trainer.step}", flush=True)
     data = batches(faces, config, world, trainer.step)
-    net, optimizer = trainer.net, trainer.optimizer
-    shared = world.wrap(net)
+    net, optimizer, adversary = trainer.net, trainer.optimizer, trainer.adversary
+    shared, alone = world.wrap(net), False
     log = Log(trainer)
     while trainer.step < config.steps:
         step = trainer.step
@@ -59,19 +63,28 @@ def train(config, world, seconds):
         torch.manual_seed(config.seed * 1_000_003 + step)
         with log.waiting():
             batch = next(data).to(world.device)
-        net.entropy.integers = step >= config.integers_from * config.steps
+        if step >= config.entropy_step and not alone:
+            trainer.freeze_transform()
+            shared, alone = world.wrap(net), True
+        net.entropy.integers = alone or step >= config.integers_from * config.steps
         loss, figures, out = objective(shared, batch, step)
         out_of_time = seconds is not None and time.monotonic() - started > seconds
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, config.clip)
-        broken, last = world.any(~(loss.isfinite() & norm.isfinite()), out_of_time)
+        judged = objective.judges(step)
+        if judged:
+            figures["discriminator"] = adversary.backward(out, batch.pixels)
+        finite = loss.isfinite() & norm.isfinite() & (figures["discriminator"].isfinite() if judged else True)
+        broken, last = world.any(~finite, out_of_time)
         if broken:
             raise LficError(keep_bad_batch(trainer, batch, loss, norm))
         rate = learning_rate(step, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
+        if judged:
+            adversary.step()
         trainer.step += 1
         decay = min(config.ema, (1 + step) / (10 + step))
         with torch.no_grad():

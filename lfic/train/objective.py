@@ -47,13 +47,15 @@ class Objective:
 
     Args:
         recognizer: as for ``HybridMetric``, or None.
+        adversary: ``Adversary``, or None.
         faces: how many the data has.
     """
 
-    def __init__(self, config, world, recognizer, faces):
-        self.config, self.world = config, world
+    def __init__(self, config, world, recognizer, faces, adversary=None):
+        self.config, self.world, self.adversary = config, world, adversary
         self.metric = HybridMetric(
-            recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share
+            recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share,
+            adversarial=adversary.metric if adversary else None,
         ).to(world.device)
         self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
         self.weight_map = face_weight(config.face_floor).to(world.device)
@@ -69,9 +71,16 @@ class Objective:
         """(loss, figures: dict of 0-d tensors, ``TrainingOutput``) of a batch on the device."""
         config, aligned = self.config, batch.aligned
         explore = 0.5 if step < config.explore_until else config.explore
-        hard = step >= config.hard_from * config.steps
+        entropy_only = step >= config.entropy_step
+        hard = entropy_only or step >= config.hard_from * config.steps
+        b = beta(batch.quality, config)
+        # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
+        scale = 600 * (b / config.beta_low) ** 0.4
         with self.autocast():
-            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw)
+            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw, not entropy_only)
+        if entropy_only:
+            loss = (out.bits / scale).mean()
+            return loss, self.figures(loss, out), out
         identity_on = self.targets is not None and step >= config.identity_from
         seen = batch.identity & identity_on
         target = None
@@ -80,13 +89,27 @@ class Objective:
             target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
         weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
         pixel_weight = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight)
-        terms = self.metric(out.pixels, batch.pixels, weight, seen=seen, embedding=target, pixel_weight=pixel_weight)
-        b = beta(batch.quality, config)
-        # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
-        loss = ((out.bits + b * terms.total) / (600 * (b / config.beta_low) ** 0.4)).mean()
+        judged = self.judges(step)
+        terms = self.metric(
+            out.pixels, batch.pixels, weight, self.adversary.levels(out) if judged else None, seen, target, pixel_weight,
+            adversarial_weight=config.adversarial_weight if judged else 0,
+        )
+        loss = ((out.bits + b * terms.total) / scale).mean()
+        cosine = 1 - terms.identity.sum() / seen.sum().clamp(min=1)
+        return loss, self.figures(loss, out, terms.pixel.mean(), cosine, terms.adversarial.mean()), out
+
+    def judges(self, step):
+        """Does the adversary take part in a step?"""
+        return self.adversary is not None and self.config.adversarial_from <= step < self.config.entropy_step
+
+    def figures(self, loss, out, error=None, cosine=None, adversarial=None):
+        """What is logged: dict of 0-d tensors, nan where nothing was measured."""
+        nothing = loss.new_tensor(float("nan"))
         levels = out.level_weights.mean((0, 2, 3))
         figures = {
-            "loss": loss, "bytes": out.bits.mean() / 8, "psnr": -10 * torch.log10(terms.pixel.mean() + 1e-9),
-            "cos": 1 - terms.identity.sum() / seen.sum().clamp(min=1), "level1": levels[1], "level2": levels[2],
+            "loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),
+            "cos": nothing if cosine is None else cosine, "level1": levels[1], "level2": levels[2],
         }
-        return loss, {name: figure.detach() for name, figure in figures.items()}, out
+        if self.adversary:
+            figures |= {"adversarial": nothing if adversarial is None else adversarial, "discriminator": nothing}
+        return {name: figure.detach() for name, figure in figures.items()}

@@ -7,13 +7,14 @@ import shutil
 import torch
 
 from ..model import FaceNet, FaceNetConfig
-from .checkpoint import load_tensors, save_tensors
+from .adversary import Adversary
+from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 from .soap import Soap
 from .world import World
 
 
 class Trainer:
-    """State of a run: network, its moving average, optimiser, step."""
+    """State of a run: network, its moving average, optimiser, step; the adversary, where there is one."""
 
     def __init__(self, config, world=World()):
         self.config, self.world = config, world
@@ -31,8 +32,10 @@ class Trainer:
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
         else:
             self.optimizer = Soap(self.parameters, lr=config.learning_rate)
+        self.adversary = Adversary(config, world) if config.adversarial_weight else None
         self.step = 0
         self.seconds = 0.0
+        self.frozen = False  # whether the transform is the averaged one and stays so
         self.out = pathlib.Path(config.out)
         if world.first:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -47,8 +50,10 @@ class Trainer:
         for part, tensors in (("net", self.parameters), ("average", self.average)):
             save_tensors(dict(zip(self.names, tensors)), fresh, part)
         save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), fresh, "optimizer")
+        if self.adversary:
+            self.adversary.save(fresh)
         (fresh / "state.json").write_text(
-            json.dumps({"step": self.step, "seconds": self.seconds, "config": json.loads(self.config.to_json())}, indent=1)
+            json.dumps({"step": self.step, "seconds": self.seconds, "frozen": self.frozen, "config": vars(self.config)}, indent=1)
         )
         shutil.rmtree(old, ignore_errors=True)
         if place.exists():
@@ -63,13 +68,28 @@ class Trainer:
             return False
         state = json.loads((place / "state.json").read_text())
         self.step, self.seconds = state["step"], state["seconds"]
+        self.frozen = state.get("frozen", False)
         net, average = load_tensors(place, "net"), load_tensors(place, "average")
         with torch.no_grad():
             for name, parameter, mean in zip(self.names, self.parameters, self.average):
                 parameter.copy_(net[name])
                 mean.copy_(average[name])
         restore_optimizer(self.optimizer, self.names, self.parameters, load_tensors(place, "optimizer"))
+        if self.adversary:
+            self.adversary.load(place)
         return True
+
+    def freeze_transform(self):
+        """From here on only the entropy model learns, on the transform that is exported: the averaged one.
+
+        ``value_scale`` stays as well, as the head that chooses levels reads it.
+        """
+        with torch.no_grad():
+            for name, parameter, mean in zip(self.names, self.parameters, self.average):
+                parameter.requires_grad_(name.startswith("entropy.") and name != "entropy.value_scale")
+                if not self.frozen:
+                    parameter.copy_(mean)
+        self.frozen = True
 
     def averaged_net(self):
         """A copy of the network with the averaged weights."""
@@ -78,25 +98,3 @@ class Trainer:
             for (_, parameter), mean in zip(net.named_parameters(), self.average):
                 parameter.copy_(mean)
         return net.eval()
-
-
-def optimizer_state(optimizer, names, parameters):
-    """An optimiser's tensors by "parameter:key"."""
-    return {
-        f"{name}:{key}": value for name, parameter in zip(names, parameters) for key, value in optimizer.state[parameter].items()
-    }
-
-
-def restore_optimizer(optimizer, names, parameters, saved):
-    """The inverse. Moments lie in memory as they did, so that a resumed run adds in the same order."""
-    parts = {}
-    for key, value in saved.items():
-        name, _, part = key.rpartition(":")
-        parts.setdefault(name, {})[part] = value
-    follows = not isinstance(optimizer, Soap)  # Soap keeps its own row by row
-    for name, parameter in zip(names, parameters):
-        optimizer.state[parameter] = {
-            key: torch.empty_like(parameter).copy_(value) if follows and value.shape == parameter.shape
-            else value.to(parameter.device) if value.ndim else value
-            for key, value in parts.get(name, {}).items()
-        }

@@ -1,0 +1,117 @@
+"""The adversarial stage, the entropy model's own stage, and how well the trained rates tell the size of files."""
+import math
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lfic import coder
+from lfic.errors import InvalidInputError
+from lfic.rap import pooled_symbols
+from lfic.train.config import TrainConfig
+from lfic.train.data import FacePack
+from lfic.train.export import build_tables, load_checkpoint
+from lfic.train.loop import learning_rate, run
+from lfic.train.validate import aligned_faces
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+from train_faces import column, config, make_pack, make_recognizer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    return make_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory):
+    return make_recognizer(tmp_path_factory.mktemp("recogniser") / "tiny.pt")
+
+
+def in_legs(settings):
+    """A run that is stopped and resumed after every step."""
+    while run(settings, seconds=0).step < settings.steps:
+        pass
+
+
+def measured(out, name):
+    return {step: value for step, value in column(out, name).items() if not math.isnan(value)}
+
+
+def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, recognizer, tmp_path):
+    settings = {
+        "steps": 6, "recognizer": str(recognizer), "identity_from": 1, "adversarial_weight": 0.1, "adversarial_from": 2, "discriminator_width": 4,
+        "entropy_from": 0.7,
+    }
+    whole, legs = config(pack, tmp_path / "whole", **settings), config(pack, tmp_path / "legs", **settings)
+    run(whole)
+    in_legs(legs)
+    assert column(whole.out) == column(legs.out) and len(column(whole.out)) == 6
+    for name in ("adversarial", "discriminator"):
+        assert measured(whole.out, name) == measured(legs.out, name)
+    assert list(measured(whole.out, "discriminator")) == [3, 4]  # steps 2 and 3 of 0..5: what follows is the entropy model's
+    assert list(measured(whole.out, "psnr")) == [1, 2, 3, 4]
+    for file in ("net", "average", "optimizer", "discriminator", "adversary"):
+        one, other = (load_file(tmp_path / leg / "checkpoint" / f"{file}.safetensors") for leg in ("whole", "legs"))
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), file
+
+
+def test_the_adversary_reaches_the_codec_only_from_its_step(pack, tmp_path):
+    without, having = config(pack, tmp_path / "without", steps=4), config(pack, tmp_path / "with", steps=4, adversarial_weight=1.0, adversarial_from=2)
+    run(without)
+    run(having)
+    one, other = column(without.out), column(having.out)
+    assert [one[step] == other[step] for step in (1, 2, 3, 4)] == [True, True, False, False]
+    assert not (tmp_path / "without" / "checkpoint" / "discriminator.safetensors").exists()
+    again = run(config(pack, tmp_path / "without", steps=5, adversarial_weight=1.0, adversarial_from=2))  # a checkpoint that knows of none
+    assert again.step == 5 and list(measured(again.out, "discriminator")) == [5]
+
+
+def test_a_frozen_transform_stays_and_rates_fall(pack, tmp_path):
+    more = {"out": tmp_path / "run", "optimizer": "adam", "ema": 0.9, "save_every": 6, "explore": 0.0}
+    trainer = run(config(pack, steps=6, **more))
+    settings = config(pack, steps=30, entropy_from=0.2, entropy_learning_rate=5e-3, **more)
+    before = [mean.clone() for mean in trainer.average]
+    after = run(settings)
+    entropy = [name.startswith("entropy.") and name != "entropy.value_scale" for name in after.names]
+    assert [torch.equal(a, b) for a, b in zip(before, after.average)] == [not learns for learns in entropy]
+    assert all(torch.equal(p, mean) for p, mean, learns in zip(after.parameters, after.average, entropy) if not learns)
+    bytes_ = column(settings.out, "bytes")
+    assert np.mean([bytes_[step] for step in range(26, 31)]) < 0.9 * np.mean([bytes_[step] for step in range(7, 12)])
+
+
+def test_learning_rate_of_the_last_stage():
+    settings = TrainConfig(steps=1000, warmup=10, entropy_from=0.8)
+    assert learning_rate(799, settings) == pytest.approx(settings.final_learning_rate, rel=0.01)
+    assert learning_rate(800, settings) == pytest.approx(settings.entropy_learning_rate)
+    assert learning_rate(999, settings) == pytest.approx(settings.final_learning_rate, rel=0.01)
+
+
+@pytest.mark.parametrize("quality", [25, 90])
+def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, quality):
+    """The rate that training minimises at its end, against the bytes of the C++ coder with the exported integers: 1 %."""
+    run(config(pack, tmp_path / "run", steps=8, entropy_from=0.5, channels=16))
+    net, _ = load_checkpoint(tmp_path / "run" / "checkpoint")
+    net.entropy.integers = True
+    pixels, count = aligned_faces(FacePack(pack), 6), 6
+    qualities, aligned = torch.full((count,), quality), torch.arange(count) % 2 == 0
+    arrays = net.entropy.export(net.gain.detach())
+    arrays |= {"active": np.ones((100, 3, 16), np.uint8), "table_map": np.arange(320, dtype=np.int32)}
+    arrays["level_prior"] = np.full((17, 8, 16, 2), 32768, np.uint16)  # maps are not coded here
+    context = coder.ContextModel(arrays, coder.Tables.from_frequencies(build_tables()))
+    for level in range(3):
+        with torch.no_grad():
+            out = net(pixels, qualities, aligned, uniform_level=torch.full((count,), level), hard=True, synthesise=False)
+            levels = torch.full((count, 4, 4), level, dtype=torch.uint8)
+            symbols = pooled_symbols(out.features, levels, net.gain, qualities)
+        coded = sum(len(context.encode(s, levels[i].numpy(), 14, 14, quality, bool(aligned[i]))) for i, s in enumerate(symbols))
+        assert out.pixels is None and coded == pytest.approx(out.bits.sum().item() / 8, rel=0.01, abs=count), level
+
+
+@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan")])
+def test_settings_of_the_stages_are_checked(name, value):
+    with pytest.raises(InvalidInputError, match=name):
+        TrainConfig(**{name: value})
