@@ -26,7 +26,7 @@ LAYERS = [
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 # Weights files are built by the network's own code, inside the function that builds one.
-DEFERRED = {("weights_io", "model"), ("pillow_plugin", "codec")}
+DEFERRED = {("weights_io", "model"), ("pillow_plugin", "codec"), ("train", "faces")}
 
 
 def module_of(path):

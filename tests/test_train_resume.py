@@ -98,10 +98,15 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
 
 
 def test_exported_checkpoint_is_a_working_codec(pack, tmp_path):
-    settings = config(pack, tmp_path / "run")
+    settings = config(pack, tmp_path / "run", validation=str(pack), recognizer="")
     run(settings)
+    state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
+    state["config"] |= {"start": str(tmp_path / "other" / "checkpoint"), "data": [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"]}
+    (tmp_path / "run" / "checkpoint" / "state.json").write_text(json.dumps(state))
     weights = tmp_path / "tiny.safetensors"
     assert export([str(tmp_path / "run" / "checkpoint"), str(weights), "--data", str(pack), "--faces", "6"]) == 0
+    assert b"pack.safetensors" in weights.read_bytes()
+    assert str(tmp_path).encode() not in weights.read_bytes() and str(pack.parent).encode() not in weights.read_bytes()  # names, not places
     codec = lfic.Codec(weights)
     image = Image.fromarray(FacePack(pack).pixels[0, 8:120, 8:120])
     data = codec.encode(image, quality=60)

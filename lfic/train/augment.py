@@ -55,8 +55,9 @@ class Plan:
         return self.aligned & ~self.grey & ~self.moved & (self.jpeg == 0)
 
 
-def render(face, margin, plan, i):
-    """Face i of the plan: uint8 [S, S, 3] with its margin -> uint8 [112, 112, 3]."""
+def render(face, plan, i):
+    """Face i of the plan: uint8 [S, S, 3], the template in its middle -> uint8 [112, 112, 3]."""
+    margin = (len(face) - SIDE) // 2
     if plan.plain[i]:
         out = face[margin : margin + SIDE, margin : margin + SIDE]
     else:

@@ -11,7 +11,7 @@ from ..errors import InvalidInputError
 class TrainConfig:
     """A run. Paths are relative to the working directory."""
 
-    data: str = "data/train.safetensors"  # packed by lfic.train.pack
+    data: str | list = "data/train.safetensors"  # a pack, folder, tar shards or parquet files, or a list of such: lfic/train/sources.py
     out: str = "runs/face-v1"
     start: str = ""  # checkpoint folder whose network a new run begins with
     recognizer: str = ""  # TorchScript file for the identity term; empty: no identity term
@@ -70,7 +70,7 @@ class TrainConfig:
     log_every: int = 50
     save_every: int = 250
     validate_every: int = 1000
-    validation: str = ""  # a pack of faces of other people; empty: no validation
+    validation: str = ""  # faces of other people, like ``data``; empty: no validation
     validation_recognizer: str = ""  # TorchScript file of a recogniser that is not in the loss
     validation_faces: int = 64
     sample_every: int = 1000  # a sheet of reconstructions every so many steps

@@ -106,7 +106,7 @@ class Steps(torch.utils.data.Dataset):
         # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on average.
         identity = plan.aligned & (torch.rand(config.batch, generator=generator) < config.identity_share)
         plan.draw_more(config, generator)
-        pixels = [render(self.faces.face(int(plan.index[i])), self.faces.margin, plan, i) for i in rows(torch.arange(config.batch)).tolist()]
+        pixels = [render(self.faces.face(int(plan.index[i])), plan, i) for i in rows(torch.arange(config.batch)).tolist()]
         pixels = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # channels last in memory, as the network wants them
         whole = (plan.index, plan.flipped, plan.aligned, plan.plain, quality, uniform, identity)
         return Batch(pixels, *map(rows, whole))

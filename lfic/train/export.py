@@ -17,6 +17,7 @@ from ..errors import InvalidInputError, WeightsError
 from ..model import FaceNet, FaceNetConfig
 from ..rap import pooled_symbols
 from .checkpoint import load_tensors
+from .sources import template_crops
 
 FRACTIONS = 8  # the mean's fraction of a symbol, in eighths
 TOTAL = 1 << 16  # sum of a table's frequencies, escape included
@@ -77,11 +78,9 @@ def build_tables(histograms=None):
 def collect(net, pack, indexes, generator, batch=32):
     """Symbols of faces at random qualities, levels as the head chooses: list of (symbols, levels, h, w, quality, aligned)."""
     out = []
-    margin = pack.margin
     for start in range(0, len(indexes), batch):
         chosen = indexes[start : start + batch]
-        crops = pack.pixels[chosen][:, margin : margin + 112, margin : margin + 112]
-        pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(template_crops(pack, chosen)).permute(0, 3, 1, 2).float() / 255
         count = len(chosen)
         quality = torch.randint(1, 101, (count,), generator=generator)
         # One face in eight is coded as if it were no aligned crop, so that those statistics are learnt as well.
@@ -172,17 +171,17 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="lfic export", description="Turn a training checkpoint into a weights file.")
     parser.add_argument("checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint)")
     parser.add_argument("out", help="weights file to write, .safetensors")
-    parser.add_argument("--data", required=True, help="packed faces to count the tables on")
+    parser.add_argument("--data", required=True, help="faces to count the tables on: whatever a run takes as data")
     parser.add_argument("--faces", type=int, default=6000, help="faces to count the tables on (default 6000)")
     parser.add_argument("--card", help="text file with the model card that is stored in the metadata")
     args = parser.parse_args(argv)
     from ..weights_io import save_model
-    from .data import FacePack
+    from .sources import open_faces
 
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     net, state = load_checkpoint(args.checkpoint)
-    arrays, tables, (before, after) = calibrate(net, FacePack(args.data), args.faces)
+    arrays, tables, (before, after) = calibrate(net, open_faces(args.data), args.faces)
     print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
     card = pathlib.Path(args.card).read_text() if args.card else ""
     # Names of files, not where they lay: that is nobody's business.

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from ..errors import InvalidInputError, LficError
 from ..metric.identity import load_torchscript
-from .data import FacePack, batches
+from .data import batches
 from .objective import Objective, beta  # noqa: F401  (beta: part of this module's interface)
+from .sources import open_faces
 from .state import Trainer
 from .validate import aligned_faces, append_rows, save_sheet, validate
 from .world import World
@@ -46,7 +47,7 @@ def train(config, world, seconds):
         raise InvalidInputError(f"batch is {config.batch}: {world.size} processes can't share it evenly")
     trainer = Trainer(config, world)
     resumed = trainer.resume()
-    faces = FacePack(config.data)
+    faces = open_faces(config.data)
     recognizer = load_torchscript(config.recognizer, world.device) if config.recognizer else None
     objective = Objective(config, world, recognizer, len(faces), trainer.adversary)
     watch = Watch(trainer, faces) if world.first else None
@@ -180,7 +181,7 @@ class Watch:
 
     def __init__(self, trainer, faces):
         self.trainer, config, device = trainer, trainer.config, trainer.world.device
-        self.held_out = aligned_faces(FacePack(config.validation), config.validation_faces).to(device) if config.validation else None
+        self.held_out = aligned_faces(open_faces(config.validation), config.validation_faces).to(device) if config.validation else None
         self.judge = load_torchscript(config.validation_recognizer, device) if config.validation_recognizer else None
         self.samples = aligned_faces(faces, 4).to(device) if self.held_out is None else self.held_out[:4]
         self.bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=None)  # silent where there is no terminal

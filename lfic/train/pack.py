@@ -1,20 +1,23 @@
-"""Align faces and pack them into one safetensors file that a training run maps into memory.
+"""Find and align faces, and pack them into one safetensors file that a training run decodes into memory.
 
-    python -m lfic.train.pack OUT.safetensors TAR:LANDMARKS.npz ... [--exclude-pairs pairs.txt] [--jpeg 92]
+    python -m lfic.train.pack OUT.safetensors SOURCE[:LANDMARKS.npz] ... [--exclude-pairs pairs.txt] [--jpeg 92]
 
-Each source is a tar of images with an .npz of landmarks (``names``, ``landmarks`` float32 [N, 5, 2] in pixels).
+A source is a folder, a tar or a parquet file (lfic/train/sources.py), with the landmarks in it or in an .npz (``names``, ``landmarks``
+float32 [N, 5, 2] in pixels). Images without any go through the face detector (lfic.faces), which takes the largest face of each.
 A face is warped by the similarity transform of its five points onto the 112 x 112 template, plus MARGIN pixels on
 every side for crop jitter, and stored as JPEG (``--jpeg`` quality, 4:4:4).
 """
 import argparse
 import io
 import json
-import tarfile
+import pathlib
 
 import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 from tqdm import tqdm
+
+from ..errors import InvalidInputError
 
 # Five-point template for 112 x 112 crops (left eye, right eye, nose, mouth corners), from the ArcFace code base.
 TEMPLATE_112 = np.array(
@@ -68,38 +71,51 @@ def people_in_pairs(path):
     return names
 
 
+def landmarks_of(image):
+    """Landmarks [5, 2] of the largest face, by the detector; None where it finds none."""
+    from ..faces import detect
+
+    faces = detect(image)
+    return faces[0].landmarks if faces else None
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="lfic.train.pack", description=__doc__.split("\n")[0])
     parser.add_argument("out")
-    parser.add_argument("sources", nargs="+", metavar="TAR:LANDMARKS")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE[:LANDMARKS]")
     parser.add_argument("--exclude-pairs", help="leave out every person that this pairs.txt names")
     parser.add_argument("--jpeg", type=int, default=95, help="JPEG quality of the packed crops (default 95)")
     args = parser.parse_args(argv)
+    from .sources import Source, open_source
+
     excluded = people_in_pairs(args.exclude_pairs) if args.exclude_pairs else set()
-    blobs, names, sources = [], [], []
-    for number, source in enumerate(args.sources):
-        tar_path, _, landmark_path = source.partition(":")
-        table = np.load(landmark_path, allow_pickle=False)
-        points = dict(zip(table["names"].tolist(), table["landmarks"]))
-        with tarfile.open(tar_path) as tar:
-            for member in tqdm(tar, desc=tar_path, total=len(points)):
-                name = member.name
-                person = name.rsplit("_", 1)[0]
-                if name not in points or person in excluded:
-                    continue
-                face = align(Image.open(io.BytesIO(tar.extractfile(member).read())), points[name], MARGIN)
-                buffer = io.BytesIO()
-                face.save(buffer, "JPEG", quality=args.jpeg, subsampling=0)
-                blobs.append(buffer.getvalue())
-                names.append(name)
-                sources.append(number)
+    blobs, names, sources, faceless = [], [], [], 0
+    for number, text in enumerate(args.sources):
+        source = open_source(text)
+        if not isinstance(source, Source):
+            raise InvalidInputError(f"{text} is packed already")
+        for i in tqdm(range(len(source)), desc=text):
+            name = source.names[i]
+            if pathlib.PurePath(name).name.rsplit("_", 1)[0] in excluded:
+                continue
+            image, landmarks = source.image(i)
+            if landmarks is None:
+                landmarks = landmarks_of(image)
+            if landmarks is None:
+                faceless += 1
+                continue
+            buffer = io.BytesIO()
+            align(image, landmarks, MARGIN).save(buffer, "JPEG", quality=args.jpeg, subsampling=0)
+            blobs.append(buffer.getvalue())
+            names.append(name)
+            sources.append(number)
     offsets = np.cumsum([0] + [len(b) for b in blobs]).astype(np.int64)
     save_file(
         {"bytes": np.frombuffer(b"".join(blobs), np.uint8), "offsets": offsets, "source": np.array(sources, np.uint8)},
         args.out,
-        metadata={"names": json.dumps(names), "margin": str(MARGIN), "sources": json.dumps(args.sources)},
+        metadata={"names": json.dumps(names), "margin": str(MARGIN), "sources": json.dumps([s.rpartition("/")[2] for s in args.sources])},
     )
-    print(f"{len(blobs)} faces, {offsets[-1] / 1e6:.1f} MB -> {args.out}")
+    print(f"{len(blobs)} faces, {offsets[-1] / 1e6:.1f} MB -> {args.out}" + (f"; {faceless} images without a face left out" if faceless else ""))
     return 0
 
 

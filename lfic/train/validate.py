@@ -3,20 +3,18 @@ import csv
 import math
 import os
 
-import numpy as np
 import torch
 from PIL import Image
 
 from ..metric.identity import identity_distance
+from .sources import template_crops
 
 QUALITIES = (10, 40, 70, 100)
 
 
-def aligned_faces(pack, count):
-    """The first ``count`` faces of a pack on the template: float [n, 3, 112, 112] in 0..1."""
-    side, margin = pack.pixels.shape[1], pack.margin
-    crops = pack.pixels[:count, margin : side - margin, margin : side - margin]
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+def aligned_faces(faces, count):
+    """The first ``count`` faces of the data on the template: float [n, 3, 112, 112] in 0..1."""
+    return torch.from_numpy(template_crops(faces, range(min(count, len(faces))))).permute(0, 3, 1, 2).float() / 255
 
 
 @torch.no_grad()
