@@ -10,7 +10,8 @@ from lfic.errors import InvalidInputError, WeightsError
 from lfic.metric import (
     AdversarialMetric, HybridMetric, PatchDiscriminator, Recognizer, RecognizerEnsemble, l1, landmark_weight, load_facenet, ms_ssim, mse,
 )
-from lfic.metric.identity import identity_distance, load_torchscript
+from lfic.metric.features import feature_distance, normalised
+from lfic.metric.identity import identity_distance, load_exported, load_recognizer, load_torchscript
 from lfic.train.pack import TEMPLATE_112
 
 
@@ -236,6 +237,103 @@ def test_a_discriminator_learns_to_tell():
     assert loss.item() < 0.5 * first
 
 
+def staged_network():
+    """Feature maps of two resolutions; the last of each counts."""
+    torch.manual_seed(3)
+    stage = [nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3, 2, 1), nn.PReLU(12), nn.Conv2d(12, 12, 1)]
+    return nn.Sequential(*stage, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 6)).eval()
+
+
+def test_features_are_the_last_maps_of_each_resolution():
+    network = staged_network()
+    recognizer = Recognizer(network, size=32, mean=0.5, scale=2.0)
+    x, y = pictures(3, 32, 32)
+    embedding, maps = recognizer.describe(x)
+    assert torch.equal(embedding, recognizer(x)) and [m.shape for m in maps] == [(3, 8, 16, 16), (3, 12, 8, 8)]
+    expected = torch.zeros(3)
+    for layers in (3, 6):
+        one, other = (nn.functional.normalize(network[:layers]((p - 0.5) * 2), dim=1) for p in (x, y))
+        expected += (one - other).square().sum(1).mean((1, 2)) / 2
+    distance = feature_distance(maps, recognizer.describe(y)[1])
+    assert torch.allclose(distance, expected, atol=1e-5) and (distance > 0).all() and (distance <= 4).all()
+    assert feature_distance(maps, maps).abs().max() == 0
+    opposite = feature_distance(normalised([torch.ones(1, 4, 2, 2)] * 3), normalised([-torch.ones(1, 4, 2, 2)] * 3))
+    assert opposite.item() == pytest.approx(4)
+    assert not list(network[0]._forward_hooks)
+
+
+def test_features_of_files_are_those_of_the_module(tmp_path):
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = staged_network()
+            self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).reshape(1, 3, 1, 1))
+
+        def forward(self, x):
+            return self.network((x - self.mean) / 0.25)
+
+    network = Centred().eval()
+    x = pictures(3, 32, 32)[0]
+    wanted = Recognizer(network, size=32).describe(x)
+    torch.jit.trace(network, torch.zeros(2, 3, 32, 32)).save(str(tmp_path / "traced.pt"))
+    torch.export.save(torch.export.export(network, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},)), tmp_path / "net.pt2")
+    for recognizer in (load_torchscript(tmp_path / "traced.pt", size=32), load_exported(tmp_path / "net.pt2", size=32)):
+        x.requires_grad_(True)
+        embedding, maps = recognizer.train().describe(x)
+        assert torch.allclose(embedding, wanted[0], atol=1e-5) and torch.allclose(recognizer(x[:1]), wanted[0][:1], atol=1e-5)
+        assert len(maps) == 2 and all(torch.allclose(a, b, atol=1e-5) for a, b in zip(maps, wanted[1]))
+        (gradient,) = torch.autograd.grad(feature_distance(maps, [m.detach().flip(0) for m in maps]).sum(), x)
+        assert gradient.abs().sum() > 0 and not any(p.requires_grad for p in recognizer.parameters())
+    assert load_recognizer(str(tmp_path / "net.pt2")).name == "net" and load_recognizer(str(tmp_path / "traced.pt")).name == "traced"
+    (tmp_path / "bad.pt2").write_bytes(b"not an archive")
+    with pytest.raises(WeightsError, match="torch.export"):
+        load_recognizer(str(tmp_path / "bad.pt2"))
+    with pytest.raises(WeightsError, match="no recogniser"):
+        load_recognizer(str(tmp_path / "none.pt2"))
+    with pytest.raises(InvalidInputError, match="casia-webface"):
+        load_recognizer("facenet:lfw")
+
+
+def test_networks_whose_features_cannot_be_seen_say_so():
+    class Bare(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    x = pictures(1, 24, 24)[0]
+    with pytest.raises(InvalidInputError, match="feature maps"):
+        Recognizer(Bare(), size=24).describe(x)
+
+    @torch.jit.script
+    def branch(x):
+        if bool(x.sum() > 0):
+            x = x * 2
+        return x.mean((2, 3))
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            return branch(x)
+
+    with pytest.raises(InvalidInputError, match="prim::If"):
+        Recognizer(torch.jit.script(Branching().eval()), size=24).describe(x)
+
+
+def test_features_gradient_and_ensemble():
+    recognizer = Recognizer(staged_network(), size=32).double()
+    x, y = pictures(2, 32, 32, torch.float64)
+    check_gradient(lambda p: feature_distance(recognizer.describe(p)[1], recognizer.describe(y)[1]).sum(), x)
+    other = Recognizer(staged_network(), size=16, scale=1.0).double()
+    joint = RecognizerEnsemble([recognizer, other], [3.0, 1.0])
+    expected = sum(w * feature_distance(r.describe(x)[1], r.describe(y)[1]) for r, w in ((recognizer, 0.75), (other, 0.25)))
+    assert torch.allclose(feature_distance(joint.describe(x)[1], joint.describe(y)[1]), expected)
+    assert torch.equal(joint.describe(x)[0], joint(x))
+    plain, full = HybridMetric(joint), HybridMetric(joint, feature_weight=2.0)
+    seen = torch.tensor([True, False])
+    assert torch.allclose(full(x, y).total, plain(x, y).total + 2 * expected) and torch.allclose(full(x, y).features, expected)
+    part = full(x, y, seen=seen, embedding=torch.zeros(1, 12))
+    assert torch.allclose(part.features, expected * seen) and torch.allclose(part.identity, plain(x, y).identity * seen)
+    assert full(x, x).total.abs().max() < 1e-9
+
+
 def test_hybrid_is_the_weighted_sum():
     recognizer, gan = tiny_recognizer(), AdversarialMetric(discriminator=PatchDiscriminator(8)).eval()
     metric = HybridMetric(recognizer, pixel_weight=3.0, identity_weight=0.5, adversarial_weight=0.1, adversarial=gan).eval()
@@ -260,7 +358,7 @@ def test_hybrid_gradient():
 def test_hybrid_refuses_what_makes_no_sense():
     for settings, text in (
         ({"pixel": "psnr"}, "ms_ssim"), ({"pixel_weight": -1.0}, "at least 0"), ({"identity_weight": float("nan")}, "at least 0"),
-        ({"adversarial_weight": 1.0}, "AdversarialMetric"),
+        ({"adversarial_weight": 1.0}, "AdversarialMetric"), ({"feature_weight": 1.0}, "recogniser"),
     ):
         with pytest.raises(InvalidInputError, match=text):
             HybridMetric(**settings)

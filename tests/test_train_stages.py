@@ -111,7 +111,23 @@ def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, qualit
         assert out.pixels is None and coded == pytest.approx(out.bits.sum().item() / 8, rel=0.01, abs=count), level
 
 
-@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan")])
+def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
+    second = make_recognizer(tmp_path / "second.pt", seed=6)
+    settings = {"steps": 4, "identity_from": 1, "recognizer": [str(recognizer), str(second)], "recognizer_weights": [3.0, 1.0]}
+    whole, legs = (config(pack, tmp_path / name, feature_weight=0.5, **settings) for name in ("whole", "legs"))
+    run(whole)
+    in_legs(legs)
+    assert column(whole.out) == column(legs.out) and column(whole.out, "features") == column(legs.out, "features")
+    features = column(whole.out, "features")
+    assert features[1] == 0 and max(features.values()) > 0
+    run(config(pack, tmp_path / "plain", **settings))
+    one = column(tmp_path / "plain")
+    assert one[1] == column(whole.out)[1] and one != column(whole.out)
+    with pytest.raises(InvalidInputError, match="positive weight"):
+        run(config(pack, tmp_path / "odd", **settings | {"recognizer_weights": [1.0]}))
+
+
+@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan"), ("feature_weight", 1.0)])
 def test_settings_of_the_stages_are_checked(name, value):
     with pytest.raises(InvalidInputError, match=name):
         TrainConfig(**{name: value})

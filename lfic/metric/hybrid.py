@@ -1,6 +1,6 @@
 """The hybrid metric: pixel, identity and adversarial terms in one differentiable number per picture.
 
-    d(x, x') = w_p pixel(x, x') + w_i (1 - <e(x), e(x')>) + w_a GAN(x')          (after Chen and He 2018)
+    d(x, x') = w_p pixel(x, x') + w_i (1 - <e(x), e(x')>) + w_f features(x, x') + w_a GAN(x')          (after Chen and He 2018)
 
 The loss of a codec is bits + beta * d; the bits come from the entropy model that writes the file.
 """
@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import InvalidInputError
 from . import pixel as pixel_terms
+from .features import feature_distance
 from .identity import RecognizerEnsemble, identity_distance
 
 
@@ -22,6 +23,7 @@ class MetricTerms:
     pixel: torch.Tensor
     identity: torch.Tensor
     adversarial: torch.Tensor
+    features: torch.Tensor
 
 
 class HybridMetric(nn.Module):
@@ -30,25 +32,30 @@ class HybridMetric(nn.Module):
     Args:
         recognizers: a ``Recognizer``, or a list of recognisers or of (recogniser, weight); None: no identity term.
         pixel: "mse", "l1" or "ms_ssim" (then 1 - MS-SSIM).
-        pixel_weight, identity_weight, adversarial_weight: not negative; the last is 0, off, by default.
+        pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; the last two are 0, off, by default.
+            ``feature_weight`` is that of the recognisers' intermediate features and needs one.
         adversarial: an ``AdversarialMetric``, needed where its weight is not 0.
     """
 
     def __init__(
-        self, recognizers=None, pixel="mse", pixel_weight=30.0, identity_weight=1.0, adversarial_weight=0.0, adversarial=None
+        self, recognizers=None, pixel="mse", pixel_weight=30.0, identity_weight=1.0, adversarial_weight=0.0, adversarial=None,
+        feature_weight=0.0,
     ):
         super().__init__()
         if pixel not in ("mse", "l1", "ms_ssim"):
             raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
-        for name, value in (("pixel", pixel_weight), ("identity", identity_weight), ("adversarial", adversarial_weight)):
+        weights = {"pixel": pixel_weight, "identity": identity_weight, "adversarial": adversarial_weight, "feature": feature_weight}
+        for name, value in weights.items():
             if not value >= 0:
                 raise InvalidInputError(f"{name}_weight is {value}; it must be at least 0")
         if adversarial_weight and adversarial is None:
             raise InvalidInputError("adversarial_weight is not 0: pass an AdversarialMetric as adversarial")
+        if feature_weight and recognizers is None:
+            raise InvalidInputError("feature_weight is not 0: pass a recogniser, whose features they are")
         self.recognizer = None if recognizers is None else RecognizerEnsemble.of(recognizers)
         self.pixel = pixel
         self.pixel_weight, self.identity_weight = pixel_weight, identity_weight
-        self.adversarial_weight, self.adversarial = adversarial_weight, adversarial
+        self.adversarial_weight, self.adversarial, self.feature_weight = adversarial_weight, adversarial, feature_weight
 
     def pixel_term(self, pixels, target, weight=None):
         """The pixel term alone, float [N]; weight float [N or 1, 1, H, W] or None."""
@@ -69,21 +76,32 @@ class HybridMetric(nn.Module):
             weight: pixel weights float [N or 1, 1, H, W], or None.
             levels: one-hot region levels float [N, 3, rows, columns]; needed by the GAN.
             seen: bool [N], the pictures that the recognisers see; None: all.
-            embedding: the originals' embeddings [number seen, D], where they are known; None: computed.
+            embedding: the originals' embeddings [number seen, D], where they are known; None, or where features count: computed.
             pixel_weight, identity_weight: float [N] or numbers, adversarial_weight: a number, in the place of the constructor's.
         """
         pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
         identity_weight = self.identity_weight if identity_weight is None else identity_weight
         error = self.pixel_term(pixels, target, weight)
         total = pixel_weight * error
-        identity, adversarial = torch.zeros_like(error), torch.zeros_like(error)
+        identity, adversarial, features = (torch.zeros_like(error) for _ in range(3))
         if self.recognizer is not None and (seen is None or seen.any()):
             some = slice(None) if seen is None else seen
-            if embedding is None:
+
+            def spread(distance):
+                return distance if seen is None else torch.zeros_like(error).masked_scatter(seen, distance.to(error.dtype))
+
+            if self.feature_weight:
                 with torch.no_grad():
-                    embedding = self.recognizer(target[some])
-            distance = identity_distance(self.recognizer(pixels[some]), embedding)
-            identity = distance if seen is None else identity.masked_scatter(seen, distance.to(identity.dtype))
+                    embedding, wanted = self.recognizer.describe(target[some])
+                found, maps = self.recognizer.describe(pixels[some])
+                features = spread(feature_distance(maps, wanted))
+                total = total + self.feature_weight * features
+            else:
+                if embedding is None:
+                    with torch.no_grad():
+                        embedding = self.recognizer(target[some])
+                found = self.recognizer(pixels[some])
+            identity = spread(identity_distance(found, embedding))
             total = total + identity_weight * identity
         adversarial_weight = self.adversarial_weight if adversarial_weight is None else adversarial_weight
         if adversarial_weight:
@@ -91,4 +109,4 @@ class HybridMetric(nn.Module):
                 raise InvalidInputError("the adversarial term needs levels, float [N, 3, rows, columns]")
             adversarial = self.adversarial(pixels, target, levels)
             total = total + adversarial_weight * adversarial
-        return MetricTerms(total, error, identity, adversarial)
+        return MetricTerms(total, error, identity, adversarial, features)

@@ -7,6 +7,7 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 import contextlib
 import hashlib
 import pathlib
+import types
 import warnings
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from .features import normalised, run_with_maps
 
 
 class Recognizer(nn.Module):
@@ -43,13 +45,22 @@ class Recognizer(nn.Module):
         return super().train(False)
 
     def forward(self, pixels):
+        return F.normalize(self.network(self.prepared(pixels)), dim=1)
+
+    def describe(self, pixels):
+        """(unit embeddings [N, D], feature maps as ``features.normalised`` gives them) of pixels float [N, 3, H, W] in 0..1."""
+        embedding, maps = run_with_maps(self.network, self.prepared(pixels))
+        return F.normalize(embedding, dim=1), normalised(maps)
+
+    def prepared(self, pixels):
+        """Pixels as the network takes them."""
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise InvalidInputError(f"pixels have shape {tuple(pixels.shape)}; a recogniser takes [N, 3, H, W]")
         if pixels.shape[-2:] != (self.size, self.size):
             pixels = F.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         if self.order == "BGR":
             pixels = pixels.flip(1)
-        return F.normalize(self.network((pixels - self.mean) * self.scale), dim=1)
+        return (pixels - self.mean) * self.scale
 
 
 def load_torchscript(path, device="cpu", **preprocessing):
@@ -67,6 +78,29 @@ def load_torchscript(path, device="cpu", **preprocessing):
             network = torch.jit.freeze(network)
     preprocessing.setdefault("name", path.stem)
     return Recognizer(network, **preprocessing).to(device)
+
+
+def load_exported(path, device="cpu", **preprocessing):
+    """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for ``load_torchscript``."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no recogniser at {path}: give the path of a torch.export file")
+    try:
+        network = torch.export.load(str(path)).module()
+    except Exception as error:  # the reader raises many kinds on a damaged file
+        raise WeightsError(f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+    # An exported graph has one mode for good, and refuses to be asked for another.
+    network.train = types.MethodType(lambda self, mode=True: self, network)
+    network.eval = types.MethodType(lambda self: self, network)
+    preprocessing.setdefault("name", path.stem)
+    return Recognizer(network, **preprocessing).to(device)
+
+
+def load_recognizer(text, device="cpu"):
+    """A recogniser by name: "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a TorchScript file."""
+    if text.startswith("facenet:"):
+        return load_facenet(text.removeprefix("facenet:"), device=device)
+    return (load_exported if str(text).endswith(".pt2") else load_torchscript)(text, device)
 
 
 def file_sha256(path):
@@ -112,6 +146,15 @@ class RecognizerEnsemble(nn.Module):
     def forward(self, pixels):
         """Pixels float [N, 3, H, W] in 0..1 -> joint unit embeddings [N, sum of D]."""
         return torch.cat([root * one(pixels) for one, root in zip(self.recognizers, self.roots)], 1)
+
+    def describe(self, pixels):
+        """(joint unit embeddings, the feature maps of all), weighted so that distances are weighted means as well."""
+        embeddings, maps = [], []
+        for one, root in zip(self.recognizers, self.roots):
+            embedding, some = one.describe(pixels)
+            embeddings.append(root * embedding)
+            maps += [root * x for x in some]
+        return torch.cat(embeddings, 1), maps
 
 
 FACENET_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"

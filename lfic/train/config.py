@@ -14,7 +14,8 @@ class TrainConfig:
     data: str | list = "data/train.safetensors"  # a pack, folder, tar shards or parquet files, or a list of such: lfic/train/sources.py
     out: str = "runs/face-v1"
     start: str = ""  # checkpoint folder whose network a new run begins with
-    recognizer: str = ""  # TorchScript file for the identity term; empty: no identity term
+    recognizer: str | list = ""  # for the identity term: a file or "facenet:NAME", or a list of them; empty: no identity term
+    recognizer_weights: list = dataclasses.field(default_factory=list)  # one for each of several; empty: equal
     steps: int = 10000
     batch: int = 16  # faces of a step, over all processes
     learning_rate: float = 1e-3
@@ -35,6 +36,7 @@ class TrainConfig:
     pixel_weight: float = 30.0
     pixel_only_weight: float = 60.0  # where there is no identity term: warm-up, generic crops
     identity_weight: float = 1.0
+    feature_weight: float = 0.0  # of the recogniser's intermediate features; where it is not 0 the originals are described anew each time
     identity_share: float = 0.5  # share of the aligned faces of a batch that the recogniser sees
     identity_from: int = 3000  # step at which the identity term begins
     face_floor: float = 0.25  # pixel weight far from the face of an aligned crop; 1 at its centre
@@ -71,7 +73,7 @@ class TrainConfig:
     save_every: int = 250
     validate_every: int = 1000
     validation: str = ""  # faces of other people, like ``data``; empty: no validation
-    validation_recognizer: str = ""  # TorchScript file of a recogniser that is not in the loss
+    validation_recognizer: str = ""  # like ``recognizer``: one that is not in the loss
     validation_faces: int = 64
     sample_every: int = 1000  # a sheet of reconstructions every so many steps
 
@@ -95,9 +97,11 @@ class TrainConfig:
         for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16")), ("adversarial_loss", ("lsgan", "hinge"))):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}")
-        for name in ("workers", "adversarial_weight", "feature_matching"):
+        for name in ("workers", "adversarial_weight", "feature_matching", "feature_weight"):
             if not getattr(self, name) >= 0:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
+        if self.feature_weight and not self.recognizer:
+            raise InvalidInputError(f"feature_weight is {self.feature_weight}: its features are a recogniser's, and recognizer is empty")
         if not 0 < self.entropy_from <= 1:
             raise InvalidInputError(f"entropy_from is {self.entropy_from}; allowed are shares of the run, above 0 and up to 1")
         if not 1 <= self.jpeg_lowest <= 95:

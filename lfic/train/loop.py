@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from ..errors import InvalidInputError, LficError
-from ..metric.identity import load_torchscript
+from ..metric.identity import load_recognizer
 from .data import batches
-from .objective import Objective, beta  # noqa: F401  (beta: part of this module's interface)
+from .objective import Objective, beta, load_recognizers  # noqa: F401  (beta: part of this module's interface)
 from .sources import open_faces
 from .state import Trainer
 from .validate import aligned_faces, append_rows, save_sheet, validate
@@ -48,8 +48,7 @@ def train(config, world, seconds):
     trainer = Trainer(config, world)
     resumed = trainer.resume()
     faces = open_faces(config.data)
-    recognizer = load_torchscript(config.recognizer, world.device) if config.recognizer else None
-    objective = Objective(config, world, recognizer, len(faces), trainer.adversary)
+    objective = Objective(config, world, load_recognizers(config, world.device), len(faces), trainer.adversary)
     watch = Watch(trainer, faces) if world.first else None
     if watch:
         print(config.to_json(), flush=True)
@@ -182,7 +181,7 @@ class Watch:
     def __init__(self, trainer, faces):
         self.trainer, config, device = trainer, trainer.config, trainer.world.device
         self.held_out = aligned_faces(open_faces(config.validation), config.validation_faces).to(device) if config.validation else None
-        self.judge = load_torchscript(config.validation_recognizer, device) if config.validation_recognizer else None
+        self.judge = load_recognizer(config.validation_recognizer, device) if config.validation_recognizer else None
         self.samples = aligned_faces(faces, 4).to(device) if self.held_out is None else self.held_out[:4]
         self.bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=None)  # silent where there is no terminal
 

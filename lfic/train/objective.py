@@ -4,8 +4,18 @@ import contextlib
 import torch
 
 from ..metric.hybrid import HybridMetric
+from ..metric.identity import RecognizerEnsemble, load_recognizer
 from .augment import SIDE
 from .data import face_weight
+
+
+def load_recognizers(config, device):
+    """The recogniser of the identity term, or several as one; None where there is none."""
+    names = [config.recognizer] if isinstance(config.recognizer, str) else config.recognizer
+    if not any(names):
+        return None
+    found = [load_recognizer(name, device) for name in names]
+    return found[0] if len(found) == 1 else RecognizerEnsemble(found, config.recognizer_weights or None)
 
 
 def beta(quality, config):
@@ -56,6 +66,7 @@ class Objective:
         self.metric = HybridMetric(
             recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share,
             adversarial=adversary.metric if adversary else None,
+            feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0,
         ).to(world.device)
         self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
         self.weight_map = face_weight(config.face_floor).to(world.device)
@@ -84,7 +95,7 @@ class Objective:
         identity_on = self.targets is not None and step >= config.identity_from
         seen = batch.identity & identity_on
         target = None
-        if identity_on and seen.any():
+        if identity_on and not config.feature_weight and seen.any():
             at = seen.cpu()
             target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
         weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
@@ -95,14 +106,15 @@ class Objective:
             adversarial_weight=config.adversarial_weight if judged else 0,
         )
         loss = ((out.bits + b * terms.total) / scale).mean()
-        cosine = 1 - terms.identity.sum() / seen.sum().clamp(min=1)
-        return loss, self.figures(loss, out, terms.pixel.mean(), cosine, terms.adversarial.mean()), out
+        count = seen.sum().clamp(min=1)
+        cosine, features = 1 - terms.identity.sum() / count, terms.features.sum() / count
+        return loss, self.figures(loss, out, terms.pixel.mean(), cosine, features, terms.adversarial.mean()), out
 
     def judges(self, step):
         """Does the adversary take part in a step?"""
         return self.adversary is not None and self.config.adversarial_from <= step < self.config.entropy_step
 
-    def figures(self, loss, out, error=None, cosine=None, adversarial=None):
+    def figures(self, loss, out, error=None, cosine=None, features=None, adversarial=None):
         """What is logged: dict of 0-d tensors, nan where nothing was measured."""
         nothing = loss.new_tensor(float("nan"))
         levels = out.level_weights.mean((0, 2, 3))
@@ -110,6 +122,8 @@ class Objective:
             "loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),
             "cos": nothing if cosine is None else cosine, "level1": levels[1], "level2": levels[2],
         }
+        if self.config.feature_weight:
+            figures["features"] = nothing if features is None else features
         if self.adversary:
             figures |= {"adversarial": nothing if adversarial is None else adversarial, "discriminator": nothing}
         return {name: figure.detach() for name, figure in figures.items()}
