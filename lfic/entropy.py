@@ -172,6 +172,33 @@ class EntropyModel(nn.Module):
         return -log_p / math.log(2)
 
     @torch.no_grad()
+    def restore(self, arrays):
+        """Take the weights back from what ``export`` gave (W2 a list), to the integers' precision; then compute as the integers do."""
+        per_group, columns = self.channels // self.groups, self.hidden1
+
+        def floats(name, unit):
+            return torch.from_numpy(np.asarray(arrays[name], np.float64)) / unit
+
+        self.w1.copy_(floats("W1", 1 << W_BITS))
+        for parameter, name in ((self.b_level, "B_level"), (self.b_available, "B_avail"), (self.b_position, "B_pos")):
+            parameter.copy_(floats(name, V_UNIT * (1 << W_BITS)))
+        # 100 interpolated biases determine the anchors.
+        interpolation = torch.zeros(len(self.lower), len(self.b_quality), dtype=torch.float64)
+        rows = torch.arange(len(self.lower))
+        interpolation[rows, self.lower] += 1 - self.fraction.double()
+        interpolation[rows, self.lower + 1] += self.fraction.double()
+        self.b_quality.copy_(torch.linalg.lstsq(interpolation, floats("B_quality", V_UNIT * (1 << W_BITS)))[0])
+        for parameter, integers in zip(self.w2, arrays["W2"]):
+            parameter.copy_(torch.from_numpy(np.asarray(integers, np.float64)) / (1 << W_BITS))
+            parameter[:, columns:] /= 2
+        self.b2.copy_(floats("b2", H_UNIT * (1 << W_BITS)))
+        self.w3.copy_(floats("W3", 1 << (SH3 + 1)))
+        self.b3.copy_(floats("b3", H_UNIT * (1 << (SH3 + 1))))
+        self.w3[:, :per_group] /= 2
+        self.b3[:, :per_group] /= 2
+        self.integers = True
+
+    @torch.no_grad()
     def export(self, gain):
         """Integers for lfic.coder.ContextModel; gain float [100, 3, C]. Tables are not part of it."""
         per_group = self.channels // self.groups

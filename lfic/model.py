@@ -87,6 +87,20 @@ class FaceNet(nn.Module):
         weights = expand_regions(weights, *features.shape[-2:])
         return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1)
 
+    def code(self, y, levels, quality, aligned, height, width):
+        """What a file at given region levels would show and cost, differentiable in y: (pixels float [N, 3, H, W] in 0..1, bits float [N]).
+
+        Symbols are rounded; the gradient passes as if they were not. levels uint8 [N, hr, wr]. The level map's bits are not counted.
+        """
+        features, symbols = rap_quantize_dense(y, levels, self.gain, self.step, quality - 1)
+        weights = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
+        weights = expand_regions(weights, *y.shape[-2:])
+        steps = torch.einsum("nlhw,nlc->nchw", weights, self.step[quality - 1])
+        share = sum(weights[:, level : level + 1] / footprint(level, *y.shape[-2:], y) for level in range(LEVELS))
+        mean, log_scale = self.entropy(features, steps, weights.argmax(1), quality, aligned)
+        bits = (self.entropy.bits(symbols, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
+        return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1), bits
+
     def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True):
         """One training pass.
 

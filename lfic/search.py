@@ -1,13 +1,18 @@
-"""Region levels by gradient feedback (the paper's RAP optimisation), at encode time.
+"""Gradient feedback at encode time: region levels (the paper's RAP optimisation), features and symbols.
 
-With g the gradient of the distortion D at the decoder's features, changing region r to another level changes the loss
+Features: the analysis network guesses, in one pass, what the synthesis network will need; a few gradient steps on the
+features themselves, towards fewer bits and a smaller distortion of this very face, find more (refine.py).
+
+Region levels: with g the gradient of the distortion D at the decoder's features, changing region r to another level changes the loss
 J = bits + beta * D by about
 
     (bits_r' - bits_r) + beta * <g_r, f_r' - f_r>
 
 The most promising changes are then tried for real: the synthesis network gives D, the coder's own tables the bits, and
-a change stays only if J falls. The highest effort treats single symbols the same way: those that are dear and hardly
-matter move one step towards their prediction.
+a change stays only if J falls.
+
+Symbols: the highest effort treats single symbols the same way: those that are dear and hardly matter move one step
+towards their prediction.
 """
 import dataclasses
 
@@ -16,53 +21,63 @@ import torch
 
 from . import tiles
 from .level_map import map_bits
-from .metric.identity import identity_distance
 from .rap import pooled_symbols, unpooled_features
+from .refine import refine
 from .transform import LEVELS
 
-ROUNDS = {1: 2, 2: 5, 3: 10}  # rounds of gradient and trial
+FEATURE_STEPS = {1: 5, 2: 10, 3: 24}  # gradient steps on the features
+ROUNDS = {1: 0, 2: 2, 3: 5}  # rounds of gradient and trial over the region levels
 REFINEMENTS = {1: 0, 2: 0, 3: 4}  # rounds over single symbols
 TRIALS = 8  # candidates that are tried for real in each round
 REGIONS_AT_MOST = 1024  # beyond (a photo, not a face) a region's share is too small to try one by one
-# As the shipped model was trained: loss = bits + beta(quality) * (identity + PIXEL_WEIGHT * mse).
-PIXEL_WEIGHT, PIXEL_ONLY_WEIGHT = 30.0, 60.0
 
 
 def improve(codec, drafts, pixels, effort):
-    """Drafts of one size and their uint8 [H, W, 3] -> (better drafts, their J in bits); deterministic."""
+    """Drafts of one size, quality and alignment, and their uint8 [H, W, 3] -> (better drafts, their J in bits); deterministic."""
+    if drafts[0].levels.size > REGIONS_AT_MOST:
+        return drafts, [codec.estimate_bits(draft) for draft in drafts]
     faces = [Candidate(codec, draft, image) for draft, image in zip(drafts, pixels)]
-    done = [improve_one(face, ROUNDS[effort], REFINEMENTS[effort]) for face in faces]
-    return [draft for draft, _ in done], [loss for _, loss in done]
+    states = [improve_levels(face, ROUNDS[effort]) for face in faces]
+    states = refine_features(codec, faces, states, FEATURE_STEPS[effort])
+    states = [improve_symbols(face, *state, REFINEMENTS[effort]) for face, state in zip(faces, states)]
+    drafts = [dataclasses.replace(d, levels=levels, symbols=symbols) for d, (levels, symbols, _) in zip(drafts, states)]
+    return drafts, [loss for _, _, loss in states]
 
 
-def beta(codec, quality):
-    """Weight of the distortion against one bit, as in training (stored with the weights)."""
-    low, high = codec.beta_range
-    return low * (high / low) ** ((quality - 1) / 99)
-
-
-def distortion(codec, pixels, original, target):
-    """Float [N]: pixels and, where there is a recogniser, identity; range 0 upwards."""
-    error = (pixels - original).square().mean((1, 2, 3))
-    if target is None:
-        return PIXEL_ONLY_WEIGHT * error
-    return PIXEL_WEIGHT * error + identity_distance(codec.recognizer(pixels), target)
+def refine_features(codec, faces, states, steps):
+    """States (levels, symbols, J) after gradient steps on the features; those that did not gain stay as they were."""
+    first = faces[0]
+    levels = first.maps([levels for levels, _, _ in states])
+    y = torch.cat([face.y for face in faces])
+    original = torch.cat([face.original for face in faces])
+    target = None if first.target is None else torch.cat([face.target for face in faces])
+    y = refine(codec, y, levels, original, target, first.draft.quality, first.draft.aligned, steps)
+    symbols = pooled_symbols(y, levels, codec.gain, first.q.expand(len(faces)))
+    out = []
+    for face, state, refined in zip(faces, states, symbols):
+        loss = face.losses([(state[0], refined)])[0]
+        out.append((state[0], refined, loss) if loss < state[2] else state)
+    return out
 
 
 class Candidate:
     """The state of one face: everything that a trial needs."""
 
     def __init__(self, codec, draft, pixels):
-        self.codec, self.draft, self.beta = codec, draft, beta(codec, draft.quality)
-        if draft.levels.size > REGIONS_AT_MOST:
-            return
+        self.codec, self.draft, self.beta = codec, draft, codec.objective.beta(draft.quality)
         self.q, self.a = codec._conditions(draft.quality, draft.aligned, 1)
         with torch.no_grad():
             self.original = tiles.unit(codec._tensor([pixels]))
             self.y = codec.net.analyse(self.original, self.q, self.a)
             recognise = codec.recognizer is not None and draft.aligned
             self.target = codec.recognizer(self.original) if recognise else None
-            self.uniform = [self.features(level_map, self.symbols(level_map)) for level_map in self.uniform_maps()]
+
+    def distortion(self, pixels):
+        """D of reconstructions float [N, 3, H, W]: float [N]."""
+        count = len(pixels)
+        target = None if self.target is None else self.target.expand(count, -1)
+        original = self.original.expand(count, -1, -1, -1)
+        return self.codec.objective.distortion(self.codec.recognizer, pixels, original, target, self.draft.quality, self.draft.aligned)
 
     def uniform_maps(self):
         """One level everywhere, for each level."""
@@ -96,8 +111,7 @@ class Candidate:
         maps, q, a = self.maps([levels for levels, _ in trials]), self.q.expand(count), self.a.expand(count)
         features = unpooled_features([symbols for _, symbols in trials], maps, self.codec.step, q, *draft.grid)
         pixels = self.codec.net.synthesise(features, maps, q, a, draft.height, draft.width)
-        target = None if self.target is None else self.target.expand(count, -1)
-        d = distortion(self.codec, pixels, self.original.expand(count, -1, -1, -1), target).tolist()
+        d = self.distortion(pixels).tolist()
         return [self.bits(*trial) + self.beta * value for trial, value in zip(trials, d)]
 
     def gradient(self, levels, symbols):
@@ -105,40 +119,46 @@ class Candidate:
         with torch.enable_grad():
             features = self.features(levels, symbols).detach().requires_grad_(True)
             pixels = self.codec.net.synthesise(features, self.maps([levels]), self.q, self.a, self.draft.height, self.draft.width)
-            d = distortion(self.codec, pixels, self.original, self.target).sum()
+            d = self.distortion(pixels).sum()
             return features.detach(), torch.autograd.grad(d, features)[0]
 
 
-def improve_one(face, rounds, refinements):
-    """Greedy search for one face -> (Draft, J); see the module's docstring."""
+def improve_levels(face, rounds):
+    """Greedy search over one face's region levels -> (levels, symbols, J); see the module's docstring."""
     draft = face.draft
-    if draft.levels.size > REGIONS_AT_MOST:
-        return draft, face.codec.estimate_bits(draft)
+    if not rounds:
+        return draft.levels, draft.symbols, face.losses([(draft.levels, draft.symbols)])[0]
     starts = [(levels, face.symbols(levels)) for levels in [draft.levels, *face.uniform_maps()]]
     losses = face.losses(starts)
     best = int(np.argmin(losses))
     (levels, symbols), loss = starts[best], losses[best]
     uniform_bits = [region_sums(face.cell_bits(*start), start[0], *draft.grid) for start in starts[1:]]
+    uniform = [face.features(*start) for start in starts[1:]]
     for _ in range(rounds):
-        better = better_levels(face, levels, symbols, loss, uniform_bits)
+        better = better_levels(face, levels, symbols, loss, uniform, uniform_bits)
         if better is None:
             break
         levels, symbols, loss = better
+    return levels, symbols, loss
+
+
+def improve_symbols(face, levels, symbols, loss, refinements):
+    """Greedy search over one face's symbols -> (levels, symbols, J)."""
     for _ in range(refinements):
         better = better_symbols(face, levels, symbols, loss)
         if better is None:
             break
         symbols, loss = better
-    return dataclasses.replace(draft, levels=levels, symbols=symbols), loss
+    return levels, symbols, loss
 
 
-def better_levels(face, levels, symbols, loss, uniform_bits):
+def better_levels(face, levels, symbols, loss, uniform, uniform_bits):
     """One round over the regions: (levels, symbols, J), or None where nothing helps."""
     features, gradient = face.gradient(levels, symbols)
     bits = region_sums(face.cell_bits(levels, symbols), levels, *face.draft.grid)
     gains = []
     for level in range(LEVELS):
-        inner = (gradient * (face.uniform[level] - features)).sum(1, keepdim=True)
+        inner = (gradient * (uniform[level] - features)).sum(1, keepdim=True)
         gain = (uniform_bits[level] - bits) + face.beta * region_totals(inner)[0, 0].cpu().numpy()
         gains += [(gain[r], r, level) for r in np.ndindex(levels.shape) if levels[r] != level]
     gains.sort()

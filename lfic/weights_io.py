@@ -70,16 +70,22 @@ def model_number(metadata):
     return PRIVATE
 
 
-def context_model(arrays, simd="auto"):
-    """The integer context model out of a weights file's arrays; needs no torch."""
-    from . import coder
-
-    tables = coder.Tables.from_state({name: arrays[f"tables.{name}"] for name in ("lows", "starts", "frequencies")})
+def context_arrays(arrays):
+    """The context model's integers out of a weights file's arrays, as ``EntropyModel.export`` gave them."""
     context = {key.removeprefix("context."): value for key, value in arrays.items() if key.startswith("context.")}
     groups = sum(key.startswith("W2.") for key in context)
     context["W2"] = [context.pop(f"W2.{g}") for g in range(groups)]
     for name in ("sh1", "sh2", "sh3", "mshift"):
         context[name] = context[name].item()
+    return context
+
+
+def context_model(arrays, simd="auto"):
+    """The integer context model out of a weights file's arrays; needs no torch."""
+    from . import coder
+
+    tables = coder.Tables.from_state({name: arrays[f"tables.{name}"] for name in ("lows", "starts", "frequencies")})
+    context = context_arrays(arrays)
     model = coder.ContextModel(context, tables, simd)
     model.level_prior = context["level_prior"]
     return model
@@ -96,9 +102,10 @@ def load_model(name, device="cpu"):
     try:
         config = json.loads(metadata["config"])
         net = FaceNet(FaceNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
-        # The entropy network's floats are only for training; files carry its integers.
         missing, unexpected = net.load_state_dict(state, strict=False)
         context = context_model(arrays)
+        # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.
+        net.entropy.restore(context_arrays(arrays))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
     missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]

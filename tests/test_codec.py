@@ -219,8 +219,7 @@ def test_effort_lowers_the_loss(codec, recognising, face, effort, with_recognise
     assert after[0] <= before
     again = search.Candidate(used, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
     assert again == pytest.approx(after[0], rel=1e-5)
-    if effort == 3:
-        assert after[0] < before  # single symbols always give something
+    assert after[0] < before  # gradient steps always give something
     data = used._code(drafts, True)[0]
     assert np.asarray(used.decode(data)).shape == face.shape
 
@@ -239,7 +238,7 @@ def test_symbol_gradient_is_the_derivative(codec, face):
         symbols[k] += move
         with torch.no_grad():
             pixels = codec.net.synthesise(candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112)
-            values.append(float(search.distortion(codec, pixels, candidate.original, None)))
+            values.append(float(candidate.distortion(pixels)))
     assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)
 
 

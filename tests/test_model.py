@@ -188,3 +188,41 @@ def test_every_parameter_gets_a_gradient():
     (out.bits.mean() + out.pixels.square().mean()).backward()
     missing = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all() or p.grad.abs().sum() == 0]
     assert not missing
+
+
+def test_entropy_model_comes_back_from_its_integers(net):
+    arrays = net.entropy.export(net.gain)
+    restored = EntropyModel(SMALL.channels, SMALL.groups, SMALL.hidden1, SMALL.hidden2)
+    restored.value_scale.data.copy_(net.entropy.value_scale)
+    restored.restore(arrays)
+    again = restored.export(net.gain)
+    for name in arrays:
+        if name == "W2":
+            assert all(np.array_equal(a, b) for a, b in zip(again[name], arrays[name]))
+        elif name == "B_quality":  # interpolated between anchors: their own rounding is within one unit
+            assert np.abs(again[name] - arrays[name]).max() <= 1
+        else:
+            assert np.array_equal(again[name], arrays[name]), name
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+def test_code_is_what_the_file_shows_and_costs(quality):
+    """The differentiable pass at mixed levels against the decoder's pixels and the coder's bits under tables of the same formula."""
+    from lfic import weights_io
+
+    net, _, _ = weights_io.load_model("face-v1")
+    arrays, _ = weights_io.load_arrays("face-v1")
+    # The shipped tables are counted on faces; here the network's own distribution is meant.
+    context = coder.ContextModel(weights_io.context_arrays(arrays), coder.Tables.from_frequencies(build_tables()))
+    x = smooth_pixels(1, 112, 112, seed=3)
+    q, a = conditions(1, quality, True)
+    levels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 2], [2, 2, 2, 1], [0, 0, 1, 1]], dtype=torch.uint8)[None]
+    with torch.no_grad():
+        y = net.analyse(x, q, a)
+        pixels, bits = net.code(y, levels, q, a, 112, 112)
+        symbols = pooled_symbols(y, levels, net.gain, q)
+        features = unpooled_features(symbols, levels, net.step, q, 14, 14)
+        expected = net.synthesise(features, levels, q, a, 112, 112)
+    assert torch.allclose(pixels, expected, atol=1e-5)
+    counted = context.cost(symbols[0], levels[0].numpy(), 14, 14, quality, True).sum()
+    assert float(bits) == pytest.approx(float(counted), rel=0.02)  # tables have finite precision and an escape

@@ -19,6 +19,7 @@ def parse(argv):
     parser.add_argument("--codecs", default="lfic,jpeg,jpeg2000,webp,avif,jxl", help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N")
     parser.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     parser.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")
+    parser.add_argument("--encoder-recogniser", metavar="FILE", help="TorchScript network that lfic's efforts 1 to 3 look through while they encode; not one that measures")
     parser.add_argument("--train-faces", help="packed faces (lfic.train.pack) for the codecs that are learned here: eigenface, dictionary")
     parser.add_argument("--bmshj2018", help="checkpoint that benchmarks/train_bmshj2018.py wrote, for codec bmshj2018")
     parser.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
@@ -72,7 +73,7 @@ def build_codecs(args):
             except ValueError:
                 raise InvalidInputError(f"settings of {name} are {settings!r}; give integers as in {name}:10/20/40") from None
         if name == "lfic":
-            options |= {"weights": args.weights, "effort": int(effort) if at else args.effort}
+            options |= {"weights": args.weights, "effort": int(effort) if at else args.effort, "recognizer": args.encoder_recogniser}
         elif name in ("eigenface", "dictionary"):
             if not args.train_faces:
                 raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")

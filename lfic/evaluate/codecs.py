@@ -245,19 +245,22 @@ def package_version(name):
 
 # ---- lfic
 
-def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, name="lfic", device="cpu"):
+def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, name="lfic", device="cpu", recognizer=None):
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
-    A 112 x 112 file has 3 bytes of header and 2 of checksum.
+    A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the encoder's
+    efforts look through; it should be none of those that measure.
     """
     import lfic
+    from ..metric.identity import file_sha256, load_torchscript
 
-    codec = lfic.load_codec(weights, device=device)
+    codec = lfic.load_codec(weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None)
+    eyes = f" recogniser {file_sha256(recognizer)[:16]}" if codec.recognizer else ""
     return Codec(
         name if effort == 0 else f"{name} effort {effort}", tuple(settings),
         lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
         lambda files: codec.decode_batch(files, out="numpy"),
-        lambda data: 5, f"{weights_key(weights)} code {code_key()} effort {effort} {device}", threads=False, batch=64,
+        lambda data: 5, f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}", threads=False, batch=64,
         region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True))
 
 

@@ -6,6 +6,8 @@
 
 w is an optional weight of each pixel, float [N or 1, 1, H, W]; ``landmark_weight`` makes one that is 1 on the face.
 """
+import functools
+
 import torch
 from torch.nn import functional as F
 
@@ -82,6 +84,14 @@ def ms_ssim(pixels, target):
         if scale < scales - 1:
             pixels, target = F.avg_pool2d(pixels, 2), F.avg_pool2d(target, 2)
     return value.mean(1)
+
+
+@functools.cache
+def template_weight(floor=0.25):
+    """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be changed in place)."""
+    y, x = torch.meshgrid(torch.arange(112) + 0.5, torch.arange(112) + 0.5, indexing="ij")
+    distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
+    return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
 
 
 def landmark_weight(landmarks, height, width, floor=0.25):

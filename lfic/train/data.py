@@ -38,13 +38,6 @@ class FacePack:
         return self.pixels[i]
 
 
-def face_weight(floor):
-    """Pixel weights float [1, 1, 112, 112] of an aligned crop: 1 on the face, ``floor`` far from it."""
-    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
-    distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
-    return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
-
-
 def sampling_weights(source):
     """Relative frequency of each face, float [N]; source int [N] says where it comes from.
 

@@ -5,8 +5,8 @@ import torch
 
 from ..metric.hybrid import HybridMetric
 from ..metric.identity import RecognizerEnsemble, load_recognizer
+from ..metric.pixel import template_weight
 from .augment import SIDE
-from .data import face_weight
 
 
 def load_recognizers(config, device):
@@ -69,7 +69,7 @@ class Objective:
             feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0,
         ).to(world.device)
         self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
-        self.weight_map = face_weight(config.face_floor).to(world.device)
+        self.weight_map = template_weight(config.face_floor).to(world.device)
         self.everywhere = torch.ones(1, 1, SIDE, SIDE, device=world.device)
 
     def autocast(self):
