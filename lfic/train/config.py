@@ -33,7 +33,8 @@ class TrainConfig:
     # distortion = identity_weight * (1 - cos) + pixel_weight * mean(w * (x - x')**2); loss = bits + beta(quality) * distortion
     beta_low: float = 800.0
     beta_high: float = 200000.0
-    pixel_weight: float = 30.0
+    pixel_weight: float = 30.0  # at quality 1
+    pixel_weight_high: float = 0.0  # at quality 100, exponential in between; 0: as at quality 1
     pixel_only_weight: float = 60.0  # where there is no identity term: warm-up, generic crops
     identity_weight: float = 1.0
     feature_weight: float = 0.0  # of the recogniser's intermediate features; where it is not 0 the originals are described anew each time
@@ -49,6 +50,7 @@ class TrainConfig:
     discriminator_width: int = 32
     discriminator_learning_rate: float = 2e-4
 
+    source_floor: float = 1 / 3  # a source is drawn as often as if it had at least this share of the largest one's faces
     generic: float = 0.12  # share of crops that are not aligned: any place, scale 0.5 to 1
     grey: float = 0.03
     jitter: float = 0.0  # pixels, at most, by which an aligned crop is off the template

@@ -38,14 +38,14 @@ class FacePack:
         return self.pixels[i]
 
 
-def sampling_weights(source):
+def sampling_weights(source, floor):
     """Relative frequency of each face, float [N]; source int [N] says where it comes from.
 
-    Sources of fewer faces are drawn as often as if they had at least a third of the largest one's.
+    Sources of fewer faces are drawn as often as if they had at least the share ``floor`` of the largest one's.
     """
     source = torch.as_tensor(source).long()
     counts = torch.bincount(source).float()
-    return (torch.maximum(counts, counts.max() / 3) / counts)[source]
+    return (torch.maximum(counts, counts.max() * floor) / counts)[source]
 
 
 @dataclasses.dataclass
@@ -81,7 +81,7 @@ class Steps(torch.utils.data.Dataset):
 
     def __init__(self, faces, config, world):
         self.faces, self.config, self.world = faces, config, world
-        self.weights = sampling_weights(faces.source)
+        self.weights = sampling_weights(faces.source, config.source_floor)
 
     def __len__(self):
         return self.config.steps

@@ -24,6 +24,12 @@ def beta(quality, config):
     return config.beta_low * (config.beta_high / config.beta_low) ** share
 
 
+def pixel_weights(quality, config):
+    """Weight of the pixel term beside identity, float [N]: exponential in the quality."""
+    share = (quality.float() - 1) / 99
+    return config.pixel_weight * ((config.pixel_weight_high or config.pixel_weight) / config.pixel_weight) ** share
+
+
 class TargetEmbeddings:
     """Embeddings of the originals; those of plain aligned crops are computed when first asked for, and kept."""
 
@@ -99,7 +105,7 @@ class Objective:
             at = seen.cpu()
             target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
         weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
-        pixel_weight = torch.where(aligned & identity_on, config.pixel_weight, config.pixel_only_weight)
+        pixel_weight = torch.where(aligned & identity_on, pixel_weights(batch.quality, config), config.pixel_only_weight)
         judged = self.judges(step)
         terms = self.metric(
             out.pixels, batch.pixels, weight, self.adversary.levels(out) if judged else None, seen, target, pixel_weight,
