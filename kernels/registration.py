@@ -1,7 +1,11 @@
 """torch.library: schemas, one implementation per device, fakes, autograd, vmap. Called through ops.py."""
+import functools
+import importlib
+
 import torch
 
 from . import cpu
+from ._compat import has_triton
 
 library = torch.library.Library("lfic", "DEF")
 library.define("rap_offsets(Tensor levels, SymInt height, SymInt width) -> (Tensor, Tensor)")
@@ -84,19 +88,19 @@ def nhwc(x):
     return None if x is None else x.contiguous(memory_format=torch.channels_last)
 
 
+@functools.cache
 def triton_kernels():
     """The modules with the kernels: imported on first use, so that nothing needs triton on a CPU."""
-    from . import rap_dense, rap_quantize, rap_unpool
-
-    return rap_quantize, rap_dense, rap_unpool
+    if not has_triton():
+        raise ImportError("triton is not installed: tensors on CUDA devices need it (pip install triton), those on the CPU do not")
+    import_module = functools.partial(importlib.import_module, package=__package__)
+    return tuple(map(import_module, (".quantize", ".dense", ".unpool", ".offsets")))
 
 
 @torch.library.impl(library, "rap_offsets", "CUDA")
 def _(levels, height, width):
-    from .offsets import rap_offsets
-
     with torch.cuda.device(levels.device):
-        return rap_offsets(levels.contiguous(), height, width)
+        return triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
 
 
 @torch.library.impl(library, "rap_quantize", "CUDA")

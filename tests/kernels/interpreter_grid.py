@@ -11,9 +11,9 @@ import torch
 
 from lfic.kernels import cpu, reference
 from lfic.kernels.offsets import rap_offsets
-from lfic.kernels.rap_dense import rap_dense, rap_dense_backward
-from lfic.kernels.rap_quantize import rap_quantize
-from lfic.kernels.rap_unpool import rap_unpool, rap_unpool_backward
+from lfic.kernels.dense import rap_dense, rap_dense_backward
+from lfic.kernels.quantize import rap_quantize
+from lfic.kernels.unpool import rap_unpool, rap_unpool_backward
 from lfic.kernels.registration import nhwc, table_sums
 
 GRIDS = [(14, 14), (16, 16), (5, 3), (1, 1)]

@@ -5,7 +5,7 @@ from . import configs
 from ._compat import interpreted, store_float, tl, triton
 from ._region import cell_mask, load_row, place_tile
 from .offsets import rap_offsets
-from .rap_dense import channels_last
+from .dense import channels_last
 
 
 @triton.jit

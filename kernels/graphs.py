@@ -1,0 +1,90 @@
+"""Small batches by replaying CUDA graphs: one graph per bucket of N, so that any N costs one launch.
+
+>>> import torch
+>>> from lfic.kernels import rap_quantize
+>>> from lfic.kernels.graphs import Graphed
+>>> gain = torch.full((100, 3, 16), 2.0)
+>>> encode = Graphed(lambda y, levels, quality: rap_quantize(y, levels, gain, quality), largest=8)
+>>> y, levels, quality = torch.randn(3, 16, 14, 14), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+>>> symbols, counts = encode(y, levels, quality)
+>>> symbols.shape
+torch.Size([3, 3136])
+"""
+import torch
+
+
+def bucket(count, largest):
+    """Smallest power of two that is not below ``count``, at most ``largest``."""
+    return min(1 << max(0, count - 1).bit_length(), largest)
+
+
+class Graphed:
+    """A function of batch-first tensors, captured once per bucket of N and set of shapes, dtypes and devices.
+
+    Args:
+        function: tensors [N, ...] -> tensor or tuple of tensors [N, ...], without gradients or a word to the host. What it
+            closes over (gain tables) is read where it lay at capture: change it in place.
+        largest: batches above it are cut into pieces.
+
+    Calling it returns tensors of their own. Rows that fill a bucket up are zeros. On the CPU the same buckets and buffers are
+    used, and the function is called instead of a replay. Not for several threads at once.
+    """
+
+    def __init__(self, function, largest=64):
+        if largest < 1:
+            raise ValueError(f"largest is {largest}; it must be at least 1")
+        self.function, self.largest, self.captured = function, largest, {}
+
+    def __call__(self, *tensors):
+        counts = {len(t) for t in tensors}
+        if len(counts) != 1:
+            raise ValueError(f"tensors have {sorted(counts)} rows; all need the same number")
+        (count,) = counts
+        if count == 0:
+            return self.function(*tensors)
+        pieces = [self.piece(*(t[at : at + self.largest] for t in tensors)) for at in range(0, count, self.largest)]
+        if isinstance(pieces[0], torch.Tensor):
+            return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+        return tuple(torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces))
+
+    @torch.no_grad()
+    def piece(self, *tensors):
+        """One replay."""
+        count = len(tensors[0])
+        size = bucket(count, self.largest)
+        key = (size, *((t.shape[1:], t.dtype, t.device, channels_last(t)) for t in tensors))
+        if key not in self.captured:
+            self.captured[key] = self.capture(size, tensors)
+        inputs, replay = self.captured[key]
+        for buffer, tensor in zip(inputs, tensors):
+            buffer[:count].copy_(tensor)
+            buffer[count:].zero_()
+        outputs = replay()
+        return outputs[:count].clone() if isinstance(outputs, torch.Tensor) else tuple(o[:count].clone() for o in outputs)
+
+    def capture(self, size, tensors):
+        """(input buffers, function that fills the outputs and returns them) for one bucket."""
+        inputs = [torch.zeros_like(t[:1].expand(size, *t.shape[1:]), memory_format=torch.channels_last if channels_last(t) else torch.contiguous_format) for t in tensors]
+        if tensors[0].device.type != "cuda":
+            return inputs, lambda: self.function(*inputs)
+        with torch.cuda.device(tensors[0].device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):  # kernels compile and libraries start before the capture
+                for _ in range(2):
+                    self.function(*inputs)
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                outputs = self.function(*inputs)
+
+        def replay():
+            graph.replay()
+            return outputs
+
+        return inputs, replay
+
+
+def channels_last(tensor):
+    """Whether features lie channels-last; the buffers then do as well, and the kernels read them as they are."""
+    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
