@@ -14,16 +14,14 @@ RATE_IDENTITY, RATE_PIXELS, BETAS = 0.05, 0.015, (0.7, 0.9)
 
 
 def refine(codec, y, levels, original, target, quality, aligned, steps):
-    """Better features, float [N, C, h, w].
+    """Better features float [N, C, h, w], and the distortion D before and after, float [N].
 
     Args:
         codec: ``Codec``: its network, objective and recogniser.
         y: float [N, C, h, w], of the analysis. levels: uint8 [N, hr, wr], kept.
         original: float [N, 3, H, W] in 0..1. target: its embeddings [N, D], or None where identity does not count.
-        quality: int. aligned: bool. steps: int.
+        quality: int. aligned: bool. steps: int, at least 1.
     """
-    if not steps:
-        return y
     net, objective, recognizer = codec.net, codec.objective, codec.recognizer
     q = torch.full((len(y),), quality, device=y.device)
     a = torch.full((len(y),), aligned, device=y.device)
@@ -39,7 +37,12 @@ def refine(codec, y, levels, original, target, quality, aligned, steps):
             optimizer.param_groups[0]["lr"] = rate * (1 - 0.8 * step / max(1, steps - 1))
             pixels, bits = net.code(z * unit, levels, q, a, *original.shape[-2:])
             distortion = objective.distortion(recognizer, pixels.flip(-1) if step % 2 else pixels, *sights[step % 2], quality, aligned)
+            if step == 0:
+                before = distortion.detach()
             optimizer.zero_grad(set_to_none=True)
             (bits / beta + distortion).sum().backward()
             optimizer.step()
-    return (z * unit).detach()
+    with torch.no_grad():
+        y = z * unit
+        after = objective.distortion(recognizer, net.code(y, levels, q, a, *original.shape[-2:])[0], *sights[0], quality, aligned)
+    return y.detach(), before, after

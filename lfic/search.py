@@ -25,7 +25,7 @@ from .rap import pooled_symbols, unpooled_features
 from .refine import refine
 from .transform import LEVELS
 
-FEATURE_STEPS = {1: 5, 2: 10, 3: 24}  # gradient steps on the features
+FEATURE_STEPS = {1: 6, 2: 12, 3: 24}  # gradient steps on the features
 ROUNDS = {1: 0, 2: 2, 3: 5}  # rounds of gradient and trial over the region levels
 REFINEMENTS = {1: 0, 2: 0, 3: 4}  # rounds over single symbols
 TRIALS = 8  # candidates that are tried for real in each round
@@ -45,18 +45,18 @@ def improve(codec, drafts, pixels, effort):
 
 
 def refine_features(codec, faces, states, steps):
-    """States (levels, symbols, J) after gradient steps on the features; those that did not gain stay as they were."""
+    """States (levels, symbols) -> (levels, symbols, J) after gradient steps on the features; what did not gain stays as it was."""
     first = faces[0]
-    levels = first.maps([levels for levels, _, _ in states])
+    levels = first.maps([levels for levels, _ in states])
     y = torch.cat([face.y for face in faces])
     original = torch.cat([face.original for face in faces])
     target = None if first.target is None else torch.cat([face.target for face in faces])
-    y = refine(codec, y, levels, original, target, first.draft.quality, first.draft.aligned, steps)
+    y, before, after = refine(codec, y, levels, original, target, first.draft.quality, first.draft.aligned, steps)
     symbols = pooled_symbols(y, levels, codec.gain, first.q.expand(len(faces)))
     out = []
-    for face, state, refined in zip(faces, states, symbols):
-        loss = face.losses([(state[0], refined)])[0]
-        out.append((state[0], refined, loss) if loss < state[2] else state)
+    for face, (level_map, old), new, *distortion in zip(faces, states, symbols, before.tolist(), after.tolist()):
+        loss, refined = (face.bits(level_map, s) + face.beta * d for s, d in zip((old, new), distortion))
+        out.append((level_map, new, refined) if refined < loss else (level_map, old, loss))
     return out
 
 
@@ -124,10 +124,10 @@ class Candidate:
 
 
 def improve_levels(face, rounds):
-    """Greedy search over one face's region levels -> (levels, symbols, J); see the module's docstring."""
+    """Greedy search over one face's region levels -> (levels, symbols); see the module's docstring."""
     draft = face.draft
     if not rounds:
-        return draft.levels, draft.symbols, face.losses([(draft.levels, draft.symbols)])[0]
+        return draft.levels, draft.symbols
     starts = [(levels, face.symbols(levels)) for levels in [draft.levels, *face.uniform_maps()]]
     losses = face.losses(starts)
     best = int(np.argmin(losses))
@@ -139,7 +139,7 @@ def improve_levels(face, rounds):
         if better is None:
             break
         levels, symbols, loss = better
-    return levels, symbols, loss
+    return levels, symbols
 
 
 def improve_symbols(face, levels, symbols, loss, refinements):
