@@ -18,8 +18,8 @@ def kept_in_region(level, tall, wide):
 
 
 @triton.jit
-def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, BLOCK: tl.constexpr):
-    """levels uint8 [N, rows, columns] -> starts int32 [N, rows * columns], counts int64 [N]; one program an image."""
+def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, scale, BLOCK: tl.constexpr):
+    """levels uint8 [N, rows, columns] -> starts int32 [N, rows * columns], counts int64 [N] times scale; one program an image."""
     image = tl.program_id(0).to(tl.int64)
     regions = rows * columns
     carry = tl.zeros([1], tl.int32)
@@ -33,15 +33,15 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, BLO
         through = tl.cumsum(kept, 0)
         tl.store(starts + image * regions + region, carry + through - kept, inside)
         carry += tl.sum(kept, 0)
-    tl.store(counts + image + tl.arange(0, 1), carry.to(tl.int64))
+    tl.store(counts + image + tl.arange(0, 1), carry.to(tl.int64) * scale)
 
 
-def rap_offsets(levels, height, width):
-    """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr], counts int64 [N]), in kept cells."""
+def rap_offsets(levels, height, width, scale=1):
+    """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr] in kept cells, counts int64 [N] in kept cells times scale)."""
     count, rows, columns = levels.shape
     starts = torch.empty(count, rows * columns, dtype=torch.int32, device=levels.device)
     counts = torch.empty(count, dtype=torch.int64, device=levels.device)
     if count:
         block = min(1024, triton.next_power_of_2(rows * columns))
-        rap_offsets_kernel[(count,)](levels, starts, counts, height, width, rows, columns, BLOCK=block, num_warps=4 if block > 128 else 1)
+        rap_offsets_kernel[(count,)](levels, starts, counts, height, width, rows, columns, scale, BLOCK=block, num_warps=4 if block > 128 else 1)
     return starts, counts

@@ -95,7 +95,7 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     count, channels, height, width = y.shape
     rows, columns = levels.shape[1:]
     regions = count * rows * columns
-    starts, counts = rap_offsets(levels, height, width)
+    starts, counts = rap_offsets(levels, height, width, channels)
     symbols = torch.empty(count, height * width * channels, dtype=torch.int16, device=y.device)
     tables = torch.empty_like(symbols) if indexes is not None else None
     if count:
@@ -108,4 +108,4 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
             ROWS=tile_rows, BLOCK=block, PARTIAL=bool(height % 4 or width % 4), INDEXED=indexes is not None,
             num_warps=launch.warps, enable_fp_fusion=False,
         )
-    return symbols, counts * channels, tables
+    return symbols, counts, tables
