@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from lfic import coder
 from lfic.errors import InvalidInputError
 from lfic.rap import pooled_symbols
+from lfic.train.__main__ import main
 from lfic.train.config import TrainConfig
 from lfic.train.data import FacePack
 from lfic.train.export import build_tables, load_checkpoint
@@ -18,7 +19,7 @@ from lfic.train.loop import learning_rate, run
 from lfic.train.validate import aligned_faces
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
-from train_faces import column, config, make_pack, make_recognizer  # noqa: E402
+from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,24 @@ def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, qualit
             symbols = pooled_symbols(out.features, levels, net.gain, qualities)
         coded = sum(len(context.encode(s, levels[i].numpy(), 14, 14, quality, bool(aligned[i]))) for i, s in enumerate(symbols))
         assert out.pixels is None and coded == pytest.approx(out.bits.sum().item() / 8, rel=0.01, abs=count), level
+
+
+@pytest.mark.parametrize("stage", [{"identity_from": 1}, {"entropy_from": 0.5}, {"workers": 1, "adversarial_weight": 1.0, "adversarial_from": 0}])
+def test_profile_tells_where_the_time_goes(pack, recognizer, tmp_path, capsys, stage):
+    settings = config(pack, tmp_path / "run", steps=4, batch=4, generic=0.0, identity_share=1.0, recognizer=str(recognizer), **stage)
+    while run(settings, seconds=0).step < 2:  # the entropy model's own stage begins there
+        pass
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert main([str(write_toml(tmp_path / "run.toml", settings)), "--profile", "2"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" %")]
+    shares = {line[:20].strip(): float(line.split()[-2]) for line in lines}
+    expected = {"entropy model", "RAP, quantisation", "analysis", "level head", "other terms", "optimiser"}
+    expected |= set() if "entropy_from" in stage else {"synthesis"}
+    expected |= {"recogniser"} if "identity_from" in stage else set()
+    expected |= set() if "workers" in stage else {"data"}
+    assert set(shares) == expected and sum(shares.values()) == pytest.approx(100, abs=1)
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):

@@ -1,4 +1,4 @@
-"""python -m lfic.train CONFIG.toml"""
+"""lfic train CONFIG.toml, or python -m lfic.train CONFIG.toml; with torchrun in several processes."""
 import argparse
 
 from .config import TrainConfig
@@ -9,10 +9,17 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="lfic train", description="Train a codec; resumes from its newest checkpoint.")
     parser.add_argument("config", help="TOML file, see configs/")
     parser.add_argument("--seconds", type=float, help="stop and save after about so many seconds; run again to go on")
+    parser.add_argument("--profile", type=int, nargs="?", const=5, metavar="N", help="train nothing; show where a step's time goes, N repeats (default 5)")
     args = parser.parse_args(argv)
-    from .loop import run
+    config = TrainConfig.load(args.config)
+    if args.profile is not None:
+        from .profile import profile
 
-    run(TrainConfig.load(args.config), args.seconds)
+        profile(config, max(1, args.profile))
+    else:
+        from .loop import run
+
+        run(config, args.seconds)
     return 0
 
 
