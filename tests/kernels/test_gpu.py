@@ -1,0 +1,197 @@
+"""On a real CUDA device: the same grid as under the interpreter, no symbol apart from the CPU's, and what only a device can show.
+
+    python -m pytest tests/kernels/test_gpu.py -m gpu
+
+For memory errors: compute-sanitizer --tool memcheck python -m pytest tests/kernels/test_gpu.py -k exact (a test runs it as well where
+the tool is installed).
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
+from lfic.kernels.bench import case as bench_case
+from lfic.kernels.graphs import Graphed
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+GRIDS, CHANNELS = [(14, 14), (16, 16), (5, 3), (1, 1)], [1, 16, 48, 192]
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+COUNT = QUALITIES = 5
+
+
+def case(channels, grid, dtype, count=COUNT):
+    generator = torch.Generator().manual_seed(channels + sum(grid))
+    y = torch.randn(count, channels, *grid, generator=generator) * 3
+    y.view(-1)[:: 7 * channels + 3] = 0.5
+    levels = torch.randint(0, 3, (count, -(-grid[0] // 4), -(-grid[1] // 4)), generator=generator, dtype=torch.uint8)
+    for level in range(min(count, 3)):
+        levels[level] = level
+    gain = torch.rand(QUALITIES, 3, channels, generator=generator) * 3 + 0.1
+    gain[0] = 1
+    return y.to(dtype), levels, gain, torch.arange(count) % QUALITIES
+
+
+def on(device, *tensors):
+    return [t.to(device) for t in tensors]
+
+
+@pytest.fixture(autouse=True)
+def poisoned():
+    """Memory that kernels get holds not-a-number and wrong symbols: what is not written shows."""
+    before = torch.utils.deterministic.fill_uninitialized_memory, torch.are_deterministic_algorithms_enabled()
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.utils.deterministic.fill_uninitialized_memory = before[0]
+    torch.use_deterministic_algorithms(before[1])
+
+
+def test_memory_really_is_poisoned():
+    assert torch.empty(1000, device="cuda").isnan().all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_exact_symbols_and_features(grid, channels, dtype):
+    y, levels, gain, quality = case(channels, grid, dtype)
+    y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
+    indexes = torch.randint(0, 320, gain.shape, dtype=torch.int16)
+    expected = rap_quantize(y, levels, gain, quality, indexes)
+    found = rap_quantize(*on("cuda", y, levels, gain, quality, indexes))
+    for a, b in zip(found, expected):
+        assert torch.equal(a.cpu(), b)
+    for a, b in zip(rap_offsets(levels.cuda(), *grid), rap_offsets(levels, *grid)):
+        assert torch.equal(a.cpu(), b)
+    for out in DTYPES:
+        features = rap_unpool(found[0], *on("cuda", levels, 1 / gain, quality), *grid, out)
+        assert torch.equal(features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, *grid, out))
+
+
+@pytest.mark.parametrize("form", ["rounded", "noise", "seed"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_exact_training_form_and_its_gradients(grid, channels, dtype, form):
+    y, levels, gain, quality = case(channels, grid, dtype)
+    noise = (torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) - 0.5).to(dtype) if form == "noise" else None
+    seed = torch.tensor([0x1234567890ABCDEF]) if form == "seed" else None
+    weights = torch.randn(2, *y.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    results = []
+    for device in ("cuda", "cpu"):
+        leaves = [t.detach().clone().to(device).requires_grad_(True) for t in (y, gain, 1 / gain)]
+        extra = [None if t is None else t.to(device) for t in (noise, seed)]
+        outputs = rap_quantize_dense(leaves[0], levels.to(device), leaves[1], leaves[2], quality.to(device), *extra, dtype=dtype)
+        torch.autograd.backward(outputs, list(weights.to(device)))
+        results.append([t.detach().cpu() for t in (*outputs, *(leaf.grad for leaf in leaves))])
+    for a, b in zip(results[0][:3], results[1][:3]):  # features, symbols, gradient of y
+        assert torch.equal(a, b)
+    for a, b in zip(results[0][3:], results[1][3:]):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-3)
+
+
+def test_gradient_of_unpool():
+    y, levels, gain, quality = case(48, (14, 14), torch.float32)
+    symbols, _ = rap_quantize(y, levels, gain, quality)
+    grads = []
+    for device in ("cuda", "cpu"):
+        step = (1 / gain).to(device).requires_grad_(True)
+        rap_unpool(symbols.to(device), levels.to(device), step, quality.to(device), 14, 14).backward(torch.ones_like(y).cumsum(1).to(device))
+        grads.append(step.grad.cpu())
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-2)
+
+
+def test_values_out_of_range_are_clamped_without_reading_outside():
+    y, levels, gain, quality = case(16, (14, 14), torch.float32)
+    wild = rap_quantize(y.cuda(), torch.full_like(levels, 255).cuda(), gain.cuda(), (quality + 1000).cuda())
+    tame = rap_quantize(y, torch.full_like(levels, 2), gain, torch.full_like(quality, QUALITIES - 1))
+    assert torch.equal(wild[0].cpu(), tame[0]) and torch.equal(wild[1].cpu(), tame[1])
+
+
+def test_no_call_waits_for_the_device():
+    y, levels, gain, quality = on("cuda", *case(48, (14, 14), torch.float16))
+    leaf = y.clone().requires_grad_(True)
+    symbols, _ = rap_quantize(y, levels, gain, quality)  # kernels compile first
+    rap_quantize_dense(leaf, levels, gain, 1 / gain, quality)[0].sum().backward()
+    torch.cuda.synchronize()
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        symbols, _ = rap_quantize(y, levels, gain, quality)
+        rap_unpool(symbols, levels, 1 / gain, quality, 14, 14)
+        rap_offsets(levels, 14, 14)
+        rap_quantize_dense(leaf, levels, gain, 1 / gain, quality)[0].sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 19])
+def test_graphs_replay_the_same(count):
+    gain = torch.rand(100, 3, 48, generator=torch.Generator().manual_seed(0)) + 0.5
+    device_gain = gain.cuda()
+    encode = Graphed(lambda y, levels, quality: rap_quantize(y, levels, device_gain, quality), largest=8)
+    decode = Graphed(lambda symbols, levels, quality: rap_unpool(symbols, levels, 1 / device_gain, quality, 14, 14), largest=8)
+    for seed in range(3):  # the first call captures, the others replay with other values
+        y, levels, _, _, quality = bench_case((count, 48, 14, 14), seed=seed)
+        symbols, counts = encode(*on("cuda", y, levels, quality))
+        expected = rap_quantize(y, levels, gain, quality)
+        assert torch.equal(symbols.cpu(), expected[0]) and torch.equal(counts.cpu(), expected[1])
+        features = decode(symbols, *on("cuda", levels, quality))
+        torch.testing.assert_close(features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, 14, 14), rtol=1e-6, atol=0)
+
+
+def test_a_captured_draw_changes_with_its_seed():
+    y, levels, gain, quality = on("cuda", *case(16, (14, 14), torch.float32))
+    seed = torch.tensor([1], device="cuda")
+    rap_quantize_dense(y, levels, gain, 1 / gain, quality, seed=seed)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        symbols = rap_quantize_dense(y, levels, gain, 1 / gain, quality, seed=seed)[1]
+    drawn = []
+    for value in (1, 2):
+        seed.fill_(value)
+        graph.replay()
+        drawn.append(symbols.cpu().clone())
+        plain = rap_quantize_dense(y.cpu(), levels.cpu(), gain.cpu(), 1 / gain.cpu(), quality.cpu(), seed=torch.tensor([value]))[1]
+        assert torch.equal(drawn[-1], plain)
+    assert not torch.equal(*drawn)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second CUDA device")
+def test_second_device():
+    y, levels, gain, quality = case(48, (14, 14), torch.float16)
+    expected = rap_quantize(y, levels, gain, quality)
+    with torch.cuda.device(0):
+        found = rap_quantize(*on("cuda:1", y, levels, gain, quality))
+    assert found[0].device.index == 1 and torch.equal(found[0].cpu(), expected[0])
+    with pytest.raises(ValueError, match="one device"):
+        rap_quantize(y.to("cuda:0"), *on("cuda:1", levels, gain, quality))
+
+
+def test_more_than_two_to_the_31_elements():
+    shape = (171, 192, 256, 256)  # 2 ** 31 + 4 * 10 ** 6
+    if torch.cuda.mem_get_info()[0] < 14e9:
+        pytest.skip("needs 14 GB of free device memory")
+    y = torch.empty(shape, dtype=torch.bfloat16, device="cuda", memory_format=torch.channels_last).normal_()
+    levels = torch.randint(0, 3, (shape[0], 64, 64), dtype=torch.uint8, device="cuda")
+    gain, quality = torch.ones(1, 3, 192, device="cuda"), torch.zeros(shape[0], dtype=torch.int64, device="cuda")
+    symbols, counts = rap_quantize(y, levels, gain, quality)
+    for n in (0, shape[0] - 1):
+        one = slice(n, n + 1)
+        expected = rap_quantize(*(t.cpu() for t in (y[one], levels[one], gain, quality[one])))
+        assert torch.equal(symbols[one].cpu(), expected[0]) and torch.equal(counts[one].cpu(), expected[1])
+    del y
+    features = rap_unpool(symbols, levels, gain, quality, 256, 256, torch.bfloat16)
+    assert torch.equal(features[-1:].cpu(), rap_unpool(expected[0], levels[-1:].cpu(), gain.cpu(), quality[-1:].cpu(), 256, 256, torch.bfloat16))
+
+
+@pytest.mark.skipif(shutil.which("compute-sanitizer") is None, reason="compute-sanitizer is not installed")
+def test_sanitizer_finds_nothing():
+    environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # so that every tensor has bounds of its own
+    command = ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", __file__, "-k", "exact and (5 or 192)"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
