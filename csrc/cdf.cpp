@@ -14,7 +14,7 @@ Tables::Tables(std::vector<int32_t> lows, std::vector<int64_t> starts, std::vect
     intervals_.reserve(frequencies_.size() + count);
     bits_.reserve(frequencies_.size() + count);
     cumulative_.reserve(frequencies_.size() + 2 * count);
-    buckets_.resize(256 * count);
+    buckets_.resize(kBuckets * count);
     for (std::size_t k = 0; k < count; ++k) add_table(k);
 }
 
@@ -29,14 +29,15 @@ void Tables::add_table(std::size_t k) {
     row.low = lows_[k];
     row.size = static_cast<uint32_t>(size);
     row.first = static_cast<uint32_t>(intervals_.size());
-    row.mode = row.mode_frequency = 0;
+    row.mode = 0;
+    uint32_t most = 0;
     const uint16_t* f = &frequencies_[starts_[k]];
     uint64_t sum = 0;
     for (uint32_t i = 0; i < row.size; ++i) {
         if (f[i] == 0) throw InvalidInput(name + ": symbol " + std::to_string(lows_[k] + int64_t{i}) + " has frequency 0; at least 1 is needed");
         sum += f[i];
-        if (f[i] > row.mode_frequency) {
-            row.mode_frequency = f[i];
+        if (f[i] > most) {
+            most = f[i];
             row.mode = i;
         }
     }
@@ -45,7 +46,7 @@ void Tables::add_table(std::size_t k) {
     const uint32_t escape = kTotal - static_cast<uint32_t>(sum);
 
     cumulative_.push_back(0);
-    uint32_t next = row.mode_frequency;
+    uint32_t next = most;
     for (uint32_t i = 0; i < row.size; ++i) {
         const uint32_t from = i == row.mode ? 0 : next;
         intervals_.push_back(from << 16 | f[i]);
@@ -60,11 +61,22 @@ void Tables::add_table(std::size_t k) {
     cumulative_.push_back(kTotal);
 
     const uint32_t* c = &cumulative_[row.first + k];
+    // Slots of the neighbours, if there are any: mode - 1 stands at slot `mode`, mode + 1 behind it.
+    const uint32_t below = row.mode > 0 ? f[row.mode - 1] : 0, above = row.mode + 1 < row.size ? f[row.mode + 1] : 0;
+    row.near = {most, row.mode > 0 ? c[row.mode] : c[1], below, above};
+    const int32_t mode_symbol = row.low + static_cast<int32_t>(row.mode);
+    row.near_symbols[0] = mode_symbol;
+    row.near_symbols[1] = mode_symbol - 1;
+    row.near_symbols[2] = mode_symbol + 1;
+
+    row.shift = 0;
+    while (row.size >> row.shift > 255) ++row.shift;
     uint32_t slot = 0;
-    for (uint32_t bucket = 0; bucket < 256; ++bucket) {
+    for (uint32_t bucket = 0; bucket < kBuckets - 1; ++bucket) {
         while (c[slot + 1] <= bucket << 8) ++slot;
-        buckets_[256 * k + bucket] = static_cast<uint16_t>(slot);
+        buckets_[kBuckets * k + bucket] = static_cast<uint8_t>(slot >> row.shift);
     }
+    buckets_[kBuckets * k + kBuckets - 1] = static_cast<uint8_t>(row.size >> row.shift);
 }
 
 // Outside the support: 2 * distance + side, so that both sides share one adaptive prefix.

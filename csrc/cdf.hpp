@@ -4,8 +4,9 @@
 // leave (at least 1). All is checked on construction; afterwards a table can't make the coder misbehave.
 //
 // Order of the intervals: the mode (the most probable symbol; the lower of equals) owns [0, its frequency), the others
-// follow in ascending order, the escape comes last. With the mode at 0 the decoder knows it by one product and one
-// comparison; at the rates of faces that is what most symbols are.
+// follow in ascending order, the escape comes last. With the mode at 0 and its neighbours side by side the decoder knows
+// these three by four products and two comparisons; at the rates of faces that is what most symbols are. The others take
+// a division, a table of 256 buckets and a search of a step or none.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -31,19 +32,25 @@ public:
             const uint32_t interval = intervals_[row.first + at];
             coder.encode(interval >> 16, interval & 0xFFFF);
         } else {
-            encode_escape(coder, escape, row, symbol);
+            // A copy: `coder` itself can then live in registers.
+            RangeEncoder copy = coder;
+            encode_escape(copy, escape, row, symbol);
+            coder = copy;
         }
     }
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
         const Row& row = rows_[table];
-        if (coder.try_first(row.mode_frequency)) return row.low + static_cast<int32_t>(row.mode);
-        const uint32_t target = coder.target();
-        const uint32_t* c = &cumulative_[row.first + table];
-        uint32_t slot = buckets_[(table << 8) + (target >> 8)];
-        while (c[slot + 1] <= target) ++slot;
-        coder.consume(c[slot], c[slot + 1] - c[slot]);
-        if (LFIC_UNLIKELY(slot == row.size)) return decode_escape(coder, escape, row);
+        const int which = coder.try_near(row.near);
+        if (LFIC_LIKELY(which >= 0)) return row.near_symbols[which];
+        const uint32_t from = static_cast<uint32_t>(buckets_[kBuckets * table + coder.bucket()]) << row.shift;
+        const uint32_t slot = coder.consume_from(&cumulative_[row.first + table], from, row.size);
+        if (LFIC_UNLIKELY(slot == row.size)) {
+            RangeDecoder copy = coder;
+            const int32_t symbol = decode_escape(copy, escape, row);
+            coder = copy;
+            return symbol;
+        }
         return row.low + static_cast<int32_t>(slot - (slot <= row.mode));
     }
 
@@ -58,8 +65,11 @@ private:
     struct Row {
         int32_t low;
         uint32_t size, first;  // listed symbols; where this table's entries begin (size + 1 of them, the escape last)
-        uint32_t mode, mode_frequency;
+        uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
+        Near near;
+        int32_t near_symbols[3];
     };
+    static constexpr uint32_t kBuckets = 257;
     void add_table(std::size_t k);
     void encode_escape(RangeEncoder&, EscapeCoder&, const Row&, int32_t symbol) const;
     int32_t decode_escape(RangeDecoder&, EscapeCoder&, const Row&) const;
@@ -72,7 +82,7 @@ private:
     std::vector<uint32_t> intervals_;   // cumulative << 16 | frequency, by symbol
     std::vector<float> bits_;           // -log2(frequency / 65536), by symbol
     std::vector<uint32_t> cumulative_;  // by slot (order of intervals), with 65536 behind each table
-    std::vector<uint16_t> buckets_;     // 256 a table: the slot in which target 256 * b lies
+    std::vector<uint8_t> buckets_;      // 257 a table: the slot in which 256 * b units lie, or one before, >> shift
 };
 
 }  // namespace lfic

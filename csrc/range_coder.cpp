@@ -2,13 +2,13 @@
 
 namespace lfic {
 
-void RangeEncoder::carry() {
-    std::size_t i = at_;
-    while (i > begin_ && ++out_[--i] == 0) {
+void RangeEncoder::carry(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) {
+    std::size_t i = at;
+    while (i > begin && ++out[--i] == 0) {
     }
 }
 
-void RangeEncoder::grow() { out_.resize(at_ + 4 + (at_ - begin_) + 252); }
+void RangeEncoder::grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) { out.resize(at + 4 + (at - begin) + 252); }
 
 void RangeEncoder::finish() {
     // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
@@ -21,21 +21,22 @@ void RangeEncoder::finish() {
             break;
         }
     }
-    if (value < low_) carry();
-    out_.resize(at_);
-    for (int bits = 56; bits >= 0; bits -= 8) out_.push_back(static_cast<uint8_t>(value >> bits));
+    std::vector<uint8_t>& out = *out_;
+    if (value < low_) carry(out, begin_, at_);
+    out.resize(at_);
+    for (int bits = 56; bits >= 0; bits -= 8) out.push_back(static_cast<uint8_t>(value >> bits));
     // Only zeros of these 8 bytes are dropped: the decoder can then tell a stream that was cut short.
-    while (out_.size() > at_ && out_.back() == 0) out_.pop_back();
+    while (out.size() > at_ && out.back() == 0) out.pop_back();
 }
 
-uint64_t RangeDecoder::last_word() {
+uint64_t RangeDecoder::last_word(const uint8_t* data, std::size_t size, std::size_t position) {
     uint64_t value = 0;
-    for (int i = 0; i < 4; ++i, ++position_) value = value << 8 | (position_ < size_ ? data_[position_] : 0);
-    if (position_ > size_ + kTail) throw CorruptStream("the stream is cut short: it has " + std::to_string(size_) + " bytes and more are needed", size_);
+    for (const std::size_t end = position + 4; position < end; ++position) value = value << 8 | (position < size ? data[position] : 0);
+    if (position > size + kTail) throw CorruptStream("the stream is cut short: it has " + std::to_string(size) + " bytes and more are needed", size);
     return value;
 }
 
-void RangeDecoder::outside() const { throw CorruptStream("the code lies outside its interval, as no encoder writes it", position()); }
+void RangeDecoder::outside(std::size_t position) { throw CorruptStream("the code lies outside its interval, as no encoder writes it", position); }
 
 void RangeDecoder::check_end() const {
     if (position_ < size_)

@@ -8,7 +8,7 @@ void encode_stream(const Tables& tables, const Symbol* symbols, const Index* ind
     RangeEncoder coder(out);
     EscapeCoder escape;
     for (std::size_t i = 0; i < count; ++i) tables.encode(coder, escape, indexes[i], symbols[i]);
-    coder.finish();
+    RangeEncoder(coder).finish();  // of a copy: `coder` itself can then live in registers
 }
 
 template <class Index>
@@ -17,7 +17,7 @@ void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, 
     RangeDecoder coder(data, size);
     EscapeCoder escape;
     for (std::size_t i = 0; i < count; ++i) symbols[i] = tables.decode(coder, escape, indexes[i]);
-    coder.check_end();
+    RangeDecoder(coder).check_end();
 }
 
 #define LFIC_INSTANTIATE(Index)                                                                                \
