@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import grad, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
 
@@ -251,3 +252,28 @@ print("whole")
 def test_everything_on_the_cpu_works_without_triton():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], capture_output=True, text=True)
     assert done.stdout.strip() == "whole", done.stderr[-3000:]
+
+
+class Calls(TorchDispatchMode):
+    """Names of lfic's operations, in the order of their calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.namespace == "lfic":
+            self.names.append(function._opname)
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_codec_and_its_training_run_these_operations(codec, face):
+    with Calls() as coding:
+        data = codec.encode(face, quality=30, aligned=True)
+        assert coding.names == ["rap_quantize"]
+        codec.decode(data)
+    assert coding.names[1:] == ["rap_unpool"]
+    with Calls() as training:
+        pixels = (torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255).requires_grad_(True)
+        codec.net(pixels, torch.tensor([30]), torch.tensor([True])).pixels.sum().backward()
+    assert {"rap_dense", "rap_dense_backward"} == set(training.names)
