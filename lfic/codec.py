@@ -23,6 +23,7 @@ from .search import improve
 
 DEFAULT_QUALITY = 40
 DEFAULT_MODEL = "face-v1"
+CLEAR = 0.99  # bits with positions / without, of the same symbols: below it a face is taken as aligned
 PIXELS_AT_ONCE = {"cpu": 16 * 112 * 112, "cuda": 512 * 112 * 112}  # of a batch; more falls out of a CPU core's cache
 
 
@@ -57,12 +58,17 @@ class Codec:
         device: where the networks run; the coder always runs on the CPU.
         recognizer: ``lfic.metric.identity.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher
             efforts; None: those that need one say so.
-        threads: coder threads of a batch.
+        threads: coder threads of a batch, 1 to 256, or 0 for one a core.
+
+    Raises:
+        WeightsError: no such model, or a damaged file.
+        InvalidInputError: a device that torch can't use here.
     """
 
     def __init__(self, name=DEFAULT_MODEL, device="cpu", recognizer=None, threads=1):
+        device = usable_device(device)
         self.net, self.context, self.metadata = weights_io.load_model(name, device)
-        self.device, self.recognizer, self.threads = torch.device(device), recognizer, threads
+        self.device, self.recognizer, self.threads = device, recognizer, threads
         training = json.loads(self.metadata.get("training") or "{}").get("config", {})
         self.objective = Objective.trained(training)
         self.model_number = weights_io.model_number(self.metadata)
@@ -88,8 +94,8 @@ class Codec:
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the model
                 was trained with, identity included where there is a recogniser: 1 the features, 2 the region levels as
                 well, 3 single symbols, too; each takes about three times as long as the one before.
-            aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: a 112 x 112 image is
-                coded both ways and the better file is kept.
+            aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: of a 112 x 112 image
+                that is told from what it costs, and in doubt it is coded both ways and the smaller file is kept.
             checksum: two more bytes that tell nearly all damage.
 
         Raises:
@@ -97,6 +103,8 @@ class Codec:
             MissingDependencyError: an option needs a recogniser and the codec has none.
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
+        if isinstance(images, (Image.Image, str, bytes)):
+            raise InvalidInputError(f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image")
         pixels = [to_rgb(image) for image in images]
         for array in pixels:
             check_image(array.shape[1], array.shape[0], aligned)
@@ -113,8 +121,10 @@ class Codec:
 
     def _best_drafts(self, pixels, quality, effort, aligned):
         """Images of one size at one quality -> list of ``Draft``, aligned or not as costs less."""
-        ways = [self.draft(pixels, quality, way) for way in self._ways(pixels[0], aligned)]
-        best = ways[0] if len(ways) == 1 else [min(pair, key=self.estimate_bits) for pair in zip(*ways)]
+        if aligned is not None or pixels[0].shape[:2] != (STANDARD_SIDE, STANDARD_SIDE):
+            best = self.draft(pixels, quality, bool(aligned))
+        else:
+            best = self._cheaper_drafts(pixels, quality)
         if effort:
             for way in {draft.aligned for draft in best}:
                 chosen = [i for i, draft in enumerate(best) if draft.aligned == way]
@@ -123,10 +133,16 @@ class Codec:
                     best[i] = draft
         return best
 
-    @staticmethod
-    def _ways(pixels, aligned):
-        standard = pixels.shape[:2] == (STANDARD_SIDE, STANDARD_SIDE)
-        return [bool(aligned)] if aligned is not None or not standard else [True, False]
+    def _cheaper_drafts(self, pixels, quality):
+        """Images of 112 x 112 -> list of ``Draft``, aligned or not as costs less."""
+        best = self.draft(pixels, quality, True)
+        bits = [self.estimate_bits(d) for d in best]
+        # A face that the positions help by so much is on the template: the networks need not run a second time.
+        doubtful = [i for i, d in enumerate(best) if bits[i] > CLEAR * self.estimate_bits(dataclasses.replace(d, aligned=False))]
+        if doubtful:
+            for i, other in zip(doubtful, self.draft([pixels[i] for i in doubtful], quality, False)):
+                best[i] = min(best[i], other, key=self.estimate_bits)
+        return best
 
     @torch.inference_mode()
     def draft(self, pixels, quality, aligned, levels=None):
@@ -287,19 +303,34 @@ class Codec:
                 yield indexes[start : start + step]
 
     def _check_options(self, quality, max_bytes, min_similarity, effort):
-        if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)) or not 1 <= quality <= 100:
+        if not is_integer(quality) or not 1 <= quality <= 100:
             raise InvalidInputError(f"quality is {quality!r}; allowed are the integers 1 to 100")
-        if effort not in (0, 1, 2, 3):
-            raise InvalidInputError(f"effort is {effort!r}; allowed are 0 to 3")
+        if not is_integer(effort) or not 0 <= effort <= 3:
+            raise InvalidInputError(f"effort is {effort!r}; allowed are the integers 0 to 3")
         if max_bytes is not None and min_similarity is not None:
             raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
-        if max_bytes is not None and max_bytes < 1:
-            raise InvalidInputError(f"max_bytes is {max_bytes}; at least 1 is needed")
+        if max_bytes is not None and (not is_integer(max_bytes) or max_bytes < 1):
+            raise InvalidInputError(f"max_bytes is {max_bytes!r}; an integer of at least 1 is needed")
         if min_similarity is not None:
-            if not -1 <= min_similarity <= 1:
-                raise InvalidInputError(f"min_similarity is {min_similarity}; allowed are -1 to 1")
+            if not isinstance(min_similarity, (int, float, np.number)) or not -1 <= min_similarity <= 1:
+                raise InvalidInputError(f"min_similarity is {min_similarity!r}; allowed are -1 to 1")
             if self.recognizer is None:
                 self.embed([])
+
+
+def is_integer(value):
+    """Python's and numpy's integers; not bool, which is a mistake wherever a number is meant."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def usable_device(device):
+    """``torch.device``, tried: a clear error instead of one from deep inside torch."""
+    try:
+        torch.zeros(1, device=device).cpu()
+        return torch.device(device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInputError(f"device {str(device)!r} can't be used here: {reason}; 'cpu' always works") from None
 
 
 def check_image(width, height, aligned):

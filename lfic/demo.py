@@ -24,6 +24,8 @@ def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=2
         from .metric.identity import load_torchscript
 
         recognizer = load_torchscript(recognizer, device)
+    if path is not None and pathlib.Path(path).resolve() == pathlib.Path(out).resolve():
+        raise InvalidInputError(f"{path} would be overwritten by the demo's picture: give another -o")
     codec = load_codec(device=device, recognizer=recognizer)
     face, aligned, note = find_face(path)
     data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)

@@ -1,4 +1,7 @@
 """PIL images, arrays and tensors -> RGB arrays; and back."""
+import io
+import os
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -8,25 +11,28 @@ from .errors import InvalidInputError
 def to_rgb(image):
     """Any image that users have -> uint8 ndarray [H, W, 3], RGB.
 
-    Takes a PIL image of any mode (EXIF orientation applied), a uint8 or uint16 ndarray [H, W], [H, W, 1], [H, W, 3] or
-    [H, W, 4], or a uint8 torch tensor [C, H, W]. Transparent pixels are composited over white; 16 bits are rounded to 8.
+    Takes a PIL image of any mode but F (EXIF orientation applied; of an animation its current frame), a uint8 or uint16
+    ndarray [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or a uint8 torch tensor [C, H, W] with C 1, 3 or 4. Transparent
+    pixels are composited over white; 16 bits are rounded to 8, and so are PIL's integer modes (I, I;16), whose values are
+    taken as 0..65535. Colour profiles are not applied: pixels count as sRGB.
 
     Raises:
-        InvalidInputError: another type, dtype or shape, or no pixels.
+        InvalidInputError: another type, dtype or shape, values out of range, or no pixels.
     """
     if isinstance(image, Image.Image):
         try:
             return _from_pil(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, InvalidInputError):
-                raise
+        except InvalidInputError:
+            raise
+        except Exception as error:  # a lazily opened file is read only now, and Pillow's readers raise anything
             raise InvalidInputError(f"Pillow can't turn this {image.mode} image into RGB: {error}") from None
     if type(image).__module__.split(".")[0] == "torch":
         if image.ndim != 3 or image.shape[0] not in (1, 3, 4) or str(image.dtype) != "torch.uint8":
             raise InvalidInputError(f"the tensor is {image.dtype} {tuple(image.shape)}; needed is torch.uint8 [C, H, W] with C 1, 3 or 4")
         image = image.detach().cpu().permute(1, 2, 0).numpy()
     if not isinstance(image, np.ndarray):
-        raise InvalidInputError(f"an image is a PIL image, a uint8 ndarray [H, W, 3] or a uint8 tensor [3, H, W]; found {type(image).__name__}")
+        raise InvalidInputError(f"an image is a PIL image, a uint8 ndarray [H, W, 3] or a uint8 tensor [3, H, W]; found {type(image).__name__}"
+                                + (": open the file with PIL.Image.open first" if isinstance(image, (str, bytes, os.PathLike)) else ""))
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.dtype not in (np.uint8, np.uint16):
@@ -49,7 +55,10 @@ def _from_pil(image):
         raise InvalidInputError(f"the image is {image.width} x {image.height}: at least 1 x 1 pixels are needed")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
-        grey = _to_8_bits(np.clip(np.asarray(image), 0, 65535).astype(np.uint16))
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise InvalidInputError(f"the image has integers from {values.min()} to {values.max()} (mode {image.mode}); allowed are 0 to 65535: scale them first")
+        grey = _to_8_bits(values.astype(np.uint16))
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, 2))
     if image.mode == "F":
         raise InvalidInputError("the image has floating-point pixels (mode F), whose range is unknown: convert it to 8 bits first")
@@ -60,13 +69,23 @@ def _from_pil(image):
     return np.array(image.convert("RGB"))
 
 
-def open_image(path):
-    """Open an image file; a clear error where it is none."""
+def open_image(path, data=None):
+    """An image file (or ``data``, its bytes, that came from ``path``) -> PIL image, loaded.
+
+    Raises:
+        InvalidInputError: there is no such file, it can't be read, or it is no image.
+    """
     try:
-        image = Image.open(path)
+        image = Image.open(path if data is None else io.BytesIO(data))
         image.load()
         return image
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise InvalidInputError(f"there is no file {path}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except IsADirectoryError:
+        raise InvalidInputError(f"{path} is a folder: give the files in it") from None
+    except Image.UnidentifiedImageError:
+        raise InvalidInputError(f"{path} is no image of a format that Pillow reads") from None
+    except Exception as error:  # Pillow's readers raise anything on damaged files
+        if isinstance(error, OSError) and error.errno:
+            raise InvalidInputError(f"{path} can't be read: {error.strerror}") from None
         raise InvalidInputError(f"{path} is no image that Pillow reads: {error}") from None

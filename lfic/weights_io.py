@@ -3,6 +3,7 @@
 Keys: ``net.<parameter>`` (float16), ``context.<name>`` and ``tables.<name>`` (integers). Metadata: ``format``,
 ``config`` (JSON of ``FaceNetConfig``), ``digest`` (SHA-256 over names, shapes and bytes), ``card``, ``training``.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -138,14 +139,24 @@ def save_model(path, net, context_arrays, tables_state, metadata):
 
 
 def write_atomically(path, data):
-    """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file."""
+    """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file.
+
+    A link stays one: the file that it points to is replaced. What is no file (a pipe, /dev/null) is written to.
+    """
     path = pathlib.Path(path)
+    real = pathlib.Path(os.path.realpath(path))
+    if real.exists() and not real.is_file():
+        real.write_bytes(data)
+        return
     # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = real.with_name(f".lfic-{secrets.token_hex(6)}")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        os.replace(temporary, real)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(path)  # not the temporary name, which means nothing to anybody
         raise

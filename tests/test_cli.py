@@ -1,4 +1,5 @@
 """The command line: results, exit codes, atomic writes, interruption."""
+import io
 import json
 import os
 import signal
@@ -64,6 +65,47 @@ def test_several_files_and_one_that_fails(png, tmp_path, capsys):
     assert sorted(p.name for p in out.iterdir()) == ["face.lfic"]
 
 
+def test_a_folder_that_is_not_there_yet(png, tmp_path):
+    assert main(["encode", str(png), "-o", f"{tmp_path}/new/"]) == 0
+    assert (tmp_path / "new" / "face.lfic").is_file()
+
+
+def test_what_exists_is_replaced_only_where_that_was_said(png, tmp_path, face, capsys):
+    """Encode and decode beside the photo would put the decoded picture in the photo's place."""
+    before = png.read_bytes()
+    assert main(["encode", str(png), "--quality", "5"]) == 0
+    assert main(["decode", str(tmp_path / "face.lfic")]) == 1
+    assert "exists" in capsys.readouterr().err and png.read_bytes() == before
+    assert main(["transcode", str(tmp_path / "face.lfic"), "-o", str(tmp_path)]) == 1
+    assert png.read_bytes() == before
+    small = (tmp_path / "face.lfic").read_bytes()
+    assert main(["encode", str(png), "--quality", "60"]) == 1 and (tmp_path / "face.lfic").read_bytes() == small
+    assert main(["encode", str(png), "--quality", "60", "-o", str(tmp_path / "face.lfic")]) == 0
+    assert main(["decode", str(tmp_path / "face.lfic"), "--overwrite"]) == 0
+    assert (tmp_path / "face.lfic").read_bytes() != small and png.read_bytes() != before
+
+
+def test_standard_input_and_output(png, tmp_path):
+    def run(*arguments, data):
+        return subprocess.run([sys.executable, "-m", "lfic", *arguments], input=data, capture_output=True, cwd=tmp_path, check=True).stdout
+
+    data = run("encode", "-", "--quality", "20", data=png.read_bytes())
+    assert lfic.probe(data).quality == 20
+    picture = run("decode", "-", "-o", "-", data=data)
+    assert Image.open(io.BytesIO(picture)).size == (112, 112)
+    assert json.loads(run("info", "-", "--json", data=data))["bytes"] == len(data)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["face.png"]
+
+
+def test_progress_on_a_terminal(png, tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other.png"
+    other.write_bytes(png.read_bytes())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["encode", str(png), str(other), "-o", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr()
+    assert "2/2" in text.err and len(text.out.splitlines()) == 2
+
+
 def test_transcode_both_ways(png, tmp_path):
     assert main(["transcode", str(png), "-o", str(tmp_path / "x"), "--quality", "10"]) == 0
     assert main(["transcode", str(tmp_path / "x" / "face.lfic"), "-o", str(tmp_path / "y")]) == 0
@@ -90,6 +132,25 @@ def test_wrong_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         main(arguments)
     assert exit.value.code == 2
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["encode", "{folder}"], "is a folder"), (["encode", "."], "is a folder"), (["decode", "{folder}"], "is a folder"),
+    (["info", "{folder}"], "Is a directory"),
+    (["encode", "{png}", "{folder}/b.png", "-o", "{png}"], "is a file"),
+    (["encode", "{png}", "-o", "{folder}/none/a.lfic"], "{folder}/none/a.lfic: No such file"),
+    (["encode", "{png}", "--device", "bogus"], "bogus"),
+    (["encode", "-", "{png}"], "one file alone"), (["demo", "{png}", "-o", "{png}"], "overwritten"),
+    (["decode", "{lfic}", "-o", "{folder}/a.psd"], "writes no .psd"),
+    (["transcode", "{lfic}", "{folder}/a.png"], "overwritten"),
+])
+def test_mistakes_are_named_without_a_traceback(arguments, text, png, face, tmp_path, capsys):
+    (tmp_path / "a.lfic").write_bytes(lfic.encode(face, quality=1))
+    names = {"folder": tmp_path, "png": png, "lfic": tmp_path / "a.lfic"}
+    assert main([a.format(**names) for a in arguments]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and text.format(**names) in lines[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lfic", "face.png"]
 
 
 def test_clashing_names_are_refused(png, tmp_path, capsys):
@@ -134,6 +195,23 @@ def test_writes_are_atomic(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         weights_io.write_atomically(target, b"after")
     assert target.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["a.lfic"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_links_stay_and_devices_are_written_to(tmp_path):
+    from lfic.weights_io import write_atomically
+
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_atomically(tmp_path / "link", b"abc")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"abc")
+    assert os.read(reader, 9) == b"abc" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    name = tmp_path / ("a" * 255)  # as long as a name may be
+    write_atomically(name, b"abc")
+    assert name.read_bytes() == b"abc" and len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -49,6 +49,18 @@ def test_encoding_is_deterministic_and_batches_change_nothing(codec, face):
         assert np.abs(alone - np.asarray(image)).max() <= 1
 
 
+def test_the_cheaper_way_is_found_and_a_face_on_the_template_needs_one_pass(codec, face, monkeypatch):
+    faces = [face, face[::-1].copy(), np.roll(face, 40, 1), face.transpose(1, 0, 2).copy()]
+    ways = [codec.encode_batch(faces, quality=60, aligned=way) for way in (True, False)]
+    for data, sizes in zip(codec.encode_batch(faces, quality=60), zip(*(map(len, way) for way in ways))):
+        assert len(data) <= min(sizes) * 1.01 + 2
+    assert any(len(free) < len(placed) for placed, free in zip(*ways))  # not all of them are on the template
+    passes, draft = [], codec.draft
+    monkeypatch.setattr(codec, "draft", lambda *args, **rest: passes.append(args[2]) or draft(*args, **rest))
+    assert lfic.probe(codec.encode(face, quality=40)).aligned
+    assert passes == [True]
+
+
 def test_batch_of_several_sizes(codec, photo):
     images = [photo(112, 112), photo(40, 33), photo(112, 112), photo(9, 300)]
     blobs = codec.encode_batch(images, quality=20)
@@ -264,11 +276,23 @@ def test_probe_needs_no_pixels(codec, face, monkeypatch):
 @pytest.mark.parametrize("options, text", [
     ({"quality": 0}, "quality is 0"), ({"quality": 101}, "quality is 101"), ({"quality": 40.5}, "40.5"), ({"quality": True}, "True"),
     ({"max_bytes": 0}, "max_bytes is 0"), ({"effort": 4}, "effort is 4"), ({"max_bytes": 9, "min_similarity": 0.5}, "exclude"),
-    ({"min_similarity": 2}, "min_similarity is 2"),
+    ({"min_similarity": 2}, "min_similarity is 2"), ({"min_similarity": "0.5"}, "min_similarity is '0.5'"), ({"max_bytes": 300.5}, "max_bytes is 300.5"),
+    ({"max_bytes": "300"}, "max_bytes is '300'"), ({"effort": True}, "effort is True"), ({"effort": 1.0}, "effort is 1.0"),
 ])
 def test_options_out_of_range(codec, face, options, text):
     with pytest.raises(InvalidInputError, match=text):
         codec.encode(face, **options)
+
+
+@pytest.mark.parametrize("device", ["bogus", "cuda:97", 1.5])
+def test_devices_that_can_not_be_used(device):
+    with pytest.raises(InvalidInputError, match="can't be used here"):
+        lfic.load_codec(device=device)
+
+
+def test_one_image_is_no_batch(codec, face):
+    with pytest.raises(InvalidInputError, match="use encode"):
+        codec.encode_batch(Image.fromarray(face))
 
 
 def test_aligned_needs_the_standard_size(codec, photo):

@@ -73,6 +73,27 @@ def test_what_is_no_image_is_refused(bad, text):
         to_rgb(bad)
 
 
+def test_integers_beyond_sixteen_bits_are_refused():
+    for value in (-1, 65536):
+        with pytest.raises(InvalidInputError, match=f"{value}.*allowed are 0 to 65535"):
+            to_rgb(Image.new("I", (3, 2), value))
+
+
+def test_a_path_is_told_to_be_opened():
+    with pytest.raises(InvalidInputError, match="PIL.Image.open"):
+        to_rgb("a.png")
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), IndexError("x"), PermissionError(13, "Permission denied")])
+def test_whatever_a_reader_raises_names_the_file(error, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(InvalidInputError, match="a.png"):
+        open_image(tmp_path / "a.png")
+
+
 def test_truncated_image_files_are_refused(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(buffer, "PNG")
@@ -82,9 +103,10 @@ def test_truncated_image_files_are_refused(tmp_path):
         open_image(path)
     with Image.open(path) as lazy, pytest.raises(InvalidInputError, match="RGB"):
         to_rgb(lazy)
-    for missing in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(InvalidInputError, match="no file"):
-            open_image(missing)
+    with pytest.raises(InvalidInputError, match="no file"):
+        open_image(tmp_path / "none.png")
+    with pytest.raises(InvalidInputError, match="is a folder"):
+        open_image(tmp_path)
     path.write_bytes(b"text")
     with pytest.raises(InvalidInputError, match="no image"):
         open_image(path)
