@@ -95,8 +95,9 @@ def fixed_tree(y, levels, gain, step, quality):
     sums, mean = x, x
     for level in (1, 2):
         sums = cpu.pair_sums(sums)
-        spread = cpu.spread(sums, 1 << level, *y.shape[-2:]) * cpu.footprint_reciprocal(*y.shape[-2:], level, y.device)[None, :, :, None]
-        mean = torch.where((cells == level)[..., None], spread, mean)
+        size = 1 << level
+        pooled = sums * cpu.footprint_reciprocal(*y.shape[-2:], level, y.device)[::size, ::size, None]
+        mean = torch.where((cells == level)[..., None], cpu.spread(pooled, size, *y.shape[-2:]), mean)
     symbols = baselines.through(mean * cpu.per_cell(gain, quality, cells))
     features = symbols * cpu.per_cell(step, quality, cells)
     return features.to(y.dtype).permute(0, 3, 1, 2), symbols.to(y.dtype).permute(0, 3, 1, 2)

@@ -38,20 +38,24 @@ def footprint_reciprocal(height, width, level, device="cpu"):
 
 def cell_levels(levels, height, width):
     """Levels uint8 [N, hr, wr] -> int64 [N, h, w]."""
-    return levels.long().repeat_interleave(REGION, 1).repeat_interleave(REGION, 2)[:, :height, :width]
+    return spread(levels.long()[..., None], REGION, height, width)[..., 0]
 
 
 def pair_sums(x):
     """Sum over 2 x 2 by the fixed tree, missing cells as zero: [N, h, w, C] -> [N, ceil(h/2), ceil(w/2), C]."""
-    height, width = x.shape[1:3]
+    count, height, width, channels = x.shape
     if height % 2 or width % 2:
         x = torch.nn.functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
-    return (x[:, 0::2, 0::2] + x[:, 0::2, 1::2]) + (x[:, 1::2, 0::2] + x[:, 1::2, 1::2])
+    left, right = x.view(count, (height + 1) // 2, 2, (width + 1) // 2, 2, channels).unbind(4)
+    upper, lower = (left + right).unbind(2)
+    return upper + lower
 
 
 def spread(x, size, height, width):
     """Repeat every cell over its footprint: [N, a, b, C] -> [N, h, w, C]."""
-    return x.repeat_interleave(size, 1).repeat_interleave(size, 2)[:, :height, :width]
+    count, tall, wide, channels = x.shape
+    x = x[:, :, None, :, None].expand(count, tall, size, wide, size, channels)
+    return x.reshape(count, tall * size, wide * size, channels)[:, :height, :width]
 
 
 def pool(y, cells):
@@ -61,16 +65,16 @@ def pool(y, cells):
     sums = y
     for level in range(1, int(cells.max()) + 1):
         sums = pair_sums(sums)
-        mean = spread(sums, 1 << level, height, width) * footprint_reciprocal(height, width, level, y.device)[None, :, :, None]
-        out = torch.where((cells == level)[..., None], mean, out)
+        size = 1 << level
+        mean = sums * footprint_reciprocal(height, width, level, y.device)[::size, ::size, None]
+        out = torch.where((cells == level)[..., None], spread(mean, size, height, width), out)
     return out
 
 
 def per_cell(table, quality, cells):
     """Rows of a table [Q, 3, C] for every cell: [N, h, w, C]."""
-    count, height, width = cells.shape
-    index = cells.reshape(count, height * width, 1).expand(-1, -1, table.shape[2])
-    return table[quality].gather(1, index).reshape(count, height, width, table.shape[2])
+    row = quality[:, None, None] * table.shape[1] + cells
+    return table.flatten(0, 1).index_select(0, row.flatten()).view(*cells.shape, table.shape[2])
 
 
 def kept_cells(cells):

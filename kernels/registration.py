@@ -31,12 +31,15 @@ def table_sums(per_region, levels, quality, table):
 # --- CPU -------------------------------------------------------------------------------------------------------------
 
 
-def check_values(levels, quality=None, table=None):
+def check_values(levels, quality=None, *tables):
     """Ranges of levels and quality; ValueError names what was found."""
     if levels.numel() and int(levels.max()) > 2:
         raise ValueError(f"levels holds {int(levels.max())}; allowed are 0 to 2")
-    if quality is not None and quality.numel() and not (0 <= int(quality.min()) and int(quality.max()) < table.shape[0]):
-        raise ValueError(f"quality runs from {int(quality.min())} to {int(quality.max())}; the table has rows 0 to {table.shape[0] - 1}")
+    if quality is not None and quality.numel():
+        low, high = map(int, quality.aminmax())
+        rows = min(len(table) for table in tables)
+        if low < 0 or high >= rows:
+            raise ValueError(f"quality runs from {low} to {high}; the table has rows 0 to {rows - 1}")
 
 
 @torch.library.impl(library, "rap_offsets", "CPU")
@@ -56,8 +59,7 @@ def _(y, levels, gain, quality, indexes):
 
 @torch.library.impl(library, "rap_dense", "CPU")
 def _(y, levels, gain, step, quality, noise, seed, dtype):
-    check_values(levels, quality, gain)
-    check_values(levels, quality, step)
+    check_values(levels, quality, gain, step)
     return cpu.rap_dense(y, levels, gain, step, quality, noise, seed, dtype) if len(y) else dense_shapes(y, dtype)
 
 
