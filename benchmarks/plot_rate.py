@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLOURS = {"lfic": "#c41e3a"}
+COLOURS = {"lfic": "#e08090", "lfic effort 1": "#c41e3a"}
 
 
 def read(path):

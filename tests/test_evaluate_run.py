@@ -236,6 +236,12 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
     with sqlite3.connect(tmp_path / "o.sqlite") as db:
         keys = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}
     assert len(keys) == 2 and all(codecs.code_key() in key and codecs.weights_key("face-v1") in key for key in keys)
+    # An encoder that looks through a recogniser writes other files, under another key.
+    assert main(command(world, tmp_path / "o", "--codecs", "lfic@1:30", "--bootstrap", "0", "--encoder-recogniser", str(world[3]))) == 0
+    looking = next(r for r in run.read_csv(tmp_path / "o.csv") if r["protocol"] == "both" and r["codec"] == "lfic effort 1")
+    assert looking["similarity"] > rows[2]["similarity"]
+    with sqlite3.connect(tmp_path / "o.sqlite") as db:
+        assert len({row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}) == 3
     capsys.readouterr()
     assert main(command(world, tmp_path / "o", "--codecs", "webp@2:30")) == 2
     assert "lfic alone has an effort" in capsys.readouterr().err
