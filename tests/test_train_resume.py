@@ -23,6 +23,7 @@ from lfic.train.data import FacePack
 from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
 from lfic.train.loop import beta, learning_rate, run
+from lfic.train.objective import pixel_weights
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
@@ -60,6 +61,9 @@ def test_schedules():
     assert learning_rate(1000, c) == pytest.approx(c.final_learning_rate)
     ends = beta(torch.tensor([1, 100]), c)
     assert ends.tolist() == pytest.approx([c.beta_low, c.beta_high], rel=1e-5)
+    quality = torch.tensor([1, 50, 100])
+    for low, high, expected in ((30.0, 0.0, [30, 30, 30]), (0.0, 0.0, [0, 0, 0]), (10.0, 40.0, [10, 10 * 4 ** (49 / 99), 40])):
+        assert pixel_weights(quality, TrainConfig(pixel_weight=low, pixel_weight_high=high)).tolist() == pytest.approx(expected)
 
 
 def test_the_same_seed_gives_the_same_curve(pack, recognizer, tmp_path):

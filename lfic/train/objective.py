@@ -27,7 +27,7 @@ def beta(quality, config):
 def pixel_weights(quality, config):
     """Weight of the pixel term beside identity, float [N]: exponential in the quality."""
     share = (quality.float() - 1) / 99
-    return config.pixel_weight * ((config.pixel_weight_high or config.pixel_weight) / config.pixel_weight) ** share
+    return config.pixel_weight ** (1 - share) * (config.pixel_weight_high or config.pixel_weight) ** share
 
 
 class TargetEmbeddings:
