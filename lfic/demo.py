@@ -16,7 +16,7 @@ HEAT = ((196, 30, 58), (240, 170, 40), (40, 90, 200))  # levels 0 (fine, dear), 
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
 
 
-def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=2, device="cpu"):
+def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=None, device="cpu"):
     """Write the picture, print the table; returns the exit code."""
     from .codec import load_codec
 
@@ -26,6 +26,8 @@ def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=2
         recognizer = load_torchscript(recognizer, device)
     if path is not None and pathlib.Path(path).resolve() == pathlib.Path(out).resolve():
         raise InvalidInputError(f"{path} would be overwritten by the demo's picture: give another -o")
+    if effort is None:  # without a recogniser an effort would trade likeness for pixels
+        effort = 0 if recognizer is None else 2
     codec = load_codec(device=device, recognizer=recognizer)
     face, aligned, note = find_face(path)
     data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)
