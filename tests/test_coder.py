@@ -3,6 +3,7 @@ import doctest
 import hashlib
 import json
 import pathlib
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ from lfic import coder
 from lfic.errors import CorruptStreamError, InvalidInputError
 
 DATA = pathlib.Path(__file__).parent / "data"
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def integer_tables(count=24, seed=7):
@@ -198,6 +200,52 @@ def test_mixed_stream():
     assert mirror.p1 == state.p1
     with pytest.raises(InvalidInputError, match="the encoder is finished"):
         encoder.finish()
+
+
+# ------------------------------------------------------------------------------------------------- one case, one test
+
+
+def test_a_stream_of_no_symbols_is_empty():
+    tables, none = integer_tables(), np.zeros(0, np.int32)
+    assert coder.encode(none, none, tables) == b""
+    assert coder.decode(b"", none, tables).shape == (0,)
+    with pytest.raises(CorruptStreamError, match=r"9 bytes follow the end of the stream \(noticed at byte 8\)"):
+        coder.decode(b"x" * 17, none, tables)
+
+
+def test_an_empty_stream_of_improbable_symbols():
+    """b"" is what probable symbols become; asked for more than zeros can hold, the decoder says so."""
+    tables = integer_tables()
+    assert coder.decode(b"", np.zeros(1000, np.uint8), tables).tolist() == [-3] * 1000
+    with pytest.raises(CorruptStreamError, match=r"cut short: it has 0 bytes and more are needed \(noticed at byte 0\)"):
+        coder.decode(b"", np.full(1000, 5, np.uint8), tables)
+
+
+@pytest.mark.parametrize("value", [-32768, -32767, 32766, 32767])
+def test_int16_limits_in_int16(value):
+    tables, indexes = integer_tables(), np.arange(24, dtype=np.uint8)
+    symbols = np.full(24, value, np.int16)
+    np.testing.assert_array_equal(coder.decode(coder.encode(symbols, indexes, tables), indexes, tables), symbols)
+
+
+def test_frequencies_1_and_65535_side_by_side():
+    tables = coder.Tables.from_frequencies([(0, [65535]), (0, [1]), (0, [65534, 1]), (0, [1, 65534]), (-9, [1] * 65535), (7, [1, 65533, 1])])
+    rng = np.random.default_rng(8)
+    indexes = rng.integers(0, 6, 5000).astype(np.uint8)
+    symbols = rng.integers(-1, 9, 5000).astype(np.int32)
+    symbols[::50] = rng.integers(-9, 65530, 100)
+    np.testing.assert_array_equal(coder.decode(coder.encode(symbols, indexes, tables), indexes, tables), symbols)
+
+
+def test_cpp_library_and_its_golden_streams(tmp_path):
+    """The static library as CMake builds it: unit tests, damaged streams, golden streams at -O3 and at -O0."""
+    subprocess.run(["cmake", "-S", ROOT, "-B", tmp_path], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", tmp_path, "--parallel", "2"], check=True, capture_output=True)
+    run = subprocess.run(["ctest", "--test-dir", tmp_path, "--output-on-failure"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    for name in ("coder", "golden", "golden_O0", "mutated"):
+        assert f": {name} " in run.stdout
+    assert "100% tests passed, 0 tests failed out of 4" in run.stdout
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from lfic import coder, weights_io
-from lfic.errors import CorruptStreamError, InvalidInputError
+from lfic import coder, container, weights_io
+from lfic.errors import CorruptStreamError, InvalidInputError, LficError
 
 DATA = pathlib.Path(__file__).parent / "data"
 
@@ -196,6 +196,50 @@ def test_damaged_faces():
         model.decode(b"\x12\x34", 1024, 1024, 40)
 
 
+def damage(data, rng):
+    """1 to 4 changes: a bit, a byte, a run of bytes, one more, one less, or the end cut off."""
+    data = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        at = int(rng.integers(len(data)))
+        kind = rng.integers(6)
+        if kind == 0:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            data[at] = int(rng.integers(256))
+        elif kind == 2:
+            data[at : at + 4] = rng.bytes(len(data[at : at + 4]))
+        elif kind == 3:
+            data.insert(at, int(rng.integers(256)))
+        elif kind == 4:
+            del data[at]
+        else:
+            del data[max(at, 4) :]
+    return bytes(data)
+
+
+def test_no_damaged_file_decodes_to_another_face():
+    """100,000 damaged files with a checksum: refused, or the same face where the changes undid each other."""
+    model = weights_io.context_model(weights_io.load_arrays("face-v1")[0])
+    rng, refused, unchanged = np.random.default_rng(20), 0, 0
+    for quality in (10, 40):
+        face = random_face(model, quality, 14, 14, quality, True, 1)
+        header = container.Header(112, 112, quality, container.CODED_MAP, True, True)
+        file = container.write(header, model.encode(*face, True))
+        for _ in range(50_000):
+            damaged = damage(file, rng)
+            if damaged == file:
+                unchanged += 1
+                continue
+            try:
+                read, payload = container.read(damaged)
+                levels = None if read.level_mode == container.CODED_MAP else np.full((4, 4), read.level_mode, np.uint8)
+                model.decode(payload, *read.grid, read.quality, read.aligned, levels)
+            except LficError:
+                refused += 1
+    assert refused + unchanged == 100_000
+    assert unchanged < 1000
+
+
 EMPTY = np.zeros(0, np.int16)
 
 
@@ -222,6 +266,29 @@ EMPTY = np.zeros(0, np.int16)
 def test_wrong_arguments(call, text):
     with pytest.raises(InvalidInputError, match=text):
         call(variants()[0])
+
+
+@pytest.mark.parametrize("value", [-32768, -32767, 32766, 32767])
+def test_values_at_the_int16_limits(value):
+    model = variants()[0]
+    symbols, levels, *grid = random_face(model, 2, 14, 14, 50, True, 1)
+    symbols[symbols != 0] = value
+    decoded, _ = model.decode(model.encode(symbols, levels, *grid, True), *grid)
+    np.testing.assert_array_equal(decoded, symbols)
+
+
+def test_a_symbol_past_int16_is_refused():
+    """Mean 3 and a table whose symbol is 32765: unchecked, the sum would wrap to a negative one."""
+    arrays = random_arrays(C=1, G=1, H1=1, H2=1, S=1, tables=1)
+    arrays |= {"W3": np.zeros((1, 2, 1), np.int16), "b3": np.array([[24 << 7, 0]], np.int32), "active": np.ones((100, 3, 1), np.uint8)}
+    arrays |= {"mgain": np.full((100, 3, 1), 1 << 12, np.int32), "table_map": np.zeros(8, np.int32)}
+    tables = coder.Tables.from_frequencies([(32765, [60000])])
+    model = coder.ContextModel(arrays, tables)
+    level, two = np.zeros((1, 1), np.uint8), np.zeros(1, np.int16)
+    assert model.predict(two, level, 1, 1, 50)[1].tolist() == [3]
+    data = coder.encode(np.array([32765], np.int32), np.zeros(1, np.uint8), tables)
+    with pytest.raises(CorruptStreamError, match="symbol 0 exceeds 16 bits"):
+        model.decode(data, 1, 1, 50, levels=level)
 
 
 @pytest.mark.parametrize(
