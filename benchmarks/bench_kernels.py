@@ -43,7 +43,7 @@ def test_operation(benchmark, rows, operation, name, dtype):
     collected += found
     cases.add((operation, name, dtype))
     benchmark.extra_info.update({row["what"]: {k: row[k] for k in bench.FIELDS[5:]} for row in found})
-    call = bench.calls(operation, shape, bench.DTYPES[dtype], DEVICE, 0, bench.compilations(False))["lfic"]
+    call = bench.calls(operation, shape, bench.DTYPES[dtype], DEVICE, 0, {})["lfic"]
 
     def once():
         call()

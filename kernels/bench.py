@@ -8,6 +8,7 @@ say "not run". ``--interpret`` runs every Triton kernel under Triton's interpret
 """
 import argparse
 import csv
+import functools
 import os
 import platform
 import statistics
@@ -47,45 +48,49 @@ def moved(operation, shape, dtype):
 
 
 def calls(operation, shape, dtype, device, seed, compiled):
-    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}."""
+    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}, or empty.
+
+    Names that differ in blanks are forms of one baseline: the fastest counts.
+    """
     y, levels, gain, step, quality = case(shape, dtype, device, seed)
     arguments = (y, levels, gain, step, quality)
+    layers, regions, tree = baselines.pooled_by_layers, compiled.get("regions"), compiled.get("tree")
     if operation == "dense":
-        out = {"lfic": lambda: rap_quantize_dense(*arguments, dtype=dtype)}
-        forms = {"eager": baselines.pooled_by_layers, "naive compile": compiled["layers"], "best compile": compiled["regions"], "best compile ": compiled["cpu"]}
-        return out | {k: (lambda f=f: f(*arguments)) for k, f in forms.items()}
-    if operation == "encode":
-        forms = {"eager": baselines.encoded_by_scatter, "eager ": cpu.rap_quantize, "best compile": compiled["scatter"]}
-        if device == "cpu":
-            del forms["eager "]  # what lfic runs there itself
-        return {"lfic": lambda: rap_quantize(y, levels, gain, quality)} | {k: (lambda f=f: f(y, levels, gain, quality)) for k, f in forms.items()}
-    if operation == "decode":
-        symbols, _ = rap_quantize(y, levels, gain, quality)
-        forms = {"lfic": rap_unpool, "best compile": compiled["unpool"]} | ({"eager": cpu.rap_unpool} if device != "cpu" else {})
-        return {k: (lambda f=f: f(symbols, levels, step, quality, *shape[2:], dtype)) for k, f in forms.items()}
-    grads = tuple(torch.randn_like(y) for _ in range(2))
-    if operation == "backward":  # of features alone, to y alone, as a codec's frozen tables have it
-        return {"lfic": lambda: torch.ops.lfic.rap_dense_backward(grads[0], None, *arguments, None, None, False)}
-    leaves = [t.requires_grad_(True) for t in (y, gain, step)]
+        forms = {"lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": layers, "naive compile": compiled.get("layers"), "best compile": regions, "best compile ": tree}
+    elif operation == "encode":
+        arguments = (y, levels, gain, quality)
+        forms = {"lfic": rap_quantize, "eager": baselines.encoded_by_scatter, "best compile": compiled.get("scatter")}
+        if device != "cpu":  # there it is what lfic runs itself
+            forms["eager "] = cpu.rap_quantize
+    elif operation == "decode":
+        arguments = (rap_quantize(y, levels, gain, quality)[0], levels, step, quality, *shape[2:], dtype)
+        forms = {"lfic": rap_unpool, "eager": None if device == "cpu" else cpu.rap_unpool, "best compile": compiled.get("unpool")}
+    elif operation == "backward":  # from the features, to y, as a codec's frozen tables have it
+        arguments = (torch.randn_like(y), None, *arguments, None, None, False)
+        forms = {"lfic": torch.ops.lfic.rap_dense_backward}
+    else:
+        grads = tuple(torch.randn_like(y) for _ in range(2))
+        leaves = [t.requires_grad_(True) for t in (y, gain, step)]
 
-    def train(f):
-        with torch.enable_grad():
-            return torch.autograd.grad(f(leaves[0], levels, leaves[1], leaves[2], quality), leaves, grads)
+        def train(form):
+            def forward_and_backward(*a):
+                with torch.enable_grad():
+                    return torch.autograd.grad(form(*a), leaves, grads)
 
+            return form and forward_and_backward
+
+        forms = {"lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": layers, "naive compile": compiled.get("layers"), "best compile": regions, "best compile ": tree}
+        forms = {what: train(form) for what, form in forms.items()}
+    return {what: functools.partial(form, *arguments) for what, form in forms.items() if form}
+
+
+def compilations():
+    """The formulations that torch.compile gets, compiled."""
     forms = {
-        "lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": baselines.pooled_by_layers,
-        "naive compile": compiled["layers"], "best compile": compiled["regions"],
+        "layers": baselines.pooled_by_layers, "regions": baselines.pooled_by_regions, "tree": fixed_tree,
+        "scatter": baselines.encoded_by_scatter, "unpool": cpu.rap_unpool,
     }
-    return {k: (lambda f=f: train(f)) for k, f in forms.items()}
-
-
-def compilations(enabled=True):
-    """The formulations that torch.compile gets; without ``enabled`` the same functions as they are."""
-    forms = {
-        "layers": baselines.pooled_by_layers, "regions": baselines.pooled_by_regions, "scatter": baselines.encoded_by_scatter,
-        "cpu": fixed_tree, "unpool": cpu.rap_unpool,
-    }
-    return {k: torch.compile(f, dynamic=False) if enabled else f for k, f in forms.items()}
+    return {name: torch.compile(form, dynamic=False) for name, form in forms.items()}
 
 
 def fixed_tree(y, levels, gain, step, quality):
@@ -163,7 +168,7 @@ def copy_time(size, device, sets):
 def measure(operation, name, shape, dtype_name, device, compiled, rounds=5, seconds=1.0):
     """Rows of one operation, shape and dtype: lfic, its baselines and, on a GPU, the copy."""
     dtype, size = DTYPES[dtype_name], moved(operation, shape, DTYPES[dtype_name])
-    notes = {}
+    notes = {} if compiled or operation == "backward" else {"best compile": "not run"}
     with torch.no_grad():
         if device == "cpu":
             times = timed_on_cpu(calls(operation, shape, dtype, device, 0, compiled), rounds, seconds)
@@ -292,7 +297,7 @@ def run(device, rounds=5, seconds=1.0, compile=True, shapes=None, dtypes=None, o
         for dtype in dtypes or (("fp32",) if device == "cpu" else DTYPES):
             for operation in operations:
                 torch.compiler.reset()
-                for row in measure(operation, name, shape, dtype, device, compilations(compile), rounds, seconds):
+                for row in measure(operation, name, shape, dtype, device, compilations() if compile else {}, rounds, seconds):
                     report(row)
                     found.append(row)
     return found

@@ -10,11 +10,11 @@ import sys
 import torch
 
 from lfic.kernels import cpu, reference
-from lfic.kernels.offsets import rap_offsets
 from lfic.kernels.dense import rap_dense, rap_dense_backward
+from lfic.kernels.offsets import rap_offsets
 from lfic.kernels.quantize import rap_quantize
-from lfic.kernels.unpool import rap_unpool, rap_unpool_backward
 from lfic.kernels.registration import nhwc, table_sums
+from lfic.kernels.unpool import rap_unpool, rap_unpool_backward
 
 GRIDS = [(14, 14), (16, 16), (5, 3), (1, 1)]
 CHANNELS = [1, 16, 48, 192]

@@ -86,8 +86,10 @@ def test_benchmark_writes_figures_and_says_what_was_not_run(tmp_path, capsys):
     assert bench.main([*arguments, "--out", str(out), "--plot", str(picture)]) == 0
     assert "encode" in capsys.readouterr().out and picture.read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader(line for line in out.read_text().splitlines() if not line.startswith("#")))
-    measured = [r for r in rows if r["device"] == "cpu"]
+    measured = [r for r in rows if r["device"] == "cpu" and "compile" not in r["what"]]
     assert {r["operation"] for r in measured} == set(bench.OPERATIONS) and all(float(r["p50_us"]) > 0 for r in measured)
+    compiled = [r for r in rows if "compile" in r["what"]]
+    assert len(compiled) == 4 and all(r["note"] == "not run" and not r["p50_us"] for r in compiled)
     absent = [r for r in rows if r["device"] == "cuda"]
     assert len(absent) == 45 and all(r["note"] == "not run" and not r["p50_us"] and not r["gb_per_s"] for r in absent)
     with pytest.raises(SystemExit):
