@@ -1,7 +1,7 @@
 """Measures launch shapes on the GPU at hand: ``python -m lfic.kernels.tune`` prints rows for the table in configs.py.
 
 Nothing is tuned while the library runs. Each operation is timed as in bench.py, on N = 64, C = 192, 64 x 64, for every tile and
-number of warps that compiles without spilling; the fastest stands in the printed row.
+number of warps that the device takes; the fastest stands in the printed row.
 """
 import argparse
 import statistics
@@ -32,21 +32,16 @@ def calls(operation, dtype, seed):
 
 def seconds(operation, dtype, launch, architecture):
     """Median time of one call with this launch in the table, or None where the launch does not fit the device."""
-    key, at = (architecture, operation), int(dtype.itemsize == 4)
-    before = configs.TABLE.get(key)
-    pair = list(before or (launch, launch))
-    pair[at] = launch
-    configs.TABLE[key] = tuple(pair)
+    key = architecture, operation
+    before = configs.TABLE[key]
+    configs.TABLE[key] = (before[0], launch) if dtype.itemsize == 4 else (launch, before[1])
     try:
         return statistics.median(bench.timed_in_graph([calls(operation, dtype, seed) for seed in range(2)], replays=20))
     except RuntimeError as error:  # triton.OutOfResources is one as well
         print(f"# {operation} {launch}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
     finally:
-        if before is None:
-            del configs.TABLE[key]
-        else:
-            configs.TABLE[key] = before
+        configs.TABLE[key] = before
 
 
 def fastest(measure, candidates=CANDIDATES):
@@ -70,7 +65,11 @@ def main(argv=None):
         print("lfic.kernels.tune: there is no CUDA device here", file=sys.stderr)
         return 1
     architecture = configs.architecture(torch.cuda.current_device())
-    for operation in dict.fromkeys(operation for _, operation in configs.TABLE):
+    operations = list(dict.fromkeys(operation for _, operation in configs.TABLE))
+    device = torch.device("cuda", torch.cuda.current_device())
+    # A row for each operation to try candidates in: from an older architecture where this one has none.
+    configs.TABLE.update({(architecture, o): tuple(configs.launch(o, device, size) for size in (2, 4)) for o in operations})
+    for operation in operations:
         pair = [fastest(lambda c, d=dtype: seconds(operation, d, c, architecture)) for dtype in (torch.float16, torch.float32)]
         print(row(architecture, operation, pair), flush=True)
     return 0

@@ -1,0 +1,148 @@
+"""Compiles every kernel ahead of time, without a GPU, and prints what the compiler made of it as JSON.
+
+    python tests/kernels/compile_kernels.py [--all] [--write]
+
+Run without TRITON_INTERPRET. Launches are those of configs.py for C = 192 and a large batch. ``--all`` takes every
+combination instead of those that the test takes; ``--write`` raises and lowers budgets.json to fit (kept from other versions of
+Triton: the larger register count and the smaller number of wide accesses). Needs triton alone of the GPU's tools: its
+own ptxas, cuobjdump and nvdisasm.
+"""
+import argparse
+import collections
+import itertools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from lfic.kernels import configs
+from lfic.kernels.offsets import rap_offsets_kernel
+from lfic.kernels.dense import rap_dense_backward_kernel, rap_dense_kernel
+from lfic.kernels.quantize import rap_quantize_kernel
+from lfic.kernels.unpool import rap_unpool_backward_kernel, rap_unpool_kernel
+
+TOOLS = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+BUDGETS = pathlib.Path(__file__).parent / "budgets.json"
+ARCHITECTURES = (80, 90)
+TYPES = {"fp16": 2, "bf16": 2, "fp32": 4}
+MODES = {"round": 0, "noise": 1, "seed": 2}
+POINTERS = {
+    "levels": "u8", "starts": "i32", "gain": "fp32", "step": "fp32", "quality": "i64", "seed": "i64", "indexes": "i16", "out": "i16",
+    "tables": "i16", "symbols": "i16", "counts": "i64", "to_gain": "fp32", "to_step": "fp32",
+}
+FLOATS = ("y", "noise", "features", "grad_features", "grad_symbols", "grad_y", "grad")
+
+
+# What the test compiles: every kernel, mode and element type once, partial grids (the larger code) before whole ones.
+TESTED = {
+    "offsets", "quantize-fp16-partial-indexed", "quantize-fp32-whole", "dense-fp16-whole-round", "dense-bf16-partial-round", "dense-fp32-partial-seed",
+    "dense-bf16-whole-noise", "dense_backward-bf16-partial", "dense_backward-fp32-whole", "dense_backward_tables-fp16-partial-round",
+    "dense_backward_tables-fp32-partial-seed", "unpool-fp16-partial", "unpool-fp32-whole", "unpool_backward-fp16-partial", "dense-fp16-partial-round-oddC",
+}
+
+
+def variants():
+    """{name: (kernel, operation in configs.TABLE, element type, pointer types, constants, whether C divides by 16)}."""
+    out = {"offsets": (rap_offsets_kernel, None, "fp32", POINTERS, {"BLOCK": 1024}, True)}
+
+    def add(name, kernel, constants, pointers=None):
+        operation, element = name.split("-")[:2]
+        floats = POINTERS | dict.fromkeys(FLOATS, element) | (pointers or {})
+        out[name] = kernel, operation, element, floats, constants | {"PARTIAL": "-partial" in name}, True
+
+    for element, grid in itertools.product(TYPES, ("partial", "whole")):
+        name = f"{element}-{grid}"
+        add(f"quantize-{name}", rap_quantize_kernel, {"INDEXED": False})
+        add(f"quantize-{name}-indexed", rap_quantize_kernel, {"INDEXED": True})
+        for mode, value in MODES.items():
+            flags = {"MODE": value, "INTERPRETED": False}
+            add(f"dense-{name}-{mode}", rap_dense_kernel, flags, {"symbols": element})
+            flags |= {"FEATURES": True, "SYMBOLS": True, "TABLES": True}
+            add(f"dense_backward_tables-{name}-{mode}", rap_dense_backward_kernel, flags)
+        add(f"dense_backward-{name}", rap_dense_backward_kernel, {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False, "INTERPRETED": False})
+        add(f"unpool-{name}", rap_unpool_kernel, {"INTERPRETED": False}, {"out": element})
+        add(f"unpool_backward-{name}", rap_unpool_backward_kernel, {})
+    # C that does not divide by 16: narrow accesses, but it compiles and spills nothing.
+    out["dense-fp16-partial-round-oddC"] = *out["dense-fp16-partial-round"][:5], False
+    return out
+
+
+def compiled(architecture, kernel, operation, element, pointers, constants, divisible, channels=192):
+    """One kernel for one architecture, as the launch in configs.py would have it."""
+    launch = configs.Launch(0, 4)
+    if operation:
+        launch = configs.TABLE[architecture, operation][TYPES[element] == 4]
+        rows, block = configs.tile(launch.elements, channels, 1 << 20)
+        constants = constants | {"ROWS": rows, "BLOCK": block}
+    signature, values, attributes = {}, {}, {}
+    for i, name in enumerate(kernel.arg_names):
+        if name in constants:
+            signature[name], values[(i,)] = "constexpr", constants[name]
+        else:
+            signature[name] = "*" + pointers[name] if name in pointers else "i32"
+            if name in pointers or (name == "channels" and divisible):
+                attributes[(i,)] = [["tt.divisibility", 16]]
+    source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": launch.warps, "enable_fp_fusion": False})
+
+
+def cuobjdump(cubin, *options):
+    environment = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run([TOOLS / "cuobjdump", *options, cubin], capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def facts(kernel):
+    """What the machine code of a kernel uses: registers, stack, spills, shared memory, accesses by width, contracted multiply-adds."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        code = cuobjdump(file.name, "-res-usage", "-sass")
+    registers, stack, local = map(int, re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", code).groups())
+    count = collections.Counter(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", code, re.M))
+    wide = {kind: sum(n for name, n in count.items() if name.startswith(kind) and ".128" in name) for kind in ("LDG", "STG")}
+    every = {kind: sum(n for name, n in count.items() if name.startswith(kind)) for kind in ("LDG", "STG", "STL", "LDL", "FFMA", "DFMA", "BAR", "EXIT")}
+    if not every["EXIT"]:
+        raise RuntimeError("cuobjdump printed no instructions that could be read")
+    return {
+        "registers": registers, "stack": stack, "spills": local + every["STL"] + every["LDL"], "shared": kernel.metadata.shared, "barriers": every["BAR"],
+        "loads": every["LDG"], "loads128": wide["LDG"], "stores": every["STG"], "stores128": wide["STG"],
+        "contracted": every["FFMA"] + every["DFMA"] + len(re.findall(r"\bfma\.rn\.f", kernel.asm["ptx"])),
+    }
+
+
+def widened(budget, found):
+    """Budget that holds for what was found as well."""
+    registers = -(-found["registers"] // 8) * 8  # they are handed out by eight
+    return {
+        "registers": max(registers, budget.get("registers", 0)), "shared": max(found["shared"], budget.get("shared", 0)),
+        "loads128": min(found["loads128"], budget.get("loads128", 1 << 20)), "stores128": min(found["stores128"], budget.get("stores128", 1 << 20)),
+    }
+
+
+def main():
+    if os.environ.get("TRITON_INTERPRET", "0") == "1":
+        sys.exit("unset TRITON_INTERPRET: the interpreter compiles nothing")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TRITON_CACHE_DIR"] = cache  # what is reported was compiled now
+        chosen = {name: variant for name, variant in variants().items() if args.all or name in TESTED}
+        found = {f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in ARCHITECTURES for name, variant in chosen.items()}
+    print(json.dumps({"triton": triton.__version__, "kernels": found}, indent=0))
+    if args.write:
+        budgets = json.loads(BUDGETS.read_text()) if BUDGETS.exists() else {}
+        budgets |= {name: widened(budgets.get(name, {}), f) for name, f in found.items()}
+        BUDGETS.write_text("{\n" + ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in sorted(budgets.items())) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The Triton kernels compiled ahead of time for sm_80 and sm_90, held to budgets.json: no GPU needed."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+BUDGETS = json.loads((HERE / "budgets.json").read_text())
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="triton is for Linux alone")]
+
+
+@pytest.fixture(scope="module")
+def found():
+    """{kernel: facts} of what compile_kernels.py compiles, in a process without the interpreter."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, HERE / "compile_kernels.py"], capture_output=True, text=True, env=environment, timeout=1800)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)["kernels"]
+
+
+def test_every_kernel_compiles_for_both_architectures(found):
+    operations = {"quantize", "dense", "dense_backward", "dense_backward_tables", "unpool", "unpool_backward", "offsets"}
+    for architecture in ("sm_80", "sm_90"):
+        assert {name.split("-")[1] for name in found if name.startswith(architecture)} == operations
+    assert len(found) == 30
+
+
+def test_nothing_is_spilled_or_contracted(found):
+    assert {name: (f["stack"], f["spills"], f["contracted"]) for name, f in found.items() if f["stack"] or f["spills"] or f["contracted"]} == {}
+
+
+def test_registers_shared_memory_and_wide_accesses_stay_in_their_budgets(found):
+    wrong = []
+    for name, facts in found.items():
+        budget = BUDGETS[name]
+        wrong += [f"{name}: {facts[k]} {k}, budget {budget[k]}" for k in ("registers", "shared") if facts[k] > budget[k]]
+        wrong += [f"{name}: {facts[k]} {k}, at least {budget[k]}" for k in ("loads128", "stores128") if facts[k] < budget[k]]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_budgets_ask_for_wide_accesses():
+    """16 cells are loaded and stored 128 bits at a time wherever a thread holds 16 bytes of a cell."""
+    for architecture in ("sm_80", "sm_90"):
+        for name in ("fp16-whole-round", "bf16-partial-round", "fp32-partial-seed", "bf16-whole-noise"):
+            budget = BUDGETS[f"{architecture}-dense-{name}"]
+            assert budget["loads128"] >= (32 if "noise" in name else 16) and budget["stores128"] == 32
+        assert BUDGETS[f"{architecture}-quantize-fp16-partial-indexed"]["loads128"] >= 16
+        assert BUDGETS[f"{architecture}-quantize-fp16-partial-indexed"]["stores128"] == 32
+        assert BUDGETS[f"{architecture}-unpool-fp16-partial"]["stores128"] == 16
+        assert BUDGETS[f"{architecture}-dense_backward-bf16-partial"]["stores128"] == 16
