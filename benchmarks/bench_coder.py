@@ -4,10 +4,11 @@
 
 Results: benchmarks/results/coder.csv. Streams of 3,136 symbols (the coefficients of a 112 x 112 face at one pooling level), 64
 Gaussian tables, a random table a symbol, one public Python call a stream. Peers that can be imported are measured beside
-lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once), torchac (rows of
-its CDF gathered beforehand), MLCodec_extensions_cpp (DCVC-RT's rANS; its Python binding returns no decoded symbols, so
-build it with one more line, ``get_decoded(n)`` around ``get_decoded_tensor_cpp``). A peer that is missing is named in the
-CSV's first lines.
+lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once), torchac (its CDF
+rows gathered by index in the call, as lfic and the others do, and gathered beforehand), TensorFlow Compression (its one
+call for unbounded symbols, and its range coder handles), MLCodec_extensions_cpp (DCVC-RT's rANS; its Python binding
+returns no decoded symbols, so build it with one more line, ``get_decoded(n)`` around ``get_decoded_tensor_cpp``). A peer
+that is missing is named in the CSV's first lines.
 """
 import importlib.util
 import pathlib
@@ -21,7 +22,7 @@ from lfic import coder, weights_io
 
 COUNT, STREAMS, TABLES, REACH = 3136, 1000, 64, 50
 SIGMAS = np.geomspace(0.2, 3.8, TABLES)
-PEERS = {"compressai": 300, "torchac": 100}  # streams a round where it is not all
+PEERS = {"compressai": 300, "torchac": 100, "torchac, rows gathered": 100, "tfc": 300, "tfc, handles": 300}  # streams a round where it is not all
 
 
 class Lfic:
@@ -86,14 +87,61 @@ class Torchac:
             full[k, 1:] = np.cumsum(padded)
         cdf = torch.from_numpy(full.astype(np.uint16).view(np.int16))
         n = PEERS["torchac"]
-        self.cdfs = [cdf[work.indexes[s].astype(np.int64)] for s in range(n)]
+        self.cdf, self.indexes = cdf, [torch.from_numpy(work.indexes[s].astype(np.int64)) for s in range(n)]
         self.symbols = [torch.from_numpy((work.symbols[s] + REACH).astype(np.int16)) for s in range(n)]
 
+    def rows(self, s):
+        return self.cdf[self.indexes[s]]
+
     def encode(self, s):
-        return self.torchac.encode_int16_normalized_cdf(self.cdfs[s], self.symbols[s])
+        return self.torchac.encode_int16_normalized_cdf(self.rows(s), self.symbols[s])
 
     def decode(self, s, data):
-        return self.torchac.decode_int16_normalized_cdf(self.cdfs[s], data).numpy() - REACH
+        return self.torchac.decode_int16_normalized_cdf(self.rows(s), data).numpy() - REACH
+
+
+class TorchacGathered(Torchac):
+    def __init__(self, work):
+        super().__init__(work)
+        self.gathered = [self.cdf[index] for index in self.indexes]
+
+    def rows(self, s):
+        return self.gathered[s]
+
+
+class Tfc:
+    def __init__(self, work):
+        import tensorflow as tf
+        import tensorflow_compression  # noqa: F401  (loads the ops)
+        from tensorflow_compression.python.ops import gen_ops
+
+        self.tf, self.ops, self.work = tf, gen_ops, work
+        cdfs = [np.concatenate([[0], np.cumsum(f), [65536]]) for f in work.frequencies]
+        rows = np.full((TABLES, max(map(len, cdfs))), 65536, np.int32)
+        for row, cdf in zip(rows, cdfs):
+            row[: len(cdf)] = cdf
+        self.indexes = work.indexes.astype(np.int32)
+        self.offsets = work.lows[work.indexes]
+        self.tables = [tf.constant(t) for t in (rows, np.array([len(c) for c in cdfs], np.int32), work.lows)]
+        self.lookup = tf.constant(np.concatenate([np.full((TABLES, 1), -16, np.int32), rows], 1))  # precision, escapes allowed
+        self.settings = {"precision": 16, "overflow_width": 4, "debug_level": 0}
+
+    def encode(self, s):
+        return self.ops.unbounded_index_range_encode(self.work.symbols[s], self.indexes[s], *self.tables, **self.settings).numpy()
+
+    def decode(self, s, data):
+        return self.ops.unbounded_index_range_decode(data, self.indexes[s], *self.tables, **self.settings).numpy()
+
+
+class TfcHandles(Tfc):
+    def encode(self, s):
+        handle = self.ops.create_range_encoder([], self.lookup)
+        handle = self.ops.entropy_encode_index(handle, self.indexes[s], self.work.symbols[s] - self.offsets[s])
+        return self.ops.entropy_encode_finalize(handle).numpy()
+
+    def decode(self, s, data):
+        handle = self.ops.create_range_decoder(data, self.lookup)
+        return self.ops.entropy_decode_index(handle, self.indexes[s], [COUNT], self.tf.int32)[1].numpy() + self.offsets[s]
 
 
 class DcvcRt:
@@ -128,7 +176,8 @@ class DcvcRt:
 # CPU time of the process (a peer's own threads included): other work on the machine then disturbs little.
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
-MAKERS = {"lfic": Lfic, "constriction": Constriction, "compressai": CompressAI, "torchac": Torchac, "dcvc-rt": DcvcRt}
+MAKERS = {"lfic": Lfic, "constriction": Constriction, "compressai": CompressAI, "torchac": Torchac,
+          "torchac, rows gathered": TorchacGathered, "tfc": Tfc, "tfc, handles": TfcHandles, "dcvc-rt": DcvcRt}  # fmt: skip
 
 
 class Work:
@@ -206,10 +255,12 @@ def test_streams(benchmark, work, peers, rows, name, way):
     data = [peer.encode(s) for s in range(count)]
     for s in range(0, count, 50):
         np.testing.assert_array_equal(np.asarray(peer.decode(s, data[s])), work.symbols[s])
-    if way == "encode":
-        benchmark.pedantic(lambda: [peer.encode(s) for s in range(count)], rounds=7, warmup_rounds=1)
-    else:
-        benchmark.pedantic(lambda: [peer.decode(s, data[s]) for s in range(count)], rounds=7, warmup_rounds=1)
+
+    def code():  # results are let go of: keeping them would measure fresh memory
+        for s in range(count):
+            peer.encode(s) if way == "encode" else peer.decode(s, data[s])
+
+    benchmark.pedantic(code, rounds=7, warmup_rounds=1)
     size = float(np.mean([getattr(d, "nbytes", None) or len(d) for d in data]))
     rate = COUNT * count / benchmark.stats.stats.median / 1e6
     extra = {"bytes": size, "msymbols_per_s": rate}
@@ -263,6 +314,24 @@ def test_adaptive_bits(benchmark, peers, rows, way):
     ideal = float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p))[contexts].sum())
     record(rows, benchmark, f"adaptive megabit, {way}", "lfic", 10, over_ideal_percent=100 * (len(data) * 8 / ideal - 1),
            mbit_per_s=n / 1e6 / benchmark.stats.stats.median)  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5])
+def test_masks(benchmark, peers, rows, p):
+    """196-bit masks, each a stream's worth of adaptive bits from a start state that was trained (here: known)."""
+    rng, contexts = np.random.default_rng(1), np.zeros(196, np.uint8)
+    masks, start = (rng.random((500, 196)) < p).astype(np.uint8), np.array([round(65536 * p)], np.uint16)
+
+    def encode():
+        encoder = coder.RangeEncoder()
+        for mask in masks:
+            encoder.encode_bits(mask, contexts, coder.AdaptiveBits(start))
+        return encoder.finish()
+
+    benchmark.pedantic(encode, rounds=9, warmup_rounds=1)
+    ideal = masks.size * -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    record(rows, benchmark, f"mask of 196 bits, p = {p}", "lfic", 500, over_ideal_percent=100 * (len(encode()) * 8 / ideal - 1),
+           mbit_per_s=masks.size / 1e6 / benchmark.stats.stats.median)  # fmt: skip
 
 
 def likely_face(model, level, quality):

@@ -90,7 +90,11 @@ void with_indexes(const Integers& x, F&& f) {
         f(static_cast<const int32_t*>(x.data));
 }
 
+// Room for a stream of so many symbols at 4 bits each: more grows.
+std::size_t room(std::size_t symbols) { return symbols / 2 + 64; }
+
 void encode_any(const Tables& tables, const Integers& s, const Integers& x, Bytes& out) {
+    out.reserve(room(s.size));
     with_symbols(s, [&](const auto* ps) { with_indexes(x, [&](const auto* px) { encode_stream(tables, ps, px, s.size, out); }); });
 }
 
@@ -125,7 +129,6 @@ py::bytes encode(const py::handle& symbols, const py::handle& indexes, const Tab
     const Integers s = symbols_of(symbols), x = indexes_of(indexes);
     expect_equal(s.size, x.size);
     Bytes out;
-    out.reserve(s.size / 2 + 64);
     without_gil(s.size, [&] { encode_any(tables, s, x, out); });
     return to_bytes(out);
 }
@@ -218,7 +221,10 @@ py::tuple encode_packed(const py::handle& symbols, const py::handle& indexes, co
         py::gil_scoped_release release;
         with_symbols(s, [&](const auto* ps) {
             with_indexes(x, [&](const auto* px) {
-                parallel(count, threads, [&](std::size_t k) { encode_stream(tables, ps + k * length, px + (shared ? 0 : k * length), length, out[k]); });
+                parallel(count, threads, [&](std::size_t k) {
+                    out[k].reserve(room(length));
+                    encode_stream(tables, ps + k * length, px + (shared ? 0 : k * length), length, out[k]);
+                });
             });
         });
         po[0] = 0;

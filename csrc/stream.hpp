@@ -3,9 +3,11 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "context_model.hpp"
@@ -19,10 +21,12 @@ inline constexpr int kMaxThreads = 256;
 // Throws InvalidInput unless every index is that of a table.
 template <class Index>
 void check_indexes(const Tables& tables, const Index* indexes, std::size_t count) {
+    // The largest in the width they have, negative ones as what they are unsigned: bytes take a moment.
+    using Unsigned = std::make_unsigned_t<Index>;
+    Unsigned most = 0;
+    for (std::size_t i = 0; i < count; ++i) most = std::max(most, static_cast<Unsigned>(indexes[i]));
     const uint32_t limit = static_cast<uint32_t>(tables.count());
-    uint32_t most = 0;
-    for (std::size_t i = 0; i < count; ++i) most = std::max(most, static_cast<uint32_t>(indexes[i]));
-    if (count == 0 || most < limit) return;
+    if (count == 0 || most < std::min<uint64_t>(limit, uint64_t{std::numeric_limits<Index>::max()} + 1)) return;
     for (std::size_t i = 0; i < count; ++i)
         if (static_cast<uint32_t>(indexes[i]) >= limit)
             throw InvalidInput("indexes[" + std::to_string(i) + "] is " + std::to_string(indexes[i]) + "; allowed are 0 to " + std::to_string(limit - 1));
