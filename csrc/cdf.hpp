@@ -62,7 +62,7 @@ public:
     }
 
 private:
-    struct Row {
+    struct alignas(64) Row {  // a cache line: found by a shift, read at once
         int32_t low;
         uint32_t size, first;  // listed symbols; where this table's entries begin (size + 1 of them, the escape last)
         uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
