@@ -24,6 +24,7 @@ from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
 from lfic.train.loop import beta, learning_rate, run
 from lfic.train.objective import pixel_weights
+from lfic.weights_io import load_arrays
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
@@ -108,8 +109,10 @@ def test_exported_checkpoint_is_a_working_codec(pack, tmp_path):
     state["config"] |= {"start": str(tmp_path / "other" / "checkpoint"), "data": [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"]}
     (tmp_path / "run" / "checkpoint" / "state.json").write_text(json.dumps(state))
     weights = tmp_path / "tiny.safetensors"
-    assert export([str(tmp_path / "run" / "checkpoint"), str(weights), "--data", str(pack), "--faces", "6"]) == 0
+    assert export([str(tmp_path / "run" / "checkpoint"), str(weights), "--data", str(pack), str(pack), "--faces", "6"]) == 0
     assert b"pack.safetensors" in weights.read_bytes()
+    card = load_arrays(weights)[1]["card"]
+    assert "6 steps" in card and "pack.safetensors, landmarks.npz" in card and "Recognisers in the loss.** none" in card and "term.** none" in card
     assert str(tmp_path).encode() not in weights.read_bytes() and str(pack.parent).encode() not in weights.read_bytes()  # names, not places
     codec = lfic.Codec(weights)
     image = Image.fromarray(FacePack(pack).pixels[0, 8:120, 8:120])

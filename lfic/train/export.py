@@ -137,6 +137,26 @@ def only_name(value):
     return value.replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(value, str) else value
 
 
+def model_card(training, net):
+    """What a checkpoint knows of itself, as text; ``training`` as it goes into the metadata."""
+    config = training["config"]
+
+    def names(key, nothing):
+        value = config.get(key) or nothing
+        return ", ".join(value) if isinstance(value, list) else value
+
+    return "\n".join([
+        f"# {names('out', 'a run')}",
+        "",
+        f"- **Network.** {sum(p.numel() for p in net.parameters()) / 1e6:.1f} million parameters, {net.config.channels} feature channels.",
+        f"- **Training.** {training['step']} steps, {training['seconds']} seconds, batch {config.get('batch', 'not recorded')}, on {names('data', 'data not recorded')}.",
+        f"- **Recognisers in the loss.** {names('recognizer', 'none')}; accuracy with them says little, report others.",
+        f"- **Adversarial term.** {'weight ' + str(config['adversarial_weight']) + ': detail may be invented' if config.get('adversarial_weight') else 'none'}.",
+        f"- **Tables.** Counted on {training['faces_for_tables']} faces at most, {training['exported']}.",
+        "- **Not measured.** Rate, accuracy and how they differ between groups of people: measure them before use (`lfic evaluate`).",
+    ])
+
+
 def calibrate(net, pack, faces=6000, seed=0):
     """Context arrays, tables and level prior for a network: (dict of arrays, Tables, residual bits before and after)."""
     from .. import coder
@@ -171,9 +191,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="lfic export", description="Turn a training checkpoint into a weights file.")
     parser.add_argument("checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint)")
     parser.add_argument("out", help="weights file to write, .safetensors")
-    parser.add_argument("--data", required=True, help="faces to count the tables on: whatever a run takes as data")
+    parser.add_argument("--data", required=True, nargs="+", help="faces to count the tables on: whatever a run takes as data")
     parser.add_argument("--faces", type=int, default=6000, help="faces to count the tables on (default 6000)")
-    parser.add_argument("--card", help="text file with the model card that is stored in the metadata")
+    parser.add_argument("--card", help="text file with the model card that is stored in the metadata (default: one made of what the checkpoint knows)")
     args = parser.parse_args(argv)
     from ..weights_io import save_model
     from .sources import open_faces
@@ -183,11 +203,11 @@ def main(argv=None):
     net, state = load_checkpoint(args.checkpoint)
     arrays, tables, (before, after) = calibrate(net, open_faces(args.data), args.faces)
     print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
-    card = pathlib.Path(args.card).read_text() if args.card else ""
     # Names of files, not where they lay: that is nobody's business.
     config = {k: only_name(v) for k, v in state["config"].items()}
     training = {"step": state["step"], "seconds": round(state["seconds"]), "config": config, "faces_for_tables": args.faces}
     training["exported"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
     save_model(args.out, net, arrays, tables.state(), {"training": json.dumps(training), "card": card})
     return 0
 
