@@ -88,7 +88,8 @@ class Codec:
         Args:
             images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ.
             quality: 1 to 100; used where neither bound below is given.
-            max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not.
+            max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not. Where
+                not even quality 1 does, every region is pooled to level 2 and the search starts again.
             min_similarity: the smallest quality whose reconstruction has at least this cosine similarity of identity
                 embeddings, -1 to 1; needs a recogniser.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the model
@@ -188,13 +189,19 @@ class Codec:
             best = last_true(lambda quality: fits(quality, effort, way), best or 1)
         if best:
             return found[best, effort][0]
-        # Even quality 1 is too large: pool everything as coarsely as it goes.
+        # Even quality 1 is too large: pool everything as coarsely as it goes, and search again.
         rows, columns = region_grid(-(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8))
         coarsest = torch.full((1, rows, columns), 2, dtype=torch.uint8, device=self.device)
-        blob = self._code(self.draft([pixels], 1, way, coarsest), checksum)[0]
-        if len(blob) > max_bytes:
-            raise InvalidInputError(f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blob)} bytes: allow more, or shrink the image")
-        return blob
+        blobs = {}
+
+        def coarse_fits(quality):
+            blobs[quality] = self._code(self.draft([pixels], quality, way, coarsest), checksum)[0]
+            return len(blobs[quality]) <= max_bytes
+
+        best = last_true(coarse_fits, 1)
+        if not best:
+            raise InvalidInputError(f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blobs[1])} bytes: allow more, or shrink the image")
+        return blobs[best]
 
     def _smallest_file(self, pixels, min_similarity, effort, aligned, checksum):
         target, found = self.embed([pixels]), {}

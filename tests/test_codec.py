@@ -165,6 +165,16 @@ def test_max_bytes_is_kept_and_used(codec, face, max_bytes):
         assert len(codec.encode(face, quality=info.quality + 1, aligned=info.aligned)) > max_bytes
 
 
+def test_a_bound_below_quality_1_is_used_as_well(codec, face):
+    lowest = len(codec.encode(face, quality=1))
+    bound = lowest - 4
+    data = codec.encode(face, max_bytes=bound)
+    assert 0.9 * bound <= len(data) <= bound
+    assert (codec.probe(data).levels == 2).all()
+    smaller = codec.encode(face, max_bytes=bound // 2 + 10)
+    assert len(smaller) <= bound // 2 + 10 and psnr(codec.decode(data), face) > psnr(codec.decode(smaller), face)
+
+
 def test_max_bytes_with_effort(codec, face):
     assert len(codec.encode(face, max_bytes=200, effort=1)) <= 200
 
