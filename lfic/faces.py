@@ -12,6 +12,8 @@ from PIL import Image
 from .errors import MissingDependencyError
 from .image import to_rgb
 
+LEAST_FACE = 20  # pixels: the smallest face that MTCNN looks for
+
 
 @dataclasses.dataclass(frozen=True)
 class Face:
@@ -34,7 +36,7 @@ def detector(device="cpu"):
             f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: {error}): "
             'pip install "lfic[facenet]"'
         ) from None
-    return MTCNN(keep_all=True, device=device)
+    return MTCNN(keep_all=True, min_face_size=LEAST_FACE, device=device)
 
 
 def detect(image, device="cpu", least_probability=0.9):
@@ -45,6 +47,8 @@ def detect(image, device="cpu", least_probability=0.9):
     from .evaluate.align import align
 
     photo = Image.fromarray(to_rgb(image))
+    if min(photo.size) < LEAST_FACE:  # MTCNN fails where not one scale of its pyramid is left
+        return []
     boxes, probabilities, landmarks = detector(device).detect(photo, landmarks=True)
     if boxes is None:
         return []

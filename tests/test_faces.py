@@ -25,4 +25,6 @@ def test_the_astronaut_is_found(face):
     assert 15 < right[0] - left[0] < 80
     # The shipped crop was made this way.
     assert np.abs(np.asarray(found[0].crop, np.int16) - face).mean() < 2
+    for shape in ((1, 1, 3), (300, 19, 3), (20, 20, 3)):
+        assert faces.detect(np.zeros(shape, np.uint8)) == []
     assert faces.detect(np.full((80, 80, 3), 200, np.uint8)) == []
