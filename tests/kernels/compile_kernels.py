@@ -1,11 +1,11 @@
 """Compiles every kernel ahead of time, without a GPU, and prints what the compiler made of it as JSON.
 
-    python tests/kernels/compile_kernels.py [--all] [--write]
+    python tests/kernels/compile_kernels.py [NAME...] [--all] [--write]
 
 Run without TRITON_INTERPRET. Launches are those of configs.py for C = 192 and a large batch. ``--all`` takes every
-combination instead of those that the test takes; ``--write`` raises and lowers budgets.json to fit (kept from other versions of
-Triton: the larger register count and the smaller number of wide accesses). Needs triton alone of the GPU's tools: its
-own ptxas, cuobjdump and nvdisasm.
+combination instead of those that the test takes, names pick single ones. ``--write`` raises and lowers budgets.json to fit; kept from
+other versions of Triton are the larger register count and the smaller number of wide accesses. Needs triton alone of the
+GPU's tools: its own ptxas, cuobjdump and nvdisasm.
 """
 import argparse
 import collections
@@ -74,12 +74,12 @@ def variants():
     return out
 
 
-def compiled(architecture, kernel, operation, element, pointers, constants, divisible, channels=192):
+def compiled(architecture, kernel, operation, element, pointers, constants, divisible):
     """One kernel for one architecture, as the launch in configs.py would have it."""
     launch = configs.Launch(0, 4)
     if operation:
         launch = configs.TABLE[architecture, operation][TYPES[element] == 4]
-        rows, block = configs.tile(launch.elements, channels, 1 << 20)
+        rows, block = configs.tile(launch.elements, 192 if divisible else 193, 1 << 20)
         constants = constants | {"ROWS": rows, "BLOCK": block}
     signature, values, attributes = {}, {}, {}
     for i, name in enumerate(kernel.arg_names):
@@ -130,12 +130,15 @@ def main():
     if os.environ.get("TRITON_INTERPRET", "0") == "1":
         sys.exit("unset TRITON_INTERPRET: the interpreter compiles nothing")
     parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
+    if unknown := set(args.names) - set(variants()):
+        parser.error(f"no variant {', '.join(sorted(unknown))}; there are {', '.join(variants())}")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache  # what is reported was compiled now
-        chosen = {name: variant for name, variant in variants().items() if args.all or name in TESTED}
+        chosen = {name: variant for name, variant in variants().items() if args.all or name in (args.names or TESTED)}
         found = {f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in ARCHITECTURES for name, variant in chosen.items()}
     print(json.dumps({"triton": triton.__version__, "kernels": found}, indent=0))
     if args.write:
