@@ -121,7 +121,7 @@ def heat_map(levels, face):
 def draw(rows, levels, face, budget):
     """Two rows of four pictures with captions."""
     cells = [(name, f"{size} bytes" if name != "original" else f"{size} bytes, raw", Image.fromarray(image), size > budget and name != "original") for name, size, image in rows]
-    cells.insert(2, ("lfic: region levels", "red fine, blue pooled", heat_map(levels, face), False))
+    cells.insert(2, ("lfic: region levels", "pooled: yellow 2 x 2, blue 4 x 4", heat_map(levels, face), False))
     side, margin, caption = SIDE * SHOWN, 12, 40
     font = ImageFont.load_default(15)
     sheet = Image.new("RGB", (4 * (side + margin) + margin, 2 * (side + caption + margin) + margin), "white")
