@@ -16,7 +16,7 @@ from lfic.evaluate import bdrate, data, recognise, run
 from lfic.evaluate.__main__ import numbers
 from lfic.evaluate.codecs import Codec
 
-QUALITIES = (1, 10, 20, 35, 55, 80)
+QUALITIES = (1, 12, 25, 42, 70)
 
 
 def level_codec(codec, level):
