@@ -1,8 +1,7 @@
 """SOAP: Adam in the slowly rotating eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv 2409.11321).
 
 For a matrix G of gradients, L and R are running means of G G' and G' G; with their eigenvectors QL and QR Adam runs on
-QL' G QR. Rate and distortion pull along different directions, which Adam's diagonal cannot separate; measured here
-(docs/experiments.md), a step is worth about two of Adam's and costs a quarter more.
+QL' G QR. Rate and distortion pull along different directions, which Adam's diagonal cannot separate.
 """
 import torch
 
