@@ -150,3 +150,21 @@ def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
 def test_settings_of_the_stages_are_checked(name, value):
     with pytest.raises(InvalidInputError, match=name):
         TrainConfig(**{name: value})
+
+
+def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
+    run(config(pack, tmp_path / "small", steps=2, analysis_inner=1))
+    checkpoint = tmp_path / "small" / "checkpoint"
+    small, _ = load_checkpoint(checkpoint)
+    grown = config(pack, tmp_path / "grown", steps=1, analysis_inner=2, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
+    run(grown)
+    large, _ = load_checkpoint(tmp_path / "grown" / "checkpoint")
+    assert len(large.analysis.coarse.blocks) == 1 + len(small.analysis.coarse.blocks) == 2
+    pixels, quality, aligned = torch.rand(2, 3, 112, 112), torch.tensor([20, 90]), torch.tensor([True, False])
+    with torch.no_grad():
+        assert torch.equal(small.analyse(pixels, quality, aligned), large.analyse(pixels, quality, aligned))
+
+    with pytest.raises(InvalidInputError, match="only the analysis may have more blocks"):
+        run(config(pack, tmp_path / "less", steps=1, analysis_inner=1, start=str(tmp_path / "grown" / "checkpoint")))
+    with pytest.raises(InvalidInputError, match="holds another network"):
+        run(config(pack, tmp_path / "other", steps=1, groups=2, analysis_inner=2, start=str(checkpoint)))

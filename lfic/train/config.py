@@ -71,6 +71,8 @@ class TrainConfig:
     width: int = 128
     inner: int = 256
     groups: int = 4  # groups of channels that the entropy model codes one after the other
+    analysis_outer: int = 1  # blocks at an eighth of the size, before and after those at a sixteenth
+    analysis_inner: int = 2  # blocks at a sixteenth
     log_every: int = 50
     save_every: int = 250
     validate_every: int = 1000

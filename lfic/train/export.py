@@ -14,10 +14,11 @@ import torch
 
 from ..entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
 from ..errors import InvalidInputError, WeightsError
-from ..model import FaceNet, FaceNetConfig
+from ..model import FaceNet
 from ..rap import pooled_symbols
 from .checkpoint import load_tensors
 from .sources import template_crops
+from .state import network_config
 
 FRACTIONS = 8  # the mean's fraction of a symbol, in eighths
 TOTAL = 1 << 16  # sum of a table's frequencies, escape included
@@ -122,9 +123,7 @@ def load_checkpoint(path):
     if not (path / "state.json").is_file():
         raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
     state = json.loads((path / "state.json").read_text())
-    config = state["config"]  # of an earlier version it may lack what was added since
-    sizes = {key: config[key] for key in ("channels", "width", "inner", "groups") if key in config}
-    net = FaceNet(FaceNetConfig(**sizes))
+    net = FaceNet(network_config(state["config"]))
     weights = load_tensors(path, "average")
     net.load_state_dict({k: v.half().float() for k, v in weights.items()})
     return net.eval(), state

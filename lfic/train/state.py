@@ -6,11 +6,33 @@ import shutil
 
 import torch
 
+from ..errors import InvalidInputError
 from ..model import FaceNet, FaceNetConfig
+from ..transform import Block
 from .adversary import Adversary
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 from .soap import Soap
 from .world import World
+
+
+def network_config(config):
+    """``FaceNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
+    sizes = {key: config[key] for key in ("channels", "width", "inner", "groups", "analysis_inner") if key in config}
+    if "analysis_outer" in config:
+        sizes["analysis_outer"] = (config["analysis_outer"],) * 2
+    return FaceNetConfig(**sizes)
+
+
+def begin_with(net, tensors, place):
+    """Load a network that may have fewer blocks in its analysis: those that it lacks change nothing at first."""
+    missing = sorted(set(net.state_dict()) - set(tensors))
+    blocks = {name.rsplit(".", 2)[0] for name in missing}
+    strange = sorted(set(tensors) - set(net.state_dict())) + [b for b in blocks if not isinstance(net.get_submodule(b), Block)]
+    if strange or any(not name.startswith("analysis.") for name in missing):
+        raise InvalidInputError(f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the analysis may have more blocks")
+    net.load_state_dict(tensors, strict=False)
+    for block in blocks:
+        torch.nn.init.zeros_(net.get_submodule(block).project.weight)
 
 
 class Trainer:
@@ -20,13 +42,13 @@ class Trainer:
         self.config, self.world = config, world
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.net_config = FaceNetConfig(channels=config.channels, width=config.width, inner=config.inner, groups=config.groups)
+        self.net_config = network_config(vars(config))
         self.net = FaceNet(self.net_config).to(world.device, memory_format=torch.channels_last)
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.start:
             # An average that lags is a better place to go on from than the last step.
-            self.net.load_state_dict(load_tensors(config.start, "average"))
+            begin_with(self.net, load_tensors(config.start, "average"), config.start)
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
