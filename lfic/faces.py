@@ -44,7 +44,7 @@ def detect(image, device="cpu", least_probability=0.9):
 
     image: as for ``lfic.encode``. Raises MissingDependencyError without facenet-pytorch.
     """
-    from .evaluate.align import align
+    from .align import align
 
     photo = Image.fromarray(to_rgb(image))
     if min(photo.size) < LEAST_FACE:  # MTCNN fails where not one scale of its pyramid is left

@@ -18,8 +18,8 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from evaluate_faces import TinyRecogniser, crops, write_folder, write_recogniser  # noqa: E402
 
-from lfic import InvalidInputError
-from lfic.evaluate import align, codecs, data, recognise, run
+from lfic import InvalidInputError, align
+from lfic.evaluate import codecs, data, recognise, run
 from lfic.evaluate.__main__ import main, numbers
 from lfic.evaluate.cache import Cache, content_key
 from lfic.evaluate.groups import balanced, group_rows, utkface_groups

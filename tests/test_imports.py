@@ -12,7 +12,7 @@ ROOT = pathlib.Path(lfic.__file__).parent
 LAYERS = [
     {"errors", "kernels", "_coder"},
     {"coder", "container", "image", "level_map", "metric"},
-    {"transform", "weights_io"},
+    {"align", "transform", "weights_io"},
     {"quantize", "info"},
     {"rap", "entropy"},
     {"model"},

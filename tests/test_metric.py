@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from lfic.align import TEMPLATE_112
 from lfic.errors import InvalidInputError, WeightsError
 from lfic.metric import (
     AdversarialMetric, HybridMetric, PatchDiscriminator, Recognizer, RecognizerEnsemble, l1, landmark_weight, load_facenet, ms_ssim, mse,
 )
 from lfic.metric.features import feature_distance, normalised
 from lfic.metric.identity import identity_distance, load_exported, load_recognizer, load_torchscript
-from lfic.train.pack import TEMPLATE_112
 
 
 @pytest.fixture(autouse=True)

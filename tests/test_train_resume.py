@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import lfic
 from lfic.errors import InvalidInputError, LficError, MissingDependencyError, WeightsError
+from lfic.align import TEMPLATE_112, similarity_transform
 from lfic.train import pack as packing
 from lfic.train.checkpoint import load_tensors, save_tensors
 from lfic.train.config import TrainConfig
@@ -50,9 +51,9 @@ def test_alignment_puts_landmarks_on_the_template():
     rng = np.random.default_rng(1)
     angle, scale = 0.3, 1.7
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    moved = packing.TEMPLATE_112 @ turn.T + rng.normal(size=2) * 9
-    matrix = packing.similarity_transform(moved, packing.TEMPLATE_112)
-    np.testing.assert_allclose(moved @ matrix[:, :2].T + matrix[:, 2], packing.TEMPLATE_112, atol=1e-9)
+    moved = TEMPLATE_112 @ turn.T + rng.normal(size=2) * 9
+    matrix = similarity_transform(moved, TEMPLATE_112)
+    np.testing.assert_allclose(moved @ matrix[:, :2].T + matrix[:, 2], TEMPLATE_112, atol=1e-9)
 
 
 def test_schedules():

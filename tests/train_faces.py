@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lfic.align import TEMPLATE_112
 from lfic.train import pack as packing
 from lfic.train.config import TrainConfig
 
@@ -31,7 +32,7 @@ def make_pack(folder):
             member.size = len(buffer.getvalue())
             tar.addfile(member, io.BytesIO(buffer.getvalue()))
             names.append(member.name)
-            landmarks.append(packing.TEMPLATE_112 * 1.1 + [15 + i, 10])
+            landmarks.append(TEMPLATE_112 * 1.1 + [15 + i, 10])
     np.savez(folder / "landmarks.npz", names=np.array(names), landmarks=np.array(landmarks, np.float32))
     (folder / "pairs.txt").write_text("1\t1\nSomebody_3\t0\t1\nSomebody_3\t0\tNobody\t1\n")
     out = folder / "pack.safetensors"

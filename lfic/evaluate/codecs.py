@@ -273,7 +273,7 @@ def code_key():
     package, digest = pathlib.Path(__file__).parent.parent, hashlib.sha256()
     import lfic.kernels
 
-    around = {"__main__.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py", "bench.py", "baselines.py", "tune.py", "graphs.py"}
+    around = {"__main__.py", "align.py", "faces.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py", "bench.py", "baselines.py", "tune.py", "graphs.py"}
     kernels = pathlib.Path(lfic.kernels.__file__).parent
     for path in [*sorted(package.glob("*.py")), *sorted(package.glob("_coder*.so")), *sorted(kernels.rglob("*.py"))]:
         if path.name not in around:

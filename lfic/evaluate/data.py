@@ -11,8 +11,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+from ..align import SIDE, align
 from ..errors import InvalidInputError
-from .align import SIDE, align
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 

@@ -18,8 +18,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from ..align import SIDE
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
-from .align import SIDE
 from .codecs import Codec
 
 SCALES = 48  # Laplace tables, spread in quantiser steps from 0.05 upwards, a factor of 2 ** (1 / 4) apart

@@ -13,51 +13,13 @@ import json
 import pathlib
 
 import numpy as np
-from PIL import Image
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
+from ..align import align
 from ..errors import InvalidInputError
 
-# Five-point template for 112 x 112 crops (left eye, right eye, nose, mouth corners), from the ArcFace code base.
-TEMPLATE_112 = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float64
-)
 MARGIN = 8
-
-
-def similarity_transform(source, target):
-    """Least-squares similarity (Umeyama 1991) that maps source [K, 2] onto target [K, 2] -> float64 [2, 3]."""
-    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    ms, mt = source.mean(0), target.mean(0)
-    s, t = source - ms, target - mt
-    u, d, vt = np.linalg.svd(t.T @ s)
-    sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = u * sign @ vt
-    scale = (d * sign).sum() / (s**2).sum()
-    matrix = scale * rotation
-    return np.concatenate([matrix, (mt - matrix @ ms)[:, None]], 1)
-
-
-def align(image, landmarks, margin=0):
-    """Warp a PIL image so that landmarks [5, 2] (pixels) fall on the template -> RGB, 112 + 2 * margin a side.
-
-    Faces that shrink are warped at twice the size and box-filtered, so that they don't alias.
-    """
-    matrix = similarity_transform(landmarks, TEMPLATE_112 + margin)
-    side = 112 + 2 * margin
-    factor = 2 if np.hypot(*matrix[:, 0]) < 0.75 else 1
-    forward = np.vstack([matrix * factor, [0, 0, 1]])
-    # PIL maps output pixel centres (x + 0.5) to input coordinates; landmarks are pixel centres at integers.
-    half_out, half_in = np.eye(3), np.eye(3)
-    half_out[:2, 2], half_in[:2, 2] = -0.5 * factor, 0.5
-    inverse = half_in @ np.linalg.inv(forward) @ half_out
-    image = image.convert("RGB")
-    pad = max(image.size) // 2  # reflection instead of black where the template reaches beyond the picture
-    padded = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
-    inverse[:2, 2] += pad
-    out = padded.transform((side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BICUBIC)
-    return out.reduce(factor) if factor > 1 else out
 
 
 def people_in_pairs(path):

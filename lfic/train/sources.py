@@ -19,10 +19,11 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+from ..align import align
 from ..errors import InvalidInputError, MissingDependencyError
 from .augment import SIDE
 from .data import FacePack
-from .pack import MARGIN, align
+from .pack import MARGIN
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".ppm", ".bmp")
 

@@ -6,7 +6,7 @@ parameters between two point patterns", IEEE PAMI 13(4), 1991.
 import numpy as np
 from PIL import Image
 
-from ..errors import InvalidInputError
+from .errors import InvalidInputError
 
 SIDE = 112
 # Left eye, right eye, nose, left and right mouth corner (as seen in the picture), x right, y down, pixels of a
