@@ -63,11 +63,8 @@ void Tables::add_table(std::size_t k) {
     const uint32_t* c = &cumulative_[row.first + k];
     // Slots of the neighbours, if there are any: mode - 1 stands at slot `mode`, mode + 1 behind it.
     const uint32_t below = row.mode > 0 ? f[row.mode - 1] : 0, above = row.mode + 1 < row.size ? f[row.mode + 1] : 0;
-    row.near = {most, row.mode > 0 ? c[row.mode] : c[1], below, above};
-    const int32_t mode_symbol = row.low + static_cast<int32_t>(row.mode);
-    row.near_symbols[0] = mode_symbol;
-    row.near_symbols[1] = mode_symbol - 1;
-    row.near_symbols[2] = mode_symbol + 1;
+    const int32_t symbol = row.low + static_cast<int32_t>(row.mode);
+    row.near = {most, (row.mode > 0 ? c[row.mode] : c[1]) + below, below, above, symbol, symbol - 1};
 
     row.shift = 0;
     while (row.size >> row.shift > 255) ++row.shift;

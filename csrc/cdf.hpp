@@ -41,13 +41,18 @@ public:
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
         const Row& row = rows_[table];
-        const int which = coder.try_near(row.near);
-        if (LFIC_LIKELY(which >= 0)) return row.near_symbols[which];
-        const uint32_t from = static_cast<uint32_t>(buckets_[kBuckets * table + coder.bucket()]) << row.shift;
-        const uint32_t slot = coder.consume_from(&cumulative_[row.first + table], from, row.size);
+        int32_t symbol;
+        if (LFIC_LIKELY(coder.try_near(row.near, symbol))) return symbol;
+        const uint8_t* buckets = &buckets_[kBuckets * table];
+        const uint32_t* cumulative = &cumulative_[row.first + table];
+#if defined(__GNUC__)
+        asm("" : "+r"(buckets), "+r"(cumulative));  // found before the division ends, not after
+#endif
+        const uint32_t from = static_cast<uint32_t>(buckets[coder.bucket()]) << row.shift;
+        const uint32_t slot = coder.consume_from(cumulative, from, row.size);
         if (LFIC_UNLIKELY(slot == row.size)) {
             RangeDecoder copy = coder;
-            const int32_t symbol = decode_escape(copy, escape, row);
+            symbol = decode_escape(copy, escape, row);
             coder = copy;
             return symbol;
         }
@@ -67,7 +72,6 @@ private:
         uint32_t size, first;  // listed symbols; where this table's entries begin (size + 1 of them, the escape last)
         uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
         Near near;
-        int32_t near_symbols[3];
     };
     static constexpr uint32_t kBuckets = 257;
     void add_table(std::size_t k);
