@@ -15,10 +15,14 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
-from evaluate_faces import crops  # noqa: E402
+from evaluate_faces import crops, write_recogniser  # noqa: E402
 
 from lfic import InvalidInputError, MissingDependencyError, WeightsError
 from lfic.evaluate import neural
+from lfic.evaluate.cache import Cache
+from lfic.evaluate.data import Faces
+from lfic.evaluate.recognise import load_recogniser
+from lfic.evaluate.run import evaluate_point
 
 FACES = list(crops(2, 2)[0])
 BENCHMARK = pathlib.Path(__file__).parent.parent / "benchmarks" / "train_bmshj2018.py"
@@ -80,10 +84,22 @@ def test_what_is_no_checkpoint(tmp_path):
         neural.bmshj2018(tmp_path / "y.safetensors")
 
 
-def test_without_compressai(monkeypatch):
+def test_without_compressai(tmp_path, monkeypatch):
+    """What is cached is reported without it; a file that is still to be written or read asks for it."""
     monkeypatch.setitem(sys.modules, "compressai.models", None)
     with pytest.raises(MissingDependencyError, match="needs CompressAI"):
         neural.build("factorized", 8, 12)
+    path, cache = checkpoint(tmp_path / "n.safetensors", "factorized", [Plain(1)]), Cache()
+    faces = Faces(["a"] * len(FACES), np.stack(FACES), ["a"] * len(FACES), np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
+    net = load_recogniser(write_recogniser(tmp_path / "tiny.pt"))
+    with monkeypatch.context() as patch:
+        patch.setattr(neural, "build", lambda *_: Plain(1))
+        first = evaluate_point(neural.bmshj2018(path), 0, faces, [net], cache, progress=False)
+    again = evaluate_point(neural.bmshj2018(path), 0, faces, [net], cache, progress=False)
+    np.testing.assert_array_equal(first.size, again.size)
+    np.testing.assert_array_equal(first.embeddings["tiny"], again.embeddings["tiny"])
+    with pytest.raises(MissingDependencyError, match="needs CompressAI"):
+        neural.bmshj2018(path).encode(FACES, 0)
 
 
 @needs_compressai

@@ -3,6 +3,7 @@
 One checkpoint holds one network for each rate. Its files carry the networks' entropy-coded strings behind a lean header: one byte for the
 network and, for the hyperprior, two for the length of the first string; sizes are known to be 112 x 112, as in the other facial codecs.
 """
+import functools
 import json
 
 import numpy as np
@@ -38,7 +39,10 @@ def pad(pixels, side):
 
 
 def bmshj2018(checkpoint, settings=None):
-    """The trained baseline as a ``Codec``; its settings are the numbers of its networks, from few bytes to many."""
+    """The trained baseline as a ``Codec``; its settings are the numbers of its networks, from few bytes to many.
+
+    The networks are built when the first file is written or read: what a cache holds is reported without CompressAI.
+    """
     from safetensors import SafetensorError, safe_open
 
     from ..metric.identity import file_sha256
@@ -49,14 +53,18 @@ def bmshj2018(checkpoint, settings=None):
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{checkpoint} is no checkpoint of benchmarks/train_bmshj2018.py: {error}") from None
-    networks = []
-    for k in range(len(about["lambdas"])):
-        network = build(about["architecture"], about["channels"], about["latent"])
-        prefix = f"{k}."
-        state = {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        network.load_state_dict(state)
-        network.update(force=True)
-        networks.append(network.eval())
+
+    @functools.cache
+    def networks():
+        out = []
+        for k in range(len(about["lambdas"])):
+            network = build(about["architecture"], about["channels"], about["latent"])
+            prefix = f"{k}."
+            network.load_state_dict({name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
+            network.update(force=True)
+            out.append(network.eval())
+        return out
+
     side, hyper = padding(about["architecture"]), about["architecture"] == "hyperprior"
 
     @torch.inference_mode()
@@ -64,7 +72,7 @@ def bmshj2018(checkpoint, settings=None):
         out = []
         for image in images:  # one by one: a batch's bits depend on its composition
             x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-            strings = [group[0] for group in networks[setting].compress(pad(x, side))["strings"]]
+            strings = [group[0] for group in networks()[setting].compress(pad(x, side))["strings"]]
             head = bytes([setting]) + (len(strings[0]).to_bytes(2, "big") if hyper else b"")
             out.append(head + b"".join(strings))
         return out
@@ -73,16 +81,16 @@ def bmshj2018(checkpoint, settings=None):
     def decode(files):
         out = []
         for data in files:
-            if len(data) < 3 or data[0] >= len(networks):
-                raise InvalidInputError(f"a bmshj2018 file of {len(data)} bytes names network {data[0] if data else 'none'}; there are {len(networks)}")
+            if len(data) < 3 or data[0] >= len(about["lambdas"]):
+                raise InvalidInputError(f"a bmshj2018 file of {len(data)} bytes names network {data[0] if data else 'none'}; there are {len(about['lambdas'])}")
             if hyper:
                 end = 3 + int.from_bytes(data[1:3], "big")
                 strings, shape = [[data[3:end]], [data[end:]]], (side // 64, side // 64)
             else:
                 strings, shape = [[data[1:]]], (side // 16, side // 16)
-            x = networks[data[0]].decompress(strings, shape)["x_hat"][0, :, :SIDE, :SIDE]
+            x = networks()[data[0]].decompress(strings, shape)["x_hat"][0, :, :SIDE, :SIDE]
             out.append((x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
         return out
 
-    return Codec("bmshj2018", tuple(settings or range(len(networks))), encode, decode, lambda data: 3 if hyper else 1,
+    return Codec("bmshj2018", tuple(settings or range(len(about["lambdas"]))), encode, decode, lambda data: 3 if hyper else 1,
                  f"{about['architecture']} {file_sha256(checkpoint)[:16]}", threads=False)
