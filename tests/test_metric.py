@@ -9,7 +9,7 @@ from torch import nn
 from lfic.align import TEMPLATE_112
 from lfic.errors import InvalidInputError, WeightsError
 from lfic.metric import (
-    AdversarialMetric, HybridMetric, PatchDiscriminator, Recognizer, RecognizerEnsemble, l1, landmark_weight, load_facenet, ms_ssim, mse,
+    AdversarialMetric, HybridMetric, PatchDiscriminator, Recognizer, RecognizerEnsemble, l1, landmark_weight, load_facenet, ms_ssim, mse, texture,
 )
 from lfic.metric.features import feature_distance, normalised
 from lfic.metric.identity import identity_distance, load_exported, load_recognizer, load_torchscript
@@ -55,6 +55,19 @@ def test_pixel_values():
     assert mse(x, y, weight).item() == pytest.approx(0.125)
 
 
+def test_texture_counts_patterns_where_the_target_is_smooth():
+    at = torch.arange(32)
+    smooth = (0.3 + 0.001 * at).expand(1, 3, 32, 32)  # squared gradient 1e-6: masks a hundredth
+    busy = torch.rand(1, 3, 32, 32)
+    pattern = 0.02 * ((at[:, None] + at) % 2).expand(1, 3, 32, 32)
+    assert texture(smooth + 0.1, smooth).item() == pytest.approx(0, abs=1e-9)  # a shift of all pixels is no texture
+    # Each pixel but those of the last row and column differs by 0.02 from both neighbours.
+    expected = 0.02**2 * 2 * 31 / 32 / (1 + 1e-6 / 1e-4)
+    assert texture(smooth + pattern, smooth).item() == pytest.approx(expected, rel=5e-3)
+    assert texture(busy + pattern, busy).item() < expected / 100
+    assert texture(smooth + pattern, smooth, torch.full((1, 1, 32, 32), 0.5)).item() == pytest.approx(expected / 2, rel=5e-3)
+
+
 @pytest.mark.parametrize("side", [11, 40, 112, 176])
 def test_ms_ssim_is_one_for_equal_pictures_and_falls_with_noise(side):
     x = nn.functional.interpolate(torch.rand(1, 3, 6, 6), (side, side), mode="bicubic").clamp(0, 1)
@@ -79,14 +92,14 @@ def test_ms_ssim_is_bounded_where_pictures_are_opposite():
     assert 0 <= value.item() <= 1 and torch.isfinite(x.grad).all()
 
 
-@pytest.mark.parametrize("term", [l1, mse, ms_ssim])
+@pytest.mark.parametrize("term", [l1, mse, ms_ssim, texture])
 def test_pixel_gradients(term):
     x, y = pictures(dtype=torch.float64)
     x = torch.where((x - y).abs() < 1e-3, y + 0.01, x)  # L1 has a kink where pixels are equal
     check_gradient(lambda p: term(p, y).sum(), x)
 
 
-@pytest.mark.parametrize("term", [l1, mse, ms_ssim])
+@pytest.mark.parametrize("term", [l1, mse, ms_ssim, texture])
 @pytest.mark.parametrize("shape", [(3, 24, 24), (1, 1, 24, 24), (1, 3, 24, 25)])
 def test_pixel_terms_refuse_other_shapes(term, shape):
     with pytest.raises(InvalidInputError, match="3, H, W"):
@@ -342,6 +355,8 @@ def test_hybrid_is_the_weighted_sum():
     terms = metric(x, y, levels=chosen)
     expected = 3 * mse(x, y) + 0.5 * identity_distance(recognizer(x), recognizer(y)) + 0.1 * gan(x, y, chosen)
     assert torch.allclose(terms.total, expected, atol=1e-6)
+    textured = HybridMetric(pixel_weight=3.0, texture_weight=7.0)(x, y)
+    assert torch.allclose(textured.total, 3 * (mse(x, y) + 7 * texture(x, y)), atol=1e-6) and torch.equal(textured.texture, texture(x, y))
     seen = torch.tensor([False, True])
     part = HybridMetric(recognizer, pixel_weight=3.0)(x, y, seen=seen)
     assert part.identity[0] == 0 and torch.allclose(part.identity[1], terms.identity[1], atol=1e-6)
@@ -359,6 +374,7 @@ def test_hybrid_refuses_what_makes_no_sense():
     for settings, text in (
         ({"pixel": "psnr"}, "ms_ssim"), ({"pixel_weight": -1.0}, "at least 0"), ({"identity_weight": float("nan")}, "at least 0"),
         ({"adversarial_weight": 1.0}, "AdversarialMetric"), ({"feature_weight": 1.0}, "recogniser"),
+        ({"texture_weight": -1.0}, "at least 0"),
     ):
         with pytest.raises(InvalidInputError, match=text):
             HybridMetric(**settings)

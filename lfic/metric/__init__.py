@@ -20,6 +20,7 @@ _HOMES = {
     "l1": "pixel",
     "mse": "pixel",
     "ms_ssim": "pixel",
+    "texture": "pixel",
     "landmark_weight": "pixel",
 }
 __all__ = sorted(_HOMES)

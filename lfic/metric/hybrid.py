@@ -1,6 +1,8 @@
 """The hybrid metric: pixel, identity and adversarial terms in one differentiable number per picture.
 
-    d(x, x') = w_p pixel(x, x') + w_i (1 - <e(x), e(x')>) + w_f features(x, x') + w_a GAN(x')          (after Chen and He 2018)
+    d(x, x') = w_p (pixel(x, x') + w_t texture(x, x')) + w_i (1 - <e(x), e(x')>) + w_f features(x, x') + w_a GAN(x')
+
+(after Chen and He 2018; the texture and the feature term are not theirs).
 
 The loss of a codec is bits + beta * d; the bits come from the entropy model that writes the file.
 """
@@ -24,6 +26,7 @@ class MetricTerms:
     identity: torch.Tensor
     adversarial: torch.Tensor
     features: torch.Tensor
+    texture: torch.Tensor
 
 
 class HybridMetric(nn.Module):
@@ -35,16 +38,17 @@ class HybridMetric(nn.Module):
         pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; the last two are 0, off, by default.
             ``feature_weight`` is that of the recognisers' intermediate features and needs one.
         adversarial: an ``AdversarialMetric``, needed where its weight is not 0.
+        texture_weight: not negative, beside a pixel term of weight 1; 0, off, by default.
     """
 
     def __init__(
         self, recognizers=None, pixel="mse", pixel_weight=30.0, identity_weight=1.0, adversarial_weight=0.0, adversarial=None,
-        feature_weight=0.0,
+        feature_weight=0.0, texture_weight=0.0,
     ):
         super().__init__()
         if pixel not in ("mse", "l1", "ms_ssim"):
             raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
-        weights = {"pixel": pixel_weight, "identity": identity_weight, "adversarial": adversarial_weight, "feature": feature_weight}
+        weights = {"pixel": pixel_weight, "identity": identity_weight, "adversarial": adversarial_weight, "feature": feature_weight, "texture": texture_weight}
         for name, value in weights.items():
             if not value >= 0:
                 raise InvalidInputError(f"{name}_weight is {value}; it must be at least 0")
@@ -56,6 +60,7 @@ class HybridMetric(nn.Module):
         self.pixel = pixel
         self.pixel_weight, self.identity_weight = pixel_weight, identity_weight
         self.adversarial_weight, self.adversarial, self.feature_weight = adversarial_weight, adversarial, feature_weight
+        self.texture_weight = texture_weight
 
     def pixel_term(self, pixels, target, weight=None):
         """The pixel term alone, float [N]; weight float [N or 1, 1, H, W] or None."""
@@ -82,8 +87,10 @@ class HybridMetric(nn.Module):
         pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
         identity_weight = self.identity_weight if identity_weight is None else identity_weight
         error = self.pixel_term(pixels, target, weight)
-        total = pixel_weight * error
-        identity, adversarial, features = (torch.zeros_like(error) for _ in range(3))
+        identity, adversarial, features, texture = (torch.zeros_like(error) for _ in range(4))
+        if self.texture_weight:
+            texture = pixel_terms.texture(pixels, target, weight)
+        total = pixel_weight * (error + self.texture_weight * texture)
         if self.recognizer is not None and (seen is None or seen.any()):
             some = slice(None) if seen is None else seen
 
@@ -109,4 +116,4 @@ class HybridMetric(nn.Module):
                 raise InvalidInputError("the adversarial term needs levels, float [N, 3, rows, columns]")
             adversarial = self.adversarial(pixels, target, levels)
             total = total + adversarial_weight * adversarial
-        return MetricTerms(total, error, identity, adversarial, features)
+        return MetricTerms(total, error, identity, adversarial, features, texture)

@@ -30,12 +30,14 @@ class TrainConfig:
     device: str = "cpu"  # or "cuda", with torchrun one GPU for each process
     precision: str = "float32"  # or "bfloat16": the transforms under autocast; parameters, symbols, rates and losses stay float32
 
-    # distortion = identity_weight * (1 - cos) + pixel_weight * mean(w * (x - x')**2); loss = bits + beta(quality) * distortion
+    # loss = bits + beta(quality) * distortion; distortion = identity_weight * (1 - cos)
+    #        + pixel_weight * (mean(w * (x - x')**2) + texture_weight * texture(x, x')), see lfic/metric/pixel.py
     beta_low: float = 800.0
     beta_high: float = 200000.0
     pixel_weight: float = 30.0  # at quality 1
     pixel_weight_high: float = 0.0  # at quality 100, exponential in between; 0: as at quality 1
     pixel_only_weight: float = 60.0  # where there is no identity term: warm-up, generic crops
+    texture_weight: float = 0.0
     identity_weight: float = 1.0
     feature_weight: float = 0.0  # of the recogniser's intermediate features; where it is not 0 the originals are described anew each time
     identity_share: float = 0.5  # share of the aligned faces of a batch that the recogniser sees
@@ -101,7 +103,7 @@ class TrainConfig:
         for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16")), ("adversarial_loss", ("lsgan", "hinge"))):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}")
-        for name in ("workers", "adversarial_weight", "feature_matching", "feature_weight"):
+        for name in ("workers", "adversarial_weight", "feature_matching", "feature_weight", "texture_weight"):
             if not getattr(self, name) >= 0:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.feature_weight and not self.recognizer:

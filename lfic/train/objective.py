@@ -72,7 +72,7 @@ class Objective:
         self.metric = HybridMetric(
             recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share,
             adversarial=adversary.metric if adversary else None,
-            feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0,
+            feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0, texture_weight=config.texture_weight,
         ).to(world.device)
         self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
         self.weight_map = template_weight(config.face_floor).to(world.device)
