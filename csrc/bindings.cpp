@@ -189,18 +189,24 @@ py::list decode_batch(const py::sequence& blobs, const py::sequence& indexes, co
     std::vector<Integers> x;
     std::vector<Array<int32_t>> out;
     std::vector<int32_t*> po;
+    bool mixed = false;
     for (std::size_t k = 0; k < blobs.size(); ++k) {
         held.emplace_back(blobs[k]);
         x.push_back(indexes_of(indexes[k]));
         out.emplace_back(static_cast<py::ssize_t>(x[k].size));
         po.push_back(out[k].mutable_data());
+        mixed |= x[k].kind != x[0].kind;
     }
-    {
+    if (mixed)
+        for (auto& one : x) one = indexes_of(Array<int32_t>::ensure(one.array));
+    if (!x.empty()) with_indexes(x[0], [&](const auto* first) {
+        using Index = std::remove_const_t<std::remove_pointer_t<decltype(first)>>;
+        std::vector<Lane<Index>> streams;
+        for (std::size_t k = 0; k < x.size(); ++k)
+            streams.push_back({held[k].span.data, held[k].span.size, static_cast<const Index*>(x[k].data), x[k].size, po[k]});
         py::gil_scoped_release release;
-        parallel(x.size(), threads, [&](std::size_t k) {
-            with_indexes(x[k], [&](const auto* px) { decode_stream(tables, held[k].span.data, held[k].span.size, px, x[k].size, po[k]); });
-        });
-    }
+        decode_streams(tables, streams.data(), streams.size(), threads);
+    });
     py::list result(out.size());
     for (std::size_t k = 0; k < out.size(); ++k) result[k] = std::move(out[k]);
     return result;
@@ -255,9 +261,11 @@ Array<int32_t> decode_packed(const py::handle& data, const py::handle& offsets, 
     {
         py::gil_scoped_release release;
         with_indexes(x, [&](const auto* px) {
-            parallel(count, threads, [&](std::size_t k) {
-                decode_stream(tables, held.span.data + po[k], static_cast<std::size_t>(po[k + 1] - po[k]), px + (shared ? 0 : k * length), length, ps + k * length);
-            });
+            std::vector<Lane<std::remove_const_t<std::remove_pointer_t<decltype(px)>>>> streams;
+            streams.reserve(count);
+            for (std::size_t k = 0; k < count; ++k)
+                streams.push_back({held.span.data + po[k], static_cast<std::size_t>(po[k + 1] - po[k]), px + (shared ? 0 : k * length), length, ps + k * length});
+            decode_streams(tables, streams.data(), count, threads);
         });
     }
     return out;

@@ -43,6 +43,12 @@ public:
         const Row& row = rows_[table];
         int32_t symbol;
         if (LFIC_LIKELY(coder.try_near(row.near, symbol))) return symbol;
+        return decode_far(coder, escape, table);
+    }
+
+    // A symbol that is neither the mode nor beside it.
+    LFIC_INLINE int32_t decode_far(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
+        const Row& row = rows_[table];
         const uint8_t* buckets = &buckets_[kBuckets * table];
         const uint32_t* cumulative = &cumulative_[row.first + table];
 #if defined(__GNUC__)
@@ -52,7 +58,7 @@ public:
         const uint32_t slot = coder.consume_from(cumulative, from, row.size);
         if (LFIC_UNLIKELY(slot == row.size)) {
             RangeDecoder copy = coder;
-            symbol = decode_escape(copy, escape, row);
+            const int32_t symbol = decode_escape(copy, escape, row);
             coder = copy;
             return symbol;
         }
@@ -66,12 +72,16 @@ public:
         return LFIC_LIKELY(at < row.size) ? bits_[row.first + at] : escape_bits(row, symbol);
     }
 
+    // What lockstep.cpp reads by vectors: a table's `near` stands at the head of its row, which is so many bytes long.
+    const Near* near() const { return &rows_.data()->near; }
+    static constexpr std::size_t kRow = 64;
+
 private:
-    struct alignas(64) Row {  // a cache line: found by a shift, read at once
+    struct alignas(kRow) Row {  // a cache line: found by a shift, read at once
+        Near near;
         int32_t low;
         uint32_t size, first;  // listed symbols; where this table's entries begin (size + 1 of them, the escape last)
         uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
-        Near near;
     };
     static constexpr uint32_t kBuckets = 257;
     void add_table(std::size_t k);

@@ -202,7 +202,13 @@ public:
 
     uint64_t range() const { return range_; }
 
-private:
+    // For a caller that keeps the state in registers of its own (lockstep.cpp): the code within the range, the next word of
+    // the stream, and going on from a state.
+    uint64_t code() const { return code_; }
+    void resume(uint64_t code, uint64_t range) {
+        code_ = code;
+        range_ = range;
+    }
     LFIC_INLINE uint64_t word() {
         if (LFIC_UNLIKELY(position_ + 4 > size_)) {
             const uint64_t last = last_word(data_, size_, position_);
@@ -213,6 +219,8 @@ private:
         position_ += 4;
         return static_cast<uint64_t>(p[0]) << 24 | static_cast<uint64_t>(p[1]) << 16 | static_cast<uint64_t>(p[2]) << 8 | p[3];
     }
+
+private:
     static uint64_t last_word(const uint8_t* data, std::size_t size, std::size_t position);
     LFIC_INLINE void shift() {
         code_ = code_ << 32 | word();

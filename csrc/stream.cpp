@@ -20,10 +20,39 @@ void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, 
     RangeDecoder(coder).check_end();
 }
 
+template <class Index>
+static bool decode_side_by_side(const Tables& tables, const Lane<Index>* streams) {
+    if (!lockstep_pays(streams)) return false;
+    for (std::size_t k = 0; k < kLanes; ++k) check_indexes(tables, streams[k].indexes, streams[k].count);
+    try {
+        decode_lockstep(tables, streams);
+    } catch (const CorruptStream&) {
+        return false;  // one after the other, they tell which it is
+    }
+    return true;
+}
+
+template <class Index>
+void decode_streams(const Tables& tables, const Lane<Index>* streams, std::size_t count, int threads) {
+    // Groups only where every thread gets several: a few streams are better shared out.
+    const std::size_t group = count >= 2 * kLanes * thread_count(threads) ? kLanes : 1;
+    parallel((count + group - 1) / group, threads, [&](std::size_t task) {
+        const std::size_t begin = task * group, end = std::min(begin + group, count);
+        if (end - begin == kLanes && decode_side_by_side(tables, streams + begin)) return;
+        for (std::size_t i = begin; i < end; ++i) try {
+                const Lane<Index>& stream = streams[i];
+                decode_stream(tables, stream.data, stream.size, stream.indexes, stream.count, stream.symbols);
+            } catch (const CorruptStream& error) {
+                throw CorruptStream(i, error);
+            }
+    });
+}
+
 #define LFIC_INSTANTIATE(Index)                                                                                \
     template void encode_stream(const Tables&, const int16_t*, const Index*, std::size_t, Bytes&);             \
     template void encode_stream(const Tables&, const int32_t*, const Index*, std::size_t, Bytes&);             \
-    template void decode_stream(const Tables&, const uint8_t*, std::size_t, const Index*, std::size_t, int32_t*);
+    template void decode_stream(const Tables&, const uint8_t*, std::size_t, const Index*, std::size_t, int32_t*); \
+    template void decode_streams(const Tables&, const Lane<Index>*, std::size_t, int);
 LFIC_INSTANTIATE(uint8_t)
 LFIC_INSTANTIATE(int16_t)
 LFIC_INSTANTIATE(int32_t)

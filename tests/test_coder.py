@@ -139,6 +139,42 @@ def test_packed_and_batch_agree_with_single_calls():
     assert coder.encode_batch([], [], tables) == [] and coder.decode_batch([], [], tables, threads=2) == []
 
 
+@pytest.mark.parametrize("high", [0.5, 3.8], ids=["below-the-lockstep-rate", "above-it"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batches_of_any_lengths_and_index_types(high, threads):
+    tables, rng = gaussian_tables(0.2, high), np.random.default_rng(4)
+    indexes = [rng.integers(0, 64, n).astype(np.uint8) for n in [0, 1, 2, 3, *rng.integers(300, 340, 32), 5000, 7]]
+    symbols = [np.minimum(draw(tables, index, rng), 2**31 - 1) for index in indexes]
+    symbols[9][::50] = -(2**31)  # escapes
+    data = [coder.encode(s, i, tables) for s, i in zip(symbols, indexes)]
+    for kinds in ([np.uint8], [np.int16], [np.int32], [np.uint8, np.int16, np.int32]):
+        typed = [index.astype(kinds[k % len(kinds)]) for k, index in enumerate(indexes)]
+        for found, expected in zip(coder.decode_batch(data, typed, tables, threads=threads), symbols, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    data[20] += bytes(range(1, 20))
+    with pytest.raises(CorruptStreamError, match=r"^stream 20 of the batch: .*bytes follow the end of the stream"):
+        coder.decode_batch(data, indexes, tables, threads=threads)
+    indexes[21][5] = 64
+    with pytest.raises(InvalidInputError, match=r"indexes\[5\] is 64; allowed are 0 to 63"):
+        coder.decode_batch(data[21:] * 4, indexes[21:] * 4, tables, threads=threads)
+
+
+def test_packed_streams_at_low_rates_are_what_single_calls_read():
+    """Streams that are decoded four at once, where the machine can, and left over ones that are not."""
+    tables, rng = gaussian_tables(0.1, 0.6), np.random.default_rng(11)
+    indexes = rng.integers(0, 64, (43, 500)).astype(np.uint8)
+    symbols = np.stack([draw(tables, index, rng) for index in indexes]).astype(np.int32)
+    buffer, offsets = coder.encode_packed(symbols, indexes, tables)
+    assert len(buffer) * 8 < symbols.size  # below a bit a symbol
+    single = np.stack([coder.decode(buffer[a:b], index, tables) for a, b, index in zip(offsets, offsets[1:], indexes)])
+    np.testing.assert_array_equal(single, symbols)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(coder.decode_packed(buffer, offsets, indexes, tables, threads=threads), symbols)
+    offsets[31] -= 1  # stream 30 lacks its last byte, stream 31 has one too many
+    with pytest.raises(CorruptStreamError, match="stream 3[01] of the batch: "):
+        coder.decode_packed(buffer, offsets, indexes, tables)
+
+
 def test_many_python_threads():
     tables = integer_tables()
 

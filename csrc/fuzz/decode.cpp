@@ -27,10 +27,39 @@ void demand(bool condition) {
     if (!condition) std::abort();
 }
 
+// Four streams side by side and one after the other: the first `sizes` bytes of the data, `counts` symbols of each.
+void lockstep(const std::vector<uint8_t>& indexes, const uint8_t* data, const std::size_t (&sizes)[kLanes], const std::size_t (&counts)[kLanes]) {
+    const World& w = world();
+    std::vector<int32_t> together[kLanes], alone[kLanes];
+    Lane<uint8_t> lanes[kLanes];
+    bool read = true, read_together = true;
+    for (std::size_t k = 0; k < kLanes; ++k) {
+        together[k].resize(counts[k]);
+        alone[k].resize(counts[k]);
+        lanes[k] = {data, sizes[k], indexes.data(), counts[k], together[k].data()};
+        try {
+            decode_stream(*w.tables, data, sizes[k], indexes.data(), counts[k], alone[k].data());
+        } catch (const CorruptStream&) {
+            read = false;
+        }
+    }
+    try {
+        decode_lockstep(*w.tables, lanes);
+    } catch (const CorruptStream&) {
+        read_together = false;
+    }
+    demand(read == read_together);
+    for (std::size_t k = 0; read && k < kLanes; ++k) demand(together[k] == alone[k]);
+}
+
 void table_stream(std::size_t count, const uint8_t* data, std::size_t size) {
     const World& w = world();
     std::vector<uint8_t> indexes(count);
     for (std::size_t i = 0; i < count; ++i) indexes[i] = static_cast<uint8_t>(i * 7 % w.tables->count());
+    if (has_lockstep()) {
+        lockstep(indexes, data, {size, size, size, size}, {count, count, count, count});
+        lockstep(indexes, data, {size, size, size / 2, size - size / 4}, {count, count / 2, count, count});
+    }
     std::vector<int32_t> symbols(count), again(count);
     decode_stream(*w.tables, data, size, indexes.data(), count, symbols.data());
     Bytes out;

@@ -82,6 +82,16 @@ static void table_streams(const std::string& folder) {
         CHECK(written == golden);
         CHECK(read == symbols);
     }
+    // Side by side, whatever their rates are: the first four, and the last four.
+    for (std::size_t first = 0; has_lockstep() && first <= golden.size() - kLanes; first += golden.size() - kLanes) {
+        std::vector<std::vector<int32_t>> read;
+        for (std::size_t i = first; i < first + kLanes; ++i) read.emplace_back(symbols[i].size());
+        Lane<uint8_t> lanes[kLanes];
+        for (std::size_t k = 0; k < kLanes; ++k)
+            lanes[k] = {golden[first + k].data(), golden[first + k].size(), indexes[first + k].data(), read[k].size(), read[k].data()};
+        decode_lockstep(*tables, lanes);
+        CHECK(read == std::vector<std::vector<int32_t>>(symbols.begin() + first, symbols.begin() + first + kLanes));
+    }
 }
 
 // What tests/test_context_model.py makes: `random_tables(24, 3)`, `random_arrays()` and `golden_faces`.

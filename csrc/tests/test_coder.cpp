@@ -95,6 +95,107 @@ static void table_streams() {
     CHECK(throws<InvalidInput>([] { Tables({}, {0}, {}); }));
 }
 
+// Four streams in lock-step give what each gives by itself: any lengths, tables, rates and escapes; and where one of them
+// is damaged they throw if it throws by itself, or agree with it.
+template <class Index>
+static void lockstep_of(Random& random, int reach) {
+    const auto tables = random_tables(24, 7);
+    const int lengths[] = {0, 1, 2, 3, 17, 400};
+    for (int round = 0; round < 400; ++round) {
+        std::vector<std::vector<Index>> indexes(kLanes);
+        std::vector<std::vector<int32_t>> symbols(kLanes), decoded(kLanes);
+        std::vector<std::vector<uint8_t>> bytes(kLanes);
+        for (std::size_t k = 0; k < kLanes; ++k) {
+            const int n = round % 3 ? lengths[random.between(0, 5)] : 200;
+            for (int i = 0; i < n; ++i) {
+                indexes[k].push_back(static_cast<Index>(random.between(0, 23)));
+                const int low = tables->lows()[indexes[k][i]];
+                symbols[k].push_back(random.between(0, 199) ? low + random.between(0, reach) : random.between(INT32_MIN, INT32_MAX));
+            }
+            decoded[k].resize(n);
+            Bytes out;
+            encode_stream(*tables, symbols[k].data(), indexes[k].data(), n, out);
+            bytes[k].assign(out.begin(), out.end());  // its own allocation: a read past it is seen
+        }
+        if (round % 2) {
+            std::vector<uint8_t>& damaged = bytes[random.between(0, 3)];
+            if (!damaged.empty()) {
+                if (random.between(0, 1))
+                    damaged[random.between(0, static_cast<int>(damaged.size()) - 1)] ^= 1 << random.between(0, 7);
+                else
+                    damaged = std::vector<uint8_t>(damaged.begin(), damaged.begin() + random.between(0, static_cast<int>(damaged.size()) - 1));
+            }
+        }
+        bool refused = false;
+        Lane<Index> lanes[kLanes];
+        for (std::size_t k = 0; k < kLanes; ++k) {
+            lanes[k] = {bytes[k].data(), bytes[k].size(), indexes[k].data(), indexes[k].size(), decoded[k].data()};
+            symbols[k].assign(symbols[k].size(), 0);
+            refused |= throws<CorruptStream>([&] { decode_stream(*tables, bytes[k].data(), bytes[k].size(), indexes[k].data(), indexes[k].size(), symbols[k].data()); });
+        }
+        CHECK(throws<CorruptStream>([&] { decode_lockstep(*tables, lanes); }) == refused);
+        if (!refused) CHECK(decoded == symbols);
+    }
+}
+
+static void lockstep() {
+    if (!has_lockstep()) {
+        const Lane<uint8_t> none[kLanes] = {};
+        CHECK(throws<InvalidInput>([&] { decode_lockstep(*random_tables(24, 7), none); }));
+        return;
+    }
+    Random random{9};
+    for (const int reach : {1, 6, 40}) {
+        lockstep_of<uint8_t>(random, reach);
+        lockstep_of<int16_t>(random, reach);
+        lockstep_of<int32_t>(random, reach);
+    }
+}
+
+// Batches of table streams, in lock-step or not, over threads; the damaged one is named.
+static void table_batches() {
+    const auto tables = random_tables(24, 7);
+    Random random{10};
+    for (const int reach : {0, 9}) {  // below and above the rate up to which lock-step pays
+        const std::size_t count = 67, length = 900;
+        std::vector<std::vector<int32_t>> symbols(count), decoded(count, std::vector<int32_t>(length));
+        std::vector<std::vector<uint8_t>> indexes(count);
+        std::vector<Bytes> bytes(count);
+        std::vector<Lane<uint8_t>> streams;
+        for (std::size_t k = 0; k < count; ++k) {
+            for (std::size_t i = 0; i < length - k; ++i) {
+                indexes[k].push_back(static_cast<uint8_t>(reach ? random.between(0, 23) : 0));
+                symbols[k].push_back(tables->lows()[indexes[k][i]] + (reach ? random.between(0, reach) : 0));
+            }
+            encode_stream(*tables, symbols[k].data(), indexes[k].data(), length - k, bytes[k]);
+            decoded[k].resize(length - k);
+            streams.push_back({bytes[k].data(), bytes[k].size(), indexes[k].data(), length - k, decoded[k].data()});
+        }
+        CHECK(lockstep_pays(streams.data()) == (reach == 0 && has_lockstep()));
+        for (const int threads : {1, 3}) {
+            for (auto& d : decoded) std::fill(d.begin(), d.end(), 1 << 30);
+            decode_streams(*tables, streams.data(), count, threads);
+            CHECK(decoded == symbols);
+            Bytes longer = bytes[50];
+            longer.resize(longer.size() + 20, 7);
+            const Lane<uint8_t> good = streams[50];
+            streams[50].data = longer.data();
+            streams[50].size = longer.size();
+            try {
+                decode_streams(*tables, streams.data(), count, threads);
+                CHECK(false);
+            } catch (const CorruptStream& error) {
+                CHECK(std::strstr(error.what(), "stream 50 of the batch: ") == error.what());
+            }
+            streams[50] = good;
+        }
+    }
+    const uint8_t bad = 24;
+    int32_t out[8];
+    const std::vector<Lane<uint8_t>> wrong(8, {nullptr, 0, &bad, 1, out});
+    CHECK(throws<InvalidInput>([&] { decode_streams(*tables, wrong.data(), 8, 1); }));
+}
+
 // Bytes of a run of equal symbols stay near the ideal, and a stream without information has none.
 static void lengths() {
     const auto tables = random_tables(24, 7);
@@ -212,6 +313,8 @@ static void batches() {
 int main() {
     range_equality();
     table_streams();
+    lockstep();
+    table_batches();
     lengths();
     context_models();
     batches();
