@@ -1,4 +1,5 @@
 """The HTML page, opened in a headless Chromium: it shows what it should, and loads nothing."""
+import base64
 import io
 import os
 import pathlib
@@ -16,7 +17,9 @@ from evaluate_faces import crops, write_folder, write_recogniser  # noqa: E402
 
 from lfic.evaluate import codecs, groups, report
 from lfic.evaluate.__main__ import main
-from lfic.evaluate.run import Point
+from lfic.evaluate.data import Faces
+from lfic.evaluate.run import Point, write_csv
+from lfic.evaluate.verification import pair_scores, roc
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,11 @@ def test_self_contained(page):
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:)[^"'> ]""", text) and "url(" not in text and "@import" not in text
     for word in ("BD-rate", "Faces at equal bytes", "Region levels", "Speed", "Bytes for a given quality", "lfic", "WebP", "95 %", "All figures"):
         assert word in text
-    assert sorted(p.name for p in page.parent.glob("page*")) == ["page-bdrate.csv", "page-bytes.csv", "page-speed.csv", "page.csv", "page.html"]
+    assert sorted(p.name for p in page.parent.glob("page*")) == [
+        "page-bdrate.csv", "page-bytes.csv", "page-psnr.png", "page-speed.csv", "page-tiny-accuracy.png", "page-tiny-roc-at-about-equal-bytes.png",
+        "page-tiny-similarity-to-the-uncompressed-face.png", "page.csv", "page.html"]
+    for path in page.parent.glob("page*.png"):  # the page's curves are those files
+        assert base64.b64encode(path.read_bytes()).decode() in text
 
 
 def test_names_are_escaped(tmp_path):
@@ -118,6 +125,36 @@ def test_bands_surround_their_curves():
 
     for measure, field in (("accuracy", "standard_error"), ("tar_at_far_0.001", "tar_at_far_0.001_error"), ("similarity", "similarity_error")):
         assert tinted(0.0, measure, field) < 0.01 < tinted(0.03, measure, field) < tinted(0.06, measure, field)
+
+
+def test_roc_of_the_setting_nearest_to_the_bytes():
+    """The curve is that of the pairs' scores, codec by codec; impostors that score as high as genuine pairs bend it."""
+    identity = np.eye(8, dtype=np.float32)
+    original = identity[[0, 0, 1, 1, 2, 2, 3, 3]]
+    blurred = original + 0.9 * identity[[0, 4, 0, 4, 5, 0, 5, 0]]
+    blurred /= np.linalg.norm(blurred, axis=1, keepdims=True)
+    pairs, same = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7]]), np.arange(8) < 4
+    faces = Faces([""] * 8, np.zeros((8, 112, 112, 3), np.uint8), [""] * 8, pairs, same, np.zeros(8, np.int64))
+    points = [Point("c", str(size), np.full(8, size), np.zeros(8), np.zeros(8), {"r": vectors}) for size, vectors in ((100, original), (290, blurred), (900, original))]
+    plain, curve = report.rocs(points, {"r": original}, faces)
+    assert (plain["codec"], curve["codec"], curve["setting"], curve["bytes"]) == ("uncompressed", "c", "290", 290)
+    far, tar, _ = roc(pair_scores(blurred, blurred, pairs), same)
+    np.testing.assert_array_equal(curve["far"], far)
+    np.testing.assert_array_equal(curve["tar"], tar)
+    assert plain["tar"][plain["far"] == 0].max() == 1 > curve["tar"][curve["far"] == 0].max()
+    assert np.asarray(Image.open(io.BytesIO(report.plot_roc([plain, curve], "t")))).std() > 0
+    assert report.rocs(points, {"r": original}, Faces([""] * 8, faces.pixels, [""] * 8, pairs[:0], same[:0], faces.folds[:0])) == []
+
+
+def test_groups_of_another_run_on_the_page(tmp_path):
+    """LFW's names have no groups: the page takes those that a run over UTKFace's wrote."""
+    images, pairs = write_folder(tmp_path)
+    row = {"codec": "WebP", "setting": 20, "recogniser": "tiny", "faces": 7, "bytes": 300.0, "similarity": 0.5, "standard_error": 0.125, "gap": -0.25}
+    write_csv(tmp_path / "u-groups.csv", [{**row, "group": "age 0-12"}, {**row, "group": "all", "similarity": 0.75, "gap": 0.0}])
+    assert main([str(images), "--pairs", str(pairs), "--recogniser", str(write_recogniser(tmp_path / "tiny.pt")), "--quiet", "--codecs", "webp:20", "--bootstrap", "0", "--pictures", "1",
+                 "--groups", str(tmp_path / "u-groups.csv"), "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "page")]) == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "<td>0.500 (-0.250 ± 0.125)</td><td>0.750</td>" in text and "age 0-12 7" in text and not (tmp_path / "page-groups.csv").exists()
 
 
 def test_groups_on_the_page(tmp_path):

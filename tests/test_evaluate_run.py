@@ -60,6 +60,43 @@ def test_command_line_gives_the_same_numbers_twice(world, tmp_path, capsys):
     assert all(r["bytes"] - r["bytes_without_header"] == 30 for r in webp)
 
 
+def test_two_recognisers_judge_in_one_run(world, tmp_path):
+    """Each has its own rows, the same as alone; one that is added later costs no new files."""
+    folder, _, _, first = world
+    second = write_recogniser(tmp_path / "other.pt", pooled=14)
+    assert main(command(world, tmp_path / "both", "--recogniser", str(second))) == 0
+    assert main(command(world, tmp_path / "later")) == 0
+    with sqlite3.connect(tmp_path / "later.sqlite") as db:
+        before = db.execute("SELECT codec, image, data FROM files ORDER BY 1, 2").fetchall()
+        embedded = db.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+    assert main(command(world, tmp_path / "later", "--recogniser", str(second))) == 0
+    with sqlite3.connect(tmp_path / "later.sqlite") as db:
+        assert before == db.execute("SELECT codec, image, data FROM files ORDER BY 1, 2").fetchall()
+        assert db.execute("SELECT count(*) FROM embeddings").fetchone()[0] == 2 * embedded
+    assert figures(tmp_path / "both.csv") == figures(tmp_path / "later.csv")
+    assert figures(tmp_path / "both-bdrate.csv") == figures(tmp_path / "later-bdrate.csv")
+    rows = run.read_csv(tmp_path / "both.csv")
+    assert {r["recogniser"] for r in rows} == {"tiny", "other"}
+    tiny, other = ([r["similarity"] for r in rows if r["recogniser"] == name] for name in ("tiny", "other"))
+    assert len(tiny) == len(other) == 14 and tiny != other
+
+
+def test_two_runs_share_a_cache(world, tmp_path):
+    """Two processes write into one file at the same time; both end with the numbers of a run alone."""
+    assert main(command(world, tmp_path / "alone")) == 0
+    shared = ["--cache", str(tmp_path / "shared.sqlite")]
+    runs = [subprocess.Popen([sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / name, *shared)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            for name in ("left", "right")]
+    for process in runs:
+        errors = process.communicate(timeout=240)[1]
+        assert process.returncode == 0, errors
+    for name in ("left", "right"):
+        assert figures(tmp_path / f"{name}.csv") == figures(tmp_path / "alone.csv")
+        assert figures(tmp_path / f"{name}-bdrate.csv") == figures(tmp_path / "alone-bdrate.csv")
+    with sqlite3.connect(tmp_path / "shared.sqlite") as db:
+        assert db.execute("SELECT count(*) FROM files").fetchone()[0] == 6 * 12
+
+
 def test_killed_and_started_again(world, tmp_path):
     """SIGKILL in the middle of a run; the second run goes on and ends with the numbers of an undisturbed one."""
     assert main(command(world, tmp_path / "whole")) == 0

@@ -25,12 +25,13 @@ def parse(argv):
     parser.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     parser.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
     parser.add_argument("--per-group", type=int, help="a sample with so many faces of each age, sex and skin group, by UTKFace's file names (without --pairs)")
+    parser.add_argument("--groups", metavar="CSV", help="OUT-groups.csv of an earlier run, for the page of one whose faces have no groups")
     parser.add_argument("--allow-missing", action="store_true", help="leave out pairs whose images or landmarks are missing")
     parser.add_argument("--anchor", default="JPEG 2000,WebP,AVIF s4,JPEG XL e7,JPEG", help="codecs that BD-rates are taken against")
     parser.add_argument("--bootstrap", type=int, default=200, help="replicates for confidence intervals; 0 for none")
     parser.add_argument("--cache", default="evaluate-cache.sqlite", help="where files and embeddings are kept")
-    parser.add_argument("--out", default="evaluation", help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT.html")
-    parser.add_argument("--no-report", action="store_true", help="write no HTML page")
+    parser.add_argument("--out", default="evaluation", help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT-*.png, OUT.html")
+    parser.add_argument("--no-report", action="store_true", help="write no HTML page and no PNG files")
     parser.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
     parser.add_argument("--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default")
     parser.add_argument("--speed", action="store_true", help="measure speed too (wants a quiet machine)")
@@ -124,7 +125,9 @@ def run(args):
     if equal:
         runner.write_csv(f"{args.out}-bytes.csv", equal, note)
     by_group = groups.group_rows(points, reference, faces.names)
-    if by_group:
+    if not by_group and args.groups:
+        by_group = runner.read_csv(args.groups)
+    elif by_group:
         runner.write_csv(f"{args.out}-groups.csv", by_group, note)
     speed = report.measure_speed(codecs, faces.pixels[:16]) if args.speed else []
     if speed:
@@ -132,7 +135,9 @@ def run(args):
     if not args.no_report:
         shown = data.load_faces([args.picture_faces]).pixels if args.picture_faces else faces.pixels
         shown = shown[np.linspace(0, len(shown) - 1, min(args.pictures, len(shown))).astype(int)]
-        report.write(f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), by_group, speed, note)
+        images = report.figures(rows, report.rocs(points, reference, faces))
+        report.write_figures(args.out, images)
+        report.write(f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), by_group, speed, note, images=images)
     print(f"{args.out}.csv" + ("" if not deltas else f", {args.out}-bdrate.csv") + ("" if args.no_report else f", {args.out}.html"))
     return 0
 

@@ -12,10 +12,11 @@ from PIL import Image
 from ..errors import MissingDependencyError
 from ..weights_io import write_atomically
 from .bdrate import bytes_table
+from .verification import pair_scores, roc
 
 BUDGETS = (150, 300, 600, 1000)
 PAPER = {"JPEG 2000": 71.41, "WebP": 48.28, "bmshj2018": 52.67}  # arXiv 1812.10067: bit-rate saved, per cent
-COLOURS = {"lfic": "#c2185b", "JPEG": "#9e6b00", "JPEG 2000": "#1565c0", "WebP": "#2e7d32", "AVIF s4": "#6a1b9a", "JPEG XL e7": "#e65100",
+COLOURS = {"lfic": "#c2185b", "lfic effort 1": "#6d003a", "JPEG": "#9e6b00", "MozJPEG": "#c9a227", "JPEG 2000": "#1565c0", "WebP": "#2e7d32", "AVIF s4": "#6a1b9a", "JPEG XL e7": "#e65100",
            "bmshj2018": "#00838f", "dictionary": "#5d4037", "eigenface": "#757575"}
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222;background:#fff}
@@ -120,15 +121,29 @@ def measure_speed(codecs, faces, repeats=5):
 
 # ---- the page
 
-def plot(rows, measure, recogniser, title, path=None):
-    """A curve for each codec of ``measure`` against bytes, with a band of 1.96 standard errors where there is one -> PNG bytes."""
+def pyplot():
+    """matplotlib's, drawing to files."""
     try:
         import matplotlib
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
         raise MissingDependencyError("the report's curves need matplotlib: pip install matplotlib") from None
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), dpi=110)
+    return pyplot
+
+
+def png(figure):
+    """The drawn figure as PNG bytes; it is closed."""
+    buffer = io.BytesIO()
+    figure.tight_layout()
+    figure.savefig(buffer, format="png")
+    pyplot().close(figure)
+    return buffer.getvalue()
+
+
+def plot(rows, measure, recogniser, title):
+    """A curve for each codec of ``measure`` against bytes, with a band of 1.96 standard errors where there is one -> PNG bytes."""
+    figure, axes = pyplot().subplots(figsize=(6.4, 4.2), dpi=110)
     scale = 1 if measure == "psnr_db" or measure == "similarity" else 100
     names = list(dict.fromkeys(r["codec"] for r in rows))
     for k, name in enumerate(names):
@@ -156,13 +171,69 @@ def plot(rows, measure, recogniser, title, path=None):
         axes.set_ylim(top=min(101, axes.get_ylim()[1]), bottom=max(0, axes.get_ylim()[0]))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    pyplot.close(figure)
-    if path is not None:
-        pathlib.Path(path).write_bytes(buffer.getvalue())
-    return buffer.getvalue()
+    return png(figure)
+
+
+def rocs(points, reference, faces, around=300):
+    """ROC curves at about equal bytes: every codec's setting whose mean file is nearest to ``around`` bytes, and the uncompressed faces.
+
+    Returns:
+        List of dicts codec, setting, recogniser, bytes, far, tar (float64 [T] each; both images compressed); empty without pairs.
+    """
+    if not len(faces.pairs):
+        return []
+    out = []
+    for name, original in reference.items():
+        shown = [("uncompressed", "", faces.pixels[0].nbytes, original)]
+        for codec in dict.fromkeys(p.codec for p in points):
+            nearest = min((p for p in points if p.codec == codec), key=lambda p: abs(np.log(p.size.mean() / around)))
+            shown.append((codec, nearest.setting, nearest.size.mean(), nearest.embeddings[name]))
+        for codec, setting, size, embeddings in shown:
+            far, tar, _ = roc(pair_scores(embeddings, embeddings, faces.pairs), faces.same)
+            out.append({"codec": codec, "setting": setting, "recogniser": name, "bytes": size, "far": far, "tar": tar})
+    return out
+
+
+def plot_roc(curves, title):
+    """TAR against FAR on a logarithmic axis, one line for each of ``rocs``' curves -> PNG bytes."""
+    figure, axes = pyplot().subplots(figsize=(6.4, 4.2), dpi=110)
+    for k, curve in enumerate(curves):
+        plain = curve["codec"] == "uncompressed"
+        label = curve["codec"] if plain else f"{curve['codec']}, {curve['bytes']:.0f} bytes"
+        axes.step(curve["far"], 100 * curve["tar"], where="post", label=label, color="#888" if plain else COLOURS.get(curve["codec"], f"C{k % 10}"),
+                  linestyle=":" if plain else "-", linewidth=2.2 if curve["codec"].startswith("lfic") else 1.3)
+    axes.set_xscale("log")
+    axes.set(xlim=(min(c["far"][c["far"] > 0].min() for c in curves), 1), ylim=(0, 101), xlabel="false accept rate", ylabel="true accept rate, %", title=title)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    return png(figure)
+
+
+def figures(rows, curves=()):
+    """Every plot of the page: title -> PNG bytes. rows: of ``run.summarise``; curves: of ``rocs``."""
+    both, out = [r for r in rows if r["protocol"] in ("both", "similarity")], {}
+    for recogniser in dict.fromkeys(r["recogniser"] for r in both):
+        for measure, name in (("accuracy", "accuracy"), ("tar_at_far_0.001", "TAR at FAR 1e-3"), ("similarity", "similarity to the uncompressed face")):
+            if any(isinstance(r.get(measure), (int, float)) for r in both if r["codec"] != "uncompressed"):
+                title = f"{recogniser}: {name}"
+                out[title] = plot(both, measure, recogniser, title)
+        mine = [c for c in curves if c["recogniser"] == recogniser]
+        if mine:
+            title = f"{recogniser}: ROC at about equal bytes"
+            out[title] = plot_roc(mine, title)
+    if both:
+        out["PSNR"] = plot(both, "psnr_db", both[0]["recogniser"], "PSNR")
+    return out
+
+
+def write_figures(prefix, images):
+    """``figures`` as files, PREFIX-TITLE.png -> their paths."""
+    paths = []
+    for title, data in images.items():
+        words = "".join(c if c.isalnum() else " " for c in title.lower()).split()
+        paths.append(pathlib.Path(f"{prefix}-{'-'.join(words)}.png"))
+        write_atomically(paths[-1], data)
+    return paths
 
 
 def data_uri(data, kind="png"):
@@ -234,26 +305,21 @@ def group_sections(groups):
     return out
 
 
-def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes"):
+def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes", images=None):
     """Write the page; nothing in it is loaded from elsewhere.
 
     Args:
         rows: of ``run.summarise``. deltas: of ``bdrate.table``. faces: of ``pictures``. groups: of ``group_rows``.
-        speed: of ``measure_speed``.
+        speed: of ``measure_speed``. images: of ``figures``; drawn from ``rows`` by default.
     """
     from .run import machine
 
     out = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(title)}</title>"
            f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p class=note>{html.escape(note)}<br>{html.escape(machine())}</p>"]
-    both = [r for r in rows if r["protocol"] in ("both", "similarity")]
-    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' mean; TAR: pairs drawn anew; similarity and PSNR: of the faces' mean). Dotted: uncompressed.</p><div class=plots>")
-    for recogniser in dict.fromkeys(r["recogniser"] for r in both):
-        for measure, name in (("accuracy", "accuracy, %"), ("tar_at_far_0.001", "TAR at FAR 1e-3, %"), ("similarity", "similarity to the uncompressed face")):
-            if any(isinstance(r.get(measure), (int, float)) for r in both if r["codec"] != "uncompressed"):
-                name = f"{recogniser}: {name}"
-                out.append(f'<img src="{data_uri(plot(both, measure, recogniser, name))}" alt="{html.escape(name)}">')
-    first = both[0]["recogniser"] if both else ""
-    out.append(f'<img src="{data_uri(plot(both, "psnr_db", first, "PSNR, dB"))}" alt="PSNR"></div>' if both else "</div>")
+    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' mean; TAR: pairs drawn anew; similarity and PSNR: of the faces' mean). "
+               "Dotted: uncompressed. ROC: each codec's measured setting nearest to 300 bytes.</p><div class=plots>")
+    out += [f'<img src="{data_uri(data)}" alt="{html.escape(name)}">' for name, data in (figures(rows) if images is None else images).items()]
+    out.append("</div>")
     if deltas:
         out.append("<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared with. Only over the qualities that both reach; "
                    "intervals by drawing the pairs anew.</p>" + delta_section(deltas))
@@ -274,7 +340,7 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
                                   [[face_tag(e["original"])] + [face_tag(heat_map(e["original"], e["levels"][q])) for q in qualities] for e in faces if e["levels"]], "faces"))
     if groups:
         out.append("<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and in brackets its distance from the mean of all these faces with its standard error. "
-                   "Groups and faces of each: " + html.escape(", ".join(f"{g} {n}" for g, n in {g["group"]: g["faces"] for g in groups}.items())) + ".</p>")
+                   "Groups and faces of each: " + html.escape(", ".join(f"{g} {n:.0f}" for g, n in {g["group"]: g["faces"] for g in groups}.items())) + ".</p>")
         out += group_sections(groups)
     if speed:
         out.append("<h2>Speed</h2><p class=note>Milliseconds a face, one thread, median.</p>")

@@ -204,5 +204,5 @@ def read_csv(path):
             return text
 
     with open(path, newline="", encoding="utf-8") as file:
-        return [{k: number(v) if k not in ("codec", "setting", "recogniser", "protocol") else v for k, v in row.items()}
+        return [{k: number(v) if k not in ("codec", "setting", "recogniser", "protocol", "group", "measure", "anchor") else v for k, v in row.items()}
                 for row in csv.DictReader(line for line in file if not line.startswith("#"))]
