@@ -26,17 +26,15 @@ public:
     const std::vector<uint16_t>& frequencies() const { return frequencies_; }
 
     LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, uint32_t table, int32_t symbol) const {
-        const Row& row = rows_[table];
-        const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
-        if (LFIC_LIKELY(at < row.size)) {
-            const uint32_t interval = intervals_[row.first + at];
-            coder.encode(interval >> 16, interval & 0xFFFF);
-        } else {
-            // A copy: `coder` itself can then live in registers.
-            RangeEncoder copy = coder;
-            encode_escape(copy, escape, row, symbol);
-            coder = copy;
-        }
+        encode(coder, escape, rows_.data(), intervals_.data(), table, symbol);
+    }
+    // Symbols with a table each.
+    template <class Symbol, class Index>
+    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Symbol* symbols, const Index* indexes, std::size_t count) const {
+        // Pointers of its own: bytes that are written could otherwise change the vectors' for all that the compiler knows.
+        const Row* rows = rows_.data();
+        const uint32_t* intervals = intervals_.data();
+        for (std::size_t i = 0; i < count; ++i) encode(coder, escape, rows, intervals, static_cast<uint32_t>(indexes[i]), symbols[i]);
     }
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
@@ -84,6 +82,19 @@ private:
         uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
     };
     static constexpr uint32_t kBuckets = 257;
+    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Row* rows, const uint32_t* intervals, uint32_t table, int32_t symbol) const {
+        const Row& row = rows[table];
+        const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
+        if (LFIC_LIKELY(at < row.size)) {
+            const uint32_t interval = intervals[row.first + at];
+            coder.encode(interval >> 16, interval & 0xFFFF);
+        } else {
+            // A copy: `coder` itself can then live in registers.
+            RangeEncoder copy = coder;
+            encode_escape(copy, escape, row, symbol);
+            coder = copy;
+        }
+    }
     void add_table(std::size_t k);
     void encode_escape(RangeEncoder&, EscapeCoder&, const Row&, int32_t symbol) const;
     int32_t decode_escape(RangeDecoder&, EscapeCoder&, const Row&) const;

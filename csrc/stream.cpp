@@ -7,7 +7,7 @@ void encode_stream(const Tables& tables, const Symbol* symbols, const Index* ind
     check_indexes(tables, indexes, count);
     RangeEncoder coder(out);
     EscapeCoder escape;
-    for (std::size_t i = 0; i < count; ++i) tables.encode(coder, escape, indexes[i], symbols[i]);
+    tables.encode(coder, escape, symbols, indexes, count);
     RangeEncoder(coder).finish();  // of a copy: `coder` itself can then live in registers
 }
 
