@@ -14,6 +14,7 @@ import pathlib
 from .errors import InvalidInputError, LficError, MissingDependencyError
 
 FILES_AT_ONCE = 32  # per task: enough to use batches, few enough to spread
+BATCH_PIXELS = 1 << 20  # of pictures that are coded together: larger ones gain nothing by it and take memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +95,9 @@ def on_ray(work, chunks, options):
 
 
 def encode_some(pairs, options):
-    """One task: encode the files one after the other; failures are results, too."""
+    """One task: encode the files, failures are results, too."""
     from .codec import load_codec
-    from .image import open_image
+    from .image import open_image, to_rgb
 
     options = dict(options)
     recognizer = options.pop("recognizer", None)
@@ -105,32 +106,69 @@ def encode_some(pairs, options):
 
         recognizer = load_torchscript(recognizer)
     codec = load_codec(recognizer=recognizer)
-    return [attempt(source, target, lambda path: codec.encode(open_image(path), **options)) for source, target in pairs]
+    return together(
+        pairs, lambda path: to_rgb(open_image(path)), lambda images: codec.encode_batch(images, **options), lambda image: image.shape[0] * image.shape[1]
+    )
 
 
 def decode_some(pairs, options):
     """One task: decode the files."""
     import io
 
+    from . import container
     from .codec import load_codec
 
     codec = load_codec()
 
-    def png(path):
+    def png(image):
         buffer = io.BytesIO()
-        codec.decode(path.read_bytes(), **options).save(buffer, "PNG")
+        image.save(buffer, "PNG")
         return buffer.getvalue()
 
-    return [attempt(source, target, png) for source, target in pairs]
+    def pixels(blob):
+        header, _ = container.read(blob, **options)
+        return header.width * header.height
+
+    return together(pairs, lambda path: path.read_bytes(), lambda blobs: [png(image) for image in codec.decode_batch(blobs, **options)], pixels)
 
 
-def attempt(source, target, work):
-    """``Result`` of work(source) -> bytes, written to target atomically."""
+def together(pairs, read, work, pixels):
+    """``Result`` of each pair: work([read(source), ...]) -> list of bytes, in batches of up to ``BATCH_PIXELS``, written atomically.
+
+    A batch that fails is done again file by file, so that one bad file spoils no other.
+    """
+    results, batch, size = [], [], 0
+    for source, target in pairs:
+        try:
+            item = read(source)
+            count = pixels(item)
+        except (LficError, OSError) as error:
+            results.append(Result(source, target, 0, str(error)))
+            continue
+        if batch and size + count > BATCH_PIXELS:
+            results += finish(batch, work)
+            batch, size = [], 0
+        batch.append((source, target, item))
+        size += count
+    return results + finish(batch, work)
+
+
+def finish(batch, work):
+    """``Result`` of each (source, target, what was read)."""
+    try:
+        return [written(source, target, blob) for (source, target, _), blob in zip(batch, work([item for _, _, item in batch]))]
+    except LficError as error:
+        if len(batch) == 1:
+            return [Result(*batch[0][:2], 0, str(error))]
+        return [result for one in batch for result in finish([one], work)]
+
+
+def written(source, target, blob):
+    """Write a file atomically: ``Result``."""
     from .weights_io import write_atomically
 
     try:
-        data = work(source)
-        write_atomically(target, data)
-        return Result(source, target, len(data))
-    except (LficError, OSError) as error:
+        write_atomically(target, blob)
+        return Result(source, target, len(blob))
+    except OSError as error:
         return Result(source, target, 0, str(error))

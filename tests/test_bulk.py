@@ -30,6 +30,34 @@ def test_over_processes(folder):
     assert [Image.open(r.target).size for r in back] == [(112, 112)] * 3
 
 
+def test_one_bad_file_spoils_no_other(folder):
+    good = sorted((path for path in folder.glob("?.png")), key=lambda path: int(path.stem))
+    assert [r.error for r in bulk.encode_files(good, folder / "out", workers=1, quality=5)] == [None] * 10
+    blob = bytearray((folder / "out" / "3.lfic").read_bytes())
+    blob[-4] ^= 0xFF
+    (folder / "out" / "3.lfic").write_bytes(blob)
+    (folder / "out" / "4.lfic").write_bytes(b"\xfc")
+    results = {r.source.stem: r for r in bulk.decode_files(sorted((folder / "out").glob("*.lfic")), folder / "png", workers=1)}
+    assert sorted(stem for stem, r in results.items() if r.error) == ["3", "4"] and len(results) == 10
+    codec = lfic.load_codec()
+    for stem, result in results.items():
+        if not result.error:
+            alone = np.asarray(codec.decode((folder / "out" / f"{stem}.lfic").read_bytes())).astype(int)
+            # In a batch the networks' sums may round otherwise in their last bits.
+            assert np.abs(np.asarray(Image.open(result.target)).astype(int) - alone).max() <= 1
+
+
+def test_large_pictures_are_coded_apart(folder, monkeypatch):
+    sizes = []
+    encode_batch = lfic.Codec.encode_batch
+    monkeypatch.setattr(lfic.Codec, "encode_batch", lambda self, images, **o: sizes.append(len(images)) or encode_batch(self, images, **o))
+    monkeypatch.setattr(bulk, "BATCH_PIXELS", 3 * 112 * 112)
+    Image.new("RGB", (300, 200)).save(folder / "a.png")
+    paths = [folder / "0.png", folder / "1.png", folder / "a.png", *(folder / f"{i}.png" for i in range(2, 6))]
+    assert all(r.error is None for r in bulk.encode_files(paths, folder / "out", workers=1, quality=5))
+    assert sizes == [2, 1, 3, 1]
+
+
 def test_clashes_and_wrong_executors(folder):
     with pytest.raises(lfic.InvalidInputError, match="both be written"):
         list(bulk.encode_files([folder / "1.png", folder / "x" / "1.jpg"], folder / "out"))
