@@ -273,12 +273,22 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
     with sqlite3.connect(tmp_path / "o.sqlite") as db:
         keys = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}
     assert len(keys) == 2 and all(codecs.code_key() in key and codecs.weights_key("face-v1") in key for key in keys)
-    # An encoder that looks through a recogniser writes other files, under another key.
-    assert main(command(world, tmp_path / "o", "--codecs", "lfic@1:30", "--bootstrap", "0", "--encoder-recogniser", str(world[3]))) == 0
-    looking = next(r for r in run.read_csv(tmp_path / "o.csv") if r["protocol"] == "both" and r["codec"] == "lfic effort 1")
+    # An encoder that looks through a recogniser writes other files, under another key; that network doesn't judge them.
+    seeing = tmp_path / "seeing.pt"  # the judge's network in another file, so that what it sees is what the judge sees
+    torch.jit.script(TinyRecogniser().eval()).save(str(seeing), _extra_files={"note": "a copy"})
+    assert main(command(world, tmp_path / "p", "--codecs", "lfic:30/60,lfic@1:30/60,jpeg:20/50", "--recogniser", str(seeing), "--encoder-recogniser", str(seeing),
+                        "--cache", str(tmp_path / "o.sqlite"))) == 0
+    assert "lfic effort 1 is not judged by seeing" in capsys.readouterr().err
+    judged = run.read_csv(tmp_path / "p.csv")
+    assert {r["recogniser"] for r in judged if r["codec"] == "lfic effort 1"} == {"tiny"} < {r["recogniser"] for r in judged if r["codec"] == "lfic"} == {"tiny", "seeing"}
+    deltas = run.read_csv(tmp_path / "p-bdrate.csv")
+    assert {(r["codec"], r["recogniser"]) for r in deltas if r["measure"] == "similarity" and r["codec"] != "JPEG"} == {
+        ("lfic", "tiny"), ("lfic", "seeing"), ("lfic effort 1", "tiny")}
+    looking = next(r for r in judged if r["protocol"] == "both" and r["codec"] == "lfic effort 1" and r["setting"] == "30")
     assert looking["similarity"] > rows[2]["similarity"]
     with sqlite3.connect(tmp_path / "o.sqlite") as db:
-        assert len({row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}) == 3
+        efforts = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files WHERE codec LIKE 'lfic effort 1%' AND codec LIKE '%|30'")}
+        assert len(efforts) == 2
     capsys.readouterr()
     assert main(command(world, tmp_path / "o", "--codecs", "webp@2:30")) == 2
     assert "lfic alone has an effort" in capsys.readouterr().err

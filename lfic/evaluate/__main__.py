@@ -112,12 +112,18 @@ def run(args):
     points, rows = [], runner.summarise(runner.uncompressed_point(reference, faces), reference, faces)
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
     for codec in codecs:
-        for setting in codec.settings:
-            point = runner.evaluate_point(codec, setting, faces, recognisers, cache, args.workers, not args.quiet, keys)
+        judges = recognise.judges(codec, recognisers)
+        for left_out in (r for r in recognisers if r not in judges):
+            print(f"{codec.name} is not judged by {left_out.name}, which its encoder looks through", file=sys.stderr)
+        for setting in codec.settings if judges else ():
+            point = runner.evaluate_point(codec, setting, faces, judges, cache, args.workers, not args.quiet, keys)
             points.append(point)
-            rows += runner.summarise(point, reference, faces)
+            new = runner.summarise(point, reference, faces)
+            rows += new
             runner.write_csv(f"{args.out}.csv", rows, note)
-            print_row(rows[-len(recognisers) * (2 if len(faces.pairs) else 1)])
+            for row in new:
+                if row["protocol"] != "gallery":
+                    print_row(row)
     deltas = bdrate.table(points, reference, faces, args.anchor.split(","), args.bootstrap)
     if deltas:
         runner.write_csv(f"{args.out}-bdrate.csv", deltas, note)

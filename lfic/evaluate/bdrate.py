@@ -170,6 +170,8 @@ def curves(points, reference, faces, weights=None):
 
     out = {("psnr", ""): means(np.stack([p.psnr for p in points]))}
     for name, original in reference.items():
+        if any(name not in p.embeddings for p in points):  # it does not judge this codec
+            continue
         out["similarity", name] = means(np.stack([np.einsum("nd,nd->n", p.embeddings[name].astype(np.float64), original) for p in points]))
         if not len(faces.pairs):
             continue

@@ -29,6 +29,7 @@ class Codec:
         batch: images per call.
         threads: whether calls may run in several threads.
         region_levels: (image, setting) -> uint8 [rows, columns] for codecs with RAP, for heat maps.
+        looks_through: SHA-256 of the recogniser's file that the encoder looks through; that network does not judge this codec.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Codec:
     batch: int = 16
     threads: bool = True
     region_levels: object = None
+    looks_through: str = ""
 
     def key(self, setting):
         return f"{self.name}|{self.version}|{setting}"
@@ -282,13 +284,14 @@ def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, na
     from ..metric.identity import file_sha256, load_torchscript
 
     codec = lfic.load_codec(weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None)
-    eyes = f" recogniser {file_sha256(recognizer)[:16]}" if codec.recognizer else ""
+    looks_through = file_sha256(recognizer) if codec.recognizer else ""
+    eyes = f" recogniser {looks_through[:16]}" if looks_through else ""
     return Codec(
         name if effort == 0 else f"{name} effort {effort}", tuple(settings),
         lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
         lambda files: codec.decode_batch(files, out="numpy"),
         lambda data: 5, f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}", threads=False, batch=64,
-        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True))
+        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True), looks_through=looks_through)
 
 
 @functools.cache
@@ -300,9 +303,9 @@ def code_key():
     package, digest = pathlib.Path(__file__).parent.parent, hashlib.sha256()
     import lfic.kernels
 
-    around = {"__main__.py", "align.py", "faces.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py", "bench.py", "baselines.py", "tune.py", "graphs.py"}
+    around = {"__main__.py", "align.py", "faces.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py", "bench.py", "baselines.py", "eager.py", "tune.py", "graphs.py"}
     kernels = pathlib.Path(lfic.kernels.__file__).parent
-    for path in [*sorted(package.glob("*.py")), *sorted(package.glob("_coder*.so")), *sorted(kernels.rglob("*.py"))]:
+    for path in [*sorted(package.glob("*.py")), *sorted(package.glob("_coder*.so")), *sorted(kernels.glob("_rap*.so")), *sorted(kernels.rglob("*.py"))]:
         if path.name not in around:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]

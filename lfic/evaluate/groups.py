@@ -51,8 +51,8 @@ def group_rows(points, reference, names):
     labelled = np.unique(np.concatenate(list(groups.values())))
     rows = []
     for point in points:
-        for recogniser, original in reference.items():
-            similarity = np.einsum("nd,nd->n", point.embeddings[recogniser].astype(np.float64), original.astype(np.float64))
+        for recogniser, embeddings in point.embeddings.items():
+            similarity = np.einsum("nd,nd->n", embeddings.astype(np.float64), reference[recogniser].astype(np.float64))
             for group, member in {**groups, "all": labelled}.items():
                 rows.append({"codec": point.codec, "setting": point.setting, "recogniser": recogniser, "group": group, "faces": len(member),
                              "bytes": point.size[member].mean(), "similarity": similarity[member].mean(),

@@ -18,10 +18,11 @@ class EvalRecogniser:
     Args:
         recogniser: ``lfic.metric.identity.Recognizer``.
         key: text that identifies the weights; embeddings are kept under it.
+        file: SHA-256 of the network's file, if it has one.
     """
 
-    def __init__(self, recogniser, key, device="cpu"):
-        self.recogniser, self.key, self.device = recogniser.to(device), key, device
+    def __init__(self, recogniser, key, device="cpu", file=""):
+        self.recogniser, self.key, self.device, self.file = recogniser.to(device), key, device, file
         self.name = recogniser.name
 
     @torch.inference_mode()
@@ -59,7 +60,12 @@ def load_recogniser(path, device="cpu", **preprocessing):
     preprocessing.setdefault("name", path.stem)
     settings = ",".join(f"{k}={v}" for k, v in sorted(preprocessing.items()) if k != "name")
     key = hashlib.sha256(f"{file_sha256(path)} {settings} {device} torch {torch.__version__}".encode()).hexdigest()[:24]
-    return EvalRecogniser(Recognizer(network, **preprocessing), key, device)
+    return EvalRecogniser(Recognizer(network, **preprocessing), key, device, file_sha256(path))
+
+
+def judges(codec, recognisers):
+    """Those of the recognisers that may judge a codec: not the one that its encoder looks through while it encodes."""
+    return [r for r in recognisers if not codec.looks_through or r.file != codec.looks_through]
 
 
 def optimised(path, network, size):

@@ -185,8 +185,9 @@ def rocs(points, reference, faces, around=300):
     out = []
     for name, original in reference.items():
         shown = [("uncompressed", "", faces.pixels[0].nbytes, original)]
-        for codec in dict.fromkeys(p.codec for p in points):
-            nearest = min((p for p in points if p.codec == codec), key=lambda p: abs(np.log(p.size.mean() / around)))
+        judged = [p for p in points if name in p.embeddings]
+        for codec in dict.fromkeys(p.codec for p in judged):
+            nearest = min((p for p in judged if p.codec == codec), key=lambda p: abs(np.log(p.size.mean() / around)))
             shown.append((codec, nearest.setting, nearest.size.mean(), nearest.embeddings[name]))
         for codec, setting, size, embeddings in shown:
             far, tar, _ = roc(pair_scores(embeddings, embeddings, faces.pairs), faces.same)
@@ -297,6 +298,8 @@ def group_sections(groups):
     for recogniser in dict.fromkeys(g["recogniser"] for g in groups):
         lines = []
         for codec, setting in dict.fromkeys((g["codec"], g["setting"]) for g in groups):
+            if (recogniser, codec, setting, "all") not in value:  # it does not judge this codec
+                continue
             mine = [value[recogniser, codec, setting, group] for group in heads]
             whole = next((g for g in mine if g["group"] == "all"), mine[0])
             lines.append([html.escape(codec), html.escape(str(setting)), cell(whole["bytes"], 0)]
