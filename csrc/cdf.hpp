@@ -38,10 +38,19 @@ public:
     }
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
-        const Row& row = rows_[table];
         int32_t symbol;
-        if (LFIC_LIKELY(coder.try_near(row.near, symbol))) return symbol;
-        return decode_far(coder, escape, table);
+        return LFIC_LIKELY(coder.try_near(rows_[table].near, symbol)) ? symbol : decode_far(coder, escape, table);
+    }
+    // Symbols by their tables, which need not be found again after each store.
+    template <class Index>
+    LFIC_INLINE void decode(RangeDecoder& coder, EscapeCoder& escape, const Index* indexes, std::size_t count, int32_t* symbols) const {
+        const Row* rows = rows_.data();
+        for (std::size_t i = 0; i < count; ++i) {
+            const uint32_t table = static_cast<uint32_t>(indexes[i]);
+            int32_t symbol;
+            if (LFIC_UNLIKELY(!coder.try_near(rows[table].near, symbol))) symbol = decode_far(coder, escape, table);
+            symbols[i] = symbol;
+        }
     }
 
     // A symbol that is neither the mode nor beside it.

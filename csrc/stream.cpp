@@ -16,7 +16,7 @@ void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, 
     check_indexes(tables, indexes, count);
     RangeDecoder coder(data, size);
     EscapeCoder escape;
-    for (std::size_t i = 0; i < count; ++i) symbols[i] = tables.decode(coder, escape, indexes[i]);
+    tables.decode(coder, escape, indexes, count, symbols);
     RangeDecoder(coder).check_end();
 }
 
