@@ -36,7 +36,7 @@ Thousands of streams of one length, as one buffer and where each begins:
 >>> bool((coder.decode_packed(buffer, offsets, rows, tables, threads=2) == many).all())
 True
 
-Streams of a bit a symbol or less come out of such a call, and of ``decode_batch``, up to 1.8 times as fast as one by one.
+Streams of a bit a symbol or less come out of such a call, and of ``decode_batch``, up to 1.7 times as fast as one by one.
 
 Shapes and dtypes: symbols int32 or int16 [n], indexes uint8, int16 or int32 [n] (the table of each symbol), any buffer
 that numpy can view; contiguous arrays are read where they lie. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or 0
