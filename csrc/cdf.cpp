@@ -64,7 +64,7 @@ void Tables::add_table(std::size_t k) {
     // Slots of the neighbours, if there are any: mode - 1 stands at slot `mode`, mode + 1 behind it.
     const uint32_t below = row.mode > 0 ? f[row.mode - 1] : 0, above = row.mode + 1 < row.size ? f[row.mode + 1] : 0;
     const int32_t symbol = row.low + static_cast<int32_t>(row.mode);
-    row.near = {most, (row.mode > 0 ? c[row.mode] : c[1]) + below, below, above, symbol, symbol - 1};
+    row.near = {most, (row.mode > 0 ? c[row.mode] : c[1]) + below, below, above, symbol, symbol - 1, symbol + 1};
 
     row.shift = 0;
     while (row.size >> row.shift > 255) ++row.shift;
