@@ -5,9 +5,8 @@ Tensors as in ops.py. Sums are not over the fixed tree, so a symbol may differ w
 import torch
 from torch.nn import functional as F
 
-from . import cpu
-
-LIMIT = cpu.SYMBOL_LIMIT
+from . import eager
+from .reference import SYMBOL_LIMIT as LIMIT
 
 
 def through(scaled):
@@ -70,8 +69,8 @@ def encoded_by_scatter(y, levels, gain, quality):
     count, channels, height, width = y.shape
     scaled = scaled_by_regions(y, levels, gain, quality).reshape(count, levels.shape[1] * 4, levels.shape[2] * 4, channels)
     symbols = scaled[:, :height, :width].nan_to_num(0.0).clamp(-LIMIT, LIMIT).round().to(torch.int16).reshape(count, height * width, channels)
-    order = cpu.coding_permutation(height, width, y.device)
-    kept = cpu.kept_cells(cpu.cell_levels(levels, height, width)).reshape(count, -1)[:, order]
+    order = eager.coding_permutation(height, width, y.device)
+    kept = eager.kept_cells(eager.cell_levels(levels, height, width)).reshape(count, -1)[:, order]
     place = torch.where(kept, kept.cumsum(1) - 1, height * width)
     out = torch.zeros(count, height * width + 1, channels, dtype=torch.int16, device=y.device)
     out = out.scatter(1, place[..., None].expand(-1, -1, channels), symbols[:, order])

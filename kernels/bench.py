@@ -18,7 +18,7 @@ import time
 
 import torch
 
-from . import baselines, cpu, rap_quantize, rap_quantize_dense, rap_unpool
+from . import baselines, cpu, eager, rap_quantize, rap_quantize_dense, rap_unpool
 
 SHAPES = {"N256-C192-14x14": (256, 192, 14, 14), "N64-C192-64x64": (64, 192, 64, 64), "N1-C192-14x14": (1, 192, 14, 14)}
 CPU_SHAPES = {"N1-C64-14x14": (1, 64, 14, 14), "N64-C64-14x14": (64, 64, 14, 14), "N4-C192-64x64": (4, 192, 64, 64)}
@@ -54,17 +54,18 @@ def calls(operation, shape, dtype, device, seed, compiled):
     """
     y, levels, gain, step, quality = case(shape, dtype, device, seed)
     arguments = (y, levels, gain, step, quality)
-    layers, regions, tree = baselines.pooled_by_layers, compiled.get("regions"), compiled.get("tree")
+    training = {
+        "lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": baselines.pooled_by_layers, "eager ": eager.rap_dense,
+        "naive compile": compiled.get("layers"), "best compile": compiled.get("regions"), "best compile ": compiled.get("tree"),
+    }
     if operation == "dense":
-        forms = {"lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": layers, "naive compile": compiled.get("layers"), "best compile": regions, "best compile ": tree}
+        forms = training
     elif operation == "encode":
         arguments = (y, levels, gain, quality)
-        forms = {"lfic": rap_quantize, "eager": baselines.encoded_by_scatter, "best compile": compiled.get("scatter")}
-        if device != "cpu":  # there it is what lfic runs itself
-            forms["eager "] = cpu.rap_quantize
+        forms = {"lfic": rap_quantize, "eager": baselines.encoded_by_scatter, "eager ": eager.rap_quantize, "best compile": compiled.get("scatter")}
     elif operation == "decode":
         arguments = (rap_quantize(y, levels, gain, quality)[0], levels, step, quality, *shape[2:], dtype)
-        forms = {"lfic": rap_unpool, "eager": None if device == "cpu" else cpu.rap_unpool, "best compile": compiled.get("unpool")}
+        forms = {"lfic": rap_unpool, "eager": eager.rap_unpool, "best compile": compiled.get("unpool")}
     elif operation == "backward":  # from the features, to y, as a codec's frozen tables have it
         arguments = (torch.randn_like(y), None, *arguments, None, None, False)
         forms = {"lfic": torch.ops.lfic.rap_dense_backward}
@@ -79,33 +80,17 @@ def calls(operation, shape, dtype, device, seed, compiled):
 
             return form and forward_and_backward
 
-        forms = {"lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": layers, "naive compile": compiled.get("layers"), "best compile": regions, "best compile ": tree}
-        forms = {what: train(form) for what, form in forms.items()}
+        forms = {what: train(form) for what, form in training.items()}
     return {what: functools.partial(form, *arguments) for what, form in forms.items() if form}
 
 
 def compilations():
     """The formulations that torch.compile gets, compiled."""
     forms = {
-        "layers": baselines.pooled_by_layers, "regions": baselines.pooled_by_regions, "tree": fixed_tree,
-        "scatter": baselines.encoded_by_scatter, "unpool": cpu.rap_unpool,
+        "layers": baselines.pooled_by_layers, "regions": baselines.pooled_by_regions, "tree": eager.rap_dense,
+        "scatter": baselines.encoded_by_scatter, "unpool": eager.rap_unpool,
     }
     return {name: torch.compile(form, dynamic=False) for name, form in forms.items()}
-
-
-def fixed_tree(y, levels, gain, step, quality):
-    """cpu.py's formulation, the levels' maximum not asked for."""
-    cells = cpu.cell_levels(levels, *y.shape[-2:])
-    x = y.permute(0, 2, 3, 1).float()
-    sums, mean = x, x
-    for level in (1, 2):
-        sums = cpu.pair_sums(sums)
-        size = 1 << level
-        pooled = sums * cpu.footprint_reciprocal(*y.shape[-2:], level, y.device)[::size, ::size, None]
-        mean = torch.where((cells == level)[..., None], cpu.spread(pooled, size, *y.shape[-2:]), mean)
-    symbols = baselines.through(mean * cpu.per_cell(gain, quality, cells))
-    features = symbols * cpu.per_cell(step, quality, cells)
-    return features.to(y.dtype).permute(0, 3, 1, 2), symbols.to(y.dtype).permute(0, 3, 1, 2)
 
 
 def percentiles(times):
@@ -228,20 +213,28 @@ def interpreted():
     from .dense import rap_dense, rap_dense_backward
     from .offsets import rap_offsets
     from .quantize import rap_quantize as quantize
-    from .registration import nhwc
+    from .registration import nhwc, table_sums
     from .unpool import rap_unpool as unpool
     from .unpool import rap_unpool_backward
 
     y, levels, gain, step, quality = case((2, 16, 14, 14))
     symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
     dense = (levels, gain, step, quality, None, None)
+
+    def sums(per_region):
+        return table_sums(per_region, levels, quality, gain)
+
+    def backward():
+        grad_y, to_gain, to_step = rap_dense_backward(nhwc(y), nhwc(y), y, *dense, True)
+        return grad_y, sums(to_gain), sums(to_step)
+
     checks = {
         "offsets": (lambda: rap_offsets(levels, 14, 14), cpu.rap_offsets(levels, 14, 14)),
         "encode": (lambda: quantize(y, levels, gain, quality)[:2], (symbols, counts)),
         "decode": (lambda: unpool(symbols, levels, step, quality, 14, 14, torch.float32), cpu.rap_unpool(symbols, levels, step, quality, 14, 14)),
-        "decode backward": (lambda: rap_unpool_backward(y, symbols, levels, quality, 100), cpu.rap_unpool_backward(y, symbols, levels)),
+        "decode backward": (lambda: sums(rap_unpool_backward(y, symbols, levels, quality, 100)), cpu.rap_unpool_backward(y, symbols, levels, step, quality)),
         "dense": (lambda: rap_dense(y, *dense, torch.float32), cpu.rap_dense(y, *dense)),
-        "dense backward": (lambda: rap_dense_backward(nhwc(y), nhwc(y), y, *dense, True), cpu.rap_dense_backward(y, y, y, *dense, True)),
+        "dense backward": (backward, cpu.rap_dense_backward(y, y, y, *dense, True)),
     }
     failed = 0
     for name, (function, expected) in checks.items():

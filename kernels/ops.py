@@ -1,7 +1,7 @@
 """The operations as users call them: arguments are checked here, the work is done per device.
 
 Registered with torch.library (namespace ``lfic``): torch.compile and torch.export see each as one node, autograd and
-vmap work through them. CPU tensors run cpu.py, CUDA tensors the Triton kernels. Values out of range (a level above 2, a
+vmap work through them. CPU tensors run a C++ kernel, CUDA tensors the Triton kernels. Values out of range (a level above 2, a
 quality without a row) are refused on the CPU; on CUDA looking would need a synchronisation, so they are clamped.
 """
 import torch
@@ -17,7 +17,7 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
-        y: float [N, C, h, w] (fp32, fp16 or bf16); channels-last memory is read as it is, other layouts are copied first.
+        y: float [N, C, h, w] (fp32, fp16 or bf16); channels-last memory is read as it is, on CUDA other layouts are copied first.
         levels: uint8 [N, ceil(h/4), ceil(w/4)], each 0, 1 or 2: a region keeps one coefficient per 1, 2x2, 4x4 cells.
         gain: float32 [Q, 3, C].
         quality: int64 [N], row of gain for each image.
@@ -58,7 +58,7 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     if symbols.shape[1] == 0:
         raise ValueError(f"symbols has no columns; every grid keeps at least one cell of {channels} channels")
     _check_dtype(dtype)
-    return registration.Unpool.apply(symbols, levels, step, quality, height, width, dtype)
+    return registration.unpool(symbols, levels, step, quality, height, width, dtype)
 
 
 def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
@@ -85,7 +85,7 @@ def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dt
         if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
             raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
         seed = seed.reshape(1)
-    return registration.Dense.apply(y, levels, gain, step, quality, noise, seed, dtype)
+    return registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
 
 
 def rap_offsets(levels, height, width):

@@ -35,26 +35,27 @@ def rap_offsets(levels, height, width):
     return starts, counts
 
 
-def footprint_mean(y, top, left, side):
-    """Mean over the cells of a footprint that exist, by the fixed tree: y float32 [C, h, w] -> [C].
+def footprint_sum(y, top, left, side):
+    """Sum over the cells of a footprint by the fixed tree: y float32 [C, h, w] -> [C].
 
-    A 2 x 2 sums as (a + b) + (c + d) with missing cells as zero; a 4 x 4 sums its four 2 x 2 sums the same way. The sum
-    is multiplied by the float32 reciprocal of the number of cells that exist.
+    A 2 x 2 sums as (a + b) + (c + d) with missing cells as zero; a 4 x 4 sums its four 2 x 2 sums the same way.
     """
     _, height, width = y.shape
+    if top >= height or left >= width:
+        return torch.zeros_like(y[:, 0, 0])
+    if side == 1:
+        return y[:, top, left]
+    half = side // 2
+    upper = footprint_sum(y, top, left, half) + footprint_sum(y, top, left + half, half)
+    lower = footprint_sum(y, top + half, left, half) + footprint_sum(y, top + half, left + half, half)
+    return upper + lower
 
-    def total(top, left, side):
-        if top >= height or left >= width:
-            return torch.zeros_like(y[:, 0, 0])
-        if side == 1:
-            return y[:, top, left]
-        half = side // 2
-        upper = total(top, left, half) + total(top, left + half, half)
-        lower = total(top + half, left, half) + total(top + half, left + half, half)
-        return upper + lower
 
+def footprint_mean(y, top, left, side):
+    """Mean over the cells of a footprint that exist: the sum times the float32 reciprocal of how many there are."""
+    _, height, width = y.shape
     cells = (min(top + side, height) - top) * (min(left + side, width) - left)
-    return total(top, left, side) * torch.tensor(1.0 / cells, dtype=torch.float32)
+    return footprint_sum(y, top, left, side) * torch.tensor(1.0 / cells, dtype=torch.float32)
 
 
 def rap_quantize(y, levels, gain, quality, indexes=None):
@@ -114,6 +115,31 @@ def rap_dense(y, levels, gain, step, quality, noise=None):
             symbols[area] = value
             features[area] = value * step[quality[n], level][:, None, None]
     return features, symbols
+
+
+def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise=None):
+    """What autograd gives for ``rap_dense``, with its order of sums: gradients at y (float32), gain and step.
+
+    The gradient at a cell is grad_features * step + grad_symbols; y gets its mean over the footprint times gain. A region gives
+    to gain the sum over its cells of that gradient times mean, to step the sum of grad_features times symbol, both over the fixed tree;
+    regions are added in raster order, images after one another (on a GPU in another order).
+    """
+    _, _, height, width = y.shape
+    _, symbols = rap_dense(y, levels, gain, step, quality, noise)
+    grad_y, to_gain, to_step = torch.zeros(y.shape), torch.zeros_like(gain), torch.zeros_like(step)
+    for n in range(len(y)):
+        total, mean = torch.zeros(y.shape[1:]), torch.zeros(y.shape[1:])
+        for top, left, side in kept_cells(levels[n], height, width):
+            area = (slice(None), slice(top, top + side), slice(left, left + side))
+            row = quality[n], side.bit_length() - 1
+            total[area] = grad_features[n][area].float() * step[row][:, None, None] + grad_symbols[n][area].float()
+            mean[area] = footprint_mean(y[n].float(), top, left, side)[:, None, None]
+            grad_y[n][area] = (footprint_mean(total, top, left, side) * gain[row])[:, None, None]
+        for i, level in enumerate(levels[n].flatten().tolist()):
+            corner = i // levels.shape[2] * REGION, i % levels.shape[2] * REGION
+            to_gain[quality[n], level] += footprint_sum(total * mean, *corner, REGION)
+            to_step[quality[n], level] += footprint_sum(grad_features[n].float() * symbols[n], *corner, REGION)
+    return grad_y, to_gain, to_step
 
 
 def uniform_noise(shape, seed):

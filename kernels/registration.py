@@ -21,68 +21,20 @@ library.define("rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor qu
 library.define("rap_unpool_backward(Tensor grad, Tensor symbols, Tensor levels, Tensor step, Tensor quality) -> Tensor")
 
 
-def table_sums(per_region, levels, quality, table):
-    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]."""
-    row = quality.clamp(0, table.shape[0] - 1)[:, None] * 3 + levels.flatten(1).clamp(max=2)
-    out = torch.zeros(table.shape[0] * 3, table.shape[2], device=per_region.device)
-    return out.index_add_(0, row.flatten(), per_region).view(table.shape)
-
-
 # --- CPU -------------------------------------------------------------------------------------------------------------
 
-
-def check_values(levels, quality=None, *tables):
-    """Ranges of levels and quality; ValueError names what was found."""
-    if levels.numel() and int(levels.max()) > 2:
-        raise ValueError(f"levels holds {int(levels.max())}; allowed are 0 to 2")
-    if quality is not None and quality.numel():
-        low, high = map(int, quality.aminmax())
-        rows = min(len(table) for table in tables)
-        if low < 0 or high >= rows:
-            raise ValueError(f"quality runs from {low} to {high}; the table has rows 0 to {rows - 1}")
-
-
-@torch.library.impl(library, "rap_offsets", "CPU")
-def _(levels, height, width):
-    check_values(levels)
-    return cpu.rap_offsets(levels, height, width)
-
-
-@torch.library.impl(library, "rap_quantize", "CPU")
-def _(y, levels, gain, quality, indexes):
-    check_values(levels, quality, gain)
-    if not len(y):
-        return quantize_shapes(y, indexes)
-    symbols, counts, tables = cpu.rap_quantize(y, levels, gain, quality, indexes)
-    return symbols, counts, symbols.new_empty(0) if tables is None else tables
-
-
-@torch.library.impl(library, "rap_dense", "CPU")
-def _(y, levels, gain, step, quality, noise, seed, dtype):
-    check_values(levels, quality, gain, step)
-    return cpu.rap_dense(y, levels, gain, step, quality, noise, seed, dtype) if len(y) else dense_shapes(y, dtype)
-
-
-@torch.library.impl(library, "rap_dense_backward", "CPU")
-def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
-    if not len(y):
-        return dense_backward_zeros(y, gain, step, tables)
-    grad_y, to_gain, to_step = cpu.rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables)
-    return with_tables(grad_y, to_gain, to_step, levels, gain, step, quality)
-
-
-@torch.library.impl(library, "rap_unpool", "CPU")
-def _(symbols, levels, step, quality, height, width, dtype):
-    check_values(levels, quality, step)
-    return cpu.rap_unpool(symbols, levels, step, quality, height, width, dtype) if len(levels) else unpool_shape(levels, step, height, width, dtype)
-
-
-@torch.library.impl(library, "rap_unpool_backward", "CPU")
-def _(grad, symbols, levels, step, quality):
-    return table_sums(cpu.rap_unpool_backward(grad, symbols, levels), levels, quality, step) if len(levels) else torch.zeros_like(step)
+for name in ("rap_offsets", "rap_quantize", "rap_dense", "rap_dense_backward", "rap_unpool", "rap_unpool_backward"):
+    library.impl(name, getattr(cpu, name), "CPU")
 
 
 # --- CUDA ------------------------------------------------------------------------------------------------------------
+
+
+def table_sums(per_region, levels, quality, table):
+    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]; cpu.py has it in one pass."""
+    row = quality.clamp(0, table.shape[0] - 1)[:, None] * 3 + levels.flatten(1).clamp(max=2)
+    out = torch.zeros(table.shape[0] * 3, table.shape[2], device=per_region.device)
+    return out.index_add_(0, row.flatten(), per_region).view(table.shape)
 
 
 def nhwc(x):
@@ -160,8 +112,7 @@ def with_tables(grad_y, to_gain, to_step, levels, gain, step, quality):
 
 def channels_last(shape, dtype, device):
     """Empty [N, C, h, w] in channels-last memory."""
-    count, channels, height, width = shape
-    return torch.empty((count, height, width, channels), dtype=dtype, device=device).permute(0, 3, 1, 2)
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
 @torch.library.register_fake("lfic::rap_offsets", lib=library)
@@ -249,7 +200,7 @@ torch.library.register_autograd("lfic::rap_unpool", unpool_backward, setup_conte
 
 
 class Dense(torch.autograd.Function):
-    """The same rule once more: torch.func.grad sees through a Function, not through a registered operation."""
+    """The same rule once more: torch.func.grad sees through a Function, not through a registered operation. See ``dense``."""
 
     generate_vmap_rule = True
     setup_context = staticmethod(save_dense)
@@ -270,6 +221,20 @@ class Unpool(torch.autograd.Function):
     @staticmethod
     def forward(*inputs):
         return torch.ops.lfic.rap_unpool(*inputs)
+
+
+# Whether torch.func.grad, vmap or the like is at work. To call a Function takes three times as long as all else of a small call.
+transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+def dense(*inputs):
+    """rap_dense, differentiable under torch.func as well."""
+    return Dense.apply(*inputs) if transformed() else torch.ops.lfic.rap_dense(*inputs)
+
+
+def unpool(*inputs):
+    """rap_unpool, as ``dense``."""
+    return Unpool.apply(*inputs) if transformed() else torch.ops.lfic.rap_unpool(*inputs)
 
 
 # --- vmap: the mapped dimension joins N; mapped tables become more rows -----------------------------------------------

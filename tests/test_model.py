@@ -7,7 +7,7 @@ import torch
 
 from lfic import coder
 from lfic.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
-from lfic.kernels.cpu import coding_permutation
+from lfic.kernels.eager import coding_permutation
 from lfic.model import FaceNet, FaceNetConfig
 from lfic.rap import REGION, expand_regions, pooled_symbols, region_grid, region_mean, straight_through_levels, unpooled_features
 from lfic.train.export import build_tables

@@ -108,7 +108,7 @@ def dense(shape, dtype, turn):
     grads = [torch.randn(shape, generator=generator).to(dtype) for _ in range(2)]
     seed = torch.tensor([0x1234567890ABCDEF])
     name, noise, key = [("rounded", None, None), ("noise", given, None), ("seed", None, seed)][turn % 3]
-    drawn = cpu.uniform_noise(shape, seed) if key is not None else noise
+    drawn = noise if key is None else cpu.rap_dense(torch.zeros(shape), torch.zeros_like(levels), torch.ones_like(gain), gain, quality, seed=key)[1]
     leaves = [t.detach().clone().float().requires_grad_(True) for t in (y, gain, 1 / gain)]
     features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, dtype)
     for n in range(shape[0]):

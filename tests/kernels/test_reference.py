@@ -1,4 +1,7 @@
-"""cpu.py against the specification: exact symbols and features, gradients against autograd of the reference."""
+"""The C++ kernel behind cpu.py against the specification, exactly; the specification's gradients against autograd."""
+import itertools
+import os
+
 import pytest
 import torch
 
@@ -60,23 +63,147 @@ def test_layouts_give_the_same_symbols(layout):
     assert torch.equal(rap_quantize(y, levels, gain, quality)[0], expected)
 
 
+LAYOUTS = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "strided": lambda x: torch.stack([x, x], -1)[..., 0],
+}
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+
+
+def dense_case(shape, dtype, form, layout, seed):
+    """Arguments of the training form, two gradients, and the noise that it adds."""
+    y, levels, gain, quality = case(shape, dtype, seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    grads = [LAYOUTS[layout](torch.randn(shape, generator=generator).to(dtype)) for _ in range(2)]
+    noise = LAYOUTS[layout]((torch.rand(shape, generator=generator) - 0.5).to(dtype)) if form == "noise" else None
+    key = torch.tensor([0x7234567890ABCDEF]) if form == "seed" else None
+    drawn = reference.uniform_noise(shape, 0x7234567890ABCDEF) if form == "seed" else noise
+    return (LAYOUTS[layout](y), levels, gain, 1 / gain, quality), noise, key, grads, drawn
+
+
+def pairs(shift):
+    """Every dtype, every layout; with the shift all of both together."""
+    return [(dtype, list(LAYOUTS)[(i + shift) % 3]) for i, dtype in enumerate(DTYPES)]
+
+
+@pytest.mark.parametrize("form", ["rounded", "noise", "seed"])
+@pytest.mark.parametrize("shape", [(1, 16, 10, 14), (3, 3, 5, 3), (2, 9, 1, 1), (1, 40, 4, 6)], ids=shape_id)
+def test_training_form_and_its_gradients_are_exact(shape, form, monkeypatch):
+    for seed, (dtype, layout) in enumerate(pairs(["rounded", "noise", "seed"].index(form))):
+        arguments, noise, key, grads, drawn = dense_case(shape, dtype, form, layout, seed)
+        dense, backward = reference.rap_dense(*arguments, drawn), reference.rap_dense_backward(*grads, *arguments, drawn)
+        alone = (None, grads[1]) if seed % 2 else (grads[0], None)
+        backward_alone = reference.rap_dense_backward(*(torch.zeros(shape) if g is None else g for g in alone), *arguments, drawn)
+        for portable in (False, True):
+            monkeypatch.setattr(cpu, "PORTABLE", portable)
+            for out in DTYPES:
+                for a, b in zip(cpu.rap_dense(*arguments, noise, key, out), dense):
+                    assert a.is_contiguous(memory_format=torch.channels_last) and torch.equal(a, b.to(out))
+            for given, expected in ((grads, backward), (alone, backward_alone)):
+                found = cpu.rap_dense_backward(*given, *arguments, noise, key, True)
+                assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(found, expected))
+                assert torch.equal(cpu.rap_dense_backward(*given, *arguments, noise, key, False)[0], found[0])
+
+
+@pytest.mark.parametrize("shape", [(2, 17, 7, 13), (3, 3, 5, 3)], ids=shape_id)
+def test_symbols_are_exact_in_every_layout_with_indexes_and_from_short_rows(shape, monkeypatch):
+    for seed, (dtype, layout) in enumerate(pairs(shape[1])):
+        y, levels, gain, quality = case(shape, dtype, seed)
+        y.view(-1)[0], y.view(-1)[-1] = float("nan"), float("inf")
+        indexes = torch.randint(0, 320, gain.shape, dtype=torch.int16)
+        quantised = reference.rap_quantize(y, levels, gain, quality, indexes)
+        symbols = quantised[0]
+        short = symbols[:, : shape[2] * shape[3] // 2 * shape[1]]
+        whole = torch.cat([short, torch.zeros_like(symbols[:, short.shape[1] :])], 1)
+        leaf = (1 / gain).requires_grad_(True)
+        unpooled = reference.rap_unpool(whole, levels, leaf, quality, *shape[2:])
+        grad = LAYOUTS[layout](torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype))
+        (unpooled * grad.float()).sum().backward()
+        for portable in (False, True):
+            monkeypatch.setattr(cpu, "PORTABLE", portable)
+            assert all(torch.equal(a, b) for a, b in zip(cpu.rap_quantize(LAYOUTS[layout](y), levels, gain, quality, indexes), quantised))
+            for out in DTYPES:
+                assert torch.equal(cpu.rap_unpool(short, levels, 1 / gain, quality, *shape[2:], out), unpooled.detach().to(out))
+            torch.testing.assert_close(cpu.rap_unpool_backward(grad, short, levels, gain, quality), leaf.grad, rtol=1e-5, atol=1e-3)
+
+
+def everything(y, levels, gain, step, quality, noise, grads):
+    """Results of every operation, in one list."""
+    symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
+    features = cpu.rap_unpool(symbols, levels, step, quality, *y.shape[2:])
+    backward = cpu.rap_dense_backward(*grads, y, levels, gain, step, quality, noise, None, True)
+    return [symbols, counts, features, *cpu.rap_dense(y, levels, gain, step, quality, noise), *backward, cpu.rap_unpool_backward(grads[0], symbols, levels, step, quality)]
+
+
+def large(count=3):
+    """Enough for four threads, of odd sizes."""
+    shape = (count, 70, 75, 77)
+    y, levels, gain, quality = case(shape, seed=3)
+    return y, levels, gain, 1 / gain, quality, torch.rand(shape) - 0.5, [torch.randn(shape) for _ in range(2)]
+
+
+def test_threads_change_nothing_and_are_gone_afterwards(monkeypatch):
+    arguments = large()
+    expected = everything(*arguments)
+    for threads, portable in ((2, False), (4, False), (4, True)):
+        monkeypatch.setattr(cpu, "run", lambda: (threads, portable))
+        assert all(torch.equal(a, b) for a, b in zip(everything(*arguments), expected))
+    if hasattr(os, "fork"):  # a child of a process that used threads may use them again
+        child = os.fork()
+        if not child:
+            os._exit(0 if all(torch.equal(a, b) for a, b in zip(everything(*arguments), expected)) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_small_inputs_start_no_threads(monkeypatch):
+    monkeypatch.setattr(cpu, "run", lambda: (64, False))
+    arguments = case((4, 64, 14, 14))
+    before = set(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else set()
+    found = cpu.rap_quantize(*arguments)[0]
+    monkeypatch.setattr(cpu, "run", lambda: (1, False))
+    assert torch.equal(found, cpu.rap_quantize(*arguments)[0])
+    assert not before or set(os.listdir("/proc/self/task")) == before
+
+
 @pytest.mark.parametrize("noisy", [False, True], ids=["ste", "noise"])
 @pytest.mark.parametrize("shape", [(2, 16, 14, 14), (2, 3, 5, 3), (1, 4, 1, 1)], ids=shape_id)
-def test_dense_form_and_its_gradients(shape, noisy):
+def test_gradients_are_those_of_autograd(shape, noisy):
     y, levels, gain, quality = case(shape, seed=4)
     step = 1 / gain
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(1)) - 0.5 if noisy else None
+    weights = torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
     results = []
     for function in (rap_quantize_dense, reference.rap_dense):
         leaves = [t.clone().requires_grad_(True) for t in (y, gain, step)]
-        features, symbols = function(leaves[0], levels, leaves[1], leaves[2], quality, noise)
-        weights = torch.randn(shape, generator=torch.Generator().manual_seed(2))
-        (features * weights).sum().add((symbols * weights.flip(1)).sum()).backward()
-        results.append((features.detach(), symbols.detach(), *[leaf.grad for leaf in leaves]))
-    ours, expected = results
-    assert torch.equal(ours[0], expected[0]) and torch.equal(ours[1], expected[1])
-    for a, b in zip(ours[2:], expected[2:]):
+        torch.autograd.backward(function(leaves[0], levels, leaves[1], leaves[2], quality, noise), list(weights))
+        results.append([leaf.grad for leaf in leaves])
+    for a, b in zip(*results):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    for a, b in zip(results[0], reference.rap_dense_backward(*weights, y, levels, gain, step, quality, noise)):
+        assert torch.equal(a, b)
+
+
+def test_whatever_would_read_outside_a_tensor_is_refused():
+    y, levels, gain, quality = case((2, 4, 8, 8))
+    step, ops = 1 / gain, torch.ops.lfic
+    symbols, _ = rap_quantize(y, levels, gain, quality)
+    for call in (
+        lambda: ops.rap_offsets(levels, 9, 8), lambda: ops.rap_offsets(levels + 3, 8, 8), lambda: ops.rap_quantize(y, levels[:1], gain, quality, None),
+        lambda: ops.rap_quantize(y, levels, gain[:, :, :3], quality, None), lambda: ops.rap_quantize(y, levels, gain, quality[:1], None),
+        lambda: ops.rap_quantize(y, levels, gain, quality + 5, None), lambda: ops.rap_quantize(y, levels, gain, quality, torch.zeros(5, 3, 3, dtype=torch.int16)),
+        lambda: ops.rap_quantize(y.double(), levels, gain, quality, None), lambda: ops.rap_quantize(y, levels, gain.double(), quality, None),
+        lambda: ops.rap_dense(y, levels, gain, step[:2], quality.fill_(2), None, None, y.dtype), lambda: ops.rap_dense(y, levels, gain, step, quality, y[:1], None, y.dtype),
+        lambda: ops.rap_dense(y, levels, gain, step, quality, None, torch.zeros(0, dtype=torch.int64), y.dtype),
+        lambda: ops.rap_dense_backward(y[:1], None, y, levels, gain, step, quality, None, None, True),
+        lambda: ops.rap_dense_backward(None, y[..., :1], y, levels, gain, step, quality, None, None, True),
+        lambda: ops.rap_dense_backward(None, None, y, levels, gain, step, quality, None, None, True),
+        lambda: ops.rap_dense_backward(y, None, y, levels, gain, step, quality - 9, None, None, True),
+        lambda: ops.rap_unpool(symbols[:1], levels, step, quality, 8, 8, y.dtype), lambda: ops.rap_unpool(symbols[:, :255], levels, step, quality, 8, 8, y.dtype),
+        lambda: ops.rap_unpool_backward(y, symbols[:1], levels, step, quality), lambda: ops.rap_unpool_backward(y, symbols, levels, step[:, :, :3], quality),
+    ):
+        with pytest.raises(ValueError):
+            call()
 
 
 def test_dense_symbols_are_the_ragged_ones():
@@ -144,5 +271,7 @@ def test_wrong_arguments_of_the_other_forms_are_named():
 def test_drawn_noise_is_philox_and_the_same_in_both_forms():
     # Random123's known answer for counter 0 and key 0.
     assert reference.philox(0, 0) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
-    for shape, seed in (((2, 3, 5, 6), 0), ((1, 16, 4, 4), -1), ((2, 1, 1, 1), 0x7234567890ABCDEF)):
-        assert torch.equal(cpu.uniform_noise(shape, torch.tensor([seed])), reference.uniform_noise(shape, seed))
+    for shape, seed in (((2, 3, 5, 6), 0), ((1, 16, 4, 4), -1), ((2, 1, 1, 1), 0x7234567890ABCDEF), ((1, 37, 3, 9), 5)):
+        levels, ones = torch.zeros(shape[0], -(-shape[2] // 4), -(-shape[3] // 4), dtype=torch.uint8), torch.ones(1, 3, shape[1])
+        drawn = rap_quantize_dense(torch.zeros(shape), levels, ones, ones, torch.zeros(shape[0], dtype=torch.int64), seed=torch.tensor([seed]))[1]
+        assert torch.equal(drawn, reference.uniform_noise(shape, seed))

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import torch
 
-from lfic.kernels import bench, configs, cpu, rap_quantize, rap_quantize_dense, rap_unpool, tune
+from lfic.kernels import baselines, bench, configs, eager, rap_quantize, rap_quantize_dense, rap_unpool, tune
 from lfic.kernels.graphs import Graphed, bucket
 
 
@@ -71,13 +71,16 @@ def test_tuning_takes_the_fastest_that_fits_and_prints_a_row_of_the_table():
 def test_baselines_compute_the_same(grid):
     y, levels, gain, step, quality = bench.case((3, 4, *grid))
     ours = rap_quantize_dense(y, levels, gain, step, quality)
-    for form in (bench.baselines.pooled_by_layers, bench.baselines.pooled_by_regions, bench.fixed_tree):
+    for form in (baselines.pooled_by_layers, baselines.pooled_by_regions, eager.rap_dense):
         for a, b in zip(form(y, levels, gain, step, quality), ours):
             differing = (a - b).abs() > 1e-4  # another order of sums, another side of a half
             assert a.shape == b.shape and differing.float().mean() < 1e-2, form.__name__
-    symbols, counts = bench.baselines.encoded_by_scatter(y, levels, gain, quality)
-    expected, expected_counts, _ = cpu.rap_quantize(y, levels, gain, quality)
+    symbols, counts = baselines.encoded_by_scatter(y, levels, gain, quality)
+    expected, expected_counts = rap_quantize(y, levels, gain, quality)
     assert torch.equal(counts, expected_counts) and (symbols != expected).float().mean() < 1e-2
+    symbols, counts, _ = eager.rap_quantize(y, levels, gain, quality)
+    assert torch.equal(symbols, expected) and torch.equal(counts, expected_counts)
+    assert torch.equal(eager.rap_unpool(symbols, levels, step, quality, *grid), rap_unpool(symbols, levels, step, quality, *grid))
 
 
 def test_benchmark_writes_figures_and_says_what_was_not_run(tmp_path, capsys):
