@@ -15,7 +15,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from evaluate_faces import crops, write_folder, write_recogniser  # noqa: E402
 
-from lfic.evaluate import codecs, groups, report
+from lfic.evaluate import codecs, facial, groups, report
 from lfic.evaluate.__main__ import main
 from lfic.evaluate.data import Faces
 from lfic.evaluate.run import Point, write_csv
@@ -78,7 +78,7 @@ def test_self_contained(page):
     for word in ("BD-rate", "Faces at equal bytes", "Region levels", "Speed", "Bytes for a given quality", "lfic", "WebP", "95 %", "All figures"):
         assert word in text
     assert sorted(p.name for p in page.parent.glob("page*")) == [
-        "page-bdrate.csv", "page-bytes.csv", "page-psnr.png", "page-speed.csv", "page-tiny-accuracy.png", "page-tiny-roc-at-about-equal-bytes.png",
+        "page-bdrate.csv", "page-bytes.csv", "page-psnr.png", "page-speed.csv", "page-tiny-accuracy.png", "page-tiny-roc-near-300-bytes.png",
         "page-tiny-similarity-to-the-uncompressed-face.png", "page.csv", "page.html"]
     for path in page.parent.glob("page*.png"):  # the page's curves are those files
         assert base64.b64encode(path.read_bytes()).decode() in text
@@ -107,6 +107,17 @@ def test_paper_figures_stand_beside_their_rows():
                "overlap_from": 0.8, "overlap_to": 0.95, "low_percent": -55.0, "high_percent": -45.0} for anchor in ("JPEG 2000", "WebP", "bmshj2018", "JPEG")]
     text = report.delta_section(deltas)
     assert text.count("−71.41") == text.count("−48.28") == text.count("−52.67") == 1 and "[-55.0, -45.0]" in text and "80.00 to 95.00" in text
+
+
+def test_matrices_have_a_line_for_each_codec_and_a_column_for_each_rival():
+    deltas = [{"codec": codec, "anchor": anchor, "measure": measure, "recogniser": name, "bd_rate_percent": value, "low_percent": value - 1, "high_percent": value + 1}
+              for name in ("r", "s") for measure in ("accuracy", "similarity", "tar@1e-3")
+              for codec, anchor, value in (("JPEG", "WebP", 20.0), ("lfic", "WebP", -50.0), ("lfic", "JPEG", float("nan")))]
+    text = report.delta_matrices(deltas)
+    tables = [table.split("</table>")[0] for table in text.split("<h3>")[1:]]
+    assert [table.split(":")[0] for table in tables] == ["r, equal accuracy", "r, equal similarity", "s, equal accuracy", "s, equal similarity"]
+    assert "<tr><td>lfic</td><td>-50.0 [-51.0, -49.0]</td><td>–</td></tr><tr><td>JPEG</td><td>20.0 [19.0, 21.0]</td><td></td></tr>" in tables[0]
+    assert "−48.28" in tables[0] and "−48.28" not in tables[1]
 
 
 def test_intervals_of_both_columns_stand_in_the_table():
@@ -154,7 +165,7 @@ def test_groups_of_another_run_on_the_page(tmp_path):
     assert main([str(images), "--pairs", str(pairs), "--recogniser", str(write_recogniser(tmp_path / "tiny.pt")), "--quiet", "--codecs", "webp:20", "--bootstrap", "0", "--pictures", "1",
                  "--groups", str(tmp_path / "u-groups.csv"), "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "page")]) == 0
     text = (tmp_path / "page.html").read_text()
-    assert "<td>0.500 (-0.250 ± 0.125)</td><td>0.750</td>" in text and "age 0-12 7" in text and not (tmp_path / "page-groups.csv").exists()
+    assert "<td>age 0-12</td><td>0.500 (-0.250 ± 0.125)</td></tr><tr><td>all</td><td>0.750</td></tr>" in text and "age 0-12 7" in text and not (tmp_path / "page-groups.csv").exists()
 
 
 def test_groups_on_the_page(tmp_path):
@@ -168,12 +179,12 @@ def test_groups_on_the_page(tmp_path):
     run = [{"codec": "lfic", "setting": "30", "recogniser": "r", "protocol": "similarity", "bytes": 250.0, "bytes_without_header": 245.0, "psnr_db": 30.0, "similarity": 0.8}]
     report.write(tmp_path / "g.html", run, groups=rows)
     text = (tmp_path / "g.html").read_text()
-    assert "<th>age 60+</th><th>male</th>" in text and "<td>0.650 (-0.150 ± 0.050)</td>" in text and "female 2" in text
+    assert "<th>lfic 30, 250 bytes</th>" in text and "<tr><td>female</td><td>0.650 (-0.150 ± 0.050)</td></tr>" in text and "female 2" in text
 
 
 def test_settings_reach_beyond_the_grid():
-    for name in ("jpeg", "webp", "jpeg2000", "jxl", "avif"):
-        codec = codecs.CODECS[name]()
+    faces = facial.LinearFaceCodec.learn(crops(4, 4)[0], 56, 8).codec("dictionary", (120, 60, 20))
+    for codec in [*(codecs.CODECS[name]() for name in ("jpeg", "mozjpeg", "webp", "jpeg2000", "jxl", "avif")), faces]:
         settings = report.fine_settings(codec)
         low, high = sorted((settings[0], settings[-1]))
         assert low <= min(codec.settings) and high >= max(codec.settings)

@@ -34,7 +34,7 @@ def parse(argv):
     parser.add_argument("--no-report", action="store_true", help="write no HTML page and no PNG files")
     parser.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
     parser.add_argument("--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default")
-    parser.add_argument("--speed", action="store_true", help="measure speed too (wants a quiet machine)")
+    parser.add_argument("--speed", action="store_true", help="measure speed too: CPU time of one thread")
     parser.add_argument("--workers", type=int, default=1, help="threads: encoders, decoders and torch")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
@@ -137,7 +137,7 @@ def run(args):
         runner.write_csv(f"{args.out}-groups.csv", by_group, note)
     speed = report.measure_speed(codecs, faces.pixels[:16]) if args.speed else []
     if speed:
-        runner.write_csv(f"{args.out}-speed.csv", speed, "one thread, medians of 5 passes over 16 faces")
+        runner.write_csv(f"{args.out}-speed.csv", speed, "CPU time on one thread, medians of 5 passes over 16 faces")
     if not args.no_report:
         shown = data.load_faces([args.picture_faces]).pixels if args.picture_faces else faces.pixels
         shown = shown[np.linspace(0, len(shown) - 1, min(args.pictures, len(shown))).astype(int)]

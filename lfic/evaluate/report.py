@@ -19,12 +19,12 @@ PAPER = {"JPEG 2000": 71.41, "WebP": 48.28, "bmshj2018": 52.67}  # arXiv 1812.10
 COLOURS = {"lfic": "#c2185b", "lfic effort 1": "#6d003a", "JPEG": "#9e6b00", "MozJPEG": "#c9a227", "JPEG 2000": "#1565c0", "WebP": "#2e7d32", "AVIF s4": "#6a1b9a", "JPEG XL e7": "#e65100",
            "bmshj2018": "#00838f", "dictionary": "#5d4037", "eigenface": "#757575"}
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#222;background:#fff}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1200px;padding:0 1rem;color:#222;background:#fff}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #eee}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2rem .5rem;text-align:right;border-bottom:1px solid #eee;white-space:nowrap;font-size:.85rem}
 th{background:#f6f6f6;position:sticky;top:0}td:first-child,th:first-child{text-align:left}img.face{width:112px;height:112px;image-rendering:auto;display:block}
-.faces td{text-align:center;font-size:.75rem;color:#555}.faces td:first-child{text-align:left}.note{color:#666;font-size:.88rem}
-div.scroll{overflow-x:auto}.plots{display:flex;flex-wrap:wrap;gap:.5rem}.plots img{width:calc(50% - .5rem);min-width:320px}
+.faces{margin-bottom:1.5rem}.faces td,.faces th{text-align:center;vertical-align:top;font-size:.75rem;color:#555}.faces td:first-child{text-align:left}.note{color:#666;font-size:.88rem}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}summary{cursor:pointer;color:#06c;margin:.8rem 0}div.scroll{overflow-x:auto}.plots{display:flex;flex-wrap:wrap;gap:.5rem}.plots img{width:calc(50% - .5rem);min-width:320px}
 """
 
 
@@ -59,8 +59,10 @@ def fine_settings(codec):
         return [round(300 * 0.97**k, 2) for k in range(110)]
     if codec.name.startswith("lfic"):
         return list(range(1, 101))
-    if codec.name.startswith(("JPEG", "WebP", "AVIF")):
-        return list(range(0 if not codec.name.startswith("JPEG") or "XL" in codec.name else 1, 96))
+    if codec.name.startswith(("JPEG", "MozJPEG", "WebP", "AVIF")):
+        return list(range(1 if codec.name.startswith(("JPEG", "MozJPEG")) and "XL" not in codec.name else 0, 96))
+    if codec.name in ("eigenface", "dictionary"):  # quantiser steps
+        return list(range(255, 3, -2))
     return list(codec.settings)
 
 
@@ -99,7 +101,10 @@ def heat_map(face, levels):
 # ---- speed
 
 def measure_speed(codecs, faces, repeats=5):
-    """Milliseconds a face, one thread, medians over ``repeats`` passes: list of dicts codec, setting, bytes, encode_ms, decode_ms."""
+    """Milliseconds of CPU time a face, medians over ``repeats`` passes: list of dicts codec, setting, bytes, encode_ms, decode_ms.
+
+    Every codec is told to use one thread, so this is the time on one core, and it stays what it is on a busy machine.
+    """
     rows = []
     faces = list(faces)
     for codec in codecs:
@@ -108,12 +113,12 @@ def measure_speed(codecs, faces, repeats=5):
         codec.decode(files)
         encode, decode = [], []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = time.process_time()
             codec.encode(faces, setting)
-            middle = time.perf_counter()
+            middle = time.process_time()
             codec.decode(files)
             encode.append(middle - start)
-            decode.append(time.perf_counter() - middle)
+            decode.append(time.process_time() - middle)
         rows.append({"codec": codec.name, "setting": setting, "bytes": statistics.fmean(map(len, files)),
                      "encode_ms": 1e3 * statistics.median(encode) / len(faces), "decode_ms": 1e3 * statistics.median(decode) / len(faces)})
     return rows
@@ -220,7 +225,7 @@ def figures(rows, curves=()):
                 out[title] = plot(both, measure, recogniser, title)
         mine = [c for c in curves if c["recogniser"] == recogniser]
         if mine:
-            title = f"{recogniser}: ROC at about equal bytes"
+            title = f"{recogniser}: ROC near 300 bytes"
             out[title] = plot_roc(mine, title)
     if both:
         out["PSNR"] = plot(both, "psnr_db", both[0]["recogniser"], "PSNR")
@@ -282,29 +287,47 @@ def delta_section(deltas):
     return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, % [95 %]", "over", "the paper's"], lines)
 
 
+def delta_matrices(deltas, measures=("accuracy", "similarity")):
+    """BD-rates over whole files at a glance, a table for each recogniser and measure: codecs in lines, those compared with in columns; the paper's below."""
+    out, names = [], {"accuracy": "equal accuracy", "similarity": "equal similarity"}
+    anchors = list(dict.fromkeys(d["anchor"] for d in deltas))
+    for recogniser in dict.fromkeys(d["recogniser"] for d in deltas if d["recogniser"]):
+        for measure in measures:
+            value = {(d["codec"], d["anchor"]): d for d in deltas if d["measure"] == measure and d["recogniser"] == recogniser}
+            codecs = sorted(dict.fromkeys(codec for codec, _ in value), key=lambda c: not c.startswith("lfic"))
+            lines = [[html.escape(c)] + [with_interval(value[c, a], "") if (c, a) in value else "" for a in anchors] for c in codecs]
+            if not lines:
+                continue
+            if measure == "accuracy":
+                lines.append(["<i>the paper's codec, on its data</i>"] + [f"−{PAPER[a]}" if a in PAPER else "" for a in anchors])
+            out.append(f"<h3>{html.escape(recogniser)}, {names[measure]}: per cent of bytes against</h3>" + html_table(["codec", *anchors], lines))
+    return "".join(out)
+
+
 def bytes_section(equal):
-    """``bdrate.bytes_table`` as a table: a line for each codec, a column for each quality."""
-    heads = list(dict.fromkeys((e["recogniser"], e["measure"], e["target"]) for e in equal))
-    value = {(e["codec"], e["recogniser"], e["measure"], e["target"]): e["bytes"] for e in equal}
-    names = {"accuracy": "accuracy", "tar_at_far_0.001": "TAR@1e-3", "similarity": "similarity"}
-    lines = [[html.escape(codec)] + [cell(value.get((codec, *head)), 0) for head in heads] for codec in dict.fromkeys(e["codec"] for e in equal)]
-    return html_table(["codec"] + [f"{r}: {names[m]} {t:g}" for r, m, t in heads], lines)
+    """``bdrate.bytes_table`` as a table for each recogniser: a line for each codec, a column for each quality."""
+    out, names = [], {"accuracy": "accuracy", "tar_at_far_0.001": "TAR@1e-3", "similarity": "similarity"}
+    for recogniser in dict.fromkeys(e["recogniser"] for e in equal):
+        mine = [e for e in equal if e["recogniser"] == recogniser]
+        heads = list(dict.fromkeys((e["measure"], e["target"]) for e in mine))
+        value = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in mine}
+        lines = [[html.escape(codec)] + [cell(value.get((codec, *head)), 0) for head in heads] for codec in dict.fromkeys(e["codec"] for e in mine)]
+        out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["codec"] + [f"{names[m]} {t:g}" for m, t in heads], lines))
+    return "".join(out)
 
 
 def group_sections(groups):
-    """A table for each recogniser: a line for each codec and setting, a column for each group."""
-    out, heads = [], list(dict.fromkeys(g["group"] for g in groups))
-    value = {(g["recogniser"], g["codec"], g["setting"], g["group"]): g for g in groups}
+    """A table for each recogniser: a line for each group, a column for each codec and setting."""
+    out, names = [], list(dict.fromkeys(g["group"] for g in groups))
     for recogniser in dict.fromkeys(g["recogniser"] for g in groups):
+        value = {(g["codec"], g["setting"], g["group"]): g for g in groups if g["recogniser"] == recogniser}
+        columns = list(dict.fromkeys((codec, setting) for codec, setting, _ in value))
+        heads = [f"{codec} {setting}, {cell(value[codec, setting, 'all']['bytes'], 0)} bytes" for codec, setting in columns]
         lines = []
-        for codec, setting in dict.fromkeys((g["codec"], g["setting"]) for g in groups):
-            if (recogniser, codec, setting, "all") not in value:  # it does not judge this codec
-                continue
-            mine = [value[recogniser, codec, setting, group] for group in heads]
-            whole = next((g for g in mine if g["group"] == "all"), mine[0])
-            lines.append([html.escape(codec), html.escape(str(setting)), cell(whole["bytes"], 0)]
-                         + [f"{g['similarity']:.3f}" + ("" if g["group"] == "all" else f" ({g['gap']:+.3f} ± {g['standard_error'] or float('nan'):.3f})") for g in mine])
-        out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["codec", "setting", "bytes", *heads], lines))
+        for name in names:
+            mine = [value[codec, setting, name] for codec, setting in columns]
+            lines.append([html.escape(name)] + [f"{g['similarity']:.3f}" + ("" if name == "all" else f" ({g['gap']:+.3f} ± {g['standard_error'] or float('nan'):.3f})") for g in mine])
+        out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["group", *heads], lines))
     return out
 
 
@@ -325,17 +348,18 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
     out.append("</div>")
     if deltas:
         out.append("<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared with. Only over the qualities that both reach; "
-                   "intervals by drawing the pairs anew.</p>" + delta_section(deltas))
+                   "95 % intervals by drawing the pairs anew.</p>" + delta_matrices(deltas)
+                   + f"<details><summary>All {len(deltas)} BD-rates: other measures, without headers, ranges</summary>{delta_section(deltas)}</details>")
     equal = bytes_table(rows)
     if equal:
         out.append("<h2>Bytes for a given quality</h2><p class=note>Read off the curves between measured points, never beyond them.</p>" + bytes_section(equal))
     if faces:
-        out.append("<h2>Faces at equal bytes</h2><p class=note>The largest file of each codec that fits; the number is its size.</p>")
+        out.append("<h2>Faces at equal bytes</h2><p class=note>In each line the largest file of every codec that fits; the number is its size.</p>")
         for entry in faces:
-            lines = [["uncompressed", face_tag(entry["original"], "uncompressed")] + [""] * (len(BUDGETS) - 1)]
-            for name, cells in entry["codecs"].items():
-                lines.append([html.escape(name)] + [f"{face_tag(c[1], f'{name}, {c[0]} bytes')}{c[0]}" if c else "does not fit" for c in cells])
-            out.append(html_table(["codec"] + [f"{b} bytes" for b in BUDGETS], lines, "faces"))
+            lines = [[f"{budget} bytes", face_tag(entry["original"], "uncompressed")] + [
+                f"{face_tag(cells[k][1], f'{name}, {cells[k][0]} bytes')}{cells[k][0]}" if cells[k] else "does not fit" for name, cells in entry["codecs"].items()]
+                for k, budget in enumerate(BUDGETS)]
+            out.append(html_table(["", "uncompressed", *entry["codecs"]], lines, "faces"))
         if any(entry["levels"] for entry in faces):
             out.append("<h2>Region levels</h2><p class=note>Untinted: 16 coefficients a channel and region; yellow: 4; red: 1.</p>")
             qualities = list(next(e["levels"] for e in faces if e["levels"]))
@@ -346,15 +370,15 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
                    "Groups and faces of each: " + html.escape(", ".join(f"{g} {n:.0f}" for g, n in {g["group"]: g["faces"] for g in groups}.items())) + ".</p>")
         out += group_sections(groups)
     if speed:
-        out.append("<h2>Speed</h2><p class=note>Milliseconds a face, one thread, median.</p>")
+        out.append("<h2>Speed</h2><p class=note>Milliseconds of one core's time a face, median.</p>")
         out.append(html_table(["codec", "setting", "bytes", "encode", "decode"],
                               [[html.escape(s["codec"]), html.escape(str(s["setting"])), cell(s["bytes"], 0), cell(s["encode_ms"]), cell(s["decode_ms"])] for s in speed]))
-    out.append("<h2>All figures</h2>")
+    out.append("<h2>All figures</h2><details><summary>Every codec at every setting</summary>")
     lines = [[html.escape(r["codec"]), html.escape(str(r["setting"])), html.escape(r["recogniser"]), r["protocol"], cell(r["bytes"], 0), cell(r["bytes_without_header"], 0),
               cell(r["psnr_db"]), cell(r["similarity"], 4), percent(r.get("accuracy")) + (f" ± {percent(r['standard_error'])}" if isinstance(r.get("standard_error"), float) else ""),
               percent(r.get("tar_at_far_0.01"), 1), percent(r.get("tar_at_far_0.001"), 1), percent(r.get("all_pairs_tar_at_far_0.0001"), 1), percent(r.get("eer"))] for r in rows]
     out.append(html_table(["codec", "setting", "recogniser", "protocol", "bytes", "no header", "PSNR", "similarity", "accuracy, %", "TAR@1e-2", "TAR@1e-3",
-                           "all pairs TAR@1e-4", "EER, %"], lines) + "</html>")
+                           "all pairs TAR@1e-4", "EER, %"], lines) + "</details></html>")
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(out).encode())
