@@ -34,7 +34,7 @@ def rows():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("operation", "name", "dtype"), CASES, ids="-".join)
+@pytest.mark.parametrize(("operation", "name", "dtype"), CASES, ids=map("-".join, CASES))
 def test_operation(benchmark, rows, operation, name, dtype):
     shape = (bench.SHAPES | bench.CPU_SHAPES)[name]
     torch.compiler.reset()

@@ -57,10 +57,10 @@ def launch(operation, device, element_size):
 def tile(elements, channels, regions):
     """(regions, channels) of a tile, powers of two: as many channels as divide C well, the rest in regions.
 
-    Half a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill registers.
+    A quarter of a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill registers.
     """
     if channels % 16:
-        elements //= 2
+        elements = max(128, elements // 4)
     block = 16
     while block < 128 and block * 2 <= channels and (channels % (block * 2) == 0 or channels > 8 * block):
         block *= 2

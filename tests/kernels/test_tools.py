@@ -1,6 +1,7 @@
 """What stands around the kernels: graphs over buckets of N, launch table, tuning, benchmarks."""
 import csv
 import pathlib
+import types
 
 import pytest
 import torch
@@ -97,6 +98,42 @@ def test_benchmark_writes_figures_and_says_what_was_not_run(tmp_path, capsys):
     assert len(absent) == 45 and all(r["note"] == "not run" and not r["p50_us"] and not r["gb_per_s"] for r in absent)
     with pytest.raises(SystemExit):
         bench.main(["--device", "cpu", "--shape", "N9"])
+
+
+def test_figures_of_a_gpu_become_rows_and_a_plot(tmp_path, monkeypatch):
+    """All of the path but the device: buffers beyond the L2, captures that fail, shares of the copy, CSV, plot."""
+    case, captured = bench.case, []
+    monkeypatch.setattr(bench, "case", lambda shape, dtype, device, seed: case(shape, dtype, "cpu", seed))
+    monkeypatch.setattr(bench, "device_name", lambda device: "some GPU")
+    monkeypatch.setattr(bench.torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1 << 20))
+    monkeypatch.setattr(bench.torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(bench, "copy_time", lambda size, device, sets: [2e-6, 2e-6, 2e-6])
+
+    def timed(functions):
+        captured.append(len(functions))
+        if functions[0].func is bench.eager.rap_quantize:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        functions[0]()
+        return [4e-6, 3e-6, 5e-6]
+
+    monkeypatch.setattr(bench, "timed_in_graph", timed)
+    monkeypatch.setattr(bench.baselines, "encoded_by_scatter", bench.eager.rap_quantize)
+    shape, found = (2, 16, 14, 14), []
+    for operation in bench.OPERATIONS:
+        found += bench.measure(operation, "N2-C16-14x14", shape, "fp16", "cuda", {})
+    size = bench.moved("dense", shape, torch.float16)
+    assert captured[0] == min(64, -(-bench.L2_FACTOR * (1 << 20) // size))
+    by = {(r["operation"], r["what"]): r for r in found}
+    row = by["dense", "lfic"]
+    assert row["device"] == "some GPU" and row["percent_of_copy"] == pytest.approx(50) and row["gb_per_s"] == pytest.approx(size / 4e-6 / 1e9)
+    assert by["dense", "copy"]["percent_of_copy"] == pytest.approx(100) and by["dense", "copy"]["times_lfic"] == pytest.approx(0.5)
+    assert by["encode", "eager"]["note"].startswith("not run: operation not permitted") and by["encode", "eager"]["p50_us"] == ""
+    assert by["dense", "best compile"]["note"] == "not run"
+    bench.write(tmp_path / "kernels.csv", found)
+    bench.plot(tmp_path / "kernels.png", found)
+    assert (tmp_path / "kernels.png").read_bytes().startswith(b"\x89PNG") and (tmp_path / "kernels.csv").read_text().count("some GPU") == len(found)
+    with pytest.raises(ValueError, match="nothing to plot"):
+        bench.plot(tmp_path / "none.png", bench.not_run())
 
 
 def test_failed_baselines_are_named_not_measured():
