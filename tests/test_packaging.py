@@ -53,7 +53,8 @@ def test_wheel_has_every_module_and_data_file(built):
     wanted |= {f"lfic/kernels/{p.relative_to(ROOT / 'kernels')}" for p in (ROOT / "kernels").rglob("*.py")}
     wanted |= {"lfic/data/astronaut.png", "lfic/weights/face-v1.safetensors"}
     assert wanted <= names
-    assert any(name.startswith("lfic/_coder.") and name.endswith((".so", ".pyd")) for name in names)
+    for extension in ("lfic/_coder.", "lfic/kernels/_rap."):
+        assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     assert sum(info.file_size for info in zipfile.ZipFile(built[1]).infolist() if info.filename.endswith(".safetensors")) <= 8e6
 
