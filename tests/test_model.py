@@ -206,7 +206,7 @@ def test_entropy_model_comes_back_from_its_integers(net):
 
 
 @pytest.mark.parametrize("quality", [5, 50, 95])
-def test_code_is_what_the_file_shows_and_costs(quality):
+def test_code_is_what_the_file_shows_and_costs(quality, face):
     """The differentiable pass at mixed levels against the decoder's pixels and the coder's bits under tables of the same formula."""
     from lfic import weights_io
 
@@ -214,7 +214,7 @@ def test_code_is_what_the_file_shows_and_costs(quality):
     arrays, _ = weights_io.load_arrays("face-v1")
     # The shipped tables are counted on faces; here the network's own distribution is meant.
     context = coder.ContextModel(weights_io.context_arrays(arrays), coder.Tables.from_frequencies(build_tables()))
-    x = smooth_pixels(1, 112, 112, seed=3)
+    x = torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255
     q, a = conditions(1, quality, True)
     levels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 2], [2, 2, 2, 1], [0, 0, 1, 1]], dtype=torch.uint8)[None]
     with torch.no_grad():
@@ -225,4 +225,4 @@ def test_code_is_what_the_file_shows_and_costs(quality):
         expected = net.synthesise(features, levels, q, a, 112, 112)
     assert torch.allclose(pixels, expected, atol=1e-5)
     counted = context.cost(symbols[0], levels[0].numpy(), 14, 14, quality, True).sum()
-    assert float(bits) == pytest.approx(float(counted), rel=0.02)  # tables have finite precision and an escape
+    assert float(bits) == pytest.approx(float(counted), rel=0.01)  # tables have finite precision and an escape, which a face hardly needs
