@@ -290,9 +290,9 @@ def test_cpp_library_and_its_golden_streams(tmp_path):
     subprocess.run(["cmake", "--build", tmp_path, "--parallel", "2"], check=True, capture_output=True)
     run = subprocess.run(["ctest", "--test-dir", tmp_path, "--output-on-failure"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
-    for name in ("coder", "golden", "golden_O0", "mutated"):
+    for name in ("coder", "golden", "golden_O0", "mutated", "rap"):
         assert f": {name} " in run.stdout
-    assert "100% tests passed, 0 tests failed out of 4" in run.stdout
+    assert "100% tests passed, 0 tests failed out of 5" in run.stdout
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals
