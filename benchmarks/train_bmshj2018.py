@@ -74,7 +74,7 @@ def step(state, pixels, side, rate):
     mse = (out["x_hat"][..., :SIDE, :SIDE] - pixels).square().mean()
     state.optimizer.zero_grad()
     (state.lmbda * 255**2 * mse + bpp).backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(state.optimizer.param_groups[0]["params"], 1.0)  # not the quantiles': theirs are of another loss
     state.optimizer.step()
     settle(state, 1)
     state.faces += len(pixels)
