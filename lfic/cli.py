@@ -46,7 +46,7 @@ def build_parser():
     bound.add_argument("--quality", type=quality, default=40, help="1 to 100 (default 40)")
     bound.add_argument("--max-bytes", type=positive, help="largest quality that fits")
     bound.add_argument("--min-similarity", type=float, help="smallest file whose identity embedding stays that close, -1 to 1; needs --recognizer")
-    encode.add_argument("--effort", type=int, choices=range(4), default=0, help="time for a better file of the same quality, 0 to 3 (default 0): gradient steps on the features, then region levels, then symbols; likeness counts where there is a --recognizer, else pixels alone")
+    encode.add_argument("--effort", type=int, choices=range(4), default=0, help="time for a better file of the same quality, 0 to 3 (default 0): six, twelve, 24 gradient steps on the features, the last with a search over region levels and symbols; likeness counts where there is a --recognizer, else pixels alone")
     encode.add_argument("--recognizer", help="TorchScript face recogniser, 112 x 112 RGB in 0..255 -> embedding")
     encode.add_argument("--aligned", action="store_true", help="the photos are 112 x 112 crops on the alignment template")
     encode.add_argument("--no-checksum", action="store_true", help="two bytes less, damage may go unnoticed")

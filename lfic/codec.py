@@ -93,8 +93,8 @@ class Codec:
             min_similarity: the smallest quality whose reconstruction has at least this cosine similarity of identity
                 embeddings, -1 to 1; needs a recogniser.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the model
-                was trained with: 1 the features, 2 the region levels as well, 3 single symbols, too; each takes longer
-                than the one before. Identity counts where there is a recogniser; without one they serve
+                was trained with: 1 the features in six steps, 2 in twelve, 3 in 24, region levels and single symbols as well; each
+                takes longer than the one before. Identity counts where there is a recogniser; without one they serve
                 pixels alone, at some cost of likeness.
             aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: of a 112 x 112 image
                 that is told from what it costs, and in doubt it is coded both ways and the smaller file is kept.

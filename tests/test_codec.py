@@ -233,7 +233,7 @@ def test_what_needs_a_recogniser_says_so(codec, face):
 
 # ------------------------------------------------------------------------------------------------ effort
 
-@pytest.mark.parametrize("effort", [1, 3])
+@pytest.mark.parametrize("effort", [1, 2, 3])
 @pytest.mark.parametrize("with_recogniser", [False, True])
 def test_effort_lowers_the_loss(codec, recognising, face, effort, with_recogniser):
     used = recognising if with_recogniser else codec

@@ -146,7 +146,7 @@ def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
         run(config(pack, tmp_path / "odd", **settings | {"recognizer_weights": [1.0]}))
 
 
-@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan"), ("feature_weight", 1.0)])
+@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan"), ("feature_weight", 1.0), ("uniform_levels", []), ("uniform_levels", [3])])
 def test_settings_of_the_stages_are_checked(name, value):
     with pytest.raises(InvalidInputError, match=name):
         TrainConfig(**{name: value})

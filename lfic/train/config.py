@@ -63,6 +63,7 @@ class TrainConfig:
     explore_until: int = 3000  # before: half of the levels at random; after: ``explore``
     explore: float = 0.05
     uniform_share: float = 0.15  # share of faces with one level everywhere
+    uniform_levels: list = dataclasses.field(default_factory=lambda: [0, 1, 2])  # which it may be
     hard_from: float = 0.8  # share of the run after which rates are those of rounded symbols
     integers_from: float = 0.8  # share of the run after which the entropy model is rounded as in the export
 
@@ -108,6 +109,8 @@ class TrainConfig:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.feature_weight and not self.recognizer:
             raise InvalidInputError(f"feature_weight is {self.feature_weight}: its features are a recogniser's, and recognizer is empty")
+        if not self.uniform_levels or any(level not in (0, 1, 2) for level in self.uniform_levels):
+            raise InvalidInputError(f"uniform_levels is {self.uniform_levels}; allowed is a list of at least one of 0, 1 and 2")
         if not 0 < self.entropy_from <= 1:
             raise InvalidInputError(f"entropy_from is {self.entropy_from}; allowed are shares of the run, above 0 and up to 1")
         if not 1 <= self.jpeg_lowest <= 95:

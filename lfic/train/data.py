@@ -93,7 +93,7 @@ class Steps(torch.utils.data.Dataset):
         quality = torch.randint(1, 101, (config.batch,), generator=generator)
         uniform = torch.where(
             torch.rand(config.batch, generator=generator) < config.uniform_share,
-            torch.randint(0, 3, (config.batch,), generator=generator),
+            torch.tensor(config.uniform_levels)[torch.randint(0, len(config.uniform_levels), (config.batch,), generator=generator)],
             -1,
         )
         # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on average.

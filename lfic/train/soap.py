@@ -50,7 +50,8 @@ def update(parameter, state, group):
         for side, product in (("left", matrix @ matrix.T), ("right", matrix.T @ matrix)):
             if len(product) <= LARGEST:
                 state[side] = product
-                state[f"{side}_basis"] = torch.linalg.eigh(product)[1].flip(1).contiguous()
+                # In double precision: of a matrix of rank one with hardly a number in it, single precision finds no eigenvectors.
+                state[f"{side}_basis"] = torch.linalg.eigh(product.double())[1].flip(1).to(product.dtype).contiguous()
     state["step"] += 1
     step = int(state["step"])
     beta1, beta2 = group["betas"]

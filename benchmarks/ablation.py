@@ -1,0 +1,146 @@
+"""The paper's ablation on our own data: regional levels against one level everywhere, and the terms of the metric.
+
+    python benchmarks/ablation.py train VARIANT ...      (or all of them; resumes by itself)
+    python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt --folds 1
+
+Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own levels; each
+is then exported and writes real files at effort 0. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
+BD-rates against the variant with everything) and results/ablation.png.
+"""
+import argparse
+import dataclasses
+import pathlib
+
+import matplotlib
+import numpy as np
+import torch
+from common import RESULTS, write_csv
+
+import lfic
+from lfic.evaluate import bdrate, data, recognise, run
+from lfic.evaluate.__main__ import numbers
+from lfic.evaluate.codecs import Codec
+from lfic.train import export
+from lfic.train.config import TrainConfig
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+FULL = "RAP, pixels + identity"
+GAN = {"adversarial_weight": 0.02, "adversarial_from": 50}
+VARIANTS = {  # folder: (name, level everywhere or None, changes to configs/face-v1-third.toml)
+    "full": (FULL, None, {}),
+    "level1": ("level 1 everywhere", 1, {"uniform_share": 1.0, "uniform_levels": [1]}),
+    "pixels": ("RAP, pixels alone", None, {"recognizer": ""}),
+    "level0": ("level 0 everywhere", 0, {"uniform_share": 1.0, "uniform_levels": [0]}),
+    "level2": ("level 2 everywhere", 2, {"uniform_share": 1.0, "uniform_levels": [2]}),
+    "gan": ("RAP, pixels + identity + GAN", None, GAN),
+}
+QUALITIES = (1, 12, 25, 42, 70)
+BUDGETS = (100, 150, 250, 400)
+
+
+def train(args):
+    """The named variants, one after the other, each to its weights file."""
+    base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, warmup=50)
+    for folder in args.variants:
+        config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
+        weights = pathlib.Path(config.out) / "weights.safetensors"
+        if not weights.is_file():
+            from lfic.train.loop import run as train_run
+
+            train_run(config)
+            export.main([f"{config.out}/checkpoint", str(weights), "--data", config.data, "--faces", "2000"])
+
+
+def codec_of(folder, runs):
+    """A variant's files: its own level maps, or one level everywhere."""
+    name, level, _ = VARIANTS[folder]
+    codec = lfic.Codec(f"{runs}/{folder}/weights.safetensors")
+
+    def encode(images, quality):
+        forced = None if level is None else torch.full((len(images), 4, 4), level, dtype=torch.uint8)
+        return codec._code(codec.draft(list(images), quality, True, forced), True)
+
+    return Codec(name, QUALITIES, encode, lambda files: codec.decode_batch(files, out="numpy"), lambda data: 5, threads=False, batch=64)
+
+
+def at_bytes(rows, budget, measure):
+    """A measure at a number of bytes, linear over their logarithm between two measured points; None outside of them."""
+    rows = sorted(rows, key=lambda row: row["bytes"])
+    if not rows[0]["bytes"] <= budget <= rows[-1]["bytes"]:
+        return None
+    return float(np.interp(np.log(budget), np.log([row["bytes"] for row in rows]), [row[measure] for row in rows]))
+
+
+def plot(rows, path):
+    """Accuracy, similarity and PSNR over bytes, a curve a variant."""
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    labels = {"accuracy": "verification accuracy", "similarity": "identity similarity", "psnr_db": "PSNR, dB"}
+    for axis, (measure, label) in zip(axes, labels.items()):
+        for name in dict.fromkeys(row["codec"] for row in rows):
+            points = sorted((row["bytes"], row[measure]) for row in rows if row["codec"] == name)
+            axis.plot(*zip(*points), marker="o", markersize=3, label=name, linewidth=2.4 if name == FULL else 1.2)
+        axis.set(xlabel="bytes per face (whole files)", ylabel=label, xscale="log")
+        axis.grid(alpha=0.3, which="both")
+    axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def evaluate(args):
+    """Curves, values at equal bytes and BD-rates of the variants that have been trained."""
+    faces = data.load_faces(args.faces, args.pairs, args.landmarks, folds=numbers(args.folds))
+    recogniser = recognise.load_recogniser(args.recogniser)
+    reference = {recogniser.name: recogniser.embed(faces.pixels)}
+    points, curves = [], []
+    for folder in args.variants:
+        codec = codec_of(folder, args.runs)
+        for quality in codec.settings:
+            point = run.evaluate_point(codec, quality, faces, [recogniser])
+            points.append(point)
+            row = next(r for r in run.summarise(point, reference, faces) if r["protocol"] == "both")
+            curves.append({"table": "curve", **{key: row[key] for key in ("codec", "setting", "bytes", "psnr_db", "similarity", "accuracy")}})
+            print(curves[-1], flush=True)
+    rows = list(curves)
+    for name in dict.fromkeys(row["codec"] for row in curves):
+        own = [row for row in curves if row["codec"] == name]
+        for budget in BUDGETS:
+            values = {measure: at_bytes(own, budget, measure) for measure in ("accuracy", "similarity", "psnr_db")}
+            rows.append({"table": "equal bytes", "codec": name, "bytes": budget, **values})
+    kept = ("codec", "anchor", "measure", "bd_rate_percent", "low_percent", "high_percent", "overlap_from", "overlap_to")
+    anchors = [name for name in dict.fromkeys(row["codec"] for row in curves) if name != FULL]
+    for row in bdrate.table(points, reference, faces, anchors):
+        if row["codec"] == FULL and np.isfinite(row["bd_rate_percent"]):
+            rows.append({"table": "BD-rate", **{key: row.get(key) for key in kept}})
+    print(write_csv("ablation", rows, f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, files of {args.runs}"))
+    plot(curves, RESULTS / "ablation.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    first = commands.add_parser("train", help="train variants and export them")
+    first.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; all by default")
+    first.add_argument("--config", default="configs/face-v1-third.toml")
+    first.add_argument("--start", default="runs/face-v1-third/checkpoint", help="checkpoint that all of them go on from")
+    first.add_argument("--steps", type=int, default=700)
+    first.set_defaults(run=train)
+    second = commands.add_parser("evaluate", help="measure the trained ones")
+    second.add_argument("faces", nargs="+")
+    second.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
+    second.add_argument("--pairs", required=True)
+    second.add_argument("--landmarks")
+    second.add_argument("--recogniser", required=True)
+    second.add_argument("--folds", default="1")
+    second.set_defaults(run=evaluate)
+    for command in (first, second):
+        command.add_argument("--runs", default="runs/ablation", help="folder of the runs")
+    args = parser.parse_args()
+    strange = sorted(set(args.variants) - set(VARIANTS))
+    if strange:
+        parser.error(f"no variants {strange}; there are {', '.join(VARIANTS)}")
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""benchmarks/ablation.py: its variants train from one checkpoint, and their files have the levels that they should have."""
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+import lfic
+from lfic.train.loop import run
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "benchmarks"))
+import ablation  # noqa: E402
+from train_faces import column, config, make_pack, write_toml  # noqa: E402
+
+
+def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
+    pack = make_pack(tmp_path)
+    start = config(pack, tmp_path / "start", steps=2)
+    run(start)
+    toml = write_toml(tmp_path / "base.toml", start)
+    common = ["--config", str(toml), "--start", f"{start.out}/checkpoint", "--steps", "3", "--runs", str(tmp_path / "runs")]
+    monkeypatch.setattr(sys, "argv", ["ablation", "train", "level2", "full", *common])
+    ablation.main()
+    assert set(column(tmp_path / "runs" / "level2", "level2").values()) == {1.0}
+    assert column(tmp_path / "runs" / "level2") != column(tmp_path / "runs" / "full")
+    faces = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3), np.uint8)
+    codec = ablation.codec_of("level2", tmp_path / "runs")
+    files = codec.encode(faces, 50)
+    assert np.asarray(codec.decode(files)).shape == faces.shape
+    assert {level for file in files for level in lfic.probe(file).levels.ravel().tolist()} == {2}
+    monkeypatch.setattr(sys, "argv", ["ablation", "train", "level9", *common])
+    with pytest.raises(SystemExit):
+        ablation.main()
+    assert "no variants ['level9']" in capsys.readouterr().err
+
+
+def test_values_at_equal_bytes():
+    rows = [{"bytes": 400, "psnr_db": 30.0}, {"bytes": 100, "psnr_db": 20.0}]
+    assert ablation.at_bytes(rows, 200, "psnr_db") == pytest.approx(25.0)
+    assert ablation.at_bytes(rows, 100, "psnr_db") == 20.0
+    assert ablation.at_bytes(rows, 99, "psnr_db") is None and ablation.at_bytes(rows, 401, "psnr_db") is None
