@@ -18,6 +18,13 @@ def expect(name, tensor, dtype, shape):
         raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; needed is {dtype} {tuple(shape)}")
 
 
+def zeros(shape):
+    """Float32 zeros. A process forked from one that used OpenMP has none of its threads, and torch.zeros would wait for them."""
+    out = torch.empty(shape)
+    out.numpy().fill(0)
+    return out
+
+
 def view(name, x, shape):
     """(address, type, strides) of features of any layout, or None."""
     if x is None:
@@ -98,7 +105,7 @@ def rap_unpool_backward(grad, symbols, levels, step, quality):
     count, channels = grad.shape[:2]
     room = symbols.shape[1] // channels
     expect("symbols", symbols, torch.int16, (count, room * channels))
-    to_step = torch.zeros(step.shape)
+    to_step = zeros(step.shape)
     _rap.unpool_backward(grid(grad.shape, levels, quality, step), view("grad", grad, grad.shape), symbols.data_ptr(), room, to_step.data_ptr(), run())
     return to_step
 
@@ -124,7 +131,7 @@ def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quali
     if seed is not None:
         expect("seed", seed, torch.int64, (1,))
     grad_y = features(y.shape, y.dtype)
-    to_gain, to_step = (torch.zeros(gain.shape), torch.zeros(step.shape)) if tables else (None, None)
+    to_gain, to_step = (zeros(gain.shape), zeros(step.shape)) if tables else (None, None)
     _rap.dense_backward(
         grid(y.shape, levels, quality, gain, step), view("grad_features", grad_features, y.shape), view("grad_symbols", grad_symbols, y.shape),
         view("y", y, y.shape), view("noise", noise, y.shape), address(seed), gain.data_ptr(), step.data_ptr(), grad_y.data_ptr(), address(to_gain), address(to_step), run(),

@@ -159,6 +159,25 @@ def test_threads_change_nothing_and_are_gone_afterwards(monkeypatch):
         assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_waits_for_no_openmp_threads():
+    """Every operation with tables of the codec's size, after the parent has used OpenMP."""
+    y, levels, _, _ = case((2, 192, 14, 14))
+    gain, quality = torch.full((100, 3, 192), 0.5), torch.tensor([3, 99])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.ones(1 << 20).add_(1)
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            everything(y, levels, gain, gain, quality, None, [y, y])
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_small_inputs_start_no_threads(monkeypatch):
     monkeypatch.setattr(cpu, "run", lambda: (64, False))
     arguments = case((4, 64, 14, 14))
