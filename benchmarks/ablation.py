@@ -5,7 +5,7 @@
 
 Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own levels; each
 is then exported and writes real files at effort 0. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
-BD-rates against the variant with everything) and results/ablation.png.
+BD-rates of the variant with everything against each of the others) and results/ablation.png.
 """
 import argparse
 import dataclasses
@@ -22,6 +22,7 @@ from lfic.evaluate.__main__ import numbers
 from lfic.evaluate.codecs import Codec
 from lfic.train import export
 from lfic.train.config import TrainConfig
+from lfic.train.loop import run as run_training
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -47,9 +48,7 @@ def train(args):
         config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
         weights = pathlib.Path(config.out) / "weights.safetensors"
         if not weights.is_file():
-            from lfic.train.loop import run as train_run
-
-            train_run(config)
+            run_training(config)
             export.main([f"{config.out}/checkpoint", str(weights), "--data", config.data, "--faces", "2000"])
 
 

@@ -25,7 +25,7 @@ from .rap import pooled_symbols, unpooled_features
 from .refine import refine
 from .transform import LEVELS
 
-FEATURE_STEPS = {1: 6, 2: 12, 3: 24}  # gradient steps on the features; beyond 12 other recognisers than the encoder's gain nothing
+FEATURE_STEPS = {1: 6, 2: 12, 3: 24}  # gradient steps on the features; beyond 12 hardly any recogniser but the encoder's gains
 ROUNDS = {1: 0, 2: 0, 3: 5}  # rounds of gradient and trial over the region levels
 REFINEMENTS = {1: 0, 2: 0, 3: 4}  # rounds over single symbols
 TRIALS = 8  # candidates that are tried for real in each round

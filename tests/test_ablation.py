@@ -9,7 +9,6 @@ import lfic
 from lfic.train.loop import run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "benchmarks"))
 import ablation  # noqa: E402
 from train_faces import column, config, make_pack, write_toml  # noqa: E402
 
