@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 FULL = "RAP, pixels + identity"
 GAN = {"adversarial_weight": 0.02, "adversarial_from": 50}
-VARIANTS = {  # folder: (name, level everywhere or None, changes to configs/face-v1-third.toml)
+VARIANTS = {  # folder: (name, level everywhere or None, changes to configs/face-v1.toml)
     "full": (FULL, None, {}),
     "level1": ("level 1 everywhere", 1, {"uniform_share": 1.0, "uniform_levels": [1]}),
     "pixels": ("RAP, pixels alone", None, {"recognizer": ""}),
@@ -43,7 +43,8 @@ BUDGETS = (100, 150, 250, 400)
 
 def train(args):
     """The named variants, one after the other, each to its weights file."""
-    base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, warmup=50)
+    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 0.5, "integers_from": 0.5}
+    base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, **later)
     for folder in args.variants:
         config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
         weights = pathlib.Path(config.out) / "weights.safetensors"
@@ -120,8 +121,8 @@ def main():
     commands = parser.add_subparsers(required=True)
     first = commands.add_parser("train", help="train variants and export them")
     first.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; all by default")
-    first.add_argument("--config", default="configs/face-v1-third.toml")
-    first.add_argument("--start", default="runs/face-v1-third/checkpoint", help="checkpoint that all of them go on from")
+    first.add_argument("--config", default="configs/face-v1.toml")
+    first.add_argument("--start", default="runs/face-v1/checkpoint", help="checkpoint that all of them go on from")
     first.add_argument("--steps", type=int, default=700)
     first.set_defaults(run=train)
     second = commands.add_parser("evaluate", help="measure the trained ones")

@@ -65,7 +65,7 @@ def neighbour_indexes(levels, height, width):
 class EntropyModel(nn.Module):
     """Mean and scale of every symbol from what the decoder already has; see the module's docstring."""
 
-    def __init__(self, channels=64, groups=4, hidden1=96, hidden2=64, anchors=16, qualities=100):
+    def __init__(self, channels=96, groups=6, hidden1=128, hidden2=64, anchors=16, qualities=100):
         super().__init__()
         self.channels, self.groups, self.hidden1, self.hidden2 = channels, groups, hidden1, hidden2
         per_group = channels // groups
@@ -114,16 +114,21 @@ class EntropyModel(nn.Module):
         """
         count, channels, height, width = dequantised.shape
         v = self.values(dequantised.permute(0, 2, 3, 1).reshape(count, height * width, channels))
-        padded = F.pad(v, (0, 0, 0, 1))
+        padded = F.pad(v, (0, 0, 0, 1)).flatten(0, 1)
         index, available, representative = neighbour_indexes(levels, height, width)
-        gathered = padded.gather(1, index.reshape(count, -1, 1).expand(-1, -1, channels))
-        gathered = gathered.reshape(count, 4, height * width, channels).permute(0, 2, 1, 3).flatten(2)
+        # Only the kept cells are computed: the others repeat what their footprint's first one has.
+        kept = (representative == torch.arange(height * width, device=levels.device)).flatten()
+        at = kept.nonzero()[:, 0]
+        face = at // (height * width)
+        neighbours = index.transpose(1, 2).reshape(-1, 4)[at] + (face * (height * width + 1))[:, None]
+        gathered = padded.index_select(0, neighbours.flatten()).reshape(len(at), -1)
+        v = v.flatten(0, 1).index_select(0, at)
         place = torch.where(aligned[:, None], representative + 1, 0) if height * width == ALIGNED_GRID**2 else representative * 0
         bias = (
-            self.b_level[levels.flatten(1)]
-            + self.quality_bias()[quality - 1][:, None]
-            + self.b_available[available]
-            + self.b_position[place]
+            self.b_level[levels.flatten()[at]]
+            + self.quality_bias()[quality - 1][face]
+            + self.b_available[available.flatten()[at]]
+            + self.b_position[place.flatten()[at]]
         )
         h1 = self._hidden(F.linear(gathered, self._weight(self.w1, W_BITS)) + bias)
         per_group = channels // self.groups
@@ -145,8 +150,8 @@ class EntropyModel(nn.Module):
         if self.integers:
             mean = round_through(mean * MEAN_UNIT) / MEAN_UNIT
             scale = round_through(scale * 64) / 64
-        mean = mean.transpose(1, 2).reshape(dequantised.shape)
-        scale = scale.transpose(1, 2).reshape(dequantised.shape)
+        owner = (kept.cumsum(0) - 1)[representative + height * width * torch.arange(count, device=levels.device)[:, None]].flatten()
+        mean, scale = (x.index_select(0, owner).reshape(count, -1, channels).transpose(1, 2).reshape(dequantised.shape) for x in (mean, scale))
         log_value = (step.log() + self.value_scale[None, :, None, None]) / math.log(2)  # log2(context value per symbol)
         mean = mean * torch.exp2(-log_value)
         log_scale = scale - log_value

@@ -23,15 +23,12 @@ from .transform import LEVELS, STRIDE, Analysis, Synthesis
 class FaceNetConfig:
     """Sizes of the network; stored in the weights file."""
 
-    channels: int = 64
-    width: int = 128
-    inner: int = 256
-    analysis_outer: tuple = (1, 1)
-    analysis_inner: int = 2
-    synthesis_outer: tuple = (2, 2)
-    synthesis_inner: int = 3
-    groups: int = 4
-    hidden1: int = 96
+    channels: int = 96
+    widths: tuple = (64, 128, 256)  # channels at a quarter, an eighth and a sixteenth of the size
+    analysis_blocks: tuple = (1, 2, 3)  # how many there
+    synthesis_blocks: tuple = (1, 2, 4)
+    groups: int = 6
+    hidden1: int = 128
     hidden2: int = 64
 
 
@@ -52,11 +49,11 @@ class FaceNet(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.analysis = Analysis(c.channels, c.width, c.inner, c.analysis_outer, c.analysis_inner)
+        self.analysis = Analysis(c.channels, c.widths, c.analysis_blocks)
         self.level_head = LevelHead(c.channels)
         self.gains = Gains(c.channels)
         self.entropy = EntropyModel(c.channels, c.groups, c.hidden1, c.hidden2)
-        self.synthesis = Synthesis(c.channels, c.width, c.inner, c.synthesis_outer, c.synthesis_inner)
+        self.synthesis = Synthesis(c.channels, c.widths, c.synthesis_blocks)
 
     @property
     def gain(self):

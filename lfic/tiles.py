@@ -10,12 +10,14 @@ from .transform import STRIDE
 TILE = 192  # cells a side, halo not counted; 1536 pixels
 
 
-def reach(outer, inner):
+def reach(blocks):
     """Cells that one output cell depends on in each direction, rounded up to even (tiles start at even cells).
 
-    outer: blocks (5 x 5) before and after the half-resolution branch; inner: blocks inside it.
+    blocks: how many at a quarter (3 x 3), an eighth and a sixteenth (5 x 5) of the size; the windows of the lapped transform and the
+    places where cells are joined in fours see three cells more.
     """
-    cells = 1 + 2 * sum(outer) + 2 + 4 * inner
+    fine, middle, inner = blocks
+    cells = -(-fine // 2) + 2 * middle + 4 * inner + 3
     return cells + cells % 2
 
 
@@ -32,7 +34,7 @@ def analyse(net, pixels, quality, aligned):
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
     if rows <= TILE and columns <= TILE:
         return net.analyse(unit(pixels), quality, aligned)
-    halo = reach(net.config.analysis_outer, net.config.analysis_inner)
+    halo = reach(net.config.analysis_blocks)
     y = torch.empty(len(pixels), net.config.channels, rows, columns, device=pixels.device)
     for top, bottom, first_row, last_row in spans(rows, halo):
         for left, right, first_column, last_column in spans(columns, halo):
@@ -49,7 +51,7 @@ def synthesise(net, features, levels, quality, aligned, height, width):
     rows, columns = features.shape[-2:]
     if rows <= TILE and columns <= TILE:
         return eight_bits(net.synthesise(features, levels, quality, aligned, height, width))
-    halo = reach(net.config.synthesis_outer, net.config.synthesis_inner)
+    halo = reach(net.config.synthesis_blocks)
     halo += -halo % 4  # the level map has one entry for 4 x 4 cells
     out = torch.empty(len(features), 3, height, width, dtype=torch.uint8, device=features.device)
     for top, bottom, first_row, last_row in spans(rows, halo):

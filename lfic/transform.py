@@ -1,18 +1,22 @@
 """Analysis and synthesis transforms: pixels <-> features at one eighth of the size.
 
-    pixels -> lapped 16x16/8 analysis -> blocks at 1/8 -> blocks at 1/16 -> blocks at 1/8 -> y [N, C, h, w]
-    y_hat + levels -> blocks at 1/8 -> blocks at 1/16 -> blocks at 1/8 -> lapped 16x16/8 synthesis -> pixels
+    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16 -> repeated 2 x 2, + detail at 1/8 -> y [N, C, h, w]
+    y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4 -> lapped 8x8/4 synthesis -> pixels
 
-Everything runs at an eighth of the image's size or below: space-to-depth first, then pointwise and depthwise
+What a face is made of is coded at a sixteenth of the size, as in most learned codecs: a region of level 1 keeps just that. The grid
+has eighths, so that a region of level 0 can add detail to it, and one of level 2 can do with less.
+
+Everything runs at a quarter of the image's size or below: space-to-depth first, then pointwise and depthwise
 convolutions, because memory traffic and the number of calls bound a small codec (the observation behind DCVC-RT,
-Jia et al. 2025). The first and the last layer work on 16 x 16 windows that advance by 8 (a lapped transform, Malvar
-1989), so that no edge of the 8 x 8 grid shows.
+Jia et al. 2025). The first and the last layer work on 8 x 8 windows that advance by 4 (a lapped transform, Malvar
+1989), so that no edge of a 4 x 4 grid shows.
 """
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 STRIDE = 8
+QUARTER, COARSE = 4, 16  # of the first layer, and of the innermost blocks
 ALIGNED_GRID = 14  # 112 pixels: the aligned template, for which positions are meaningful
 LEVELS = 3
 
@@ -32,84 +36,101 @@ class Block(nn.Module):
         return x + self.project(F.silu(self.expand(self.depthwise(x))))
 
 
-class HalfResolution(nn.Module):
-    """A residual branch of blocks at half the resolution: a wide receptive field at a quarter of the cost."""
-
-    def __init__(self, channels, inner, blocks):
-        super().__init__()
-        self.down = nn.Conv2d(channels * 4, inner, 1)
-        self.blocks = nn.Sequential(*[Block(inner) for _ in range(blocks)])
-        self.up = nn.Conv2d(inner, channels * 4, 1)
-        nn.init.normal_(self.up.weight, std=0.02)
-
-    def forward(self, x):
-        height, width = x.shape[-2:]
-        padded = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate") if height % 2 or width % 2 else x
-        branch = F.pixel_shuffle(self.up(self.blocks(self.down(F.pixel_unshuffle(padded, 2)))), 2)
-        return x + branch[..., :height, :width]
-
-
 class Condition(nn.Module):
-    """A bias per channel that depends on the quality, plus one per cell where faces are aligned."""
+    """A bias per channel that depends on the quality, plus one per cell where faces are aligned; ``side``: of their grid."""
 
-    def __init__(self, channels, qualities=100, anchors=16):
+    def __init__(self, channels, side=ALIGNED_GRID, qualities=100, anchors=16):
         super().__init__()
+        self.side = side
         self.quality = nn.Parameter(torch.zeros(anchors, channels))
-        self.position = nn.Parameter(torch.zeros(channels, ALIGNED_GRID, ALIGNED_GRID))
+        self.position = nn.Parameter(torch.zeros(channels, side, side))
         grid = torch.linspace(0, anchors - 1, qualities)
         lower = grid.floor().clamp(max=anchors - 2)
         self.register_buffer("lower", lower.long(), persistent=False)
         self.register_buffer("fraction", grid - lower, persistent=False)
 
     def forward(self, x, quality, aligned):
-        """x [N, C, h, w], quality int64 [N] in 1..100, aligned bool [N] (only true on a 14 x 14 grid)."""
+        """x [N, C, h, w], quality int64 [N] in 1..100, aligned bool [N] (only true on a grid of ``side`` cells)."""
         index = quality - 1
         lower, fraction = self.lower[index], self.fraction[index, None]
         bias = torch.lerp(self.quality[lower], self.quality[lower + 1], fraction)
         x = x + bias[:, :, None, None]
-        if x.shape[-2:] == (ALIGNED_GRID, ALIGNED_GRID):
+        if x.shape[-2:] == (self.side, self.side):
             x = x + self.position * aligned[:, None, None, None].to(x.dtype)
         return x
 
 
 class Analysis(nn.Module):
-    """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)]."""
+    """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)].
 
-    def __init__(self, channels, width, inner, outer_blocks, inner_blocks):
+    widths, blocks: channels and blocks at a quarter, an eighth and a sixteenth of the size.
+    """
+
+    def __init__(self, channels, widths, blocks):
         super().__init__()
-        self.lapped = nn.Conv2d(3 * STRIDE**2, width, 2)
+        fine, width, inner = widths
+        self.lapped = nn.Conv2d(3 * QUARTER**2, fine, 2)
+        self.fine = stage(fine, blocks[0], kernel=3)
+        self.down = nn.Conv2d(fine * 4, width, 1)
         self.condition = Condition(width)
-        self.head = nn.Sequential(*[Block(width) for _ in range(outer_blocks[0])])
-        self.coarse = HalfResolution(width, inner, inner_blocks)
-        self.tail = nn.Sequential(*[Block(width) for _ in range(outer_blocks[1])])
-        self.out = nn.Conv2d(width, channels, 1)
+        self.middle = stage(width, blocks[1])
+        self.down_inner = nn.Conv2d(width * 4, inner, 1)
+        self.condition_inner = Condition(inner, ALIGNED_GRID // 2)
+        self.inner = stage(inner, blocks[2])
+        self.out = nn.Conv2d(inner, channels, 1)
+        self.detail = nn.Conv2d(width, channels, 1)
+        nn.init.normal_(self.detail.weight, std=0.01)
 
     def forward(self, pixels, quality, aligned):
         height, width = pixels.shape[-2:]
-        # Windows of 16 centred on each 8 x 8 cell: 4 pixels before, and up to the next multiple of 8 plus 4 behind.
-        pad = (4, -width % STRIDE + 4, 4, -height % STRIDE + 4)
-        x = F.pixel_unshuffle(F.pad((pixels - 0.5) * 2, pad, mode="replicate"), STRIDE)
-        x = self.condition(self.lapped(x), quality, aligned)
-        return self.out(self.tail(self.coarse(self.head(x))))
+        # Windows of 8 centred on each 4 x 4 cell: 2 pixels before, and up to the next multiple of 16 plus 2 behind.
+        pad = (2, -width % COARSE + 2, 2, -height % COARSE + 2)
+        x = F.pixel_unshuffle(F.pad((pixels - 0.5) * 2, pad, mode="replicate"), QUARTER)
+        x = self.down(F.pixel_unshuffle(self.fine(self.lapped(x)), 2))
+        x = self.middle(self.condition(x, quality, aligned))
+        coarse = self.down_inner(F.pixel_unshuffle(x, 2))
+        coarse = self.out(self.inner(self.condition_inner(coarse, quality, aligned)))
+        y = F.interpolate(coarse, scale_factor=2.0, mode="nearest") + self.detail(x)
+        return y[..., : -(-height // STRIDE), : -(-width // STRIDE)]
 
 
 class Synthesis(nn.Module):
-    """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped)."""
+    """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped); arguments as for ``Analysis``."""
 
-    def __init__(self, channels, width, inner, outer_blocks, inner_blocks):
+    def __init__(self, channels, widths, blocks):
         super().__init__()
+        fine, width, inner = widths
+        self.enter_inner = nn.Conv2d(channels * 4, inner, 1)
+        with torch.no_grad():  # at first all four cells count alike
+            weight = self.enter_inner.weight
+            weight.copy_(weight.reshape(inner, channels, 4).mean(2, keepdim=True).expand(-1, -1, 4).reshape(weight.shape) * 2)
+        self.level = nn.Parameter(torch.zeros(LEVELS, inner))
+        self.condition_inner = Condition(inner, ALIGNED_GRID // 2)
+        self.inner = stage(inner, blocks[2])
+        self.up_inner = nn.Conv2d(inner, width * 4, 1)
         self.enter = nn.Conv2d(channels, width, 1)
-        self.level = nn.Parameter(torch.zeros(LEVELS, width))
         self.condition = Condition(width)
-        self.head = nn.Sequential(*[Block(width) for _ in range(outer_blocks[0])])
-        self.coarse = HalfResolution(width, inner, inner_blocks)
-        self.tail = nn.Sequential(*[Block(width) for _ in range(outer_blocks[1])])
-        self.lapped = nn.Conv2d(width, 3 * STRIDE**2, 2, padding=1)
+        self.middle = stage(width, blocks[1])
+        self.up = nn.Conv2d(width, fine * 4, 1)
+        self.fine = stage(fine, blocks[0], kernel=3)
+        self.lapped = nn.Conv2d(fine, 3 * QUARTER**2, 2, padding=1)
 
     def forward(self, features, level_weights, quality, aligned, height, width):
         """level_weights float [N, 3, h, w]: one-hot of each cell's region level."""
-        x = self.enter(features) + torch.einsum("nlhw,lc->nchw", level_weights, self.level)
-        x = self.condition(x, quality, aligned)
-        x = self.lapped(self.tail(self.coarse(self.head(x))))
-        pixels = F.pixel_shuffle(x, STRIDE)[..., 4 : 4 + height, 4 : 4 + width]
+        rows, columns = features.shape[-2:]
+        if rows % 2 or columns % 2:
+            features = F.pad(features, (0, columns % 2, 0, rows % 2), mode="replicate")
+        # Regions are whole pairs of cells: every other cell says all about the levels.
+        level = torch.einsum("nlhw,lc->nchw", level_weights[..., ::2, ::2], self.level)
+        x = self.enter_inner(F.pixel_unshuffle(features, 2)) + level
+        x = self.up_inner(self.inner(self.condition_inner(x, quality, aligned)))
+        x = F.pixel_shuffle(x, 2) + self.enter(features)
+        x = self.up(self.middle(self.condition(x, quality, aligned)))
+        x = self.lapped(self.fine(F.pixel_shuffle(x, 2)))
+        pixels = F.pixel_shuffle(x, QUARTER)[..., 2 : 2 + height, 2 : 2 + width]
         return pixels / 2 + 0.5
+
+
+def stage(channels, blocks, kernel=5):
+    """Blocks one after the other."""
+    return nn.Sequential(*[Block(channels, kernel) for _ in range(blocks)])

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from lfic import coder
-from lfic.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
+from lfic.entropy import MEAN_UNIT, SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
 from lfic.kernels.eager import coding_permutation
 from lfic.model import FaceNet, FaceNetConfig
 from lfic.rap import REGION, expand_regions, pooled_symbols, region_grid, region_mean, straight_through_levels, unpooled_features
 from lfic.train.export import build_tables
 
-SMALL = FaceNetConfig(channels=16, width=16, inner=16, analysis_inner=1, synthesis_outer=(1, 1), synthesis_inner=1, hidden1=16, hidden2=16)
+SMALL = FaceNetConfig(channels=16, widths=(16, 16, 16), analysis_blocks=(1, 1, 1), synthesis_blocks=(1, 1, 1), groups=4, hidden1=16, hidden2=16)
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +153,10 @@ def test_exported_integers_predict_what_the_float_model_predicts(net, aligned):
         scale = log_scale[i].permute(1, 2, 0).reshape(196, 16)[kept].flatten().numpy()
         level = np.rint((scale - np.log2(SCALE_MIN)) * SCALE_STEPS).astype(int)
         found_eighths = integer_mean * 8 + table % 8 - 4
+        # What the last bit of the integers' mean is worth, in eighths of a symbol: at high gains more than one.
+        bit = (net.gain[q[i] - 1, cells[i].flatten()] / net.entropy.value_scale.exp() * 8 / MEAN_UNIT)[kept].detach().flatten().numpy()
         same += (found_eighths == eighths).sum() + (table // 8 == level).sum()
-        close += (abs(found_eighths - eighths) <= 1 + abs(eighths) // 50).sum() + (abs(table // 8 - level) <= 1).sum()
+        close += (abs(found_eighths - eighths) <= 1 + abs(eighths) // 50 + 3 * bit).sum() + (abs(table // 8 - level) <= 1).sum()
         total += 2 * len(level)
     # Sums in float32 may fall on the other side of a rounding boundary: seldom, and then by one step.
     assert close == total and same > 0.97 * total, (same, close, total)

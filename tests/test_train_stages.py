@@ -153,18 +153,21 @@ def test_settings_of_the_stages_are_checked(name, value):
 
 
 def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
-    run(config(pack, tmp_path / "small", steps=2, analysis_inner=1))
+    run(config(pack, tmp_path / "small", steps=2))
     checkpoint = tmp_path / "small" / "checkpoint"
     small, _ = load_checkpoint(checkpoint)
-    grown = config(pack, tmp_path / "grown", steps=1, analysis_inner=2, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
+    grown = config(pack, tmp_path / "grown", steps=1, analysis_blocks=[1, 1, 2], synthesis_blocks=[1, 2, 1], start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
     run(grown)
     large, _ = load_checkpoint(tmp_path / "grown" / "checkpoint")
-    assert len(large.analysis.coarse.blocks) == 1 + len(small.analysis.coarse.blocks) == 2
+    assert len(large.analysis.inner) == 1 + len(small.analysis.inner) == 2
     pixels, quality, aligned = torch.rand(2, 3, 112, 112), torch.tensor([20, 90]), torch.tensor([True, False])
     with torch.no_grad():
-        assert torch.equal(small.analyse(pixels, quality, aligned), large.analyse(pixels, quality, aligned))
+        y = small.analyse(pixels, quality, aligned)
+        assert torch.equal(y, large.analyse(pixels, quality, aligned))
+        levels = small.region_levels(y, quality, aligned)
+        assert torch.equal(*(net.synthesise(y, levels, quality, aligned, 112, 112) for net in (small, large)))
 
-    with pytest.raises(InvalidInputError, match="only the analysis may have more blocks"):
-        run(config(pack, tmp_path / "less", steps=1, analysis_inner=1, start=str(tmp_path / "grown" / "checkpoint")))
+    with pytest.raises(InvalidInputError, match="only the transforms may have more blocks"):
+        run(config(pack, tmp_path / "less", steps=1, start=str(tmp_path / "grown" / "checkpoint")))
     with pytest.raises(InvalidInputError, match="holds another network"):
-        run(config(pack, tmp_path / "other", steps=1, groups=2, analysis_inner=2, start=str(checkpoint)))
+        run(config(pack, tmp_path / "other", steps=1, groups=2, start=str(checkpoint)))

@@ -14,7 +14,8 @@ from lfic.train import pack as packing
 from lfic.train.config import TrainConfig
 
 SETTINGS = {
-    "channels": 8, "width": 16, "inner": 16, "batch": 2, "threads": 1, "warmup": 2, "log_every": 1, "save_every": 2,
+    "channels": 8, "widths": [16, 16, 16], "analysis_blocks": [1, 1, 1], "synthesis_blocks": [1, 1, 1], "groups": 4, "hidden1": 32, "hidden2": 16,
+    "batch": 2, "threads": 1, "warmup": 2, "log_every": 1, "save_every": 2,
     "explore_until": 2, "hard_from": 0.5, "integers_from": 0.5,
 }
 

@@ -70,12 +70,13 @@ class TrainConfig:
     entropy_from: float = 1.0  # share of the run after which the transform is frozen and only the entropy model learns
     entropy_learning_rate: float = 3e-4  # where that stage begins
 
-    channels: int = 64
-    width: int = 128
-    inner: int = 256
-    groups: int = 4  # groups of channels that the entropy model codes one after the other
-    analysis_outer: int = 1  # blocks at an eighth of the size, before and after those at a sixteenth
-    analysis_inner: int = 2  # blocks at a sixteenth
+    channels: int = 96
+    widths: list = dataclasses.field(default_factory=lambda: [64, 128, 256])  # channels at a quarter, an eighth and a sixteenth of the size
+    analysis_blocks: list = dataclasses.field(default_factory=lambda: [1, 2, 3])  # how many there
+    synthesis_blocks: list = dataclasses.field(default_factory=lambda: [1, 2, 4])
+    groups: int = 6  # groups of channels that the entropy model codes one after the other
+    hidden1: int = 128  # of the entropy model
+    hidden2: int = 64
     log_every: int = 50
     save_every: int = 250
     validate_every: int = 1000

@@ -1,4 +1,5 @@
 """What a run consists of between two steps, and its checkpoints."""
+import dataclasses
 import json
 import os
 import pathlib
@@ -17,19 +18,17 @@ from .world import World
 
 def network_config(config):
     """``FaceNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
-    sizes = {key: config[key] for key in ("channels", "width", "inner", "groups", "analysis_inner") if key in config}
-    if "analysis_outer" in config:
-        sizes["analysis_outer"] = (config["analysis_outer"],) * 2
-    return FaceNetConfig(**sizes)
+    known = [field.name for field in dataclasses.fields(FaceNetConfig) if field.name in config]
+    return FaceNetConfig(**{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known})
 
 
 def begin_with(net, tensors, place):
-    """Load a network that may have fewer blocks in its analysis: those that it lacks change nothing at first."""
+    """Load a network that may have fewer blocks in its transforms: those that it lacks change nothing at first."""
     missing = sorted(set(net.state_dict()) - set(tensors))
     blocks = {name.rsplit(".", 2)[0] for name in missing}
     strange = sorted(set(tensors) - set(net.state_dict())) + [b for b in blocks if not isinstance(net.get_submodule(b), Block)]
-    if strange or any(not name.startswith("analysis.") for name in missing):
-        raise InvalidInputError(f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the analysis may have more blocks")
+    if strange or any(not name.startswith(("analysis.", "synthesis.")) for name in missing):
+        raise InvalidInputError(f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the transforms may have more blocks")
     net.load_state_dict(tensors, strict=False)
     for block in blocks:
         torch.nn.init.zeros_(net.get_submodule(block).project.weight)
