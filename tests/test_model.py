@@ -154,7 +154,8 @@ def test_exported_integers_predict_what_the_float_model_predicts(net, aligned):
         level = np.rint((scale - np.log2(SCALE_MIN)) * SCALE_STEPS).astype(int)
         found_eighths = integer_mean * 8 + table % 8 - 4
         # What the last bit of the integers' mean is worth, in eighths of a symbol: at high gains more than one.
-        bit = (net.gain[q[i] - 1, cells[i].flatten()] / net.entropy.value_scale.exp() * 8 / MEAN_UNIT)[kept].detach().flatten().numpy()
+        with torch.no_grad():
+            bit = (net.gain[int(q[i]) - 1][cells[i].flatten().clone()] / net.entropy.value_scale.exp() * 8 / MEAN_UNIT)[kept].flatten().numpy()
         same += (found_eighths == eighths).sum() + (table // 8 == level).sum()
         close += (abs(found_eighths - eighths) <= 1 + abs(eighths) // 50 + 3 * bit).sum() + (abs(table // 8 - level) <= 1).sum()
         total += 2 * len(level)
