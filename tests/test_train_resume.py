@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 import lfic
 from lfic.errors import InvalidInputError, LficError, MissingDependencyError, WeightsError
 from lfic.align import TEMPLATE_112, similarity_transform
+from lfic.model import FaceNetConfig
 from lfic.train import pack as packing
 from lfic.train.checkpoint import load_tensors, save_tensors
 from lfic.train.config import TrainConfig
 from lfic.train.data import FacePack
 from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
+from lfic.train.state import network_config
 from lfic.train.loop import beta, learning_rate, run
 from lfic.train.objective import pixel_weights
 from lfic.weights_io import load_arrays
@@ -209,7 +211,7 @@ def test_checkpoints_of_before_are_read(pack, tmp_path):
     run(settings)
     checkpoint = tmp_path / "run" / "checkpoint"
     state = json.loads((checkpoint / "state.json").read_text())
-    state["config"] = {k: v for k, v in state["config"].items() if k != "hidden2" and k in {*SIZES, "data", "out", "recognizer", "batch"}}
+    state["config"] = {k: v for k, v in state["config"].items() if k in {*vars(FaceNetConfig()), "data", "out", "recognizer", "batch"}}
     state["step"] = 2
     (checkpoint / "state.json").write_text(json.dumps(state))
     moments = load_tensors(checkpoint, "optimizer")
@@ -217,7 +219,8 @@ def test_checkpoints_of_before_are_read(pack, tmp_path):
         file.unlink()
     save_file(moments, checkpoint / "optimizer.safetensors")
     assert run(settings).step == 4
-    assert load_checkpoint(checkpoint)[0].config.groups == TrainConfig.groups
+    assert load_checkpoint(checkpoint)[0].config == network_config(vars(settings))
+    assert network_config({"channels": 48}) == FaceNetConfig(channels=48)
     begun = run(config(pack, tmp_path / "next", steps=1, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0))
     average = load_tensors(checkpoint, "average")
     assert all(torch.equal(parameter, average[name]) for name, parameter in begun.net.named_parameters())
