@@ -24,9 +24,9 @@ from lfic.train.config import TrainConfig
 from lfic.train.data import FacePack
 from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
-from lfic.train.state import network_config
 from lfic.train.loop import beta, learning_rate, run
 from lfic.train.objective import pixel_weights
+from lfic.train.state import network_config
 from lfic.weights_io import load_arrays
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
