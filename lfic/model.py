@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .entropy import EntropyModel
 from .kernels import rap_quantize_dense
 from .quantize import Gains
-from .rap import LevelHead, expand_regions, straight_through_levels
+from .rap import LevelHead, expand_regions, explored
 from .transform import LEVELS, STRIDE, Analysis, Synthesis
 
 
@@ -34,11 +34,16 @@ class FaceNetConfig:
 
 @dataclasses.dataclass
 class TrainingOutput:
-    """What ``FaceNet.forward`` gives: pixels float [N, 3, H, W], bits float [N], level weights float [N, 3, hr, wr]."""
+    """What ``FaceNet.forward`` gives.
+
+    pixels float [N, 3, H, W]; bits float [N]; levels uint8 [N, hr, wr]; logits of the levels float [N, 3, hr, wr], whose gradient reaches
+    the head alone; features float [N, C, h, w].
+    """
 
     pixels: torch.Tensor
     bits: torch.Tensor
-    level_weights: torch.Tensor
+    levels: torch.Tensor
+    logits: torch.Tensor
     features: torch.Tensor
 
 
@@ -89,14 +94,26 @@ class FaceNet(nn.Module):
 
         Symbols are rounded; the gradient passes as if they were not. levels uint8 [N, hr, wr]. The level map's bits are not counted.
         """
-        features, symbols = rap_quantize_dense(y, levels, self.gain, self.step, quality - 1)
-        weights = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
-        weights = expand_regions(weights, *y.shape[-2:])
-        steps = torch.einsum("nlhw,nlc->nchw", weights, self.step[quality - 1])
-        share = sum(weights[:, level : level + 1] / footprint(level, *y.shape[-2:], y) for level in range(LEVELS))
-        mean, log_scale = self.entropy(features, steps, weights.argmax(1), quality, aligned)
-        bits = (self.entropy.bits(symbols, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
-        return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1), bits
+        features, cells, bits = self.coded(y, levels, quality, aligned)
+        return self.synthesis(features, cells, quality, aligned, height, width).clamp(0, 1), bits.sum((1, 2))
+
+    def coded(self, y, levels, quality, aligned, noise=None):
+        """Features as the decoder has them, and what they cost.
+
+        Args as for ``code``; noise: float [N, C, h, w] that takes the place of rounding in the rates, or None.
+        Returns (features float [N, C, h, w], one-hot levels float [N, 3, h, w], bits float [N, h, w], a kept cell's spread over its footprint).
+        """
+        gain, step = self.gain, self.step
+        features, symbols = rap_quantize_dense(y, levels, gain, step, quality - 1)
+        if noise is not None:
+            symbols = rap_quantize_dense(y, levels, gain, step, quality - 1, noise)[1]
+        cells = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
+        cells = expand_regions(cells, *y.shape[-2:])
+        steps = torch.einsum("nlhw,nlc->nchw", cells, step[quality - 1])
+        share = sum(cells[:, level] / footprint(level, *y.shape[-2:], y) for level in range(LEVELS))
+        with torch.autocast(y.device.type, enabled=False):
+            mean, log_scale = self.entropy(features, steps, cells.argmax(1), quality, aligned)
+        return features, cells, self.entropy.bits(symbols, mean, log_scale).sum(1) * share
 
     def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True):
         """One training pass.
@@ -112,37 +129,22 @@ class FaceNet(nn.Module):
         Under autocast the transforms run in its precision; features, symbols and rates stay in float32.
         """
         y = self.analyse(pixels, quality, aligned).float()  # bfloat16 could not hold a symbol
-        height, width = y.shape[-2:]
-        weights = straight_through_levels(self.level_logits(y, quality, aligned).float(), explore, draw)
+        # What a level is worth is measured (lfic/train/levels.py), not read off the gradient: the head alone learns from that.
+        logits = self.level_logits(y.detach(), quality, aligned).float()
+        levels = explored(logits.detach(), explore, draw)
         if uniform_level is not None:
-            fixed = F.one_hot(uniform_level.clamp(min=0), LEVELS).to(y.dtype)[:, :, None, None].expand_as(weights)
-            weights = torch.where((uniform_level >= 0)[:, None, None, None], fixed, weights)
-        cells = expand_regions(weights, height, width)
-        levels = cells.detach().argmax(1)
-        gain, step = self.gain, self.step
+            levels = torch.where((uniform_level >= 0)[:, None, None], uniform_level.to(torch.uint8)[:, None, None], levels)
         noise = None if hard else draw(y.shape, device=y.device) - 0.5
-        dequantised, symbols, steps, share = 0, 0, 0, 0
-        for level in range(LEVELS):
-            weight = cells[:, level : level + 1]
-            uniform = torch.full((len(y), *weights.shape[-2:]), level, dtype=torch.uint8, device=y.device)
-            features, rounded = rap_quantize_dense(y, uniform, gain, step, quality - 1)
-            rated = rounded if hard else rap_quantize_dense(y, uniform, gain, step, quality - 1, noise)[1]
-            dequantised = dequantised + weight * features
-            symbols = symbols + weight * rated
-            steps = steps + weight.detach() * step[quality - 1, level, :, None, None]
-            share = share + weight / footprint(level, height, width, y)
-        with torch.autocast(y.device.type, enabled=False):
-            mean, log_scale = self.entropy(dequantised, steps, levels, quality, aligned)
-        bits = (self.entropy.bits(symbols, mean, log_scale).sum(1, keepdim=True) * share).sum((1, 2, 3))
-        out = self.synthesis(dequantised, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesise else None
-        return TrainingOutput(out, bits, weights, y)
+        features, cells, bits = self.coded(y, levels, quality, aligned, noise)
+        out = self.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesise else None
+        return TrainingOutput(out, bits.sum((1, 2)), levels, logits, y)
 
 
 def footprint(level, height, width, like):
-    """Number of existing cells under each cell's footprint, float [1, 1, h, w]."""
+    """Number of existing cells under each cell's footprint, float [h, w]."""
     size = 1 << level
     rows = torch.arange(height, device=like.device) // size * size
     columns = torch.arange(width, device=like.device) // size * size
     tall = (rows + size).clamp(max=height) - rows
     wide = (columns + size).clamp(max=width) - columns
-    return (tall[:, None] * wide[None, :]).to(like.dtype)[None, None]
+    return (tall[:, None] * wide[None, :]).to(like.dtype)

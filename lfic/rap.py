@@ -1,8 +1,7 @@
 """Regionally Adaptive Pooling: which regions are kept fine and which are pooled (Chen and He 2018, section on RAP).
 
 The feature grid is cut into regions of 4 x 4 cells. A region's level l in {0, 1, 2} pools it by 2**l in each direction.
-``LevelHead`` proposes levels; the choice is discrete, so training uses the straight-through Gumbel-softmax estimator
-(Jang et al. 2017), through which the gradient of the metric and of the rate reaches the head.
+``LevelHead`` proposes levels. It learns from what each level would have cost each region, measured (lfic/train/levels.py).
 """
 import torch
 from torch import nn
@@ -67,21 +66,18 @@ class LevelHead(nn.Module):
         return logits
 
 
-def straight_through_levels(logits, explore=0.0, draw=torch.rand):
-    """Sample one level per region; the backward pass sees the softmax.
+def explored(logits, explore=0.0, draw=torch.rand):
+    """Levels drawn with the head's probabilities, with the probability ``explore`` uniformly: uint8 [N, hr, wr].
 
-    Returns float [N, 3, hr, wr], one-hot in value. With probability ``explore`` a region's level is uniform at random.
-    draw: (shape, device=...) -> uniform random numbers.
+    logits float [N, 3, hr, wr]. draw: (shape, device=...) -> uniform random numbers.
     """
     uniform = draw(logits.shape, device=logits.device).clamp_(1e-6, 1 - 1e-6)
-    soft = torch.softmax(logits - torch.log(-torch.log(uniform)), 1)
-    index = soft.argmax(1)
+    index = (logits - torch.log(-torch.log(uniform))).argmax(1)
     if explore > 0:
         dice = draw(index.shape, device=logits.device)
         random = (draw(index.shape, device=logits.device) * LEVELS).long()
         index = torch.where(dice < explore, random, index)
-    hard = F.one_hot(index, LEVELS).permute(0, 3, 1, 2).to(soft.dtype)
-    return hard + soft - soft.detach()
+    return index.to(torch.uint8)
 
 
 def pooled_symbols(y, levels, gain, quality):

@@ -9,7 +9,7 @@ from lfic import coder
 from lfic.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
 from lfic.kernels.eager import coding_permutation
 from lfic.model import FaceNet, FaceNetConfig
-from lfic.rap import REGION, expand_regions, pooled_symbols, region_grid, region_mean, straight_through_levels, unpooled_features
+from lfic.rap import REGION, expand_regions, explored, pooled_symbols, region_grid, region_mean, unpooled_features
 from lfic.train.export import build_tables
 
 SMALL = FaceNetConfig(channels=16, widths=(16, 16, 16), analysis_blocks=(1, 1, 1), synthesis_blocks=(1, 1, 1), groups=4, hidden1=16, hidden2=16)
@@ -73,19 +73,31 @@ def test_region_mean_counts_only_cells_that_exist():
     assert (expand_regions(mean, 5, 6)[0, 0, 4, 4:] == mean[0, 0, 1, 1]).all()
 
 
-def test_straight_through_levels_are_one_hot_and_pass_the_softmax_gradient():
-    logits = torch.randn(4, 3, 2, 2, requires_grad=True)
-    weights = straight_through_levels(logits)
-    assert set(weights.detach().round(decimals=5).unique().tolist()) == {0.0, 1.0}
-    assert torch.allclose(weights.sum(1), torch.ones(4, 2, 2))
-    (weights[:, 0] * 3).sum().backward()
-    assert logits.grad.abs().sum() > 0 and torch.allclose(logits.grad.sum(1), torch.zeros(4, 2, 2), atol=1e-6)
+def test_levels_are_drawn_with_the_heads_probabilities():
+    torch.manual_seed(0)
+    logits = torch.tensor([0.7, 0.2, 0.1]).log().reshape(1, 3, 1, 1).expand(1, 3, 100, 100)
+    levels = explored(logits)
+    share = torch.bincount(levels.flatten().long(), minlength=3) / levels.numel()
+    assert levels.dtype == torch.uint8 and levels.shape == (1, 100, 100)
+    torch.testing.assert_close(share, torch.tensor([0.7, 0.2, 0.1]), atol=0.02, rtol=0)
 
 
 def test_exploration_visits_every_level():
-    weights = straight_through_levels(torch.tensor([50.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 30, 30), explore=0.5)
-    share = weights.mean((0, 2, 3))
+    torch.manual_seed(0)
+    levels = explored(torch.tensor([50.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 30, 30), explore=0.5)
+    share = torch.bincount(levels.flatten().long(), minlength=3) / levels.numel()
     assert share.min() > 0.1 and share[0] > 0.5
+
+
+def test_the_rates_gradient_passes_the_head_by():
+    net = random_net(4)
+    x = smooth_pixels(2, 112, 112)
+    out = net(x, *conditions(2), explore=0.3)
+    (out.bits.sum() + out.pixels.square().sum()).backward()
+    assert all(p.grad is None for p in net.level_head.parameters()) and net.analysis.lapped.weight.grad.abs().sum() > 0
+    net.zero_grad(set_to_none=True)
+    net(x, *conditions(2)).logits.square().sum().backward()
+    assert net.level_head.out.weight.grad.abs().sum() > 0 and net.analysis.lapped.weight.grad is None
 
 
 @pytest.mark.parametrize("grid", [(14, 14), (5, 3), (1, 1), (8, 9)], ids=lambda g: f"{g[0]}x{g[1]}")
@@ -191,7 +203,7 @@ def test_every_parameter_gets_a_gradient():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     q, a = torch.tensor([5, 50, 95, 30]), torch.tensor([True, True, False, True])
     out = net(smooth_pixels(4, 112, 112), q, a, explore=0.3)
-    (out.bits.mean() + out.pixels.square().mean()).backward()
+    (out.bits.mean() + out.pixels.square().mean() + out.logits.square().mean()).backward()
     missing = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all() or p.grad.abs().sum() == 0]
     assert not missing
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from lfic import coder
-from lfic.errors import InvalidInputError
+from lfic.errors import InvalidInputError, WeightsError
+from lfic.model import FaceNetConfig
 from lfic.rap import pooled_symbols
 from lfic.train.__main__ import main
 from lfic.train.config import TrainConfig
@@ -17,6 +18,7 @@ from lfic.train.data import FacePack
 from lfic.train.export import build_tables, load_checkpoint
 from lfic.train.loop import learning_rate, run
 from lfic.train.validate import aligned_faces
+from lfic.weights_io import load_model
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
@@ -152,6 +154,21 @@ def test_settings_of_the_stages_are_checked(name, value):
         TrainConfig(**{name: value})
 
 
+def test_a_run_starts_with_a_weights_file(pack, tmp_path):
+    """The shipped model, entropy model included: what such a run's checkpoint says of a face is what the file says."""
+    shapes = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(FaceNetConfig()).items()}
+    run(config(pack, tmp_path / "run", steps=1, start="face-v1", learning_rate=0.0, final_learning_rate=0.0, **shapes))
+    net, _ = load_checkpoint(tmp_path / "run" / "checkpoint")
+    shipped = load_model("face-v1")[0]
+    net.entropy.integers = True
+    with torch.no_grad():
+        levels, q, a = torch.ones(2, 4, 4, dtype=torch.uint8), torch.tensor([20, 90]), torch.tensor([True, False])
+        pixels = aligned_faces(FacePack(pack), 2)
+        (one, bits), (other, same) = (n.code(n.analyse(pixels, q, a), levels, q, a, 112, 112) for n in (net, shipped))
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+    torch.testing.assert_close(bits, same, rtol=0.01, atol=1)
+
+
 def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
     run(config(pack, tmp_path / "small", steps=2))
     checkpoint = tmp_path / "small" / "checkpoint"
@@ -167,6 +184,10 @@ def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
         levels = small.region_levels(y, quality, aligned)
         assert torch.equal(*(net.synthesise(y, levels, quality, aligned, 112, 112) for net in (small, large)))
 
+    with pytest.raises(WeightsError, match="not a checkpoint folder"):
+        run(config(pack, tmp_path / "nothing", start=str(tmp_path)))
+    with pytest.raises(WeightsError, match="no weights 'face-v0'"):
+        run(config(pack, tmp_path / "unknown", start="face-v0"))
     with pytest.raises(InvalidInputError, match="only the transforms may have more blocks"):
         run(config(pack, tmp_path / "less", steps=1, start=str(tmp_path / "grown" / "checkpoint")))
     with pytest.raises(InvalidInputError, match="holds another network"):

@@ -1,9 +1,11 @@
 """The discriminator of a run: trained beside the codec, with an optimiser of its own (lfic/metric/adversarial.py)."""
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ..metric.adversarial import AdversarialMetric, PatchDiscriminator
 from ..rap import expand_regions
+from ..transform import LEVELS
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 
 
@@ -30,8 +32,9 @@ class Adversary:
 
     @staticmethod
     def levels(out):
-        """Level weights of every cell, float [N, 3, h, w], of a ``TrainingOutput``: regions at the edge may be partial."""
-        return expand_regions(out.level_weights.detach(), *out.features.shape[-2:])
+        """One-hot levels of every cell, float [N, 3, h, w], of a ``TrainingOutput``: regions at the edge may be partial."""
+        cells = F.one_hot(out.levels.long(), LEVELS).permute(0, 3, 1, 2).to(out.pixels.dtype)
+        return expand_regions(cells, *out.features.shape[-2:])
 
     def backward(self, out, target):
         """The discriminator's gradient; returns its loss, 0-d."""

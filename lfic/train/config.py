@@ -13,7 +13,7 @@ class TrainConfig:
 
     data: str | list = "data/train.safetensors"  # a pack, folder, tar shards or parquet files, or a list of such: lfic/train/sources.py
     out: str = "runs/face-v1"
-    start: str = ""  # checkpoint folder whose network a new run begins with
+    start: str = ""  # what a new run's network begins as: a checkpoint folder, a weights file or the name of a bundled model
     recognizer: str | list = ""  # for the identity term: a file or "facenet:NAME", or a list of them; empty: no identity term
     recognizer_weights: list = dataclasses.field(default_factory=list)  # one for each of several; empty: equal
     steps: int = 10000
@@ -62,6 +62,7 @@ class TrainConfig:
     jpeg_lowest: int = 40
     explore_until: int = 3000  # before: half of the levels at random; after: ``explore``
     explore: float = 0.05
+    level_faces: int = 2  # of a step, over all processes, on which the head that chooses levels sees what each would cost: lfic/train/levels.py
     uniform_share: float = 0.15  # share of faces with one level everywhere
     uniform_levels: list = dataclasses.field(default_factory=lambda: [0, 1, 2])  # which it may be
     hard_from: float = 0.8  # share of the run after which rates are those of rounded symbols
@@ -105,7 +106,7 @@ class TrainConfig:
         for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16")), ("adversarial_loss", ("lsgan", "hinge"))):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(f"{name} is {getattr(self, name)!r}; allowed are {' and '.join(map(repr, allowed))}")
-        for name in ("workers", "adversarial_weight", "feature_matching", "feature_weight", "texture_weight"):
+        for name in ("workers", "level_faces", "adversarial_weight", "feature_matching", "feature_weight", "texture_weight"):
             if not getattr(self, name) >= 0:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.feature_weight and not self.recognizer:

@@ -4,9 +4,11 @@ import contextlib
 import torch
 
 from ..metric.hybrid import HybridMetric
-from ..metric.identity import RecognizerEnsemble, load_recognizer
+from ..metric.identity import RecognizerEnsemble, identity_distance, load_recognizer
 from ..metric.pixel import template_weight
+from ..transform import LEVELS
 from .augment import SIDE
+from .levels import level_loss, region_costs
 
 
 def load_recognizers(config, device):
@@ -112,9 +114,39 @@ class Objective:
             adversarial_weight=config.adversarial_weight if judged else 0,
         )
         loss = ((out.bits + b * terms.total) / scale).mean()
+        head = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale)
+        loss = loss + head
         count = seen.sum().clamp(min=1)
         cosine, features = 1 - terms.identity.sum() / count, terms.features.sum() / count
-        return loss, self.figures(loss, out, terms.pixel.mean(), cosine, features, terms.adversarial.mean()), out
+        return loss, self.figures(loss - head, out, terms.pixel.mean(), cosine, features, terms.adversarial.mean()), out
+
+    def head_loss(self, net, out, batch, identity_on, b, pixel_weight, weight, scale):
+        """How far the head's choice is from the measured best, on ``level_faces`` faces of the step: 0-d."""
+        config, batch_size = self.config, self.config.batch
+        chosen = torch.arange(batch_size) % max(1, batch_size // max(1, config.level_faces)) == 0
+        at = self.world.rows(chosen).nonzero()[:, 0]
+        if not (config.level_faces and len(at)):
+            return out.logits.sum() * 0
+        net = getattr(net, "module", net)  # what DistributedDataParallel wraps
+        identity = None
+        if identity_on:
+            faces = batch.aligned[at]
+            known = at[faces.cpu()]
+            targets = self.targets(batch.pixels[known], batch.index[known], batch.flipped[known], batch.plain[known]) if len(known) else None
+
+            def identity(shown):
+                distances = shown.new_zeros(len(at))
+                if targets is not None:
+                    distances[faces] = config.identity_weight * identity_distance(self.targets.recognizer(shown[faces]), targets)
+                return distances
+
+        with self.autocast():
+            costs = region_costs(
+                net, out.features[at].detach(), batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at], pixel_weight[at],
+                config.texture_weight, identity,
+            )
+        # Processes average their gradients: those of few measured faces are not to count more.
+        return level_loss(out.logits[at], costs, scale[at]).sum() * (self.world.size / chosen.sum())
 
     def judges(self, step):
         """Does the adversary take part in a step?"""
@@ -123,7 +155,7 @@ class Objective:
     def figures(self, loss, out, error=None, cosine=None, features=None, adversarial=None):
         """What is logged: dict of 0-d tensors, nan where nothing was measured."""
         nothing = loss.new_tensor(float("nan"))
-        levels = out.level_weights.mean((0, 2, 3))
+        levels = [(out.levels == level).float().mean() for level in range(LEVELS)]
         figures = {
             "loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),
             "cos": nothing if cosine is None else cosine, "level1": levels[1], "level2": levels[2],

@@ -7,9 +7,10 @@ import shutil
 
 import torch
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, WeightsError
 from ..model import FaceNet, FaceNetConfig
 from ..transform import Block
+from ..weights_io import load_model
 from .adversary import Adversary
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 from .soap import Soap
@@ -34,6 +35,17 @@ def begin_with(net, tensors, place):
         torch.nn.init.zeros_(net.get_submodule(block).project.weight)
 
 
+def starting_tensors(start):
+    """The network of a checkpoint folder, averaged (which lags, and is a better place to go on from than the last step), or of a weights file."""
+    folder = pathlib.Path(start)
+    if folder.is_dir():
+        tensors = load_tensors(folder, "average")
+        if not tensors:
+            raise WeightsError(f"{folder} is not a checkpoint folder: it has no average.safetensors")
+        return tensors
+    return load_model(start)[0].state_dict()
+
+
 class Trainer:
     """State of a run: network, its moving average, optimiser, step; the adversary, where there is one."""
 
@@ -46,8 +58,7 @@ class Trainer:
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.start:
-            # An average that lags is a better place to go on from than the last step.
-            begin_with(self.net, load_tensors(config.start, "average"), config.start)
+            begin_with(self.net, starting_tensors(config.start), config.start)
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))

@@ -1,0 +1,88 @@
+"""What the head that chooses levels learns from."""
+import pathlib
+import sys
+
+import pytest
+import torch
+
+from lfic.kernels import rap_quantize_dense
+from lfic.metric.pixel import mse, template_weight, texture
+from lfic.model import FaceNet, FaceNetConfig
+from lfic.train.levels import level_loss, region_costs, region_sums
+from lfic.train.loop import run
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
+from train_faces import config, make_pack, make_recognizer  # noqa: E402
+
+SMALL = FaceNetConfig(8, (16, 16, 16), (1, 1, 1), (1, 1, 1), 4, 32, 16)
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(1)
+    return FaceNet(SMALL).eval().requires_grad_(False)
+
+
+def faces(count, height=112, width=112):
+    torch.manual_seed(2)
+    return torch.nn.functional.interpolate(torch.rand(count, 3, 7, 7), (height, width), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("height, width, aligned", [(112, 112, True), (90, 71, False)])
+def test_costs_of_regions_add_up_to_those_of_the_face(net, height, width, aligned):
+    pixels, quality, a = faces(2, height, width), torch.tensor([7, 70]), torch.full((2,), aligned)
+    weight = template_weight().expand(2, -1, -1, -1) if aligned else torch.ones(2, 1, height, width)
+    beta, pixel_weight = torch.tensor([900.0, 9000.0]), torch.tensor([20.0, 30.0])
+    y = net.analyse(pixels, quality, a)
+    costs = region_costs(net, y, pixels, quality, a, weight, beta, pixel_weight, 10.0, lambda shown: shown.mean((1, 2, 3)))
+    assert costs.shape == (2, 3, -(-height // 32), -(-width // 32))
+    for level in range(3):
+        levels = torch.full((2, *costs.shape[2:]), level, dtype=torch.uint8)
+        shown, bits = net.code(y, levels, quality, a, height, width)
+        distortion = pixel_weight * (mse(shown, pixels, weight) + 10 * texture(shown, pixels, weight)) + shown.mean((1, 2, 3))
+        torch.testing.assert_close(costs[:, level].sum((1, 2)), bits + beta * distortion, rtol=1e-4, atol=1e-3)
+
+
+def test_region_sums_of_partial_regions():
+    x = torch.arange(35.0).reshape(1, 5, 7)
+    sums = region_sums(x, 4)
+    assert sums.shape == (1, 2, 2)
+    torch.testing.assert_close(sums[0, 1, 1], x[0, 4:, 4:].sum())
+    torch.testing.assert_close(sums.sum(), x.sum())
+
+
+def test_the_head_learns_the_cheapest_levels(net):
+    """Regions of noise among flat ones: after some steps the head chooses what is cheapest in each."""
+    torch.manual_seed(3)
+    pixels = torch.full((6, 3, 112, 112), 0.5)
+    pixels[:, :, :64, :64] = torch.rand(6, 3, 64, 64)
+    quality, a = torch.full((6,), 60), torch.ones(6, dtype=torch.bool)
+    y = net.analyse(pixels, quality, a)
+    symbols = rap_quantize_dense(y, torch.zeros(6, 4, 4, dtype=torch.uint8), net.gain, net.step, quality - 1)[1]
+    assert symbols.abs().sum() > 0
+    costs = region_costs(net, y, pixels, quality, a, template_weight().expand(6, -1, -1, -1), torch.full((6,), 3e4), torch.full((6,), 30.0))
+    scale = costs.std().expand(6)
+    head = net.level_head.requires_grad_(True)
+    optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
+
+    def excess():
+        chosen = net.level_logits(y, quality, a).argmax(1, keepdim=True)
+        return (costs.gather(1, chosen)[:, 0] - costs.min(1).values).sum()
+
+    before = excess()
+    for _ in range(200):
+        optimizer.zero_grad()
+        level_loss(net.level_logits(y, quality, a), costs, scale).mean().backward()
+        optimizer.step()
+    assert before > 0 and excess() < 0.1 * before
+
+
+def test_the_head_moves_in_a_run_only_where_levels_are_measured(tmp_path):
+    pack, recognizer = make_pack(tmp_path), str(make_recognizer(tmp_path / "tiny.pt"))
+    moved = []
+    for faces_measured in (0, 1):
+        settings = config(pack, tmp_path / str(faces_measured), steps=3, level_faces=faces_measured, recognizer=recognizer, identity_from=1, optimizer="adam")
+        torch.manual_seed(settings.seed)
+        before = FaceNet(SMALL).level_head.out.weight
+        moved.append(not torch.equal(run(settings).net.level_head.out.weight.detach(), before.detach()))
+    assert moved == [False, True]
