@@ -60,6 +60,27 @@ def test_command_line_gives_the_same_numbers_twice(world, tmp_path, capsys):
     assert all(r["bytes"] - r["bytes_without_header"] == 30 for r in webp)
 
 
+def test_rows_of_an_earlier_run_stand_for_codecs_that_are_not_measured(world, tmp_path, capsys):
+    assert main(command(world, tmp_path / "a")) == 0
+    assert main(command(world, tmp_path / "b", "--codecs", "webp:0/20/60", "--earlier", str(tmp_path / "a.csv"))) == 0
+    assert sorted(figures(tmp_path / "a.csv")) == sorted(figures(tmp_path / "b.csv"))
+    whole, part = (run.read_csv(tmp_path / f"{name}-bdrate.csv") for name in "ab")
+    key = ("codec", "anchor", "measure", "recogniser")
+    known = {tuple(row[k] for k in key): row for row in whole}
+    assert len(part) == len(whole) > 4
+    for row in part:
+        for column in ("bd_rate_percent", "bd_rate_without_header_percent", "overlap_from"):
+            # Rows have six digits.
+            value = known[tuple(row[k] for k in key)][column]
+            assert row[column] == value or row[column] == pytest.approx(value, rel=1e-3, abs=0.02, nan_ok=True)
+    assert not any("low_percent" in row and isinstance(row["low_percent"], float) for row in part)
+    run.write_csv(tmp_path / "fewer.csv", [{**row, "faces": 7} for row in run.read_csv(tmp_path / "a.csv")])
+    run.write_csv(tmp_path / "other.csv", [{"codec": "JPEG", "bytes": 3}])
+    for name, text in (("fewer", "measured on 7 faces"), ("other", "no table of an evaluation"), ("nothing", "nothing.csv")):
+        assert main(command(world, tmp_path / "c", "--codecs", "webp:0/20/60", "--earlier", str(tmp_path / f"{name}.csv"))) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_two_recognisers_judge_in_one_run(world, tmp_path):
     """Each has its own rows, the same as alone; one that is added later costs no new files."""
     folder, _, _, first = world

@@ -26,6 +26,7 @@ def parse(argv):
     parser.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
     parser.add_argument("--per-group", type=int, help="a sample with so many faces of each age, sex and skin group, by UTKFace's file names (without --pairs)")
     parser.add_argument("--groups", metavar="CSV", help="OUT-groups.csv of an earlier run, for the page of one whose faces have no groups")
+    parser.add_argument("--earlier", metavar="CSV", help="OUT.csv of an earlier run on the same faces: codecs that this one does not measure are compared by their rows there, without intervals")
     parser.add_argument("--allow-missing", action="store_true", help="leave out pairs whose images or landmarks are missing")
     parser.add_argument("--anchor", default="JPEG 2000,WebP,AVIF s4,JPEG XL e7,JPEG", help="codecs that BD-rates are taken against")
     parser.add_argument("--bootstrap", type=int, default=200, help="replicates for confidence intervals; 0 for none")
@@ -110,6 +111,7 @@ def run(args):
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
     reference = runner.reference_embeddings(faces, recognisers, cache, keys, not args.quiet)
     points, rows = [], runner.summarise(runner.uncompressed_point(reference, faces), reference, faces)
+    earlier = runner.earlier_rows(args.earlier, codecs, recognisers, faces) if args.earlier else []
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
     for codec in codecs:
         judges = recognise.judges(codec, recognisers)
@@ -120,11 +122,12 @@ def run(args):
             points.append(point)
             new = runner.summarise(point, reference, faces)
             rows += new
-            runner.write_csv(f"{args.out}.csv", rows, note)
+            runner.write_csv(f"{args.out}.csv", rows + earlier, note)
             for row in new:
                 if row["protocol"] != "gallery":
                     print_row(row)
-    deltas = bdrate.table(points, reference, faces, args.anchor.split(","), args.bootstrap)
+    rows += earlier
+    deltas = bdrate.table(points, reference, faces, args.anchor.split(","), args.bootstrap, earlier)
     if deltas:
         runner.write_csv(f"{args.out}-bdrate.csv", deltas, note)
     equal = bdrate.bytes_table(rows)

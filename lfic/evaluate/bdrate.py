@@ -189,8 +189,24 @@ def curves(points, reference, faces, weights=None):
     return out
 
 
-def table(points, reference, faces, anchors, replicates=200):
+def curves_of_rows(rows):
+    """What ``curves`` gives, without replicates, out of one codec's rows of an earlier run (``run.summarise``)."""
+    out = {}
+    for name in dict.fromkeys(row["recogniser"] for row in rows):
+        of_name = [row for row in rows if row["recogniser"] == name]
+        out["psnr", ""] = [row["psnr_db"] for row in of_name], None
+        columns = {"similarity": "similarity", "accuracy": "accuracy", "tar@1e-2": "tar_at_far_0.01", "tar@1e-3": "tar_at_far_0.001"}
+        for measure, column in columns.items():
+            values = [row.get(column) for row in of_name]
+            if all(isinstance(value, float) for value in values):
+                out[measure, name] = values, None
+    return out
+
+
+def table(points, reference, faces, anchors, replicates=200, earlier=()):
     """BD-rates of every codec against every anchor: list of dicts, one per pair of codecs, measure and recogniser.
+
+    earlier: rows of an earlier run on the same faces, of codecs that have no points; their figures have no intervals.
 
     ``low``/``high`` bound a 95 % interval: pairs (faces, for similarity and PSNR) are drawn anew, the same for both codecs,
     ``replicates`` times.
@@ -207,6 +223,15 @@ def table(points, reference, faces, anchors, replicates=200):
     known = {name: curves(group, reference, faces, weights) for name, group in groups.items() if len(group) > 1}
     rates = {"": {name: [p.size.mean() for p in group] for name, group in groups.items()},
              "_without_header": {name: [max(1.0, (p.size - p.header).mean()) for p in group] for name, group in groups.items()}}
+    used = [row for row in earlier if row["protocol"] in ("both", "similarity") and row["codec"] not in groups]
+    for name in dict.fromkeys(row["codec"] for row in used):
+        of_codec = [row for row in used if row["codec"] == name]
+        # A setting has a row for each recogniser.
+        settings = list({row["setting"]: row for row in of_codec}.values())
+        if len(settings) > 1:
+            known[name] = curves_of_rows(of_codec)
+            rates[""][name] = [row["bytes"] for row in settings]
+            rates["_without_header"][name] = [max(1.0, row["bytes_without_header"]) for row in settings]
     drawn = {(name, curve, column): [prepared(rates[column][name], sample) for sample in samples]
              for name in known for curve, (_, samples) in known[name].items() if samples is not None for column in rates}
     rows = []

@@ -195,6 +195,22 @@ def write_csv(path, rows, note=""):
     write_atomically(path, text.getvalue().encode())
 
 
+def earlier_rows(path, codecs, recognisers, faces):
+    """Rows of an earlier run's CSV for codecs that are not measured now, and recognisers that are; they must be of as many faces."""
+    measured, judges = {"uncompressed", *(codec.name for codec in codecs)}, {r.name for r in recognisers}
+    try:
+        rows = read_csv(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"--earlier {path} can't be read: {error}") from None
+    lacking = {"codec", "setting", "recogniser", "faces", "bytes", "bytes_without_header", "psnr_db", "similarity", "protocol"} - set(rows[0] if rows else ())
+    if lacking:
+        raise InvalidInputError(f"{path} is no table of an evaluation: it lacks {', '.join(sorted(lacking))}")
+    rows = [row for row in rows if row["codec"] not in measured and row["recogniser"] in judges]
+    if any(row["faces"] != len(faces) for row in rows):
+        raise InvalidInputError(f"{path} was measured on {rows[0]['faces']:.0f} faces, this run has {len(faces)}: they can't be compared")
+    return rows
+
+
 def read_csv(path):
     """Rows of a file that ``write_csv`` wrote, numbers as numbers."""
     def number(text):
