@@ -2,6 +2,7 @@
 
     python benchmarks/ablation.py train VARIANT ...      (or all of them; resumes by itself)
     python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt --folds 1
+    python benchmarks/ablation.py evaluate ... --weights face-v1 --variants full level0 level1 level2
 
 Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own levels; each
 is then exported and writes real files at effort 0. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
@@ -29,7 +30,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 FULL = "RAP, pixels + identity"
 GAN = {"adversarial_weight": 0.02, "adversarial_from": 50}
-VARIANTS = {  # folder: (name, level everywhere or None, changes to configs/face-v1.toml)
+VARIANTS = {  # folder: (name, level everywhere or None, changes to the configuration)
     "full": (FULL, None, {}),
     "level1": ("level 1 everywhere", 1, {"uniform_share": 1.0, "uniform_levels": [1]}),
     "pixels": ("RAP, pixels alone", None, {"recognizer": ""}),
@@ -38,7 +39,7 @@ VARIANTS = {  # folder: (name, level everywhere or None, changes to configs/face
     "gan": ("RAP, pixels + identity + GAN", None, GAN),
 }
 QUALITIES = (1, 12, 25, 42, 70)
-BUDGETS = (100, 150, 250, 400)
+BUDGETS = (60, 100, 150, 250, 400)
 
 
 def train(args):
@@ -53,10 +54,10 @@ def train(args):
             export.main([f"{config.out}/checkpoint", str(weights), "--data", config.data, "--faces", "2000"])
 
 
-def codec_of(folder, runs):
-    """A variant's files: its own level maps, or one level everywhere."""
+def codec_of(folder, runs, weights=None):
+    """A variant's files: its own level maps, or one level everywhere; with its own weights, or with those given."""
     name, level, _ = VARIANTS[folder]
-    codec = lfic.Codec(f"{runs}/{folder}/weights.safetensors")
+    codec = lfic.Codec(weights or f"{runs}/{folder}/weights.safetensors")
 
     def encode(images, quality):
         forced = None if level is None else torch.full((len(images), 4, 4), level, dtype=torch.uint8)
@@ -94,7 +95,7 @@ def evaluate(args):
     reference = {recogniser.name: recogniser.embed(faces.pixels)}
     points, curves = [], []
     for folder in args.variants:
-        codec = codec_of(folder, args.runs)
+        codec = codec_of(folder, args.runs, args.weights)
         for quality in codec.settings:
             point = run.evaluate_point(codec, quality, faces, [recogniser])
             points.append(point)
@@ -112,8 +113,9 @@ def evaluate(args):
     for row in bdrate.table(points, reference, faces, anchors):
         if row["codec"] == FULL and np.isfinite(row["bd_rate_percent"]):
             rows.append({"table": "BD-rate", **{key: row.get(key) for key in kept}})
-    print(write_csv("ablation", rows, f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, files of {args.runs}"))
-    plot(curves, RESULTS / "ablation.png")
+    name = "ablation-levels" if args.weights else "ablation"
+    print(write_csv(name, rows, f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, {args.weights or f'weights of {args.runs}'}"))
+    plot(curves, RESULTS / f"{name}.png")
 
 
 def main():
@@ -121,8 +123,8 @@ def main():
     commands = parser.add_subparsers(required=True)
     first = commands.add_parser("train", help="train variants and export them")
     first.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; all by default")
-    first.add_argument("--config", default="configs/face-v1.toml")
-    first.add_argument("--start", default="runs/face-v1/checkpoint", help="checkpoint that all of them go on from")
+    first.add_argument("--config", default="configs/face-v1-second.toml")
+    first.add_argument("--start", default="face-v1", help="checkpoint folder or weights file that all of them go on from")
     first.add_argument("--steps", type=int, default=700)
     first.set_defaults(run=train)
     second = commands.add_parser("evaluate", help="measure the trained ones")
@@ -132,6 +134,7 @@ def main():
     second.add_argument("--landmarks")
     second.add_argument("--recogniser", required=True)
     second.add_argument("--folds", default="1")
+    second.add_argument("--weights", help="a weights file (or name) in place of each variant's own: what levels alone change. Writes results/ablation-levels.*")
     second.set_defaults(run=evaluate)
     for command in (first, second):
         command.add_argument("--runs", default="runs/ablation", help="folder of the runs")
