@@ -142,6 +142,8 @@ def main():
     strange = sorted(set(args.variants) - set(VARIANTS))
     if strange:
         parser.error(f"no variants {strange}; there are {', '.join(VARIANTS)}")
+    if getattr(args, "weights", None) and (other := [v for v in args.variants if VARIANTS[v][2] and VARIANTS[v][1] is None]):
+        parser.error(f"with --weights variants differ by their levels alone; {', '.join(other)} would not differ from full: name others with --variants")
     args.run(args)
 
 

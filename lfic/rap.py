@@ -23,6 +23,12 @@ def region_mean(x):
     return F.avg_pool2d(x, REGION, ceil_mode=True, count_include_pad=False)
 
 
+def region_totals(x, side=REGION):
+    """Sums over squares of ``side``, the last ones partial: [N, C, H, W] -> [N, C, ceil(H/side), ceil(W/side)]."""
+    height, width = x.shape[-2:]
+    return F.avg_pool2d(F.pad(x, (0, -width % side, 0, -height % side)), side) * side**2
+
+
 def expand_regions(per_region, height, width):
     """Repeat a value per region over its cells: [N, K, hr, wr] -> [N, K, h, w]."""
     cells = per_region.repeat_interleave(REGION, 2).repeat_interleave(REGION, 3)

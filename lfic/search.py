@@ -21,7 +21,7 @@ import torch
 
 from . import tiles
 from .level_map import map_bits
-from .rap import pooled_symbols, unpooled_features
+from .rap import pooled_symbols, region_totals, unpooled_features
 from .refine import refine
 from .transform import LEVELS
 
@@ -249,10 +249,3 @@ def region_sums(bits, levels, height, width):
     ends = np.cumsum(kept)
     total = np.concatenate([[0.0], np.cumsum(bits, dtype=np.float64)])
     return (total[ends] - total[ends - kept]).reshape(levels.shape)
-
-
-def region_totals(x):
-    """Sums over 4 x 4 regions: [N, 1, h, w] -> [N, 1, hr, wr]."""
-    height, width = x.shape[-2:]
-    padded = torch.nn.functional.pad(x, (0, -width % 4, 0, -height % 4))
-    return torch.nn.functional.avg_pool2d(padded, 4) * 16

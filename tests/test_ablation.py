@@ -28,6 +28,12 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
     files = codec.encode(faces, 50)
     assert np.asarray(codec.decode(files)).shape == faces.shape
     assert {level for file in files for level in lfic.probe(file).levels.ravel().tolist()} == {2}
+    shared = ablation.codec_of("level1", tmp_path / "none", f"{tmp_path}/runs/full/weights.safetensors")
+    assert {level for file in shared.encode(faces, 50) for level in lfic.probe(file).levels.ravel().tolist()} == {1}
+    monkeypatch.setattr(sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--weights", "face-v1"])
+    with pytest.raises(SystemExit):
+        ablation.main()
+    assert "pixels, gan would not differ from full" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["ablation", "train", "level9", *common])
     with pytest.raises(SystemExit):
         ablation.main()

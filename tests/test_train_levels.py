@@ -8,7 +8,8 @@ import torch
 from lfic.kernels import rap_quantize_dense
 from lfic.metric.pixel import mse, template_weight, texture
 from lfic.model import FaceNet, FaceNetConfig
-from lfic.train.levels import level_loss, region_costs, region_sums
+from lfic.rap import region_totals
+from lfic.train.levels import level_loss, region_costs
 from lfic.train.loop import run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
@@ -44,10 +45,10 @@ def test_costs_of_regions_add_up_to_those_of_the_face(net, height, width, aligne
 
 
 def test_region_sums_of_partial_regions():
-    x = torch.arange(35.0).reshape(1, 5, 7)
-    sums = region_sums(x, 4)
-    assert sums.shape == (1, 2, 2)
-    torch.testing.assert_close(sums[0, 1, 1], x[0, 4:, 4:].sum())
+    x = torch.arange(35.0).reshape(1, 1, 5, 7)
+    sums = region_totals(x)
+    assert sums.shape == (1, 1, 2, 2)
+    torch.testing.assert_close(sums[0, 0, 1, 1], x[0, 0, 4:, 4:].sum())
     torch.testing.assert_close(sums.sum(), x.sum())
 
 

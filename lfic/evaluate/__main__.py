@@ -108,10 +108,10 @@ def run(args):
     faces = data.load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose)
     if faces.missing:
         print(f"{len(faces.missing)} images left out: {', '.join(faces.missing[:12])}", file=sys.stderr)
+    earlier = runner.earlier_rows(args.earlier, codecs, recognisers, faces) if args.earlier else []
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
     reference = runner.reference_embeddings(faces, recognisers, cache, keys, not args.quiet)
     points, rows = [], runner.summarise(runner.uncompressed_point(reference, faces), reference, faces)
-    earlier = runner.earlier_rows(args.earlier, codecs, recognisers, faces) if args.earlier else []
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
     for codec in codecs:
         judges = recognise.judges(codec, recognisers)

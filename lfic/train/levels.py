@@ -9,20 +9,12 @@ so that a choice that matters little stays open. A straight-through gradient (Ja
 that was drawn; measured against the best choice it pooled too much.
 """
 import torch
-from torch.nn import functional as F
 
 from ..metric.pixel import texture_map
-from ..rap import REGION
+from ..rap import REGION, region_totals
 from ..transform import LEVELS, STRIDE
 
 TEMPERATURE = 0.01  # of the softmax, in units of the loss's scale
-
-
-def region_sums(x, side):
-    """Sums over squares of ``side``, the last ones partial: [N, H, W] -> [N, ceil(H/side), ceil(W/side)]."""
-    height, width = x.shape[-2:]
-    padded = F.pad(x, (0, -width % side, 0, -height % side))
-    return F.avg_pool2d(padded[:, None], side)[:, 0] * side**2
 
 
 @torch.no_grad()
@@ -38,7 +30,7 @@ def region_costs(net, y, pixels, quality, aligned, weight, beta, pixel_weight, t
         identity: (reconstructions of N faces) -> weighted identity distances float [N], or None.
     """
     costs = []
-    spread = region_sums(weight[:, 0], REGION * STRIDE)
+    spread = region_totals(weight, REGION * STRIDE)[:, 0]
     spread = spread / spread.sum((1, 2), keepdim=True)
     for level in range(LEVELS):
         levels = torch.full((len(y), -(-y.shape[2] // REGION), -(-y.shape[3] // REGION)), level, dtype=torch.uint8, device=y.device)
@@ -47,11 +39,11 @@ def region_costs(net, y, pixels, quality, aligned, weight, beta, pixel_weight, t
         error = (shown - pixels).square()
         if texture_weight:
             error = error + texture_weight * texture_map(shown, pixels)
-        error = region_sums((weight * error).mean(1), REGION * STRIDE) / pixels[0, 0].numel()
+        error = region_totals((weight * error).mean(1, keepdim=True), REGION * STRIDE)[:, 0] / pixels[0, 0].numel()
         distortion = pixel_weight[:, None, None] * error
         if identity is not None:
             distortion = distortion + identity(shown)[:, None, None] * spread
-        costs.append(region_sums(bits, REGION) + beta[:, None, None] * distortion)
+        costs.append(region_totals(bits[:, None])[:, 0] + beta[:, None, None] * distortion)
     return torch.stack(costs, 1)
 
 
