@@ -4,7 +4,7 @@
 
 The published architecture, one network for each lambda. The first half of the time trains one of them, the base; the others start as its
 copies, and then all are trained in turns while the learning rate falls. Time is this process's CPU time, so that a busy machine
-changes nothing. A run that was stopped goes on where it was saved last; seconds and faces of each network stand in the checkpoint.
+changes nothing; with ``--device cuda`` it is the clock's. A run that was stopped goes on where it was saved last; seconds and faces of each network stand in the checkpoint.
 ``lfic evaluate --codecs bmshj2018 --bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder.
 Loss: lambda * 255^2 * MSE + bits per pixel, as in CompressAI's training example; crops are moved and mirrored as in lfic's own training.
 """
@@ -44,28 +44,28 @@ class State:
     faces: int = 0
 
 
-def create(about, lmbda, network=None):
+def create(about, lmbda, network=None, device="cpu"):
     if network is None:
         torch.manual_seed(1)
-        network = neural.build(about["architecture"], about["channels"], about["latent"])
+        network = neural.build(about["architecture"], about["channels"], about["latent"]).to(device)
     quantiles = [p for name, p in network.named_parameters() if name.endswith(".quantiles")]
     others = [p for name, p in network.named_parameters() if not name.endswith(".quantiles")]
     return State(network, torch.optim.Adam(others), torch.optim.Adam(quantiles, lr=1e-2), lmbda)
 
 
-def draw(pack, count, generator):
-    """float [count, 3, 112, 112] in 0..1: aligned crops moved by a few pixels, half of them mirrored."""
+def draw(pack, count, generator, device):
+    """float [count, 3, 112, 112] in 0..1 on a device: aligned crops moved by a few pixels, half of them mirrored."""
     out = np.empty((count, SIDE, SIDE, 3), np.uint8)
     for i in range(count):
         face = pack.pixels[generator.integers(len(pack))]
         top, left = generator.integers(0, 2 * pack.margin + 1, 2)
         face = face[top : top + SIDE, left : left + SIDE]
         out[i] = face[:, ::-1] if generator.random() < 0.5 else face
-    return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(out).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def step(state, pixels, side, rate):
-    """One step on one batch -> (bits per pixel, MSE)."""
+    """One step on one batch -> tensor [bits per pixel, MSE]."""
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     out = state.network(neural.pad(pixels, side))
@@ -78,7 +78,7 @@ def step(state, pixels, side, rate):
     state.optimizer.step()
     settle(state, 1)
     state.faces += len(pixels)
-    return float(bpp.detach()), float(mse.detach())
+    return torch.stack([bpp.detach(), mse.detach()])
 
 
 def settle(state, steps):
@@ -98,16 +98,16 @@ def learning_rate(highest, share):
 
 def write(path, about, states, seconds):
     """Networks to the checkpoint, optimisers beside it; each file is written whole or not at all."""
-    tensors = {f"{k}.{name}": t.contiguous() for k, s in enumerate(states) for name, t in s.network.state_dict().items()}
-    moments = {f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous() for k, s in enumerate(states)
+    tensors = {f"{k}.{name}": t.contiguous().cpu() for k, s in enumerate(states) for name, t in s.network.state_dict().items()}
+    moments = {f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous().cpu() for k, s in enumerate(states)
                for which in ("optimizer", "auxiliary") for i, slot in getattr(s, which).state_dict()["state"].items() for name, value in slot.items()}
-    about = {**about, "cpu_seconds": round(seconds, 1), "faces": [s.faces for s in states]}
+    about = {**about, "seconds": round(seconds, 1), "faces": [s.faces for s in states]}
     for target, content in ((f"{path}.optimizer", moments), (str(path), tensors)):
         write_atomically(pathlib.Path(target), save(content, metadata={"bmshj2018": json.dumps(about)}))
 
 
 def resume(path, about, states):
-    """Load what ``write`` wrote, if it is there and of the same kind -> CPU seconds spent so far."""
+    """Load what ``write`` wrote, if it is there and of the same kind -> seconds spent so far."""
     if not os.path.exists(path):
         return 0.0
     with safe_open(path, "pt") as file, safe_open(f"{path}.optimizer", "pt") as moments:
@@ -127,15 +127,16 @@ def resume(path, about, states):
                         slots.setdefault(int(index), {})[field] = moments.get_tensor(name)
                 target = getattr(state, which)
                 target.load_state_dict({"state": slots, "param_groups": target.state_dict()["param_groups"]})
-    return found["cpu_seconds"]
+    return found["seconds"]
 
 
 def train(args, states, about, spent):
-    """Until ``args.seconds`` of CPU time are spent, or ``args.wall`` seconds have passed here -> CPU seconds in all."""
+    """Until ``args.seconds`` are spent, or ``args.wall`` seconds have passed here -> seconds in all."""
     pack, side = FacePack(args.pack), neural.padding(args.architecture)
     base = states[args.lambdas.index(args.base)]
     generator = np.random.default_rng(sum(s.faces for s in states) + 1)
-    started, begun, saved = time.process_time(), time.monotonic(), time.monotonic()
+    clock = time.process_time if args.device == "cpu" else time.monotonic
+    started, begun, saved = clock(), time.monotonic(), time.monotonic()
     earlier, spent = spent, spent
     while spent < args.seconds and time.monotonic() - begun < args.wall:
         if spent >= args.seconds / 2 and any(s.faces == 0 for s in states):
@@ -145,10 +146,10 @@ def train(args, states, about, spent):
                     states[k].faces = base.faces
         state = base if spent < args.seconds / 2 else min(states, key=lambda s: s.faces)
         rate = learning_rate(args.rate, spent / args.seconds)
-        figures = np.array([step(state, draw(pack, args.batch, generator), side, rate) for _ in range(TURN)])
-        spent = earlier + time.process_time() - started
+        figures = torch.stack([step(state, draw(pack, args.batch, generator, args.device), side, rate) for _ in range(TURN)]).cpu().numpy()
+        spent = earlier + clock() - started
         size, psnr = figures[:, 0].mean() * SIDE * SIDE / 8, -10 * np.log10(figures[:, 1].mean())
-        print(f"lambda={state.lmbda} faces={state.faces} bytes={size:.0f} psnr={psnr:.2f} rate={rate:.2g} cpu_seconds={spent:.0f}", flush=True)
+        print(f"lambda={state.lmbda} faces={state.faces} bytes={size:.0f} psnr={psnr:.2f} rate={rate:.2g} seconds={spent:.0f}", flush=True)
         if time.monotonic() - saved > 120:
             write(args.out, about, states, spent)
             saved = time.monotonic()
@@ -159,7 +160,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("pack", help="packed faces (python -m lfic.train.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
-    parser.add_argument("--seconds", type=float, default=7200, help="CPU seconds in all, those of earlier runs into the same file among them")
+    parser.add_argument("--seconds", type=float, default=7200, help="in all, those of earlier runs into the same file among them; on the CPU its time")
     parser.add_argument("--wall", type=float, default=1e9, help="leave after so many seconds by the clock; the next run goes on")
     parser.add_argument("--architecture", choices=neural.ARCHITECTURES, default="factorized")
     parser.add_argument("--channels", type=int, default=64, help="N; the published models have 128")
@@ -169,18 +170,19 @@ def main(argv=None):
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="or cuda")
     args = parser.parse_args(argv)
     args.base = args.lambdas[max(0, len(args.lambdas) - 2)] if args.base is None else args.base
     if args.base not in args.lambdas:
         parser.error(f"--base {args.base:g} is none of the lambdas {args.lambdas}")
     torch.set_num_threads(args.threads)
     about = {"architecture": args.architecture, "channels": args.channels, "latent": args.latent, "lambdas": args.lambdas}
-    states = [create(about, lmbda) for lmbda in args.lambdas]
+    states = [create(about, lmbda, device=args.device) for lmbda in args.lambdas]
     spent = train(args, states, about, resume(args.out, about, states))
     for state in states:
         settle(state, SETTLING)
     write(args.out, about, states, spent)
-    print(f"{spent:.0f} CPU seconds, faces of each network: {[s.faces for s in states]} -> {args.out}")
+    print(f"{spent:.0f} seconds, faces of each network: {[s.faces for s in states]} -> {args.out}")
     return 0
 
 

@@ -62,6 +62,11 @@ def neighbour_indexes(levels, height, width):
     return index.flatten(2), available.flatten(1), (y * width + x).flatten(1)
 
 
+def rows_of(table, index, product):
+    """``table[index]`` [n, K]; ``product``: as one with one-hot rows, since a GPU takes long to add up the gradient of few rows that many want."""
+    return F.one_hot(index, len(table)).to(table.dtype) @ table if product else table[index]
+
+
 class EntropyModel(nn.Module):
     """Mean and scale of every symbol from what the decoder already has; see the module's docstring."""
 
@@ -85,6 +90,7 @@ class EntropyModel(nn.Module):
         lower = grid.floor().clamp(max=anchors - 2)
         self.register_buffer("lower", lower.long(), persistent=False)
         self.register_buffer("fraction", grid - lower, persistent=False)
+        self.everywhere = None  # whether all cells are computed, and not the kept ones alone; None: on a GPU
         self.integers = False  # True: weights, activations and outputs are rounded as in the exported model
 
     def _weight(self, weight, bits):
@@ -116,19 +122,22 @@ class EntropyModel(nn.Module):
         v = self.values(dequantised.permute(0, 2, 3, 1).reshape(count, height * width, channels))
         padded = F.pad(v, (0, 0, 0, 1)).flatten(0, 1)
         index, available, representative = neighbour_indexes(levels, height, width)
-        # Only the kept cells are computed: the others repeat what their footprint's first one has.
-        kept = (representative == torch.arange(height * width, device=levels.device)).flatten()
-        at = kept.nonzero()[:, 0]
+        # Only the kept cells are computed: the others repeat what their footprint's first one has. A GPU would have to be waited for to know
+        # which those are; it computes all, to the same effect.
+        everywhere = levels.is_cuda if self.everywhere is None else self.everywhere
+        cells = torch.arange(height * width, device=levels.device)
+        kept = (representative == cells).flatten()
+        at = torch.arange(len(kept), device=levels.device) if everywhere else kept.nonzero()[:, 0]
         face = at // (height * width)
         neighbours = index.transpose(1, 2).reshape(-1, 4)[at] + (face * (height * width + 1))[:, None]
         gathered = padded.index_select(0, neighbours.flatten()).reshape(len(at), -1)
         v = v.flatten(0, 1).index_select(0, at)
         place = torch.where(aligned[:, None], representative + 1, 0) if height * width == ALIGNED_GRID**2 else representative * 0
         bias = (
-            self.b_level[levels.flatten()[at]]
-            + self.quality_bias()[quality - 1][face]
-            + self.b_available[available.flatten()[at]]
-            + self.b_position[place.flatten()[at]]
+            rows_of(self.b_level, levels.flatten()[at], everywhere)
+            + self.quality_bias()[quality - 1].index_select(0, face)
+            + rows_of(self.b_available, available.flatten()[at], everywhere)
+            + rows_of(self.b_position, place.flatten()[at], everywhere)
         )
         h1 = self._hidden(F.linear(gathered, self._weight(self.w1, W_BITS)) + bias)
         per_group = channels // self.groups
@@ -150,8 +159,10 @@ class EntropyModel(nn.Module):
         if self.integers:
             mean = round_through(mean * MEAN_UNIT) / MEAN_UNIT
             scale = round_through(scale * 64) / 64
-        owner = (kept.cumsum(0) - 1)[representative + height * width * torch.arange(count, device=levels.device)[:, None]].flatten()
-        mean, scale = (x.index_select(0, owner).reshape(count, -1, channels).transpose(1, 2).reshape(dequantised.shape) for x in (mean, scale))
+        if not everywhere:
+            owner = (kept.cumsum(0) - 1)[representative + height * width * torch.arange(count, device=levels.device)[:, None]].flatten()
+            mean, scale = mean.index_select(0, owner), scale.index_select(0, owner)
+        mean, scale = (x.reshape(count, -1, channels).transpose(1, 2).reshape(dequantised.shape) for x in (mean, scale))
         log_value = (step.log() + self.value_scale[None, :, None, None]) / math.log(2)  # log2(context value per symbol)
         mean = mean * torch.exp2(-log_value)
         log_scale = scale - log_value

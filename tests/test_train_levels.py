@@ -9,6 +9,7 @@ from lfic.kernels import rap_quantize_dense
 from lfic.metric.pixel import mse, template_weight, texture
 from lfic.model import FaceNet, FaceNetConfig
 from lfic.rap import region_totals
+from lfic.train.checkpoint import load_tensors
 from lfic.train.levels import level_loss, region_costs
 from lfic.train.loop import run
 
@@ -30,18 +31,21 @@ def faces(count, height=112, width=112):
 
 
 @pytest.mark.parametrize("height, width, aligned", [(112, 112, True), (90, 71, False)])
-def test_costs_of_regions_add_up_to_those_of_the_face(net, height, width, aligned):
+def test_costs_are_those_of_the_whole_face_with_one_region_changed(net, height, width, aligned):
     pixels, quality, a = faces(2, height, width), torch.tensor([7, 70]), torch.full((2,), aligned)
     weight = template_weight().expand(2, -1, -1, -1) if aligned else torch.ones(2, 1, height, width)
     beta, pixel_weight = torch.tensor([900.0, 9000.0]), torch.tensor([20.0, 30.0])
     y = net.analyse(pixels, quality, a)
-    costs = region_costs(net, y, pixels, quality, a, weight, beta, pixel_weight, 10.0, lambda shown: shown.mean((1, 2, 3)))
-    assert costs.shape == (2, 3, -(-height // 32), -(-width // 32))
+    others = torch.randint(0, 3, (2, -(-height // 32), -(-width // 32)), dtype=torch.uint8)
+    region = torch.tensor([1, others[0].numel() - 1])
+    costs = region_costs(net, y, others, region, pixels, quality, a, weight, beta, pixel_weight, 10.0, lambda shown: shown.mean((1, 2, 3)))
+    assert costs.shape == (2, 3)
     for level in range(3):
-        levels = torch.full((2, *costs.shape[2:]), level, dtype=torch.uint8)
+        levels = others.clone()
+        levels.view(2, -1)[[0, 1], region] = level
         shown, bits = net.code(y, levels, quality, a, height, width)
         distortion = pixel_weight * (mse(shown, pixels, weight) + 10 * texture(shown, pixels, weight)) + shown.mean((1, 2, 3))
-        torch.testing.assert_close(costs[:, level].sum((1, 2)), bits + beta * distortion, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(costs[:, level], bits + beta * distortion, rtol=1e-4, atol=1e-3)
 
 
 def test_region_sums_of_partial_regions():
@@ -61,21 +65,38 @@ def test_the_head_learns_the_cheapest_levels(net):
     y = net.analyse(pixels, quality, a)
     symbols = rap_quantize_dense(y, torch.zeros(6, 4, 4, dtype=torch.uint8), net.gain, net.step, quality - 1)[1]
     assert symbols.abs().sum() > 0
-    costs = region_costs(net, y, pixels, quality, a, template_weight().expand(6, -1, -1, -1), torch.full((6,), 3e4), torch.full((6,), 30.0))
-    scale = costs.std().expand(6)
+    one = torch.ones(6, 4, 4, dtype=torch.uint8)
+    weight, beta, pixel_weight = template_weight().expand(6, -1, -1, -1), torch.full((6,), 3e4), torch.full((6,), 30.0)
+    costs = torch.stack([
+        region_costs(net, y, one, torch.full((6,), region), pixels, quality, a, weight, beta, pixel_weight) for region in range(16)
+    ], 2)  # [6, 3, 16]
+    scale = (costs - costs.mean(1, keepdim=True)).std().expand(6)
     head = net.level_head.requires_grad_(True)
     optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
 
     def excess():
-        chosen = net.level_logits(y, quality, a).argmax(1, keepdim=True)
+        chosen = net.level_logits(y, quality, a).flatten(2).argmax(1, keepdim=True)
         return (costs.gather(1, chosen)[:, 0] - costs.min(1).values).sum()
 
     before = excess()
-    for _ in range(200):
+    for step in range(400):
         optimizer.zero_grad()
-        level_loss(net.level_logits(y, quality, a), costs, scale).mean().backward()
+        region = torch.randint(0, 16, (6,))
+        level_loss(net.level_logits(y, quality, a), region, costs[torch.arange(6), :, region], scale).mean().backward()
         optimizer.step()
     assert before > 0 and excess() < 0.1 * before
+
+
+def test_the_head_alone(tmp_path):
+    """``levels_only``: nothing but the head that chooses levels moves."""
+    pack, recognizer = make_pack(tmp_path), str(make_recognizer(tmp_path / "tiny.pt"))
+    run(config(pack, tmp_path / "start", steps=1, recognizer=recognizer, identity_from=0, optimizer="adam"))
+    trainer = run(config(
+        pack, tmp_path / "head", start=str(tmp_path / "start" / "checkpoint"), levels_only=True, steps=2, recognizer=recognizer, identity_from=0, optimizer="adam",
+    ))
+    start = load_tensors(tmp_path / "start" / "checkpoint", "average")
+    moved = {name for name, parameter in zip(trainer.names, trainer.parameters) if not torch.equal(parameter, start[name])}
+    assert moved and all(name.startswith("level_head.") for name in moved)
 
 
 def test_the_head_moves_in_a_run_only_where_levels_are_measured(tmp_path):

@@ -18,6 +18,11 @@ from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from .features import normalised, run_with_maps
 
 
+def uncompiled(pixels):
+    """A context in which TorchScript runs as it stands where pixels are on a GPU: there it compiles anew for every number of faces, seconds each."""
+    return torch.jit.optimized_execution(False) if pixels.is_cuda else contextlib.nullcontext()
+
+
 class Recognizer(nn.Module):
     """A frozen face recogniser with its preprocessing: pixels float [N, 3, H, W], RGB in 0..1 -> unit embeddings [N, D].
 
@@ -45,11 +50,13 @@ class Recognizer(nn.Module):
         return super().train(False)
 
     def forward(self, pixels):
-        return F.normalize(self.network(self.prepared(pixels)), dim=1)
+        with uncompiled(pixels):
+            return F.normalize(self.network(self.prepared(pixels)), dim=1)
 
     def describe(self, pixels):
         """(unit embeddings [N, D], feature maps as ``features.normalised`` gives them) of pixels float [N, 3, H, W] in 0..1."""
-        embedding, maps = run_with_maps(self.network, self.prepared(pixels))
+        with uncompiled(pixels):
+            embedding, maps = run_with_maps(self.network, self.prepared(pixels))
         return F.normalize(embedding, dim=1), normalised(maps)
 
     def prepared(self, pixels):

@@ -54,12 +54,6 @@ def squared_gradient(x):
     return F.pad(x.diff(dim=3).square(), (0, 1)) + F.pad(x.diff(dim=2).square(), (0, 0, 0, 1))
 
 
-def texture_map(pixels, target):
-    """What ``texture`` is the mean of: float [N, 3, H, W] in 0..2."""
-    activity = F.avg_pool2d(squared_gradient(target).mean(1, keepdim=True), 5, 1, 2, count_include_pad=False)
-    return TEXTURE_THRESHOLD / (TEXTURE_THRESHOLD + activity) * squared_gradient(pixels - target)
-
-
 def texture(pixels, target, weight=None):
     """Squared error of the gradient where the target is smooth: float [N] in 0..2.
 
@@ -67,7 +61,8 @@ def texture(pixels, target, weight=None):
     of visibility). The squared error of the pixels tells neither apart; this term does.
     """
     check_pair(pixels, target)
-    return weighted_mean(texture_map(pixels, target), weight)
+    activity = F.avg_pool2d(squared_gradient(target).mean(1, keepdim=True), 5, 1, 2, count_include_pad=False)
+    return weighted_mean(TEXTURE_THRESHOLD / (TEXTURE_THRESHOLD + activity) * squared_gradient(pixels - target), weight)
 
 
 def blur(x):

@@ -22,12 +22,14 @@ class TrainConfig:
     final_learning_rate: float = 2e-5
     warmup: int = 200
     optimizer: str = "soap"  # or "adam"
+    basis_every: int = 10  # steps between two turns of SOAP's bases
     clip: float = 1.0
     ema: float = 0.998
     seed: int = 1
     threads: int = 2
     workers: int = 0  # processes that make batches ahead; 0: none
     device: str = "cpu"  # or "cuda", with torchrun one GPU for each process
+    graphs: bool = False  # on one GPU: a step is one CUDA graph, and the recogniser looks at every face: lfic/train/graph.py
     precision: str = "float32"  # or "bfloat16": the transforms under autocast; parameters, symbols, rates and losses stay float32
 
     # loss = bits + beta(quality) * distortion; distortion = identity_weight * (1 - cos)
@@ -63,6 +65,8 @@ class TrainConfig:
     explore_until: int = 3000  # before: half of the levels at random; after: ``explore``
     explore: float = 0.05
     level_faces: int = 2  # of a step, over all processes, on which the head that chooses levels sees what each would cost: lfic/train/levels.py
+    levels_only: bool = False  # only that head learns; all else is as ``start`` has it
+    quality_highest: int = 100  # of the qualities that are drawn
     uniform_share: float = 0.15  # share of faces with one level everywhere
     uniform_levels: list = dataclasses.field(default_factory=lambda: [0, 1, 2])  # which it may be
     hard_from: float = 0.8  # share of the run after which rates are those of rounded symbols
@@ -100,7 +104,7 @@ class TrainConfig:
         return cls(**values)
 
     def __post_init__(self):
-        for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads"):
+        for name in ("log_every", "save_every", "validate_every", "sample_every", "batch", "threads", "basis_every"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name, allowed in (("optimizer", ("adam", "soap")), ("precision", ("float32", "bfloat16")), ("adversarial_loss", ("lsgan", "hinge"))):
@@ -111,8 +115,17 @@ class TrainConfig:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.feature_weight and not self.recognizer:
             raise InvalidInputError(f"feature_weight is {self.feature_weight}: its features are a recogniser's, and recognizer is empty")
+        if self.levels_only and not (self.start and self.level_faces):
+            raise InvalidInputError(f"levels_only is true; it needs a start, found {self.start!r}, and level_faces above 0, found {self.level_faces}")
+        if not 1 <= self.quality_highest <= 100:
+            raise InvalidInputError(f"quality_highest is {self.quality_highest}; allowed are 1 to 100")
         if not self.uniform_levels or any(level not in (0, 1, 2) for level in self.uniform_levels):
             raise InvalidInputError(f"uniform_levels is {self.uniform_levels}; allowed is a list of at least one of 0, 1 and 2")
+        if self.graphs:
+            wanted = {"optimizer": "soap", "identity_share": 1.0, "feature_weight": 0.0, "adversarial_weight": 0.0, "entropy_from": 1.0}
+            other = {name: getattr(self, name) for name, value in wanted.items() if getattr(self, name) != value}
+            if other or not self.device.startswith("cuda"):
+                raise InvalidInputError(f"graphs is true; it needs device = \"cuda\" and {wanted}, found were {other | {'device': self.device}}")
         if not 0 < self.entropy_from <= 1:
             raise InvalidInputError(f"entropy_from is {self.entropy_from}; allowed are shares of the run, above 0 and up to 1")
         if not 1 <= self.jpeg_lowest <= 95:

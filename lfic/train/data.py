@@ -2,6 +2,8 @@
 import dataclasses
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -24,11 +26,16 @@ class FacePack:
         self.names = json.loads(metadata["names"])
         side = SIDE + 2 * self.margin
         self.pixels = np.empty((len(offsets) - 1, side, side, 3), np.uint8)
-        for i in range(len(self.pixels)):
+
+        def decode(i):
             image = np.asarray(Image.open(io.BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())))
             if image.shape != (side, side, 3):
                 raise InvalidInputError(f"{path}: face {self.names[i]} has shape {image.shape}; expected {(side, side, 3)}")
             self.pixels[i] = image
+
+        with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as pool:  # decoders let go of the lock
+            for _ in pool.map(decode, range(len(self.pixels))):
+                pass
 
     def __len__(self):
         return len(self.pixels)
@@ -90,7 +97,7 @@ class Steps(torch.utils.data.Dataset):
         config, rows = self.config, self.world.rows
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         plan = Plan.draw(self.weights, config, generator)
-        quality = torch.randint(1, 101, (config.batch,), generator=generator)
+        quality = torch.randint(1, config.quality_highest + 1, (config.batch,), generator=generator)
         uniform = torch.where(
             torch.rand(config.batch, generator=generator) < config.uniform_share,
             torch.tensor(config.uniform_levels)[torch.randint(0, len(config.uniform_levels), (config.batch,), generator=generator)],

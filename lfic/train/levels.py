@@ -1,56 +1,57 @@
-"""What the head that chooses region levels learns from: the cost of every level in every region, measured.
+"""What the head that chooses region levels learns from: the cost of every level in a region, measured, all other regions as they are.
 
-A face is coded three times, with one level everywhere. Bits, squared error and texture fall to regions as they are; of the identity term,
-which the face has as a whole, each region bears its share of the pixel weight. The head's probabilities are then drawn towards
+A face is coded with each of the three levels in one region that is drawn at random, and with the levels that the head drew in the others; bits + beta *
+distortion of the whole face are the costs. The head's probabilities are then drawn towards
 
     softmax(-cost / temperature)
 
-so that a choice that matters little stays open. A straight-through gradient (Jang et al. 2017) compares levels by a derivative at the level
-that was drawn; measured against the best choice it pooled too much.
+there, so that a choice that matters little stays open. Earlier ways failed: a straight-through gradient (Jang et al. 2017) compares levels by a
+derivative at the level that was drawn, and pooled too much; so did costs of one level everywhere, as identity belongs to the face as a whole and its share
+by region was a guess.
 """
 import torch
 
-from ..metric.pixel import texture_map
-from ..rap import REGION, region_totals
-from ..transform import LEVELS, STRIDE
+from ..metric.pixel import mse, texture
+from ..transform import LEVELS
 
 TEMPERATURE = 0.01  # of the softmax, in units of the loss's scale
 
 
 @torch.no_grad()
-def region_costs(net, y, pixels, quality, aligned, weight, beta, pixel_weight, texture_weight=0.0, identity=None):
-    """Bits + beta * distortion of each level in each region: float [N, 3, hr, wr].
+def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta, pixel_weight, texture_weight=0.0, identity=None):
+    """Bits + beta * distortion of a face with each level in one of its regions: float [N, 3].
 
     Args:
         net: ``FaceNet``.
         y: features float [N, C, h, w] of pixels float [N, 3, H, W] in 0..1.
+        levels: uint8 [N, hr, wr], of all regions. region: int64 [N] in 0..hr*wr-1, the one whose level changes.
         quality int64 [N], aligned bool [N]: as for ``FaceNet``.
         weight: pixel weights float [N, 1, H, W].
         beta, pixel_weight: float [N]. texture_weight: a number.
-        identity: (reconstructions of N faces) -> weighted identity distances float [N], or None.
+        identity: (reconstructions of 3 N faces, level by level) -> weighted identity distances float [3 N], or None.
     """
-    costs = []
-    spread = region_totals(weight, REGION * STRIDE)[:, 0]
-    spread = spread / spread.sum((1, 2), keepdim=True)
-    for level in range(LEVELS):
-        levels = torch.full((len(y), -(-y.shape[2] // REGION), -(-y.shape[3] // REGION)), level, dtype=torch.uint8, device=y.device)
-        features, cells, bits = net.coded(y, levels, quality, aligned)
-        shown = net.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float().clamp(0, 1)
-        error = (shown - pixels).square()
-        if texture_weight:
-            error = error + texture_weight * texture_map(shown, pixels)
-        error = region_totals((weight * error).mean(1, keepdim=True), REGION * STRIDE)[:, 0] / pixels[0, 0].numel()
-        distortion = pixel_weight[:, None, None] * error
-        if identity is not None:
-            distortion = distortion + identity(shown)[:, None, None] * spread
-        costs.append(region_totals(bits[:, None])[:, 0] + beta[:, None, None] * distortion)
-    return torch.stack(costs, 1)
+    def each(x):
+        return x.repeat(LEVELS, *[1] * (x.ndim - 1))
+
+    here = torch.zeros_like(levels, dtype=torch.bool).flatten(1).scatter_(1, region[:, None], True).view_as(levels)
+    tried = torch.cat([torch.where(here, level, levels) for level in range(LEVELS)])
+    quality, aligned, pixels, weight = each(quality), each(aligned), each(pixels), each(weight)
+    features, cells, bits = net.coded(each(y), tried, quality, aligned)
+    shown = net.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float().clamp(0, 1)
+    distortion = mse(shown, pixels, weight)
+    if texture_weight:
+        distortion = distortion + texture_weight * texture(shown, pixels, weight)
+    distortion = each(pixel_weight) * distortion
+    if identity is not None:
+        distortion = distortion + identity(shown)
+    return (bits.sum((1, 2)) + each(beta) * distortion).view(LEVELS, -1).T
 
 
-def level_loss(logits, costs, scale):
-    """Cross entropy of the head's probabilities against those of the costs, averaged over regions: float [N].
+def level_loss(logits, region, costs, scale):
+    """Cross entropy of the head's probabilities in a region against those of the costs: float [N].
 
-    logits, costs float [N, 3, hr, wr]; scale float [N]: what the codec's loss is divided by.
+    logits float [N, 3, hr, wr]; region, costs as in ``region_costs``; scale float [N]: what the codec's loss is divided by.
     """
-    wanted = torch.softmax(-costs / (TEMPERATURE * scale)[:, None, None, None], 1)
-    return -(wanted * torch.log_softmax(logits, 1)).sum(1).mean((1, 2))
+    wanted = torch.softmax(-costs / (TEMPERATURE * scale)[:, None], 1)
+    there = logits.flatten(2).gather(2, region[:, None, None].expand(-1, LEVELS, 1))[:, :, 0]
+    return -(wanted * torch.log_softmax(there, 1)).sum(1)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..errors import InvalidInputError, LficError
 from ..metric.identity import load_recognizer
 from .data import batches
+from .graph import GraphedStep
 from .objective import Objective, beta, load_recognizers  # noqa: F401  (beta: part of this module's interface)
 from .sources import open_faces
 from .state import Trainer
@@ -45,6 +46,8 @@ def train(config, world, seconds):
     started = time.monotonic()
     if config.batch % world.size:
         raise InvalidInputError(f"batch is {config.batch}: {world.size} processes can't share it evenly")
+    if config.graphs and world.size > 1:
+        raise InvalidInputError(f"graphs is true, but there are {world.size} processes: a captured step serves one GPU alone")
     trainer = Trainer(config, world)
     resumed = trainer.resume()
     faces = open_faces(config.data)
@@ -54,8 +57,9 @@ def train(config, world, seconds):
         print(config.to_json(), flush=True)
         print(f"{'resumed at' if resumed else 'starting at'} step {trainer.step}", flush=True)
     data = batches(faces, config, world, trainer.step)
-    net, optimizer, adversary = trainer.net, trainer.optimizer, trainer.adversary
+    net = trainer.net
     shared, alone = world.wrap(net), False
+    graphed = GraphedStep(trainer, objective) if config.graphs else None
     log = Log(trainer)
     while trainer.step < config.steps:
         step = trainer.step
@@ -67,24 +71,16 @@ def train(config, world, seconds):
             trainer.freeze_transform()
             shared, alone = world.wrap(net), True
         net.entropy.integers = alone or step >= config.integers_from * config.steps
-        loss, figures, out = objective(shared, batch, step)
-        out_of_time = seconds is not None and time.monotonic() - started > seconds
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, config.clip)
-        judged = objective.judges(step)
-        if judged:
-            figures["discriminator"] = adversary.backward(out, batch.pixels)
-        finite = loss.isfinite() & norm.isfinite() & (figures["discriminator"].isfinite() if judged else True)
-        broken, last = world.any(~finite, out_of_time)
-        if broken:
-            raise LficError(keep_bad_batch(trainer, batch, loss, norm))
         rate = learning_rate(step, config)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        if judged:
-            adversary.step()
+        last = seconds is not None and time.monotonic() - started > seconds
+        saves = (step + 1) % config.save_every == 0 or step + 1 == config.steps
+        if graphed and step >= config.identity_from and trainer.optimizer.state:
+            figures, before = graphed(batch, step, rate)
+            before = graphed.newest() if last or saves else before
+            if before and not all(map(math.isfinite, before[1:])):
+                raise LficError(keep_bad_batch(trainer, *before))
+        else:
+            figures, last = eager_step(trainer, objective, shared, batch, step, rate, last)
         trainer.step += 1
         decay = min(config.ema, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -95,7 +91,7 @@ def train(config, world, seconds):
             log.write(rate)
         if watch:
             watch.look(log)
-        if trainer.step % config.save_every == 0 or trainer.step == config.steps or last:
+        if saves or last:
             trainer.save()
         if last:
             break
@@ -104,11 +100,33 @@ def train(config, world, seconds):
     return trainer
 
 
+def eager_step(trainer, objective, net, batch, step, rate, out_of_time):
+    """Gradient, clipping, optimisers: (figures, whether any process is out of time). Nothing moves where a loss or a gradient is no number."""
+    config, optimizer, adversary = trainer.config, trainer.optimizer, trainer.adversary
+    loss, figures, out = objective(net, batch, step)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, config.clip)
+    judged = objective.judges(step)
+    if judged:
+        figures["discriminator"] = adversary.backward(out, batch.pixels)
+    finite = loss.isfinite() & norm.isfinite() & (figures["discriminator"].isfinite() if judged else True)
+    broken, last = trainer.world.any(~finite, out_of_time)
+    if broken:
+        raise LficError(keep_bad_batch(trainer, batch, loss.item(), norm.item()))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    if judged:
+        adversary.step()
+    return figures, last
+
+
 def keep_bad_batch(trainer, batch, loss, norm):
-    """Store the batch of a loss or a gradient that is no number; returns the message."""
+    """Store the batch of a loss or a gradient (numbers) that is none; returns the message."""
     path = trainer.out / ("bad-batch.safetensors" if trainer.world.size == 1 else f"bad-batch-{trainer.world.rank}.safetensors")
     save_file({"pixels": batch.pixels.cpu().contiguous(), "quality": batch.quality.cpu()}, path)
-    return f"loss is {loss.item()}, its gradient's norm {norm.item()} at step {trainer.step}: the batch is in {path}"
+    return f"loss is {loss}, its gradient's norm {norm} at step {trainer.step}: the batch is in {path}"
 
 
 class Log:

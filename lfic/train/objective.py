@@ -86,67 +86,90 @@ class Objective:
             return contextlib.nullcontext()
         return torch.autocast(self.world.device.type, torch.bfloat16)
 
+    def phase(self, step):
+        """(explore, hard, identity_on, entropy_only): what a step depends on, its batch aside."""
+        config = self.config
+        entropy_only = step >= config.entropy_step
+        hard = entropy_only or step >= config.hard_from * config.steps
+        return 0.5 if step < config.explore_until else config.explore, hard, self.targets is not None and step >= config.identity_from, entropy_only
+
     def __call__(self, net, batch, step):
         """(loss, figures: dict of 0-d tensors, ``TrainingOutput``) of a batch on the device."""
         config, aligned = self.config, batch.aligned
-        explore = 0.5 if step < config.explore_until else config.explore
-        entropy_only = step >= config.entropy_step
-        hard = entropy_only or step >= config.hard_from * config.steps
+        explore, hard, identity_on, entropy_only = self.phase(step)
         b = beta(batch.quality, config)
         # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
         scale = 600 * (b / config.beta_low) ** 0.4
         with self.autocast():
-            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw, not entropy_only)
+            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw, not (entropy_only or config.levels_only))
         if entropy_only:
             loss = (out.bits / scale).mean()
             return loss, self.figures(loss, out), out
-        identity_on = self.targets is not None and step >= config.identity_from
         seen = batch.identity & identity_on
-        target = None
-        if identity_on and not config.feature_weight and seen.any():
+        target = identity_weight = None
+        static = config.graphs and identity_on  # nothing that a captured graph could not do: no look at a tensor, no shape that depends on one
+        if static:
+            with torch.no_grad():
+                target = self.targets.recognizer(batch.pixels)
+            identity_weight = config.identity_weight * aligned
+        elif identity_on and not (config.feature_weight or config.levels_only) and seen.any():
             at = seen.cpu()
             target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
         weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
         pixel_weight = torch.where(aligned & identity_on, pixel_weights(batch.quality, config), config.pixel_only_weight)
+        if config.levels_only:
+            loss = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale, target if static else None)
+            return loss, self.figures(loss, out), out
         judged = self.judges(step)
         terms = self.metric(
-            out.pixels, batch.pixels, weight, self.adversary.levels(out) if judged else None, seen, target, pixel_weight,
-            adversarial_weight=config.adversarial_weight if judged else 0,
+            out.pixels, batch.pixels, weight, self.adversary.levels(out) if judged else None, None if static else seen, target, pixel_weight,
+            identity_weight, adversarial_weight=config.adversarial_weight if judged else 0,
         )
         loss = ((out.bits + b * terms.total) / scale).mean()
-        head = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale)
+        head = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale, target if static else None)
         loss = loss + head
         count = seen.sum().clamp(min=1)
-        cosine, features = 1 - terms.identity.sum() / count, terms.features.sum() / count
+        cosine, features = 1 - (terms.identity * seen).sum() / count, terms.features.sum() / count
         return loss, self.figures(loss - head, out, terms.pixel.mean(), cosine, features, terms.adversarial.mean()), out
 
-    def head_loss(self, net, out, batch, identity_on, b, pixel_weight, weight, scale):
-        """How far the head's choice is from the measured best, on ``level_faces`` faces of the step: 0-d."""
+    def head_loss(self, net, out, batch, identity_on, b, pixel_weight, weight, scale, embedding=None):
+        """How far the head's choice is from the measured best, in a region of ``level_faces`` faces of the step: 0-d.
+
+        embedding: of the originals, float [N, D], where they are known and all are looked at.
+        """
         config, batch_size = self.config, self.config.batch
-        chosen = torch.arange(batch_size) % max(1, batch_size // max(1, config.level_faces)) == 0
+        every = max(1, batch_size // max(1, config.level_faces))
+        chosen = torch.arange(batch_size) % every == 0
         at = self.world.rows(chosen).nonzero()[:, 0]
         if not (config.level_faces and len(at)):
             return out.logits.sum() * 0
         net = getattr(net, "module", net)  # what DistributedDataParallel wraps
         identity = None
-        if identity_on:
+        if embedding is not None:
+            at = slice(None, None, every)
+
+            def identity(shown):
+                return config.identity_weight * batch.aligned[at].repeat(LEVELS) * identity_distance(self.targets.recognizer(shown), embedding[at].repeat(LEVELS, 1))
+        elif identity_on:
             faces = batch.aligned[at]
             known = at[faces.cpu()]
             targets = self.targets(batch.pixels[known], batch.index[known], batch.flipped[known], batch.plain[known]) if len(known) else None
 
             def identity(shown):
-                distances = shown.new_zeros(len(at))
+                distances, some = shown.new_zeros(len(shown)), faces.repeat(LEVELS)
                 if targets is not None:
-                    distances[faces] = config.identity_weight * identity_distance(self.targets.recognizer(shown[faces]), targets)
+                    distances[some] = config.identity_weight * identity_distance(self.targets.recognizer(shown[some]), targets.repeat(LEVELS, 1))
                 return distances
 
+        regions = out.levels[0].numel()
+        region = (self.world.draw((len(out.levels),), device=out.levels.device)[at] * regions).long().clamp(max=regions - 1)
         with self.autocast():
             costs = region_costs(
-                net, out.features[at].detach(), batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at], pixel_weight[at],
-                config.texture_weight, identity,
+                net, out.features[at].detach(), out.levels[at], region, batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at],
+                pixel_weight[at], config.texture_weight, identity,
             )
         # Processes average their gradients: those of few measured faces are not to count more.
-        return level_loss(out.logits[at], costs, scale[at]).sum() * (self.world.size / chosen.sum())
+        return level_loss(out.logits[at], region, costs, scale[at]).sum() * (self.world.size / chosen.sum())
 
     def judges(self, step):
         """Does the adversary take part in a step?"""
@@ -154,7 +177,7 @@ class Objective:
 
     def figures(self, loss, out, error=None, cosine=None, features=None, adversarial=None):
         """What is logged: dict of 0-d tensors, nan where nothing was measured."""
-        nothing = loss.new_tensor(float("nan"))
+        nothing = loss.new_full((), float("nan"))
         levels = [(out.levels == level).float().mean() for level in range(LEVELS)]
         figures = {
             "loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),

@@ -22,10 +22,25 @@ class Soap(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None):
         """One step; parameters without a gradient stay."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    update(parameter, self.state[parameter], group)
+        moving = self.moving()
+        for parameter, state, group in moving:
+            begin(parameter, state)
+            state["step"] += 1
+            update(parameter, state, group, *scales(state, group))
+        self.turn(moving)
+
+    def moving(self):
+        """What a step moves: list of (parameter, its state, its group)."""
+        return [(p, self.state[p], group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+
+    @torch.no_grad()
+    def turn(self, moving):
+        """Turn the bases of those whose time it is."""
+        for _, state, group in moving:
+            if int(state["step"]) % group["every"] == 0:
+                for side in ("left", "right"):
+                    if side in state:
+                        turn_basis(state, side)
 
 
 def matrix_shape(parameter):
@@ -37,23 +52,32 @@ def matrix_shape(parameter):
     return None if depthwise or min(rows, columns) < 8 else (rows, columns)
 
 
-def update(parameter, state, group):
-    """Move one parameter."""
-    gradient = parameter.grad
-    shape = matrix_shape(parameter)
+def begin(parameter, state):
+    """The state of a parameter that was never moved."""
+    gradient, shape = parameter.grad, matrix_shape(parameter)
     if "step" not in state:
         state["step"] = torch.tensor(0.0)
         state["exp_avg"] = torch.zeros_like(gradient, memory_format=torch.contiguous_format)
         state["exp_avg_sq"] = torch.zeros_like(gradient, memory_format=torch.contiguous_format)
-    matrix = gradient.reshape(shape) if shape else gradient.contiguous()
     if shape and "left" not in state and "right" not in state:
+        matrix = gradient.reshape(shape)
         for side, product in (("left", matrix @ matrix.T), ("right", matrix.T @ matrix)):
             if len(product) <= LARGEST:
                 state[side] = product
                 # In double precision: of a matrix of rank one with hardly a number in it, single precision finds no eigenvectors.
                 state[f"{side}_basis"] = torch.linalg.eigh(product.double())[1].flip(1).to(product.dtype).contiguous()
-    state["step"] += 1
-    step = int(state["step"])
+
+
+def scales(state, group):
+    """(learning rate, what the two moments lack for having begun at zero): numbers."""
+    step, (beta1, beta2) = int(state["step"]), group["betas"]
+    return group["lr"], 1 - beta1**step, 1 - beta2**step
+
+
+def update(parameter, state, group, rate, first_share, second_share):
+    """Move one parameter; the last three are numbers, or tensors without dimensions, which a captured graph reads anew."""
+    shape = matrix_shape(parameter)
+    matrix = parameter.grad.reshape(shape) if shape else parameter.grad.contiguous()
     beta1, beta2 = group["betas"]
     first, second = state["exp_avg"], state["exp_avg_sq"]
     if shape:
@@ -61,15 +85,16 @@ def update(parameter, state, group):
     first.lerp_(matrix, 1 - beta1)
     turned, mean = rotate(matrix, state), rotate(first, state)
     second.mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
-    corrected = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
-    move = rotate_back(mean / corrected / (1 - beta1**step), state)
-    parameter.sub_(move.view(parameter.shape), alpha=group["lr"])
+    corrected = (second / second_share).sqrt_().add_(group["eps"])
+    move = rotate_back(mean / corrected / first_share, state).view(parameter.shape)
+    if isinstance(rate, torch.Tensor):
+        parameter.sub_(move * rate)
+    else:
+        parameter.sub_(move, alpha=rate)
     for side in ("left", "right") if shape else ():
         if side in state:
             product = matrix @ matrix.T if side == "left" else matrix.T @ matrix
             state[side].lerp_(product, 1 - group["basis_beta"])
-            if step % group["every"] == 0:
-                turn_basis(state, side, second)
 
 
 def rotate(matrix, state):
@@ -86,11 +111,12 @@ def rotate_back(matrix, state):
     return matrix @ state["right_basis"].T if "right_basis" in state else matrix
 
 
-def turn_basis(state, side, second):
-    """One power iteration with QR, eigenvectors kept in falling order; second moments follow their vectors."""
+def turn_basis(state, side):
+    """One power iteration with QR, eigenvectors kept in falling order; second moments follow their vectors. Tensors stay where they lie."""
     product, basis = state[side], state[f"{side}_basis"]
+    second = state["exp_avg_sq"].view(*(len(state[each]) if each in state else -1 for each in ("left", "right")))
     image = product @ basis
     order = (basis * image).sum(0).argsort(descending=True)
     # LAPACK answers column by column; kept row by row, as a checkpoint has it, so that a resumed run adds in the same order.
-    state[f"{side}_basis"] = torch.linalg.qr(image[:, order])[0].contiguous()
+    basis.copy_(torch.linalg.qr(image[:, order])[0])
     second.copy_(second[order] if side == "left" else second[:, order])

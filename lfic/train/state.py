@@ -59,11 +59,14 @@ class Trainer:
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.start:
             begin_with(self.net, starting_tensors(config.start), config.start)
+        if config.levels_only:
+            for name, parameter in self.net.named_parameters():
+                parameter.requires_grad_(name.startswith("level_head."))
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
         else:
-            self.optimizer = Soap(self.parameters, lr=config.learning_rate)
+            self.optimizer = Soap(self.parameters, lr=config.learning_rate, every=config.basis_every)
         self.adversary = Adversary(config, world) if config.adversarial_weight else None
         self.step = 0
         self.seconds = 0.0
