@@ -10,6 +10,7 @@ BD-rates of the variant with everything against each of the others) and results/
 """
 import argparse
 import dataclasses
+import json
 import pathlib
 
 import matplotlib
@@ -24,6 +25,8 @@ from lfic.evaluate.codecs import Codec
 from lfic.train import export
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run as run_training
+from lfic.train.state import network_config
+from lfic.weights_io import load_model
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -44,7 +47,8 @@ BUDGETS = (60, 100, 150, 250, 400)
 
 def train(args):
     """The named variants, one after the other, each to its weights file."""
-    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 0.5, "integers_from": 0.5}
+    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 1.0, "integers_from": 0.5}
+    later |= network_of(args.start)
     base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, **later)
     for folder in args.variants:
         config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
@@ -52,6 +56,13 @@ def train(args):
         if not weights.is_file():
             run_training(config)
             export.main([f"{config.out}/checkpoint", str(weights), "--data", config.data, "--faces", "2000"])
+
+
+def network_of(start):
+    """The sizes of the network that the variants go on with, a dict of settings of ``TrainConfig``."""
+    state = pathlib.Path(start) / "state.json"
+    found = network_config(json.loads(state.read_text())["config"]) if state.is_file() else load_model(start)[0].config
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()}
 
 
 def codec_of(folder, runs, weights=None):

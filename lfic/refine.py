@@ -9,8 +9,15 @@ features suit the person rather than one sight of one recogniser.
 """
 import torch
 
-# Of Adam, in units of the entropy model's normalised features; falls to a fifth. Found by trial at 5 to 24 steps.
-RATE_IDENTITY, RATE_PIXELS, BETAS = 0.05, 0.015, (0.7, 0.9)
+# Of Adam, in units of the entropy model's normalised features; falls to a fifth. At qualities 1 and 100, exponential in between: where symbols
+# are fine, so are steps. Found by trial at six steps and qualities 1 to 80 (docs/experiments.md).
+RATES, PIXELS_ALONE, BETAS = (0.035, 0.009), 0.3, (0.7, 0.9)
+
+
+def step_rate(quality, identity):
+    """Adam's first learning rate at a quality, lower where pixels count alone."""
+    low, high = RATES
+    return low * (high / low) ** ((quality - 1) / 99) * (1 if identity else PIXELS_ALONE)
 
 
 def refine(codec, y, levels, original, target, quality, aligned, steps):
@@ -31,7 +38,7 @@ def refine(codec, y, levels, original, target, quality, aligned, steps):
         sights = [(original, target), (mirrored, None if target is None else recognizer(mirrored))]
     with torch.enable_grad():
         z = (y.detach() / unit).clone().requires_grad_(True)
-        rate = RATE_PIXELS if target is None else RATE_IDENTITY
+        rate = step_rate(quality, target is not None)
         optimizer = torch.optim.Adam([z], betas=BETAS)
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = rate * (1 - 0.8 * step / max(1, steps - 1))

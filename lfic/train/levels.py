@@ -1,20 +1,22 @@
 """What the head that chooses region levels learns from: the cost of every level in a region, measured, all other regions as they are.
 
-A face is coded with each of the three levels in one region that is drawn at random, and with the levels that the head drew in the others; bits + beta *
-distortion of the whole face are the costs. The head's probabilities are then drawn towards
+A face is coded with each of the three levels in one region that is drawn at random, and with the head's first choice in the others; bits + beta *
+distortion of the whole face are the costs c. With the head's probabilities p there,
 
-    softmax(-cost / temperature)
+    sum p c - temperature * entropy(p)
 
-there, so that a choice that matters little stays open. Earlier ways failed: a straight-through gradient (Jang et al. 2017) compares levels by a
-derivative at the level that was drawn, and pooled too much; so did costs of one level everywhere, as identity belongs to the face as a whole and its share
-by region was a guess.
+is made small: the mean cost, and a choice that matters little stays open. Its minimum is softmax(-mean c / temperature).
+
+Earlier ways pooled too much: a straight-through gradient (Jang et al. 2017) compares levels by a derivative at the level that was drawn; costs of
+one level everywhere had to share out identity, which belongs to the face as a whole, among its regions; and the cross entropy against softmax(-c /
+temperature) counts how often a level is the cheapest, not by how much.
 """
 import torch
 
 from ..metric.pixel import mse, texture
 from ..transform import LEVELS
 
-TEMPERATURE = 0.01  # of the softmax, in units of the loss's scale
+TEMPERATURE = 0.005  # in units of the loss's scale
 
 
 @torch.no_grad()
@@ -48,10 +50,10 @@ def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta,
 
 
 def level_loss(logits, region, costs, scale):
-    """Cross entropy of the head's probabilities in a region against those of the costs: float [N].
+    """Mean cost above the cheapest level's, less the temperature times the entropy, in a region: float [N], in units of ``scale``.
 
     logits float [N, 3, hr, wr]; region, costs as in ``region_costs``; scale float [N]: what the codec's loss is divided by.
     """
-    wanted = torch.softmax(-costs / (TEMPERATURE * scale)[:, None], 1)
-    there = logits.flatten(2).gather(2, region[:, None, None].expand(-1, LEVELS, 1))[:, :, 0]
-    return -(wanted * torch.log_softmax(there, 1)).sum(1)
+    there = torch.log_softmax(logits.flatten(2).gather(2, region[:, None, None].expand(-1, LEVELS, 1))[:, :, 0], 1)
+    excess = (costs - costs.amin(1, keepdim=True)) / scale[:, None]
+    return (there.exp() * (excess + TEMPERATURE * there)).sum(1)

@@ -161,11 +161,13 @@ class Objective:
                     distances[some] = config.identity_weight * identity_distance(self.targets.recognizer(shown[some]), targets.repeat(LEVELS, 1))
                 return distances
 
-        regions = out.levels[0].numel()
-        region = (self.world.draw((len(out.levels),), device=out.levels.device)[at] * regions).long().clamp(max=regions - 1)
+        # What the encoder will choose: levels drawn at random would have lost much of the person before the region is looked at.
+        levels = out.logits[at].detach().argmax(1).to(torch.uint8)
+        regions = levels[0].numel()
+        region = (self.world.draw((len(out.logits),), device=out.logits.device)[at] * regions).long().clamp(max=regions - 1)
         with self.autocast():
             costs = region_costs(
-                net, out.features[at].detach(), out.levels[at], region, batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at],
+                net, out.features[at].detach(), levels, region, batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at],
                 pixel_weight[at], config.texture_weight, identity,
             )
         # Processes average their gradients: those of few measured faces are not to count more.
