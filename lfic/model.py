@@ -25,7 +25,7 @@ class FaceNetConfig:
 
     channels: int = 96
     widths: tuple = (64, 128, 256)  # channels at a quarter, an eighth and a sixteenth of the size
-    analysis_blocks: tuple = (1, 2, 3)  # how many there
+    analysis_blocks: tuple = (1, 2, 5)  # how many there
     synthesis_blocks: tuple = (1, 2, 4)
     groups: int = 6
     hidden1: int = 128

@@ -77,7 +77,7 @@ class TrainConfig:
 
     channels: int = 96
     widths: list = dataclasses.field(default_factory=lambda: [64, 128, 256])  # channels at a quarter, an eighth and a sixteenth of the size
-    analysis_blocks: list = dataclasses.field(default_factory=lambda: [1, 2, 3])  # how many there
+    analysis_blocks: list = dataclasses.field(default_factory=lambda: [1, 2, 5])  # how many there
     synthesis_blocks: list = dataclasses.field(default_factory=lambda: [1, 2, 4])
     groups: int = 6  # groups of channels that the entropy model codes one after the other
     hidden1: int = 128  # of the entropy model
