@@ -200,3 +200,13 @@ def test_embeddings_of_untouched_faces_alone_are_kept():
     for expected in (4, 1):  # the second time only the one that was changed
         calls.clear()
         assert torch.equal(targets(pixels, index, flipped, plain), pixels.mean((2, 3))) and sum(calls) == expected
+
+
+def test_faces_packed_as_webp(tmp_path):
+    """Fewer bytes, and the same faces but for what WebP loses."""
+    jpeg, webp = make_pack(tmp_path), tmp_path / "webp.safetensors"
+    source = f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"
+    assert packing.main([str(webp), source, "--exclude-pairs", str(tmp_path / "pairs.txt"), "--webp", "82"]) == 0
+    one, two = FacePack(jpeg), FacePack(webp)
+    assert one.names == two.names and one.pixels.shape == two.pixels.shape and webp.stat().st_size < pathlib.Path(jpeg).stat().st_size
+    assert np.abs(one.pixels.astype(int) - two.pixels).mean() < 8
