@@ -2,11 +2,12 @@
 
     python benchmarks/ablation.py train VARIANT ...      (or all of them; resumes by itself)
     python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt --folds 1
-    python benchmarks/ablation.py evaluate ... --weights face-v1 --variants full level0 level1 level2
+    python benchmarks/ablation.py evaluate ... --weights face-v1 --variants searched full level0 level1 level2 --encoder-recogniser eyes.pt
 
 Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own levels; each
-is then exported and writes real files at effort 0. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
-BD-rates of the variant with everything against each of the others) and results/ablation.png.
+is then exported and writes real files at effort 0. "searched" has the weights of "full", and looks for each face's levels with the gradient of
+the metric, as effort 3 does, features as the analysis says. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
+BD-rates of the variant with everything, or of "searched", against each of the others) and results/ablation.png.
 """
 import argparse
 import dataclasses
@@ -19,9 +20,11 @@ import torch
 from common import RESULTS, write_csv
 
 import lfic
+from lfic import search
 from lfic.evaluate import bdrate, data, recognise, run
 from lfic.evaluate.__main__ import numbers
 from lfic.evaluate.codecs import Codec
+from lfic.metric.identity import load_torchscript
 from lfic.train import export
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run as run_training
@@ -40,15 +43,18 @@ VARIANTS = {  # folder: (name, level everywhere or None, changes to the configur
     "level0": ("level 0 everywhere", 0, {"uniform_share": 1.0, "uniform_levels": [0]}),
     "level2": ("level 2 everywhere", 2, {"uniform_share": 1.0, "uniform_levels": [2]}),
     "gan": ("RAP, pixels + identity + GAN", None, GAN),
+    "searched": ("RAP, levels searched", None, None),
 }
+TRAINED = [folder for folder in VARIANTS if VARIANTS[folder][2] is not None]
 QUALITIES = (1, 12, 25, 42, 70)
 BUDGETS = (60, 100, 150, 250, 400)
 
 
 def train(args):
     """The named variants, one after the other, each to its weights file."""
-    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 1.0, "integers_from": 0.5}
-    later |= network_of(args.start)
+    # A captured step has no discriminator, and all variants are to step alike.
+    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 1.0, "integers_from": 0.5, "graphs": False}
+    later |= network_of(args.start) | ({"batch": args.batch} if args.batch else {})
     base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, **later)
     for folder in args.variants:
         config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
@@ -65,16 +71,26 @@ def network_of(start):
     return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()}
 
 
-def codec_of(folder, runs, weights=None):
-    """A variant's files: its own level maps, or one level everywhere; with its own weights, or with those given."""
+def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
+    """A variant's files: its own level maps, or one level everywhere; with its own weights, or with those given. eyes: path of the encoder's recogniser."""
     name, level, _ = VARIANTS[folder]
-    codec = lfic.Codec(weights or f"{runs}/{folder}/weights.safetensors")
+    own = f"{runs}/{folder if folder in TRAINED else 'full'}/weights.safetensors"
+    codec = lfic.Codec(weights or own, recognizer=load_torchscript(eyes) if eyes else None)
 
     def encode(images, quality):
         forced = None if level is None else torch.full((len(images), 4, 4), level, dtype=torch.uint8)
-        return codec._code(codec.draft(list(images), quality, True, forced), True)
+        drafts = codec.draft(list(images), quality, True, forced)
+        if folder == "searched":
+            drafts = [searched(codec, *pair) for pair in zip(drafts, images)]
+        return codec._code(drafts, True)
 
-    return Codec(name, QUALITIES, encode, lambda files: codec.decode_batch(files, out="numpy"), lambda data: 5, threads=False, batch=64)
+    return Codec(name, qualities, encode, lambda files: codec.decode_batch(files, out="numpy"), lambda data: 5, threads=False, batch=64)
+
+
+def searched(codec, draft, pixels):
+    """A draft with the levels that the highest effort finds."""
+    levels, symbols = search.improve_levels(search.Candidate(codec, draft, pixels), search.ROUNDS[3])
+    return dataclasses.replace(draft, levels=levels, symbols=symbols)
 
 
 def at_bytes(rows, budget, measure):
@@ -106,7 +122,7 @@ def evaluate(args):
     reference = {recogniser.name: recogniser.embed(faces.pixels)}
     points, curves = [], []
     for folder in args.variants:
-        codec = codec_of(folder, args.runs, args.weights)
+        codec = codec_of(folder, args.runs, args.weights, args.qualities, args.encoder_recogniser if folder == "searched" else None)
         for quality in codec.settings:
             point = run.evaluate_point(codec, quality, faces, [recogniser])
             points.append(point)
@@ -120,9 +136,10 @@ def evaluate(args):
             values = {measure: at_bytes(own, budget, measure) for measure in ("accuracy", "similarity", "psnr_db")}
             rows.append({"table": "equal bytes", "codec": name, "bytes": budget, **values})
     kept = ("codec", "anchor", "measure", "bd_rate_percent", "low_percent", "high_percent", "overlap_from", "overlap_to")
-    anchors = [name for name in dict.fromkeys(row["codec"] for row in curves) if name != FULL]
-    for row in bdrate.table(points, reference, faces, anchors):
-        if row["codec"] == FULL and np.isfinite(row["bd_rate_percent"]):
+    names = list(dict.fromkeys(row["codec"] for row in curves))
+    best = VARIANTS["searched"][0] if VARIANTS["searched"][0] in names else FULL
+    for row in bdrate.table(points, reference, faces, [name for name in names if name != best]):
+        if row["codec"] == best and np.isfinite(row["bd_rate_percent"]):
             rows.append({"table": "BD-rate", **{key: row.get(key) for key in kept}})
     name = "ablation-levels" if args.weights else "ablation"
     print(write_csv(name, rows, f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, {args.weights or f'weights of {args.runs}'}"))
@@ -133,26 +150,32 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     first = commands.add_parser("train", help="train variants and export them")
-    first.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT", help=f"of {', '.join(VARIANTS)}; all by default")
+    first.add_argument("variants", nargs="*", default=TRAINED, metavar="VARIANT", help=f"of {', '.join(TRAINED)}; all by default")
     first.add_argument("--config", default="configs/face-v1-second.toml")
     first.add_argument("--start", default="face-v1", help="checkpoint folder or weights file that all of them go on from")
     first.add_argument("--steps", type=int, default=700)
+    first.add_argument("--batch", type=int, help="faces of a step (default: as in the configuration)")
     first.set_defaults(run=train)
     second = commands.add_parser("evaluate", help="measure the trained ones")
     second.add_argument("faces", nargs="+")
-    second.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
+    second.add_argument("--variants", nargs="*", default=TRAINED, metavar="VARIANT")
     second.add_argument("--pairs", required=True)
     second.add_argument("--landmarks")
     second.add_argument("--recogniser", required=True)
+    second.add_argument("--encoder-recogniser", help="through which \"searched\" looks: one that does not judge")
     second.add_argument("--folds", default="1")
+    second.add_argument("--qualities", type=int, nargs="+", default=QUALITIES)
     second.add_argument("--weights", help="a weights file (or name) in place of each variant's own: what levels alone change. Writes results/ablation-levels.*")
     second.set_defaults(run=evaluate)
     for command in (first, second):
         command.add_argument("--runs", default="runs/ablation", help="folder of the runs")
     args = parser.parse_args()
-    strange = sorted(set(args.variants) - set(VARIANTS))
+    known = TRAINED if args.run is train else list(VARIANTS)
+    strange = sorted(set(args.variants) - set(known))
     if strange:
-        parser.error(f"no variants {strange}; there are {', '.join(VARIANTS)}")
+        parser.error(f"no variants {strange}; there are {', '.join(known)}")
+    if args.run is evaluate and "searched" in args.variants and not args.encoder_recogniser:
+        parser.error("\"searched\" needs --encoder-recogniser PATH: a recogniser other than the one that judges")
     if getattr(args, "weights", None) and (other := [v for v in args.variants if VARIANTS[v][2] and VARIANTS[v][1] is None]):
         parser.error(f"with --weights variants differ by their levels alone; {', '.join(other)} would not differ from full: name others with --variants")
     args.run(args)
