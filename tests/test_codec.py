@@ -249,6 +249,25 @@ def test_effort_lowers_the_loss(codec, recognising, face, effort, with_recognise
     assert np.asarray(used.decode(data)).shape == face.shape
 
 
+def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
+    """From far too coarse a map: every round changes regions by one level, and J falls by more than the margin."""
+    pooled = np.full((4, 4), 2, np.uint8)
+    draft = codec.draft([face], 60, True, torch.from_numpy(pooled)[None])[0]
+    candidate = search.Candidate(codec, draft, face)
+    maps, losses = [pooled], candidate.losses([(pooled, draft.symbols)])
+    np.testing.assert_array_equal(search.improve_levels(candidate, 0)[0], pooled)
+    for rounds in (1, 2, 3):
+        levels, symbols = search.improve_levels(candidate, rounds)
+        np.testing.assert_array_equal(symbols, candidate.symbols(levels))
+        assert np.abs(levels.astype(int) - maps[-1]).max() == 1
+        losses += candidate.losses([(levels, symbols)])
+        assert losses[-1] < losses[-2] - search.MARGIN
+        maps.append(levels)
+    found = search.promising(candidate, maps[-1], candidate.symbols(maps[-1]))
+    assert len(found) == sum(1 if level in (0, 2) else 2 for level in maps[-1].flat) == len(set(found))
+    assert all(abs(int(maps[-1][region]) - level) == 1 for region, level in found)
+
+
 def test_symbol_gradient_is_the_derivative(codec, face):
     """Finite differences of D in single symbols, at a mixed level map."""
     levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
