@@ -164,7 +164,7 @@ def main():
     second.add_argument("--recogniser", required=True)
     second.add_argument("--encoder-recogniser", help="through which \"searched\" looks: one that does not judge")
     second.add_argument("--folds", default="1")
-    second.add_argument("--qualities", type=int, nargs="+", default=QUALITIES)
+    second.add_argument("--qualities", type=int, nargs="+", default=QUALITIES, help=f"1 to 100 (default: {QUALITIES})")
     second.add_argument("--weights", help="a weights file (or name) in place of each variant's own: what levels alone change. Writes results/ablation-levels.*")
     second.set_defaults(run=evaluate)
     for command in (first, second):

@@ -10,7 +10,7 @@ from lfic.train.loop import run
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # --import-mode=importlib does not
 import ablation  # noqa: E402
-from train_faces import column, config, make_pack, write_toml  # noqa: E402
+from train_faces import column, config, make_pack, make_recognizer, write_toml  # noqa: E402
 
 
 def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
@@ -34,10 +34,27 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ablation.main()
     assert "pixels, gan would not differ from full" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--variants", "searched"])
+    with pytest.raises(SystemExit):
+        ablation.main()
+    assert "needs --encoder-recogniser" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["ablation", "train", "level9", *common])
     with pytest.raises(SystemExit):
         ablation.main()
     assert "no variants ['level9']" in capsys.readouterr().err
+
+
+def test_searched_levels_cost_less(tmp_path, monkeypatch, face):
+    """With the shipped weights and some recogniser in the objective: other levels than the head's, a smaller J."""
+    codec = ablation.codec_of("searched", tmp_path, "face-v1", (5,), str(make_recognizer(tmp_path / "eyes.pt")))
+    found = []
+    monkeypatch.setattr(ablation, "searched", lambda *args, search=ablation.searched: found.append((*args, search(*args))) or found[-1][-1])
+    (file,) = codec.encode([face], 5)
+    ((net, before, pixels, after),) = found
+    assert np.array_equal(lfic.probe(file).levels, after.levels) and not np.array_equal(before.levels, after.levels)
+    candidate = ablation.search.Candidate(net, before, pixels)
+    losses = candidate.losses([(draft.levels, draft.symbols) for draft in (before, after)])
+    assert losses[1] < losses[0] - ablation.search.MARGIN
 
 
 def test_values_at_equal_bytes():
