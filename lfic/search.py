@@ -15,6 +15,7 @@ Symbols: the highest effort treats single symbols the same way: those that are d
 towards their prediction.
 """
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -79,6 +80,13 @@ class Candidate:
         target = None if self.target is None else self.target.expand(count, -1)
         original = self.original.expand(count, -1, -1, -1)
         return self.codec.objective.distortion(self.codec.recognizer, pixels, original, target, self.draft.quality, self.draft.aligned)
+
+    @functools.cached_property
+    def uniform(self):
+        """One level everywhere, for each level: list of (features, bits by region)."""
+        maps = [np.full_like(self.draft.levels, level) for level in range(LEVELS)]
+        coded = [(levels, self.symbols(levels)) for levels in maps]
+        return [(self.features(*face), region_sums(self.cell_bits(*face), face[0], *self.draft.grid)) for face in coded]
 
     def symbols(self, levels):
         """What the analysis says, rounded: int16 [kept cells * C]."""
@@ -161,11 +169,9 @@ def promising(face, levels, symbols):
     features, gradient = face.gradient(levels, symbols)
     bits = region_sums(face.cell_bits(levels, symbols), levels, *face.draft.grid)
     gains = []
-    for level in range(LEVELS):
-        uniform = np.full_like(levels, level)
-        coded = face.symbols(uniform)
-        inner = (gradient * (face.features(uniform, coded) - features)).sum(1, keepdim=True)
-        gain = region_sums(face.cell_bits(uniform, coded), uniform, *face.draft.grid) - bits + face.beta * region_totals(inner)[0, 0].cpu().numpy()
+    for level, (uniform, uniform_bits) in enumerate(face.uniform):
+        inner = (gradient * (uniform - features)).sum(1, keepdim=True)
+        gain = uniform_bits - bits + face.beta * region_totals(inner)[0, 0].cpu().numpy()
         gains += [(gain[r], r, level) for r in np.ndindex(levels.shape) if abs(int(levels[r]) - level) == 1]
     return [(r, level) for _, r, level in sorted(gains)]
 
