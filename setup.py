@@ -1,19 +1,49 @@
 """Builds the extensions lfic._coder and lfic.kernels._rap; everything else about the package is in pyproject.toml."""
+
+import os
 from glob import glob
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
+from setuptools.command.editable_wheel import editable_wheel
 
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 FLAGS = ["-O3", "-fvisibility=hidden"]
-RAP = glob("csrc/rap_*.cpp")
+
+
+class Editable(editable_wheel):
+    """``pip install -e``: the root on the path, and kernels/ linked to its place in lfic/, so that type checkers, which
+    run no import hooks, find all of it."""
+
+    def initialize_options(self):
+        super().initialize_options()
+        self.mode = "compat"
+
+    def run(self):
+        if not os.path.lexists("lfic/kernels"):
+            os.symlink(os.path.join("..", "kernels"), "lfic/kernels", target_is_directory=True)
+        super().run()
+
 
 setup(
     ext_modules=[
-        Pybind11Extension("lfic._coder", sorted(set(glob("csrc/*.cpp")) - set(RAP)), cxx_std=17, extra_compile_args=FLAGS),
-        # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as vectors.
-        Pybind11Extension("lfic.kernels._rap", sorted(RAP), cxx_std=17, extra_compile_args=[*FLAGS, "-ffp-contract=off", "-fno-trapping-math"]),
+        Pybind11Extension(
+            "lfic._coder",
+            [*sorted(glob("csrc/coder/*.cpp")), "csrc/bindings/coder.cpp"],
+            include_dirs=["csrc"],
+            cxx_std=17,
+            extra_compile_args=FLAGS,
+        ),
+        # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
+        # vectors.
+        Pybind11Extension(
+            "lfic.kernels._rap",
+            [*sorted(glob("csrc/rap/*.cpp")), "csrc/bindings/rap.cpp"],
+            include_dirs=["csrc"],
+            cxx_std=17,
+            extra_compile_args=[*FLAGS, "-ffp-contract=off", "-fno-trapping-math"],
+        ),
     ],
-    cmdclass={"build_ext": build_ext},
+    cmdclass={"build_ext": build_ext, "editable_wheel": Editable},
 )

@@ -20,7 +20,7 @@ import torch
 from common import RESULTS, write_csv
 
 import lfic
-from lfic import search
+from lfic.encoder import search
 from lfic.evaluate import bdrate, data, recognise, run
 from lfic.evaluate.__main__ import numbers
 from lfic.evaluate.codecs import Codec
@@ -29,7 +29,8 @@ from lfic.train import export
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run as run_training
 from lfic.train.state import network_config
-from lfic.weights_io import load_model
+from lfic.encoder.draft import files, first_drafts
+from lfic.network.load import load_model
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -79,17 +80,17 @@ def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
 
     def encode(images, quality):
         forced = None if level is None else torch.full((len(images), 4, 4), level, dtype=torch.uint8)
-        drafts = codec.draft(list(images), quality, True, forced)
+        drafts = first_drafts(codec.model, list(images), quality, True, forced)
         if folder == "searched":
             drafts = [searched(codec, *pair) for pair in zip(drafts, images)]
-        return codec._code(drafts, True)
+        return files(codec.model, drafts, True)
 
     return Codec(name, qualities, encode, lambda files: codec.decode_batch(files, out="numpy"), lambda data: 5, threads=False, batch=64)
 
 
 def searched(codec, draft, pixels):
     """A draft with the levels that the highest effort finds."""
-    levels, symbols = search.improve_levels(search.Candidate(codec, draft, pixels), search.ROUNDS[3])
+    levels, symbols = search.improve_levels(search.Candidate(codec.model, draft, pixels), search.ROUNDS[3])
     return dataclasses.replace(draft, levels=levels, symbols=symbols)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from common import write_csv
 
-from lfic import coder, weights_io
+from lfic import coder
+from lfic.format import weights
 
 COUNT, STREAMS, TABLES, REACH = 3136, 1000, 64, 50
 SIGMAS = np.geomspace(0.2, 3.8, TABLES)
@@ -370,7 +371,7 @@ def likely_face(model, level, quality):
 @pytest.mark.parametrize(("level", "quality"), [(1, 40), (0, 90)])
 @pytest.mark.parametrize("way", ["encode", "decode", "cost", "predict"])
 def test_faces(benchmark, peers, rows, way, level, quality, simd):
-    model = weights_io.context_model(weights_io.load_arrays("face-v1")[0], simd)
+    model = weights.context_model(weights.load_arrays("face-v1")[0], simd)
     face = likely_face(model, level, quality)
     data = model.encode(*face)
     call = {

@@ -3,14 +3,14 @@
     python -m pytest benchmarks/bench_kernels.py --benchmark-only
 
 Results: benchmarks/results/kernels.csv, and kernels.png beside it (GPU figures if there are any). What is measured and how
-stands in kernels/bench.py; ``lfic bench kernels`` runs the same without pytest. In the table of pytest-benchmark stands the time of one
+stands in kernels/bench/__main__.py; ``lfic bench kernels`` runs the same without pytest. In the table of pytest-benchmark stands the time of one
 call of lfic with the host's own share; percentiles, bytes, GB/s and baselines are in extra_info.
 """
 import pytest
 import torch
 from common import RESULTS
 
-from lfic.kernels import bench
+from lfic.kernels.bench import bench
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = [

@@ -2,7 +2,7 @@
 
     python benchmarks/context_candidates.py lfw.tar:lfw-landmarks.npz --people pairs.txt --faces 1600
 
-SOURCE is a folder, tar files or a pack, as training takes them (lfic/train/sources.py). The shipped model draws the symbols;
+SOURCE is a folder, tar files or a pack, as training takes them (lfic/data/sources.py). The shipped model draws the symbols;
 everything a candidate needs is fitted on one half of the people and measured on the other. The network alone was trained
 before, so give it faces that its training has not seen: ``--people`` takes those of a pairs.txt.
 
@@ -29,10 +29,11 @@ import numpy as np
 from common import write_csv
 
 from lfic.codec import load_codec
-from lfic.entropy import REGION, SCALES
-from lfic.train.augment import SIDE
-from lfic.train.pack import people_in_pairs
-from lfic.train.sources import open_source
+from lfic.network.entropy import REGION, SCALES
+from lfic.format.geometry import SIDE
+from lfic.data.pack import people_in_pairs
+from lfic.encoder.draft import first_drafts
+from lfic.data.sources import open_source
 
 QUALITIES = (5, 20, 40, 60, 90)
 REACH = 64  # symbols beyond are counted at the last distribution entry and an Exp-Golomb code behind
@@ -87,9 +88,9 @@ class Symbols:
     def __init__(self, codec, pixels, quality):
         s, tables, means, cells, face = [], [], [], [], []
         for start in range(0, len(pixels), 32):
-            for draft in codec.draft(list(pixels[start : start + 32]), quality, True):
-                table, mean = codec.context.predict(draft.symbols, draft.levels, *draft.grid, quality, True)
-                s.append(draft.symbols.reshape(-1, codec.context.channels))
+            for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
+                table, mean = codec.model.context.predict(draft.symbols, draft.levels, *draft.grid, quality, True)
+                s.append(draft.symbols.reshape(-1, codec.model.context.channels))
                 tables.append(table.reshape(s[-1].shape))
                 means.append(mean.reshape(s[-1].shape))
                 cells.append(geometry(draft.levels, *draft.grid))
@@ -368,7 +369,7 @@ def measure(codec, pixels, fit_face, quality):
     def a_face(bits):
         return np.bincount(data.face, bits.sum(1), faces)
 
-    tables = codec.context.table_set
+    tables = codec.model.context.table_set
     static, bits = static_bits(data, fit)
     out = {"static": a_face(bits)}
     out["a: contexts"] = a_face(context_bits(data, fit, data.s))
@@ -399,8 +400,8 @@ def main():
     parser.add_argument("--faces", type=int, default=1600)
     args = parser.parse_args()
     codec = load_codec(args.model)
-    if len(codec.context.table_set) != 8 * SCALES:
-        parser.error(f"{args.model} has {len(codec.context.table_set)} tables; needed are {8 * SCALES}, a table for each scale and fraction")
+    if len(codec.model.context.table_set) != 8 * SCALES:
+        parser.error(f"{args.model} has {len(codec.model.context.table_set)} tables; needed are {8 * SCALES}, a table for each scale and fraction")
     pixels, fit = load_faces(args.source, people_in_pairs(args.people) if args.people else None, args.faces)
     rows = []
     for quality in QUALITIES:

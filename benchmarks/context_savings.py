@@ -16,7 +16,9 @@ import numpy as np
 from common import write_csv
 
 from lfic.codec import load_codec
-from lfic.train.data import SIDE, FacePack
+from lfic.train.batches import SIDE
+from lfic.encoder.draft import first_drafts
+from lfic.data.facepack import FacePack
 
 QUALITIES = (5, 20, 40, 60, 90)
 REGION = 4
@@ -61,10 +63,10 @@ def measure(codec, pixels, quality):
     """Bits of images uint8 [N, 112, 112, 3]: (with the context model, with the static prior, by neighbour magnitudes)."""
     coded, symbols, contexts = 0, collections.defaultdict(list), collections.defaultdict(list)
     for start in range(0, len(pixels), 32):
-        for draft in codec.draft(list(pixels[start : start + 32]), quality, True):
+        for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
             grid = draft.grid
-            coded += len(codec.context.encode(draft.symbols, draft.levels, *grid, quality, True))
-            of_cell, levels = draft.symbols.reshape(-1, codec.context.channels), cell_levels(draft.levels, *grid)
+            coded += len(codec.model.context.encode(draft.symbols, draft.levels, *grid, quality, True))
+            of_cell, levels = draft.symbols.reshape(-1, codec.model.context.channels), cell_levels(draft.levels, *grid)
             context = neighbour_contexts(of_cell, draft.levels, *grid)
             for level in np.unique(levels):
                 symbols[level].append(of_cell[levels == level])

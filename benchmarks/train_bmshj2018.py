@@ -25,8 +25,9 @@ from safetensors.torch import save
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lfic.evaluate import neural  # noqa: E402
-from lfic.train.data import SIDE, FacePack  # noqa: E402
-from lfic.weights_io import write_atomically  # noqa: E402
+from lfic.train.batches import SIDE
+from lfic.data.facepack import FacePack  # noqa: E402
+from lfic.files import write_atomically  # noqa: E402
 
 LAMBDAS = (0.0005, 0.0013, 0.0035, 0.009)
 TURN = 20  # steps before the next network's turn
@@ -158,7 +159,7 @@ def train(args, states, about, spent):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("pack", help="packed faces (python -m lfic.train.pack)")
+    parser.add_argument("pack", help="packed faces (python -m lfic.data.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
     parser.add_argument("--seconds", type=float, default=7200, help="in all, those of earlier runs into the same file among them; on the CPU its time")
     parser.add_argument("--wall", type=float, default=1e9, help="leave after so many seconds by the clock; the next run goes on")

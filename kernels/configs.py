@@ -1,6 +1,6 @@
 """Launch shapes, fixed per architecture: nothing is tuned at import or in a first call.
 
-A tile is ``regions`` x ``channels``; a program walks over the 16 cells of its regions. ``python -m lfic.kernels.tune``
+A tile is ``regions`` x ``channels``; a program walks over the 16 cells of its regions. ``python -m lfic.kernels.bench.tune``
 measures the candidates on the GPU at hand and prints rows to put here.
 """
 import dataclasses

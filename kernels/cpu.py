@@ -1,4 +1,4 @@
-"""CPU tensors: results are allocated here, the work is csrc/rap_cpu.cpp's, compiled as ``_rap``.
+"""CPU tensors: results are allocated here, the work is csrc/rap/cpu.cpp's, compiled as ``_rap``.
 
 Features and gradients are read in whatever layout they have. Work is shared by at most ``torch.get_num_threads()`` threads, which are
 gone when a call returns; small inputs start none. The operations can be called past ops.py, as torch.ops.lfic.*: what would

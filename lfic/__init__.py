@@ -6,7 +6,9 @@
 
 Names are loaded on first use: ``import lfic`` itself takes milliseconds and loads no torch.
 """
+
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     ContainerError,
@@ -17,23 +19,52 @@ from .errors import (
     WeightsError,
 )
 
+if TYPE_CHECKING:
+    from . import bulk, coder, evaluate, faces, kernels, metric
+    from .codec import Codec, decode, encode, load_codec
+    from .format.probe import Info, probe
+
 __version__ = "0.1.0"
 
-_LAZY = {"encode": "codec", "decode": "codec", "load_codec": "codec", "Codec": "codec", "probe": "info", "Info": "info"}
+_HOMES = {
+    "encode": "codec",
+    "decode": "codec",
+    "load_codec": "codec",
+    "Codec": "codec",
+    "probe": "format.probe",
+    "Info": "format.probe",
+}
+_MODULES = ("bulk", "codec", "coder", "data", "encoder", "evaluate", "faces", "format", "kernels", "metric", "network")
 
 __all__ = [
-    "Codec", "ContainerError", "CorruptStreamError", "Info", "InvalidInputError", "LficError", "MissingDependencyError", "WeightsError",
-    "coder", "decode", "encode", "load_codec", "probe",
+    "Codec",
+    "ContainerError",
+    "CorruptStreamError",
+    "Info",
+    "InvalidInputError",
+    "LficError",
+    "MissingDependencyError",
+    "WeightsError",
+    "bulk",
+    "coder",
+    "decode",
+    "encode",
+    "evaluate",
+    "faces",
+    "kernels",
+    "load_codec",
+    "metric",
+    "probe",
 ]
 
 
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
-    if name in ("bulk", "codec", "coder", "container", "evaluate", "faces", "kernels", "metric", "weights_io"):
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted(set(globals()) | set(_LAZY))
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES) | set(_MODULES))

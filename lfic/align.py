@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from .errors import InvalidInputError
+from .format.geometry import SIDE
 
-SIDE = 112
 # Left eye, right eye, nose, left and right mouth corner (as seen in the picture), x right, y down, pixels of a
 # 112 x 112 crop: the template of ArcFace (Deng et al., CVPR 2019).
 TEMPLATE_112 = np.array(

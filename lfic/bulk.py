@@ -115,7 +115,7 @@ def decode_some(pairs, options):
     """One task: decode the files."""
     import io
 
-    from . import container
+    from .format import container
     from .codec import load_codec
 
     codec = load_codec()
@@ -165,7 +165,7 @@ def finish(batch, work):
 
 def written(source, target, blob):
     """Write a file atomically: ``Result``."""
-    from .weights_io import write_atomically
+    from .files import write_atomically
 
     try:
         write_atomically(target, blob)

@@ -49,9 +49,7 @@ Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong 
 import numpy as np
 
 from . import _coder
-from ._coder import (
-    AdaptiveBit, AdaptiveBits, RangeDecoder, RangeEncoder, decode, decode_batch, decode_packed, encode, encode_batch, encode_packed,
-)
+from ._coder import AdaptiveBit, AdaptiveBits, RangeDecoder, RangeEncoder, decode, decode_batch, decode_packed, encode, encode_batch, encode_packed
 from .errors import InvalidInputError
 
 __all__ = [
@@ -136,10 +134,10 @@ def quantise(p, escape_frequency):
 
 
 class ContextModel(_coder.ContextModel):
-    """The integer context model of the file format; see docs/FORMAT.md and csrc/context_model.hpp.
+    """The integer context model of the file format; see docs/FORMAT.md and csrc/coder/context_model.hpp.
 
     Args:
-        arrays: dict of integer arrays as ``lfic.entropy.EntropyModel.export`` gives them, completed by ``active``,
+        arrays: dict of integer arrays as ``lfic.network.entropy.EntropyModel.export`` gives them, completed by ``active``,
             ``table_map`` and ``level_prior``.
         tables: ``Tables`` that ``table_map`` points into.
         simd: "auto", or one variant by name ("scalar", "avx2", "neon"); all give the same integers.

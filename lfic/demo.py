@@ -5,15 +5,15 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .format.geometry import SIDE
 from .errors import InvalidInputError, MissingDependencyError
 from .image import open_image, to_rgb
-from .weights_io import write_atomically
+from .files import write_atomically
 
-SIDE = 112
 SHOWN = 2  # times enlarged
 PEERS = {"JPEG": "jpeg", "WebP": "webp", "JPEG 2000": "jpeg2000", "AVIF": "avif", "JPEG XL": "jxl"}
 HEAT = ((196, 30, 58), (240, 170, 40), (40, 90, 200))  # levels 0 (fine, dear), 1, 2 (pooled, cheap)
-ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
+ASTRONAUT = pathlib.Path(__file__).parent / "assets" / "astronaut.png"
 
 
 def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=None, device="cpu"):

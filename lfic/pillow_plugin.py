@@ -6,7 +6,7 @@
 """
 from PIL import Image, ImageFile
 
-from . import container
+from .format import container
 from .errors import ContainerError, CorruptStreamError
 
 OPTIONS = ("quality", "max_bytes", "min_similarity", "effort", "aligned", "checksum")

@@ -5,8 +5,14 @@ import torch
 from PIL import Image
 
 import lfic
-from lfic import container, level_map, search, tiles
-from lfic.codec import Codec, last_true
+from lfic.format import container, level_map
+from lfic.encoder import search
+from lfic.network import tiles
+from lfic.codec import Codec
+from lfic.network.load import Model
+from lfic.encoder import choose
+from lfic.encoder.draft import estimate_bits, files, first_drafts
+from lfic.encoder.rate_control import last_true
 from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError, MissingDependencyError, WeightsError
 
 
@@ -55,8 +61,8 @@ def test_the_cheaper_way_is_found_and_a_face_on_the_template_needs_one_pass(code
     for data, sizes in zip(codec.encode_batch(faces, quality=60), zip(*(map(len, way) for way in ways))):
         assert len(data) <= min(sizes) * 1.01 + 2
     assert any(len(free) < len(placed) for placed, free in zip(*ways))  # not all of them are on the template
-    passes, draft = [], codec.draft
-    monkeypatch.setattr(codec, "draft", lambda *args, **rest: passes.append(args[2]) or draft(*args, **rest))
+    passes, real = [], choose.first_drafts
+    monkeypatch.setattr(choose, "first_drafts", lambda *args, **rest: passes.append(args[3]) or real(*args, **rest))
     assert lfic.probe(codec.encode(face, quality=40)).aligned
     assert passes == [True]
 
@@ -107,8 +113,8 @@ def test_padding_costs_almost_nothing(codec, photo):
 
 def test_tiles_give_what_one_pass_gives(codec, photo, monkeypatch):
     image = photo(600, 421)
-    net, q, a = codec.net, torch.tensor([50]), torch.tensor([False])
-    pixels = codec._tensor([image])
+    net, q, a = codec.model.net, torch.tensor([50]), torch.tensor([False])
+    pixels = codec.model.tensor([image])
     with torch.inference_mode():
         y = tiles.analyse(net, pixels, q, a)
         levels = net.region_levels(y, q, a)
@@ -136,9 +142,9 @@ def test_twelve_megapixels(codec, photo):
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("quality", [1, 20, 40, 70, 100])
 def test_real_bytes_are_the_estimated_bytes(codec, face, quality, aligned):
-    draft = codec.draft([face], quality, aligned)[0]
-    payload = len(codec._code([draft], False)[0]) - 3
-    estimate = codec.estimate_bits(draft) / 8
+    draft = first_drafts(codec.model, [face], quality, aligned)[0]
+    payload = len(files(codec.model, [draft], False)[0]) - 3
+    estimate = estimate_bits(codec.model, draft) / 8
     assert abs(payload - estimate) <= 0.01 * estimate + 2
 
 
@@ -148,10 +154,10 @@ def test_level_map_bits_match_the_coder(codec, rng=np.random.default_rng(5)):
         h, w = (14, 14) if aligned else (36, 52)
         levels = rng.integers(0, 3, (rows, columns)).astype(np.uint8)
         kept = sum(len(range(0, min(4, h - 4 * y), 1 << levels[y, x])) * len(range(0, min(4, w - 4 * x), 1 << levels[y, x])) for y in range(rows) for x in range(columns))
-        symbols = np.zeros(kept * codec.context.channels, np.int16)
-        with_map = len(codec.context.encode(symbols, levels, h, w, 40, aligned, True))
-        without = len(codec.context.encode(symbols, levels, h, w, 40, aligned, False))
-        assert abs(level_map.map_bits(codec.context.level_prior, levels, 40, aligned) / 8 - (with_map - without)) <= 1.5
+        symbols = np.zeros(kept * codec.model.context.channels, np.int16)
+        with_map = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, True))
+        without = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, False))
+        assert abs(level_map.map_bits(codec.model.context.level_prior, levels, 40, aligned) / 8 - (with_map - without)) <= 1.5
 
 
 # ------------------------------------------------------------------------------------------------ bounds
@@ -172,7 +178,7 @@ def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
     data = codec.encode(image, max_bytes=bound)
     assert 0.9 * bound <= len(data) <= bound
     assert (codec.probe(data).levels == 2).all()
-    least = len(codec._code(codec.draft([image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True)[0])
+    least = len(files(codec.model, first_drafts(codec.model, [image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True)[0])
     between = (least + bound) // 2
     smaller = codec.encode(image, max_bytes=between)
     assert least <= len(smaller) <= between and psnr(codec.decode(data), image) > psnr(codec.decode(smaller), image)
@@ -234,26 +240,39 @@ def test_what_needs_a_recogniser_says_so(codec, face):
 
 # ------------------------------------------------------------------------------------------------ effort
 
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_an_effort_analyses_each_face_once(recognising, face, effort):
+    """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis does not."""
+    seen = []
+    hook = recognising.model.net.analysis.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    try:
+        recognising.encode_batch([face, face[:, ::-1].copy()], quality=30, effort=effort, aligned=True)
+    finally:
+        hook.remove()
+    assert sum(seen) == 2
+
+
 @pytest.mark.parametrize("effort", [1, 2, 3])
 @pytest.mark.parametrize("with_recogniser", [False, True])
 def test_effort_lowers_the_loss(codec, recognising, face, effort, with_recogniser):
     used = recognising if with_recogniser else codec
-    start = used.draft([face], 60, True)
-    before = search.Candidate(used, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
-    drafts, after = search.improve(used, start, [face], effort)
+    start = first_drafts(used.model, [face], 60, True)
+    before = search.Candidate(used.model, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
+    drafts, after = search.improve(used.model, start, [face], effort)
     assert after[0] <= before
-    again = search.Candidate(used, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
+    again = search.Candidate(used.model, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
     assert again == pytest.approx(after[0], rel=1e-5)
     assert after[0] < before  # gradient steps always give something
-    data = used._code(drafts, True)[0]
+    data = files(used.model, drafts, True)[0]
     assert np.asarray(used.decode(data)).shape == face.shape
 
 
 def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
     """From far too coarse a map: every round changes regions by one level, and J falls by more than the margin."""
     pooled = np.full((4, 4), 2, np.uint8)
-    draft = codec.draft([face], 60, True, torch.from_numpy(pooled)[None])[0]
-    candidate = search.Candidate(codec, draft, face)
+    draft = first_drafts(codec.model, [face], 60, True, torch.from_numpy(pooled)[None])[0]
+    candidate = search.Candidate(codec.model, draft, face)
     maps, losses = [pooled], candidate.losses([(pooled, draft.symbols)])
     np.testing.assert_array_equal(search.improve_levels(candidate, 0)[0], pooled)
     for rounds in (1, 2, 3):
@@ -271,8 +290,8 @@ def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
 def test_symbol_gradient_is_the_derivative(codec, face):
     """Finite differences of D in single symbols, at a mixed level map."""
     levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
-    draft = codec.draft([face], 80, True, torch.from_numpy(levels)[None])[0]
-    candidate = search.Candidate(codec, draft, face)
+    draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
+    candidate = search.Candidate(codec.model, draft, face)
     _, gradient = candidate.gradient(levels, draft.symbols)
     slope = search.symbol_gradient(candidate, levels, len(draft.symbols), gradient)
     k = int(np.argmax(np.abs(slope)))
@@ -281,7 +300,7 @@ def test_symbol_gradient_is_the_derivative(codec, face):
         symbols = draft.symbols.copy()
         symbols[k] += move
         with torch.no_grad():
-            pixels = codec.net.synthesise(candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112)
+            pixels = codec.model.net.synthesise(candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112)
             values.append(float(candidate.distortion(pixels)))
     assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)
 
@@ -297,7 +316,7 @@ def test_region_levels_are_those_of_the_file(codec, face):
 
 def test_probe_needs_no_pixels(codec, face, monkeypatch):
     data = codec.encode(face, quality=33, checksum=False, aligned=True)
-    monkeypatch.setattr(Codec, "_reconstruct", None)
+    monkeypatch.setattr(Model, "reconstruct", None)
     info = lfic.probe(data)
     assert (info.width, info.height, info.model, info.quality, info.checksum, info.aligned) == (112, 112, "face-v1", 33, False, True)
     assert info.bytes == len(data)
@@ -346,11 +365,11 @@ def test_files_of_other_weights_are_refused(codec, face, tmp_path):
     for decode in (lfic.decode, codec.decode):
         with pytest.raises(ContainerError, match="private"):
             decode(private)
-    assert lfic.load_codec(lfic.weights_io.weights_path("face-v1")).encode(face, quality=5) == data  # the same by path
+    assert lfic.load_codec(lfic.format.weights.weights_path("face-v1")).encode(face, quality=5) == data  # the same by path
 
 
 def test_broken_weights_are_refused(tmp_path):
-    from lfic.weights_io import load_arrays, weights_path
+    from lfic.format.weights import load_arrays, weights_path
 
     with pytest.raises(WeightsError, match="bundled are"):
         lfic.load_codec("face-v9")

@@ -48,7 +48,7 @@ def test_other_files_are_left_to_other_plugins(data):
 
 
 def test_huge_images_are_a_bomb_to_pillow_as_well():
-    from lfic import container
+    from lfic.format import container
 
     data = container.write(container.Header(11_000, 11_000, 40, 0), b"")
     with pytest.warns(Image.DecompressionBombWarning):

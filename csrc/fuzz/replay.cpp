@@ -9,8 +9,8 @@
 #include <iterator>
 #include <string>
 
-#include "../stream.hpp"
-#include "../tests/random_model.hpp"
+#include "coder/stream.hpp"
+#include "tests/random_model.hpp"
 
 using namespace lfic;
 

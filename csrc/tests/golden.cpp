@@ -6,8 +6,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "../stream.hpp"
-#include "random_model.hpp"
+#include "coder/stream.hpp"
+#include "tests/random_model.hpp"
 
 using namespace lfic;
 
@@ -34,7 +34,7 @@ static std::vector<Bytes> streams_of(const std::string& path) {
     return out;
 }
 
-// What tests/test_coder.py makes, from integers alone: `integer_tables` and `golden_inputs`.
+// What tests/coder/test_coder.py makes, from integers alone: `integer_tables` and `golden_inputs`.
 static std::shared_ptr<const Tables> integer_tables() {
     std::vector<int32_t> lows{-3, 5};
     std::vector<int64_t> starts{0, 1, 2};
@@ -94,7 +94,7 @@ static void table_streams(const std::string& folder) {
     }
 }
 
-// What tests/test_context_model.py makes: `random_tables(24, 3)`, `random_arrays()` and `golden_faces`.
+// What tests/coder/test_context_model.py makes: `random_tables(24, 3)`, `random_arrays()` and `golden_faces`.
 static void faces(const std::string& folder) {
     const auto golden = streams_of(folder + "/context_model_coder_golden.json");
     Random random{3};

@@ -1,6 +1,6 @@
 // Small random tables and context models for tests and fuzzers: every shape and limit that the real ones have.
 #pragma once
-#include "../context_model.hpp"
+#include "coder/context_model.hpp"
 
 namespace lfic {
 

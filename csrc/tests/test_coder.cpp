@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../stream.hpp"
-#include "random_model.hpp"
+#include "coder/stream.hpp"
+#include "tests/random_model.hpp"
 
 using namespace lfic;
 

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../rap_cpu.hpp"
-#include "random_model.hpp"
+#include "rap/cpu.hpp"
+#include "tests/random_model.hpp"
 
 using namespace lfic::rap;
 

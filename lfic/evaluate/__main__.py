@@ -20,7 +20,7 @@ def parse(argv):
     parser.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     parser.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")
     parser.add_argument("--encoder-recogniser", metavar="FILE", help="TorchScript network that lfic's efforts 1 to 3 look through while they encode; not one that measures")
-    parser.add_argument("--train-faces", help="packed faces (lfic.train.pack) for the codecs that are learned here: eigenface, dictionary")
+    parser.add_argument("--train-faces", help="packed faces (lfic.data.pack) for the codecs that are learned here: eigenface, dictionary")
     parser.add_argument("--bmshj2018", help="checkpoint that benchmarks/train_bmshj2018.py wrote, for codec bmshj2018")
     parser.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     parser.add_argument("--limit", type=int, help="at most so many images (without --pairs)")

@@ -284,7 +284,7 @@ def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, na
     from ..metric.identity import file_sha256, load_torchscript
 
     codec = lfic.load_codec(weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None)
-    looks_through = file_sha256(recognizer) if codec.recognizer else ""
+    looks_through = file_sha256(recognizer) if codec.model.recognizer else ""
     eyes = f" recogniser {looks_through[:16]}" if looks_through else ""
     return Codec(
         name if effort == 0 else f"{name} effort {effort}", tuple(settings),

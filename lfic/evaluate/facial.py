@@ -18,7 +18,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from ..align import SIDE
+from ..format.geometry import SIDE
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from .codecs import Codec
 
@@ -128,7 +128,7 @@ class LinearFaceCodec:
         """To a .safetensors file, with ``about``, a dict that says what it was learned from."""
         from safetensors.numpy import save
 
-        from ..weights_io import write_atomically
+        from ..files import write_atomically
 
         arrays = {f"{k}.{name}": np.ascontiguousarray(array) for k, basis in enumerate(self.bases) for name, array in zip(("mean", "basis", "spread"), basis)}
         write_atomically(pathlib.Path(path), save(arrays, metadata={"linear_face_codec": json.dumps({**about, "side": self.side, "blocks": len(self.bases)})}))
@@ -201,7 +201,7 @@ class LinearFaceCodec:
 
 
 def training_faces(pack, count):
-    """Evenly spread aligned crops of a packed file (``lfic.train.pack``): uint8 [count, 112, 112, 3]. Only those are decoded."""
+    """Evenly spread aligned crops of a packed file (``lfic.data.pack``): uint8 [count, 112, 112, 3]. Only those are decoded."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -210,7 +210,7 @@ def training_faces(pack, count):
             index = np.linspace(0, len(offsets) - 2, min(count, len(offsets) - 1)).astype(int)
             whole = [np.asarray(Image.open(io.BytesIO(data[int(offsets[i]) : int(offsets[i + 1])].tobytes())).convert("RGB")) for i in index]
     except (OSError, KeyError, TypeError, SafetensorError) as error:
-        raise InvalidInputError(f"{pack} is no file of packed faces ({error}): python -m lfic.train.pack writes one") from None
+        raise InvalidInputError(f"{pack} is no file of packed faces ({error}): python -m lfic.data.pack writes one") from None
     return np.stack([image[margin : margin + SIDE, margin : margin + SIDE] for image in whole])
 
 

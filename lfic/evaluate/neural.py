@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from ..format.geometry import SIDE
 from .codecs import Codec
 
 ARCHITECTURES = ("factorized", "hyperprior")
-SIDE = 112
 PADDED = 128  # these networks need multiples of 16 (factorised) and 64 (hyperprior)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import MissingDependencyError
-from ..weights_io import write_atomically
+from ..files import write_atomically
 from .bdrate import bytes_table
 from .verification import pair_scores, roc
 
@@ -52,7 +52,7 @@ def largest_that_fits(codec, image, budget, settings):
 
 def fine_settings(codec):
     """Settings between and beyond the measured ones, in steps small enough to come close to a budget."""
-    first, last = codec.settings[0], codec.settings[-1]
+    first = codec.settings[0]
     if isinstance(first, str) or len(codec.settings) < 2:
         return list(codec.settings)
     if codec.name.startswith("JPEG 2000"):  # compression ratios

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InvalidInputError
-from ..weights_io import write_atomically
+from ..files import write_atomically
 from .cache import Cache, content_key
 from .verification import FARS, all_pairs_tar, bootstrap_tar, bootstrap_weights, pair_scores, verify
 

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..errors import InvalidInputError
-
-LEVELS = 3
+from ..format.geometry import LEVELS
 
 
 class PatchDiscriminator(nn.Module):

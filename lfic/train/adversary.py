@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..metric.adversarial import AdversarialMetric, PatchDiscriminator
-from ..rap import expand_regions
-from ..transform import LEVELS
+from ..network.rap import expand_regions
+from ..format.geometry import LEVELS
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 
 

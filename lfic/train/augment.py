@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-SIDE = 112
+from ..format.geometry import SIDE
+
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from ..errors import InvalidInputError
 class TrainConfig:
     """A run. Paths are relative to the working directory."""
 
-    data: str | list = "data/train.safetensors"  # a pack, folder, tar shards or parquet files, or a list of such: lfic/train/sources.py
+    data: str | list = "data/train.safetensors"  # a pack, folder, tar shards or parquet files, or a list of such: lfic/data/sources.py
     out: str = "runs/face-v1"
     start: str = ""  # what a new run's network begins as: a checkpoint folder, a weights file or the name of a bundled model
     recognizer: str | list = ""  # for the identity term: a file or "facenet:NAME", or a list of them; empty: no identity term

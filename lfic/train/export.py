@@ -12,12 +12,12 @@ import pathlib
 import numpy as np
 import torch
 
-from ..entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
+from ..network.entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
 from ..errors import InvalidInputError, WeightsError
-from ..model import FaceNet
-from ..rap import pooled_symbols
+from ..network.net import CodecNet
+from ..network.rap import pooled_symbols
 from .checkpoint import load_tensors
-from .sources import template_crops
+from ..data.sources import template_crops
 from .state import network_config
 
 FRACTIONS = 8  # the mean's fraction of a symbol, in eighths
@@ -123,7 +123,7 @@ def load_checkpoint(path):
     if not (path / "state.json").is_file():
         raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
     state = json.loads((path / "state.json").read_text())
-    net = FaceNet(network_config(state["config"]))
+    net = CodecNet(network_config(state["config"]))
     weights = load_tensors(path, "average")
     net.load_state_dict({k: v.half().float() for k, v in weights.items()})
     return net.eval(), state
@@ -194,8 +194,8 @@ def main(argv=None):
     parser.add_argument("--faces", type=int, default=6000, help="faces to count the tables on (default 6000)")
     parser.add_argument("--card", help="text file with the model card that is stored in the metadata (default: one made of what the checkpoint knows)")
     args = parser.parse_args(argv)
-    from ..weights_io import save_model
-    from .sources import open_faces
+    from ..network.load import save_model
+    from ..data.sources import open_faces
 
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")

@@ -14,7 +14,7 @@ temperature) counts how often a level is the cheapest, not by how much.
 import torch
 
 from ..metric.pixel import mse, texture
-from ..transform import LEVELS
+from ..format.geometry import LEVELS
 
 TEMPERATURE = 0.005  # in units of the loss's scale
 
@@ -24,10 +24,10 @@ def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta,
     """Bits + beta * distortion of a face with each level in one of its regions: float [N, 3].
 
     Args:
-        net: ``FaceNet``.
+        net: ``CodecNet``.
         y: features float [N, C, h, w] of pixels float [N, 3, H, W] in 0..1.
         levels: uint8 [N, hr, wr], of all regions. region: int64 [N] in 0..hr*wr-1, the one whose level changes.
-        quality int64 [N], aligned bool [N]: as for ``FaceNet``.
+        quality int64 [N], aligned bool [N]: as for ``CodecNet``.
         weight: pixel weights float [N, 1, H, W].
         beta, pixel_weight: float [N]. texture_weight: a number.
         identity: (reconstructions of 3 N faces, level by level) -> weighted identity distances float [3 N], or None.

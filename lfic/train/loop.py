@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from ..errors import InvalidInputError, LficError
 from ..metric.identity import load_recognizer
-from .data import batches
+from .batches import batches
 from .graph import GraphedStep
 from .objective import Objective, beta, load_recognizers  # noqa: F401  (beta: part of this module's interface)
-from .sources import open_faces
+from ..data.sources import open_faces
 from .state import Trainer
 from .validate import aligned_faces, append_rows, save_sheet, validate
 from .world import World

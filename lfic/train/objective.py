@@ -6,8 +6,8 @@ import torch
 from ..metric.hybrid import HybridMetric
 from ..metric.identity import RecognizerEnsemble, identity_distance, load_recognizer
 from ..metric.pixel import template_weight
-from ..transform import LEVELS
-from .augment import SIDE
+from ..format.geometry import LEVELS
+from ..format.geometry import SIDE
 from .levels import level_loss, region_costs
 
 

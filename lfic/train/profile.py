@@ -8,9 +8,9 @@ import time
 
 import torch
 
-from .data import Steps, batches
+from .batches import Steps, batches
 from .objective import Objective, load_recognizers
-from .sources import open_faces
+from ..data.sources import open_faces
 from .state import Trainer
 from .world import World
 

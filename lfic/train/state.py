@@ -8,9 +8,9 @@ import shutil
 import torch
 
 from ..errors import InvalidInputError, WeightsError
-from ..model import FaceNet, FaceNetConfig
-from ..transform import Block
-from ..weights_io import load_model
+from ..network.net import CodecNet, CodecNetConfig
+from ..network.transform import Block
+from ..network.load import load_model
 from .adversary import Adversary
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 from .soap import Soap
@@ -18,9 +18,9 @@ from .world import World
 
 
 def network_config(config):
-    """``FaceNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
-    known = [field.name for field in dataclasses.fields(FaceNetConfig) if field.name in config]
-    return FaceNetConfig(**{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known})
+    """``CodecNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
+    known = [field.name for field in dataclasses.fields(CodecNetConfig) if field.name in config]
+    return CodecNetConfig(**{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known})
 
 
 def begin_with(net, tensors, place):
@@ -54,7 +54,7 @@ class Trainer:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.net_config = network_config(vars(config))
-        self.net = FaceNet(self.net_config).to(world.device, memory_format=torch.channels_last)
+        self.net = CodecNet(self.net_config).to(world.device, memory_format=torch.channels_last)
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.start:
@@ -128,7 +128,7 @@ class Trainer:
 
     def averaged_net(self):
         """A copy of the network with the averaged weights."""
-        net = FaceNet(self.net_config).to(self.world.device)
+        net = CodecNet(self.net_config).to(self.world.device)
         with torch.no_grad():
             for (_, parameter), mean in zip(net.named_parameters(), self.average):
                 parameter.copy_(mean)

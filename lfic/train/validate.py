@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ..metric.identity import identity_distance
-from .sources import template_crops
+from ..data.sources import template_crops
 
 QUALITIES = (10, 40, 70, 100)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
-from lfic.kernels.bench import case as bench_case
+from lfic.kernels.bench.bench import case as bench_case
 from lfic.kernels.graphs import Graphed
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

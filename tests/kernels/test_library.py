@@ -275,5 +275,5 @@ def test_the_codec_and_its_training_run_these_operations(codec, face):
     assert coding.names[1:] == ["rap_unpool"]
     with Calls() as training:
         pixels = (torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255).requires_grad_(True)
-        codec.net(pixels, torch.tensor([30]), torch.tensor([True])).pixels.sum().backward()
+        codec.model.net(pixels, torch.tensor([30]), torch.tensor([True])).pixels.sum().backward()
     assert {"rap_dense", "rap_dense_backward"} == set(training.names)

@@ -6,7 +6,8 @@ import types
 import pytest
 import torch
 
-from lfic.kernels import baselines, bench, configs, eager, rap_quantize, rap_quantize_dense, rap_unpool, tune
+from lfic.kernels.bench import baselines, bench, eager, tune
+from lfic.kernels import configs, rap_quantize, rap_quantize_dense, rap_unpool
 from lfic.kernels.graphs import Graphed, bucket
 
 

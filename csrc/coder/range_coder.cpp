@@ -1,0 +1,84 @@
+#include "coder/range_coder.hpp"
+
+namespace lfic {
+
+void RangeEncoder::carry(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) {
+    std::size_t i = at;
+    while (i > begin && ++out[--i] == 0) {
+    }
+}
+
+void RangeEncoder::grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) { out.resize(at + 4 + (at - begin) + 252); }
+
+void RangeEncoder::finish() {
+    // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
+    uint64_t value = low_;
+    for (int k = 64; k >= 0; --k) {
+        const uint64_t mask = k == 64 ? ~uint64_t{0} : (uint64_t{1} << k) - 1;
+        const uint64_t ahead = (0 - low_) & mask;  // distance to that multiple
+        if (ahead < range_) {
+            value = low_ + ahead;
+            break;
+        }
+    }
+    std::vector<uint8_t>& out = *out_;
+    if (value < low_) carry(out, begin_, at_);
+    out.resize(at_);
+    for (int bits = 56; bits >= 0; bits -= 8) out.push_back(static_cast<uint8_t>(value >> bits));
+    // Only zeros of these 8 bytes are dropped: the decoder can then tell a stream that was cut short.
+    while (out.size() > at_ && out.back() == 0) out.pop_back();
+}
+
+uint64_t RangeDecoder::last_word(const uint8_t* data, std::size_t size, std::size_t position) {
+    uint64_t value = 0;
+    for (const std::size_t end = position + 4; position < end; ++position) value = value << 8 | (position < size ? data[position] : 0);
+    if (position > size + kTail) throw CorruptStream("the stream is cut short: it has " + std::to_string(size) + " bytes and more are needed", size);
+    return value;
+}
+
+void RangeDecoder::outside(std::size_t position) { throw CorruptStream("the code lies outside its interval, as no encoder writes it", position); }
+
+void RangeDecoder::check_end() const {
+    if (position_ < size_)
+        throw CorruptStream(std::to_string(size_ - position_) + " bytes follow the end of the stream", position_);
+    if (size_ + kTail > position_ && size_ > 0 && data_[size_ - 1] == 0)
+        throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
+    if (code_ >= range_) throw CorruptStream("the code lies outside the final interval", size_);
+}
+
+void EscapeCoder::encode(RangeEncoder& coder, uint64_t value) {
+    const uint64_t shifted = value + 1;
+    int bits = 0;
+    while (shifted >> (bits + 1)) ++bits;
+    for (int i = 0; i < bits; ++i) {
+        coder.encode_bit(true, prefix_[i].p1());
+        prefix_[i].update(true);
+    }
+    coder.encode_bit(false, prefix_[bits].p1());
+    prefix_[bits].update(false);
+    for (int left = bits; left > 0;) {
+        const int chunk = left > 16 ? 16 : left;
+        left -= chunk;
+        coder.encode_bypass(static_cast<uint32_t>(shifted >> left & ((1u << chunk) - 1)), chunk);
+    }
+}
+
+uint64_t EscapeCoder::decode(RangeDecoder& coder) {
+    int bits = 0;
+    while (true) {
+        const bool more = coder.decode_bit(prefix_[bits].p1());
+        prefix_[bits].update(more);
+        if (!more) break;
+        if (++bits > kMaxBits)
+            throw CorruptStream("an escape prefix is longer than " + std::to_string(kMaxBits) + " bits", coder.position());
+    }
+    uint64_t shifted = 1;
+    for (int left = bits; left > 0;) {
+        const int chunk = left > 16 ? 16 : left;
+        left -= chunk;
+        shifted = shifted << chunk | coder.decode_bypass(chunk);
+    }
+    return shifted - 1;
+}
+
+}  // namespace lfic

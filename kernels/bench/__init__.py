@@ -1,0 +1,1 @@
+"""Microbenchmarks of the kernels, and what they are compared with."""

@@ -1,0 +1,158 @@
+"""The header of an lfic file: 3 bytes for a 112 x 112 face, 5 with the checksum. docs/FORMAT.md has the diagrams.
+
+    byte 0   0xFC
+    byte 1   version (3 bits) | level map (2) | aligned (1) | checksum (1) | size follows (1)
+    byte 2   quality 1..100 (7 bits) | model follows (1)
+    [model byte] [width - 1, height - 1 as LEB128] payload [CRC-16 of all before, big-endian]
+"""
+import binascii
+import dataclasses
+
+from ..errors import ContainerError, CorruptStreamError, InvalidInputError
+from .geometry import ALIGNED_GRID, SIDE, cell_grid
+
+MAGIC = 0xFC
+VERSION = 1
+CODED_MAP = 3
+MODELS = {0: "face-v1", 255: "private"}
+PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
+MAX_PIXELS = 178_956_970  # Pillow's bound for decompression bombs
+MAX_SIDE = 1 << 21  # three LEB128 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a file says of itself.
+
+    level_mode: 0, 1 or 2 = that level everywhere, 3 = the payload starts with a level map. aligned: the face stands on
+    the 112 x 112 template, so that positions are meaningful. model: number of the model, see ``MODELS``.
+    """
+
+    width: int
+    height: int
+    quality: int
+    level_mode: int
+    aligned: bool = False
+    checksum: bool = True
+    model: int = 0
+
+    @property
+    def grid(self):
+        """Feature cells (rows, columns)."""
+        return cell_grid(self.height, self.width)
+
+
+def write(header, payload):
+    """Header and payload bytes -> file bytes.
+
+    Raises:
+        InvalidInputError: a field out of range.
+    """
+    if not 1 <= header.quality <= 100:
+        raise InvalidInputError(f"quality is {header.quality}; allowed are 1 to 100")
+    if header.level_mode not in (0, 1, 2, CODED_MAP):
+        raise InvalidInputError(f"the level-map mode is {header.level_mode}; allowed are 0 to 3")
+    if header.model not in MODELS:
+        raise InvalidInputError(f"the model is {header.model}; known are {known_models()}")
+    if header.aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
+        raise InvalidInputError(f"only grids of 14 x 14 cells can be aligned; {header.width} x {header.height} pixels have {header.grid[0]} x {header.grid[1]}")
+    if not (1 <= header.width <= MAX_SIDE and 1 <= header.height <= MAX_SIDE):
+        raise InvalidInputError(f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side")
+    explicit = (header.width, header.height) != (SIDE, SIDE)
+    flags = VERSION << 5 | header.level_mode << 3 | header.aligned << 2 | header.checksum << 1 | explicit
+    out = bytearray([MAGIC, flags, header.quality << 1 | (header.model != 0)])
+    if header.model:
+        out.append(header.model)
+    if explicit:
+        out += leb128(header.width - 1) + leb128(header.height - 1)
+    out += payload
+    if header.checksum:
+        out += crc16(out).to_bytes(2, "big")
+    return bytes(out)
+
+
+def read(data, max_pixels=MAX_PIXELS):
+    """File bytes -> (Header, payload memoryview). Every field is checked, the pixel bound before anything is allocated.
+
+    Raises:
+        ContainerError: no lfic file, an unknown version, model or flag, or an image larger than ``max_pixels``.
+        CorruptStreamError: too short, or the checksum does not match.
+    """
+    try:
+        data = memoryview(data).cast("B")
+    except TypeError:
+        raise InvalidInputError(f"a file is bytes; found {type(data).__name__}") from None
+    if len(data) < 3:
+        raise CorruptStreamError(f"the file has {len(data)} bytes; an lfic file has at least 3 (noticed at byte {len(data)})")
+    if data[0] != MAGIC:
+        raise ContainerError(f"this is no lfic file: it starts with byte 0x{data[0]:02X}, not 0x{MAGIC:02X}")
+    version, level_mode = data[1] >> 5, data[1] >> 3 & 3
+    aligned, checksum, explicit = bool(data[1] & 4), bool(data[1] & 2), bool(data[1] & 1)
+    if version != VERSION:
+        raise ContainerError(f"the file has format version {version}; this lfic reads version {VERSION}: a newer lfic may read it")
+    quality, with_model = data[2] >> 1, data[2] & 1
+    if not 1 <= quality <= 100:
+        raise ContainerError(f"the file has quality {quality}; allowed are 1 to 100")
+    at, model = 3, 0
+    if with_model:
+        if len(data) < 4:
+            raise CorruptStreamError("the file ends before its model byte (noticed at byte 3)")
+        model, at = data[3], 4
+    if model not in MODELS or (with_model and model == 0):
+        raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known_models()}")
+    width = height = SIDE
+    if explicit:
+        width, at = read_leb128(data, at, "width")
+        height, at = read_leb128(data, at, "height")
+        width, height = width + 1, height + 1
+        if (width, height) == (SIDE, SIDE):
+            raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
+    if width * height > max_pixels:
+        raise ContainerError(f"the image is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels if you trust it")
+    header = Header(width, height, quality, level_mode, aligned, checksum, model)
+    if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
+        raise ContainerError(f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are")
+    end = len(data)
+    if checksum:
+        if end - at < 2:
+            raise CorruptStreamError(f"the file ends before its checksum (noticed at byte {end})")
+        end -= 2
+        stored, found = int.from_bytes(data[end:], "big"), crc16(data[:end])
+        if stored != found:
+            raise CorruptStreamError(f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})")
+    return header, data[at:end]
+
+
+def known_models():
+    """For messages."""
+    return ", ".join(f"{k} ({v})" for k, v in MODELS.items())
+
+
+def crc16(data):
+    """CRC-16/XMODEM (CCITT polynomial 0x1021, start 0)."""
+    return binascii.crc_hqx(bytes(data), 0)
+
+
+def leb128(value):
+    """Little-endian base 128, seven bits a byte."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_leb128(data, at, name):
+    """(value, position after it); at most three bytes, no needless zero byte at the end."""
+    value = 0
+    for i in range(3):
+        if at + i >= len(data):
+            raise CorruptStreamError(f"the file ends within its {name} (noticed at byte {at + i})")
+        byte = data[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            if i and byte == 0:
+                raise ContainerError(f"the {name} is written with a needless byte at {at + i}")
+            return value, at + i + 1
+    raise ContainerError(f"the {name} takes more than 3 bytes at byte {at}")

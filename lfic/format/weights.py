@@ -1,0 +1,89 @@
+"""Weights files: safetensors with a digest over every tensor; nothing in them is code.
+
+Keys: ``net.<parameter>`` (float16), ``context.<name>`` and ``tables.<name>`` (integers). Metadata: ``format``,
+``config`` (JSON of ``CodecNetConfig``), ``digest`` (SHA-256 over names, shapes and bytes), ``card``, ``training``.
+"""
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+
+from .container import MODELS, PRIVATE
+from ..errors import WeightsError
+
+FORMAT = "lfic-weights-1"
+FOLDER = pathlib.Path(__file__).parent.parent / "weights"
+
+
+def weights_path(name):
+    """Path of a bundled model by name ("face-v1"), or of a .safetensors file."""
+    name = os.fspath(name)
+    path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
+    if not path.is_file():
+        bundled = sorted(p.stem for p in FOLDER.glob("*.safetensors"))
+        raise WeightsError(f"there are no weights {name!r} ({path}); bundled are {bundled}, or give the path of a .safetensors file")
+    return path
+
+
+def digest(arrays):
+    """Hex SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def load_arrays(name):
+    """(dict of ndarrays, metadata) of a weights file; its digest is checked."""
+    from safetensors import SafetensorError, safe_open
+
+    path = weights_path(name)
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, TypeError) as error:
+        raise WeightsError(f"{path} is no readable safetensors file: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} has format {metadata.get('format')!r}; this lfic reads {FORMAT!r}")
+    found = digest(arrays)
+    if found != metadata.get("digest"):
+        raise WeightsError(f"{path} is damaged: its digest is {found[:16]}..., it says {str(metadata.get('digest'))[:16]}...")
+    return arrays, metadata
+
+
+def model_number(metadata):
+    """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``."""
+    from safetensors import safe_open
+
+    for number, name in MODELS.items():
+        path = FOLDER / f"{name}.safetensors"
+        if number != PRIVATE and path.is_file():
+            with safe_open(path, "np") as file:
+                if file.metadata().get("digest") == metadata["digest"]:
+                    return number
+    return PRIVATE
+
+
+def context_arrays(arrays):
+    """The context model's integers out of a weights file's arrays, as ``EntropyModel.export`` gave them."""
+    context = {key.removeprefix("context."): value for key, value in arrays.items() if key.startswith("context.")}
+    groups = sum(key.startswith("W2.") for key in context)
+    context["W2"] = [context.pop(f"W2.{g}") for g in range(groups)]
+    for name in ("sh1", "sh2", "sh3", "mshift"):
+        context[name] = context[name].item()
+    return context
+
+
+def context_model(arrays, simd="auto"):
+    """The integer context model out of a weights file's arrays; needs no torch."""
+    from .. import coder
+
+    tables = coder.Tables.from_state({name: arrays[f"tables.{name}"] for name in ("lows", "starts", "frequencies")})
+    context = context_arrays(arrays)
+    model = coder.ContextModel(context, tables, simd)
+    model.level_prior = context["level_prior"]
+    return model

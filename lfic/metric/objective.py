@@ -1,0 +1,71 @@
+"""What an encoder's search minimises: J = bits + beta(quality) * D, as the model was trained (stored with its weights)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..format.quality import exponential
+from .identity import Recognizer, identity_distance
+from .pixel import mse, template_weight, texture
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Weights of J; the defaults are those of the first model.
+
+    beta and the pixel weight beside identity are exponential in the quality, from ``..._low`` at 1 to ``..._high`` at
+    100. ``pixel_only``: weight where there is no identity term; ``floor``: pixel weight of an aligned crop far from
+    the face. ``texture``: weight of that term beside a squared error of weight 1.
+    """
+
+    beta_low: float = 3000.0
+    beta_high: float = 700000.0
+    pixel_low: float = 30.0
+    pixel_high: float = 30.0
+    pixel_only: float = 60.0
+    floor: float = 0.25
+    texture: float = 0.0
+
+    @classmethod
+    def trained(cls, config: Mapping[str, Any]) -> "Objective":
+        """From the training configuration in a weights file's metadata (a dict, possibly of an older version)."""
+        loss = config.get("loss", config)  # settings stood at the top level before they had sections
+        pixel = loss.get("pixel_weight", cls.pixel_low)
+        return cls(
+            loss.get("beta_low", cls.beta_low),
+            loss.get("beta_high", cls.beta_high),
+            pixel,
+            loss.get("pixel_weight_high") or pixel,
+            loss.get("pixel_only_weight", cls.pixel_only),
+            loss.get("face_floor", cls.floor),
+            loss.get("texture_weight", cls.texture),
+        )
+
+    def beta(self, quality: int) -> float:
+        """Bits that a unit of D is worth."""
+        return exponential(self.beta_low, self.beta_high, quality)
+
+    def distortion(
+        self,
+        recognizer: Recognizer | None,
+        pixels: Tensor,
+        original: Tensor,
+        target: Tensor | None,
+        quality: int,
+        aligned: bool,
+    ) -> Tensor:
+        """D, float [N]: weighted squared error, texture and, with ``target``, identity; 0 upwards.
+
+        pixels, original float [N, 3, H, W] in 0..1; target: embeddings [N, D] of the originals, or None; quality
+        1..100 and aligned are those of all N.
+        """
+        weight = template_weight(self.floor).to(pixels) if aligned else None
+        error: Tensor = mse(pixels, original, weight)
+        if self.texture:
+            error = error + self.texture * texture(pixels, original, weight)
+        if target is None or recognizer is None:
+            return self.pixel_only * error
+        identity: Tensor = identity_distance(recognizer(pixels), target)
+        return exponential(self.pixel_low, self.pixel_high, quality) * error + identity

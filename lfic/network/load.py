@@ -1,0 +1,169 @@
+"""A loaded model: weights file -> networks, context model and everything else that encoding and decoding need."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import coder
+from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from ..files import write_atomically
+from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
+from ..metric.identity import Recognizer
+from ..metric.objective import Objective
+from . import tiles
+from .net import CodecNet, CodecNetConfig
+from .rap import unpooled_features
+
+Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """What a codec computes with; nothing of it changes.
+
+    net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
+    feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
+    device: where the networks run. recognizer: through which they and ``embed`` look, or None. number: what files say
+    of the model. metadata: of the weights file.
+    """
+
+    net: CodecNet
+    context: coder.ContextModel
+    gain: Tensor
+    step: Tensor
+    objective: Objective
+    device: torch.device
+    recognizer: Recognizer | None
+    number: int
+    metadata: dict[str, str]
+
+    def tensor(self, images: Sequence[Pixels]) -> Tensor:
+        """Arrays uint8 [H, W, 3] of one size -> uint8 [N, 3, H, W] on the device, channels last."""
+        return torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
+
+    def conditions(self, quality: int, aligned: bool, count: int) -> tuple[Tensor, Tensor]:
+        """What the networks are told of ``count`` faces: quality int64 [N], aligned bool [N]."""
+        return (
+            torch.full((count,), quality, dtype=torch.int64, device=self.device),
+            torch.full((count,), aligned, dtype=torch.bool, device=self.device),
+        )
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Pixels]) -> Tensor:
+        """Identity embeddings of images of one size: float [N, D], unit length.
+
+        Raises:
+            MissingDependencyError: the model has no recogniser.
+        """
+        if self.recognizer is None:
+            raise MissingDependencyError(
+                "this needs a face recogniser: pass recognizer=lfic.metric.identity.load_torchscript(PATH), or on the "
+                "command line --recognizer PATH"
+            )
+        found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
+        return found
+
+    @torch.inference_mode()
+    def reconstruct(
+        self,
+        faces: Sequence[tuple[NDArray[np.int16], NDArray[np.uint8]]],
+        qualities: Sequence[int],
+        aligned: Sequence[bool],
+        height: int,
+        width: int,
+    ) -> Tensor:
+        """What files show: (symbols, levels) of faces of one size -> uint8 [N, 3, height, width]."""
+        q = torch.tensor(list(qualities), device=self.device)
+        a = torch.tensor(list(aligned), device=self.device)
+        levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
+        grid = tiles.cell_grid(height, width)
+        features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *grid)
+        pixels: Tensor = tiles.synthesise(self.net, features, levels, q, a, height, width)
+        return pixels
+
+
+def load(
+    name: str | os.PathLike[str], device: str | torch.device = "cpu", recognizer: Recognizer | None = None
+) -> Model:
+    """A bundled model by name, or a weights file.
+
+    Raises:
+        WeightsError: no such model, or a damaged file.
+        InvalidInputError: a device that torch can't use here.
+    """
+    device = usable_device(device)
+    net, context, metadata = load_model(name, device)
+    training = json.loads(metadata.get("training") or "{}").get("config", {})
+    with torch.inference_mode():
+        gain, step = net.gain.contiguous(), net.step.contiguous()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(
+        net, context, gain, step, Objective.trained(training), device, recognizer, model_number(metadata), metadata
+    )
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """``torch.device``, tried: a clear error instead of one from deep inside torch."""
+    try:
+        torch.zeros(1, device=device).cpu()
+        return torch.device(device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInputError(
+            f"device {str(device)!r} can't be used here: {reason}; 'cpu' always works"
+        ) from None
+
+
+def load_model(
+    name: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
+    """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
+    arrays, metadata = load_arrays(name)
+    state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    try:
+        config = json.loads(metadata["config"])
+        net = CodecNet(CodecNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+        missing, unexpected = net.load_state_dict(state, strict=False)
+        context = context_model(arrays)
+        # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.
+        net.entropy.restore(context_arrays(arrays))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
+    missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]
+    if missing or unexpected:
+        raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    return net.eval().to(device), context, metadata
+
+
+def save_model(
+    path: str | os.PathLike[str],
+    net: CodecNet,
+    context_arrays: Mapping[str, Any],
+    tables_state: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a weights file atomically. ``context_arrays`` as for ``lfic.coder.ContextModel``; metadata: strings."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, NDArray[Any]] = {}
+    for key, value in net.state_dict().items():
+        if not key.startswith("entropy.") or key == "entropy.value_scale":
+            arrays[f"net.{key}"] = value.detach().cpu().half().numpy()
+    for key, value in context_arrays.items():
+        if key == "W2":
+            arrays |= {f"context.W2.{g}": w for g, w in enumerate(value)}
+        else:
+            arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
+    arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    config = json.dumps(dataclasses.asdict(net.config))
+    write_atomically(path, save(arrays, {"format": FORMAT, "config": config, "digest": digest(arrays), **metadata}))

@@ -1,0 +1,130 @@
+"""Analysis and synthesis transforms: pixels <-> features at one eighth of the size.
+
+    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16 -> repeated 2 x 2, + detail at 1/8 -> y [N, C, h, w]
+    y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4 -> lapped 8x8/4 synthesis -> pixels
+
+What a face is made of is coded at a sixteenth of the size, as in most learned codecs: a region of level 1 keeps just that. The grid
+has eighths, so that a region of level 0 can add detail to it, and one of level 2 can do with less.
+
+Everything runs at a quarter of the image's size or below: space-to-depth first, then pointwise and depthwise
+convolutions, because memory traffic and the number of calls bound a small codec (the observation behind DCVC-RT,
+Jia et al. 2025). The first and the last layer work on 8 x 8 windows that advance by 4 (a lapped transform, Malvar
+1989), so that no edge of a 4 x 4 grid shows.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..format.geometry import ALIGNED_GRID, LEVELS, STRIDE
+from .anchors import Anchors
+
+QUARTER, COARSE = 4, 16  # of the first layer, and of the innermost blocks
+
+
+class Block(nn.Module):
+    """x + pointwise(SiLU(pointwise(depthwise(x)))), channels x expansion inside (the ConvNeXt block without its norm)."""
+
+    def __init__(self, channels, kernel=5, expansion=2):
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        self.expand = nn.Conv2d(channels, channels * expansion, 1)
+        self.project = nn.Conv2d(channels * expansion, channels, 1)
+        nn.init.normal_(self.project.weight, std=0.02)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x):
+        return x + self.project(F.silu(self.expand(self.depthwise(x))))
+
+
+class Condition(nn.Module):
+    """A bias per channel that depends on the quality, plus one per cell where faces are aligned; ``side``: of their grid."""
+
+    def __init__(self, channels, side=ALIGNED_GRID, anchors=16):
+        super().__init__()
+        self.side = side
+        self.quality = nn.Parameter(torch.zeros(anchors, channels))
+        self.position = nn.Parameter(torch.zeros(channels, side, side))
+        self.anchors = Anchors(anchors)
+
+    def forward(self, x, quality, aligned):
+        """x [N, C, h, w], quality int64 [N] in 1..100, aligned bool [N] (only true on a grid of ``side`` cells)."""
+        x = x + self.anchors.at(self.quality, quality)[:, :, None, None]
+        if x.shape[-2:] == (self.side, self.side):
+            x = x + self.position * aligned[:, None, None, None].to(x.dtype)
+        return x
+
+
+class Analysis(nn.Module):
+    """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)].
+
+    widths, blocks: channels and blocks at a quarter, an eighth and a sixteenth of the size.
+    """
+
+    def __init__(self, channels, widths, blocks):
+        super().__init__()
+        fine, width, inner = widths
+        self.lapped = nn.Conv2d(3 * QUARTER**2, fine, 2)
+        self.fine = stage(fine, blocks[0], kernel=3)
+        self.down = nn.Conv2d(fine * 4, width, 1)
+        self.condition = Condition(width)
+        self.middle = stage(width, blocks[1])
+        self.down_inner = nn.Conv2d(width * 4, inner, 1)
+        self.condition_inner = Condition(inner, ALIGNED_GRID // 2)
+        self.inner = stage(inner, blocks[2])
+        self.out = nn.Conv2d(inner, channels, 1)
+        self.detail = nn.Conv2d(width, channels, 1)
+        nn.init.normal_(self.detail.weight, std=0.01)
+
+    def forward(self, pixels, quality, aligned):
+        height, width = pixels.shape[-2:]
+        # Windows of 8 centred on each 4 x 4 cell: 2 pixels before, and up to the next multiple of 16 plus 2 behind.
+        pad = (2, -width % COARSE + 2, 2, -height % COARSE + 2)
+        x = F.pixel_unshuffle(F.pad((pixels - 0.5) * 2, pad, mode="replicate"), QUARTER)
+        x = self.down(F.pixel_unshuffle(self.fine(self.lapped(x)), 2))
+        x = self.middle(self.condition(x, quality, aligned))
+        coarse = self.down_inner(F.pixel_unshuffle(x, 2))
+        coarse = self.out(self.inner(self.condition_inner(coarse, quality, aligned)))
+        y = F.interpolate(coarse, scale_factor=2.0, mode="nearest") + self.detail(x)
+        return y[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+
+
+class Synthesis(nn.Module):
+    """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped); arguments as for ``Analysis``."""
+
+    def __init__(self, channels, widths, blocks):
+        super().__init__()
+        fine, width, inner = widths
+        self.enter_inner = nn.Conv2d(channels * 4, inner, 1)
+        with torch.no_grad():  # at first all four cells count alike
+            weight = self.enter_inner.weight
+            weight.copy_(weight.reshape(inner, channels, 4).mean(2, keepdim=True).expand(-1, -1, 4).reshape(weight.shape) * 2)
+        self.level = nn.Parameter(torch.zeros(LEVELS, inner))
+        self.condition_inner = Condition(inner, ALIGNED_GRID // 2)
+        self.inner = stage(inner, blocks[2])
+        self.up_inner = nn.Conv2d(inner, width * 4, 1)
+        self.enter = nn.Conv2d(channels, width, 1)
+        self.condition = Condition(width)
+        self.middle = stage(width, blocks[1])
+        self.up = nn.Conv2d(width, fine * 4, 1)
+        self.fine = stage(fine, blocks[0], kernel=3)
+        self.lapped = nn.Conv2d(fine, 3 * QUARTER**2, 2, padding=1)
+
+    def forward(self, features, level_weights, quality, aligned, height, width):
+        """level_weights float [N, 3, h, w]: one-hot of each cell's region level."""
+        rows, columns = features.shape[-2:]
+        if rows % 2 or columns % 2:
+            features = F.pad(features, (0, columns % 2, 0, rows % 2), mode="replicate")
+        # Regions are whole pairs of cells: every other cell says all about the levels.
+        level = torch.einsum("nlhw,lc->nchw", level_weights[..., ::2, ::2], self.level)
+        x = self.enter_inner(F.pixel_unshuffle(features, 2)) + level
+        x = self.up_inner(self.inner(self.condition_inner(x, quality, aligned)))
+        x = F.pixel_shuffle(x, 2) + self.enter(features)
+        x = self.up(self.middle(self.condition(x, quality, aligned)))
+        x = self.lapped(self.fine(F.pixel_shuffle(x, 2)))
+        pixels = F.pixel_shuffle(x, QUARTER)[..., 2 : 2 + height, 2 : 2 + width]
+        return pixels / 2 + 0.5
+
+
+def stage(channels, blocks, kernel=5):
+    """Blocks one after the other."""
+    return nn.Sequential(*[Block(channels, kernel) for _ in range(blocks)])

@@ -1,0 +1,280 @@
+"""The command line: results, exit codes, atomic writes, interruption."""
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lfic
+from lfic.cli import main
+
+
+@pytest.fixture
+def png(tmp_path, face):
+    path = tmp_path / "face.png"
+    Image.fromarray(face).save(path)
+    return path
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_encode_info_decode(png, tmp_path, capsys):
+    assert main(["encode", str(png), "--quality", "40", "--json"]) == 0
+    (row,) = lines(capsys)
+    out = tmp_path / "face.lfic"
+    assert row["file"] == str(out) and row["bytes"] == out.stat().st_size and row["quality"] == 40
+    assert main(["info", str(out), "--json"]) == 0
+    (info,) = lines(capsys)
+    assert info["bytes"] == row["bytes"] and info["size"] == "112x112" and np.array(info["levels"]).shape == (4, 4)
+    assert main(["decode", str(out), "-o", str(tmp_path / "back.png")]) == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "back.png")), np.asarray(lfic.decode(out.read_bytes())))
+    assert "112x112" in capsys.readouterr().out
+
+
+def test_other_process_decodes_the_same(png, tmp_path, face):
+    """Encode here, decode there: what a file means does not depend on the process."""
+    data = lfic.encode(face, quality=40)
+    (tmp_path / "a.lfic").write_bytes(data)
+    code = [sys.executable, "-m", "lfic", "decode", str(tmp_path / "a.lfic"), "--json"]
+    subprocess.run(code, check=True, cwd=tmp_path, capture_output=True)
+    other = np.asarray(Image.open(tmp_path / "a.png"), np.int16)
+    assert np.abs(other - np.asarray(lfic.decode(data))).max() <= 1
+
+
+def test_max_bytes_and_effort(png, tmp_path):
+    assert main(["encode", str(png), "--max-bytes", "150", "--effort", "1", "--no-checksum", "--aligned", "-o", str(tmp_path / "b.lfic")]) == 0
+    info = lfic.probe((tmp_path / "b.lfic").read_bytes())
+    assert info.bytes <= 150 and info.aligned and not info.checksum
+
+
+def test_several_files_and_one_that_fails(png, tmp_path, capsys):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    out = tmp_path / "out"
+    assert main(["encode", str(bad), str(png), "-o", str(out), "--json"]) == 1
+    rows = lines(capsys)
+    assert "error" in rows[0] and rows[1]["bytes"] > 0
+    assert sorted(p.name for p in out.iterdir()) == ["face.lfic"]
+
+
+def test_a_folder_that_is_not_there_yet(png, tmp_path):
+    assert main(["encode", str(png), "-o", f"{tmp_path}/new/"]) == 0
+    assert (tmp_path / "new" / "face.lfic").is_file()
+
+
+def test_what_exists_is_replaced_only_where_that_was_said(png, tmp_path, face, capsys):
+    """Encode and decode beside the photo would put the decoded picture in the photo's place."""
+    before = png.read_bytes()
+    assert main(["encode", str(png), "--quality", "5"]) == 0
+    assert main(["decode", str(tmp_path / "face.lfic")]) == 1
+    assert "exists" in capsys.readouterr().err and png.read_bytes() == before
+    assert main(["transcode", str(tmp_path / "face.lfic"), "-o", str(tmp_path)]) == 1
+    assert png.read_bytes() == before
+    small = (tmp_path / "face.lfic").read_bytes()
+    assert main(["encode", str(png), "--quality", "60"]) == 1 and (tmp_path / "face.lfic").read_bytes() == small
+    assert main(["encode", str(png), "--quality", "60", "-o", str(tmp_path / "face.lfic")]) == 0
+    assert main(["decode", str(tmp_path / "face.lfic"), "--overwrite"]) == 0
+    assert (tmp_path / "face.lfic").read_bytes() != small and png.read_bytes() != before
+
+
+def test_standard_input_and_output(png, tmp_path):
+    def run(*arguments, data):
+        return subprocess.run([sys.executable, "-m", "lfic", *arguments], input=data, capture_output=True, cwd=tmp_path, check=True).stdout
+
+    data = run("encode", "-", "--quality", "20", data=png.read_bytes())
+    assert lfic.probe(data).quality == 20
+    picture = run("decode", "-", "-o", "-", data=data)
+    assert Image.open(io.BytesIO(picture)).size == (112, 112)
+    assert json.loads(run("info", "-", "--json", data=data))["bytes"] == len(data)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["face.png"]
+
+
+def test_progress_on_a_terminal(png, tmp_path, capsys, monkeypatch):
+    other = tmp_path / "other.png"
+    other.write_bytes(png.read_bytes())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["encode", str(png), str(other), "-o", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr()
+    assert "2/2" in text.err and len(text.out.splitlines()) == 2
+
+
+def test_transcode_both_ways(png, tmp_path):
+    assert main(["transcode", str(png), "-o", str(tmp_path / "x"), "--quality", "10"]) == 0
+    assert main(["transcode", str(tmp_path / "x" / "face.lfic"), "-o", str(tmp_path / "y")]) == 0
+    assert Image.open(tmp_path / "y" / "face.png").size == (112, 112)
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["decode", "none.lfic"], "none.lfic"),
+    (["info", "none.lfic"], "none.lfic"),
+    (["encode", "none.png"], "no file"),
+])
+def test_missing_files(arguments, text, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert text in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["unknown"], ["encode"], ["encode", "a.png", "--quality", "0"], ["encode", "a.png", "--quality", "5", "--max-bytes", "6"],
+    ["encode", "a.png", "--effort", "9"], ["encode", "a.png", "--max-bytes", "-3"],
+])
+def test_wrong_arguments_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["encode", "{folder}"], "is a folder"), (["encode", "."], "is a folder"), (["decode", "{folder}"], "is a folder"),
+    (["info", "{folder}"], "Is a directory"),
+    (["encode", "{png}", "{folder}/b.png", "-o", "{png}"], "is a file"),
+    (["encode", "{png}", "-o", "{folder}/none/a.lfic"], "{folder}/none/a.lfic: No such file"),
+    (["encode", "{png}", "--device", "bogus"], "bogus"),
+    (["encode", "-", "{png}"], "one file alone"), (["demo", "{png}", "-o", "{png}"], "overwritten"),
+    (["decode", "{lfic}", "-o", "{folder}/a.psd"], "writes no .psd"),
+    (["transcode", "{lfic}", "{folder}/a.png"], "overwritten"),
+])
+def test_mistakes_are_named_without_a_traceback(arguments, text, png, face, tmp_path, capsys):
+    (tmp_path / "a.lfic").write_bytes(lfic.encode(face, quality=1))
+    names = {"folder": tmp_path, "png": png, "lfic": tmp_path / "a.lfic"}
+    assert main([a.format(**names) for a in arguments]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and text.format(**names) in lines[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lfic", "face.png"]
+
+
+def test_clashing_names_are_refused(png, tmp_path, capsys):
+    other = tmp_path / "sub" / "face.jpg"
+    other.parent.mkdir()
+    Image.open(png).save(other)
+    assert main(["encode", str(png), str(other), "-o", str(tmp_path / "out")]) == 1
+    assert "both be written" in capsys.readouterr().err
+
+
+def test_a_result_never_overwrites_its_source(tmp_path, face, capsys):
+    path = tmp_path / "face.lfic"
+    path.write_bytes(lfic.encode(face, quality=5))
+    assert main(["encode", str(path)]) == 1
+    assert "overwritten" in capsys.readouterr().err
+
+
+def test_damaged_file_leaves_nothing_behind(tmp_path, face, capsys):
+    data = lfic.encode(face, quality=5)
+    (tmp_path / "bad.lfic").write_bytes(data[:-3])
+    assert main(["decode", str(tmp_path / "bad.lfic")]) == 1
+    assert "checksum" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.lfic"]
+
+
+def test_unknown_format_to_decode_to(tmp_path, face, capsys):
+    (tmp_path / "a.lfic").write_bytes(lfic.encode(face, quality=5))
+    assert main(["decode", str(tmp_path / "a.lfic"), "-o", str(tmp_path / "a.xyz")]) == 1
+    assert ".xyz" in capsys.readouterr().err
+
+
+def test_writes_are_atomic(tmp_path, monkeypatch):
+    from lfic.format import weights
+
+    target = tmp_path / "a.lfic"
+    target.write_bytes(b"before")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        weights.write_atomically(target, b"after")
+    assert target.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["a.lfic"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_links_stay_and_devices_are_written_to(tmp_path):
+    from lfic.files import write_atomically
+
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_atomically(tmp_path / "link", b"abc")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"abc")
+    assert os.read(reader, 9) == b"abc" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    name = tmp_path / ("a" * 255)  # as long as a name may be
+    write_atomically(name, b"abc")
+    assert name.read_bytes() == b"abc" and len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_leaves_no_half_file(tmp_path, face):
+    files = []
+    for i in range(400):
+        path = tmp_path / "in" / f"{i:03}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.roll(face, i, 1)).save(path)
+        files.append(str(path))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfic", "encode", *files, "-o", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background inherits an ignored SIGINT
+    )
+    process.stdout.readline()  # the first one is done
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "interrupted" in error and "Traceback" not in error
+    written = list(out.iterdir())
+    assert 1 <= len(written) < 400
+    for path in written:
+        assert path.suffix == ".lfic" and lfic.decode(path.read_bytes()).size == (112, 112)
+
+
+def test_demo(tmp_path, capsys):
+    out = tmp_path / "demo.png"
+    assert main(["demo", "-o", str(out), "--max-bytes", "400", "--effort", "0"]) == 0
+    text = capsys.readouterr().out
+    for name in ("lfic", "JPEG", "WebP", "JPEG 2000", "AVIF", "JPEG XL"):
+        assert name in text
+    image = np.asarray(Image.open(out))
+    assert image.shape[0] > 400 and image.shape[1] > 900 and image.std() > 30
+    row = next(line for line in text.splitlines() if line.startswith("lfic ")).split()
+    assert int(row[1]) <= 400 and float(row[2]) > 18
+
+
+def test_demo_without_an_optional_codec(tmp_path, capsys, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pillow_jxl" else find(name, *rest))
+    assert main(["demo", "-o", str(tmp_path / "d.png"), "--effort", "0"]) == 0
+    text = capsys.readouterr().out
+    assert "JPEG XL is left out" in text and "pillow-jxl-plugin" in text and "AVIF" in text
+
+
+def test_demo_on_a_photo(png, tmp_path, capsys):
+    assert main(["demo", str(png), "-o", str(tmp_path / "d.png"), "--effort", "0"]) == 0
+    assert "as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "export", "evaluate", "bench"])
+def test_other_commands_reach_their_packages(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"lfic {lfic.__version__}\n"
