@@ -1,14 +1,17 @@
 """The paper's ablation on our own data: regional levels against one level everywhere, and the terms of the metric.
 
     python benchmarks/ablation.py train VARIANT ...      (or all of them; resumes by itself)
-    python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt --folds 1
-    python benchmarks/ablation.py evaluate ... --weights face-v1 --variants searched full level0 level1 level2 --encoder-recogniser eyes.pt
+    python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt
+    --folds 1 python benchmarks/ablation.py evaluate ... --weights face-v1 --variants searched full level0 level1 level2
+    --encoder-recogniser eyes.pt
 
-Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own levels; each
-is then exported and writes real files at effort 0. "searched" has the weights of "full", and looks for each face's levels with the gradient of
-the metric, as effort 3 does, features as the analysis says. Writes results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes;
-BD-rates of the variant with everything, or of "searched", against each of the others) and results/ablation.png.
+Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own
+levels; each is then exported and writes real files at effort 0. "searched" has the weights of "full", and looks for
+each face's levels with the gradient of the metric, as effort 3 does, features as the analysis says. Writes
+results/ablation.csv (curves; accuracy, similarity and PSNR at equal bytes; BD-rates of the variant with everything, or
+of "searched", against each of the others) and results/ablation.png.
 """
+
 import argparse
 import dataclasses
 import json
@@ -21,19 +24,19 @@ from common import RESULTS, write_csv
 
 import lfic
 from lfic.encoder import search
+from lfic.encoder.draft import files, first_drafts
 from lfic.evaluate import bdrate, data, recognise, run
 from lfic.evaluate.__main__ import numbers
 from lfic.evaluate.codecs import Codec
 from lfic.metric.identity import load_torchscript
+from lfic.network.load import load_model
 from lfic.train import export
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run as run_training
 from lfic.train.state import network_config
-from lfic.encoder.draft import files, first_drafts
-from lfic.network.load import load_model
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 FULL = "RAP, pixels + identity"
 GAN = {"adversarial_weight": 0.02, "adversarial_from": 50}
@@ -54,7 +57,15 @@ BUDGETS = (60, 100, 150, 250, 400)
 def train(args):
     """The named variants, one after the other, each to its weights file."""
     # A captured step has no discriminator, and all variants are to step alike.
-    later = {"warmup": 50, "learning_rate": 0.0008, "identity_from": 0, "explore_until": 0, "hard_from": 1.0, "integers_from": 0.5, "graphs": False}
+    later = {
+        "warmup": 50,
+        "learning_rate": 0.0008,
+        "identity_from": 0,
+        "explore_until": 0,
+        "hard_from": 1.0,
+        "integers_from": 0.5,
+        "graphs": False,
+    }
     later |= network_of(args.start) | ({"batch": args.batch} if args.batch else {})
     base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, **later)
     for folder in args.variants:
@@ -69,11 +80,14 @@ def network_of(start):
     """The sizes of the network that the variants go on with, a dict of settings of ``TrainConfig``."""
     state = pathlib.Path(start) / "state.json"
     found = network_config(json.loads(state.read_text())["config"]) if state.is_file() else load_model(start)[0].config
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()
+    }
 
 
 def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
-    """A variant's files: its own level maps, or one level everywhere; with its own weights, or with those given. eyes: path of the encoder's recogniser."""
+    """A variant's files: its own level maps, or one level everywhere; with its own weights, or with those given. eyes:
+    path of the encoder's recogniser."""
     name, level, _ = VARIANTS[folder]
     own = f"{runs}/{folder if folder in TRAINED else 'full'}/weights.safetensors"
     codec = lfic.Codec(weights or own, recognizer=load_torchscript(eyes) if eyes else None)
@@ -85,7 +99,15 @@ def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
             drafts = [searched(codec, *pair) for pair in zip(drafts, images)]
         return files(codec.model, drafts, True)
 
-    return Codec(name, qualities, encode, lambda files: codec.decode_batch(files, out="numpy"), lambda data: 5, threads=False, batch=64)
+    return Codec(
+        name,
+        qualities,
+        encode,
+        lambda files: codec.decode_batch(files, out="numpy"),
+        lambda data: 5,
+        threads=False,
+        batch=64,
+    )
 
 
 def searched(codec, draft, pixels):
@@ -123,12 +145,19 @@ def evaluate(args):
     reference = {recogniser.name: recogniser.embed(faces.pixels)}
     points, curves = [], []
     for folder in args.variants:
-        codec = codec_of(folder, args.runs, args.weights, args.qualities, args.encoder_recogniser if folder == "searched" else None)
+        codec = codec_of(
+            folder, args.runs, args.weights, args.qualities, args.encoder_recogniser if folder == "searched" else None
+        )
         for quality in codec.settings:
             point = run.evaluate_point(codec, quality, faces, [recogniser])
             points.append(point)
             row = next(r for r in run.summarise(point, reference, faces) if r["protocol"] == "both")
-            curves.append({"table": "curve", **{key: row[key] for key in ("codec", "setting", "bytes", "psnr_db", "similarity", "accuracy")}})
+            curves.append(
+                {
+                    "table": "curve",
+                    **{key: row[key] for key in ("codec", "setting", "bytes", "psnr_db", "similarity", "accuracy")},
+                }
+            )
             print(curves[-1], flush=True)
     rows = list(curves)
     for name in dict.fromkeys(row["codec"] for row in curves):
@@ -136,14 +165,30 @@ def evaluate(args):
         for budget in BUDGETS:
             values = {measure: at_bytes(own, budget, measure) for measure in ("accuracy", "similarity", "psnr_db")}
             rows.append({"table": "equal bytes", "codec": name, "bytes": budget, **values})
-    kept = ("codec", "anchor", "measure", "bd_rate_percent", "low_percent", "high_percent", "overlap_from", "overlap_to")
+    kept = (
+        "codec",
+        "anchor",
+        "measure",
+        "bd_rate_percent",
+        "low_percent",
+        "high_percent",
+        "overlap_from",
+        "overlap_to",
+    )
     names = list(dict.fromkeys(row["codec"] for row in curves))
     best = VARIANTS["searched"][0] if VARIANTS["searched"][0] in names else FULL
     for row in bdrate.table(points, reference, faces, [name for name in names if name != best]):
         if row["codec"] == best and np.isfinite(row["bd_rate_percent"]):
             rows.append({"table": "BD-rate", **{key: row.get(key) for key in kept}})
     name = "ablation-levels" if args.weights else "ablation"
-    print(write_csv(name, rows, f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, {args.weights or f'weights of {args.runs}'}"))
+    print(
+        write_csv(
+            name,
+            rows,
+            f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, "
+            f"{args.weights or f'weights of {args.runs}'}",
+        )
+    )
     plot(curves, RESULTS / f"{name}.png")
 
 
@@ -151,9 +196,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     first = commands.add_parser("train", help="train variants and export them")
-    first.add_argument("variants", nargs="*", default=TRAINED, metavar="VARIANT", help=f"of {', '.join(TRAINED)}; all by default")
+    first.add_argument(
+        "variants", nargs="*", default=TRAINED, metavar="VARIANT", help=f"of {', '.join(TRAINED)}; all by default"
+    )
     first.add_argument("--config", default="configs/face-v1-second.toml")
-    first.add_argument("--start", default="face-v1", help="checkpoint folder or weights file that all of them go on from")
+    first.add_argument(
+        "--start", default="face-v1", help="checkpoint folder or weights file that all of them go on from"
+    )
     first.add_argument("--steps", type=int, default=700)
     first.add_argument("--batch", type=int, help="faces of a step (default: as in the configuration)")
     first.set_defaults(run=train)
@@ -163,10 +212,14 @@ def main():
     second.add_argument("--pairs", required=True)
     second.add_argument("--landmarks")
     second.add_argument("--recogniser", required=True)
-    second.add_argument("--encoder-recogniser", help="through which \"searched\" looks: one that does not judge")
+    second.add_argument("--encoder-recogniser", help='through which "searched" looks: one that does not judge')
     second.add_argument("--folds", default="1")
     second.add_argument("--qualities", type=int, nargs="+", default=QUALITIES, help=f"1 to 100 (default: {QUALITIES})")
-    second.add_argument("--weights", help="a weights file (or name) in place of each variant's own: what levels alone change. Writes results/ablation-levels.*")
+    second.add_argument(
+        "--weights",
+        help="a weights file (or name) in place of each variant's own: what levels alone change. Writes "
+        "results/ablation-levels.*",
+    )
     second.set_defaults(run=evaluate)
     for command in (first, second):
         command.add_argument("--runs", default="runs/ablation", help="folder of the runs")
@@ -176,9 +229,14 @@ def main():
     if strange:
         parser.error(f"no variants {strange}; there are {', '.join(known)}")
     if args.run is evaluate and "searched" in args.variants and not args.encoder_recogniser:
-        parser.error("\"searched\" needs --encoder-recogniser PATH: a recogniser other than the one that judges")
-    if getattr(args, "weights", None) and (other := [v for v in args.variants if VARIANTS[v][2] and VARIANTS[v][1] is None]):
-        parser.error(f"with --weights variants differ by their levels alone; {', '.join(other)} would not differ from full: name others with --variants")
+        parser.error('"searched" needs --encoder-recogniser PATH: a recogniser other than the one that judges')
+    if getattr(args, "weights", None) and (
+        other := [v for v in args.variants if VARIANTS[v][2] and VARIANTS[v][1] is None]
+    ):
+        parser.error(
+            f"with --weights variants differ by their levels alone; {', '.join(other)} would not differ from full: "
+            "name others with --variants"
+        )
     args.run(args)
 
 

@@ -5,6 +5,7 @@
 Results: benchmarks/results/codec.csv. Every codec works as the evaluation uses it (slow, small files; AVIF at speed 4,
 JPEG XL at effort 7, WebP at method 6), at the setting in the middle of its scale there.
 """
+
 import numpy as np
 import pytest
 import torch
@@ -47,15 +48,26 @@ def rows():
         reference = own.get((row["what"], row["faces"]))
         row["times_lfic"] = row["ms_per_face"] / reference if reference else ""
     if collected:
-        write_csv("codec", collected, "one thread; medians; 112 x 112 faces; times_lfic: duration relative to lfic at quality 40 in the same run")
+        write_csv(
+            "codec",
+            collected,
+            "one thread; medians; 112 x 112 faces; times_lfic: duration relative to lfic at quality 40 in the same run",
+        )
 
 
 def record(benchmark, rows, what, codec, count, size):
     median = benchmark.stats.stats.median
-    rows.append({
-        "what": what, "codec": codec, "faces": count, "bytes": float(size), "ms_per_face": median * 1000 / count,
-        "faces_per_s": count / median, "rounds": benchmark.stats.stats.rounds,
-    })
+    rows.append(
+        {
+            "what": what,
+            "codec": codec,
+            "faces": count,
+            "bytes": float(size),
+            "ms_per_face": median * 1000 / count,
+            "faces_per_s": count / median,
+            "rounds": benchmark.stats.stats.rounds,
+        }
+    )
 
 
 @pytest.mark.parametrize("count", [1, BATCH])

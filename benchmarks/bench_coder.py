@@ -1,16 +1,19 @@
-"""The coder against its peers, and the context model on faces: one run, one thread, CPU time, medians of 5 rounds or more.
+"""The coder against its peers, and the context model on faces: one run, one thread, CPU time, medians of 5 rounds or
+more.
 
     python -m pytest benchmarks/bench_coder.py --benchmark-only
 
-Results: benchmarks/results/coder.csv. Streams of 3,136 symbols (the coefficients of a 112 x 112 face at one pooling level), 64
-Gaussian tables, a random table a symbol, one public Python call a stream. Peers that can be imported are measured beside
-lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once), torchac (its CDF
-rows gathered by index in the call, as lfic and the others do, and gathered beforehand), TensorFlow Compression (its one
-call for unbounded symbols, and its range coder handles), MLCodec_extensions_cpp (DCVC-RT's rANS; its Python binding
-returns no decoded symbols, so build it with one more line, ``get_decoded(n)`` around ``get_decoded_tensor_cpp``). A peer
-that is missing is named in the CSV's first lines.
+Results: benchmarks/results/coder.csv. Streams of 3,136 symbols (the coefficients of a 112 x 112 face at one pooling
+level), 64 Gaussian tables, a random table a symbol, one public Python call a stream. Peers that can be imported are
+measured beside lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once),
+torchac (its CDF rows gathered by index in the call, as lfic and the others do, and gathered beforehand), TensorFlow
+Compression (its one call for unbounded symbols, and its range coder handles), MLCodec_extensions_cpp (DCVC-RT's rANS;
+its Python binding returns no decoded symbols, so build it with one more line, ``get_decoded(n)`` around
+``get_decoded_tensor_cpp``). A peer that is missing is named in the CSV's first lines.
 """
+
 import importlib.util
+import itertools
 import pathlib
 import time
 
@@ -23,7 +26,13 @@ from lfic.format import weights
 
 COUNT, STREAMS, TABLES, REACH = 3136, 1000, 64, 50
 SIGMAS = np.geomspace(0.2, 3.8, TABLES)
-PEERS = {"compressai": 300, "torchac": 100, "torchac, rows gathered": 100, "tfc": 300, "tfc, handles": 300}  # streams a round where it is not all
+PEERS = {
+    "compressai": 300,
+    "torchac": 100,
+    "torchac, rows gathered": 100,
+    "tfc": 300,
+    "tfc, handles": 300,
+}  # streams a round where it is not all
 
 
 class Lfic:
@@ -68,10 +77,18 @@ class CompressAI:
 
     def encode(self, s):
         return self.ans.RansEncoder().encode_with_indexes(
-            self.work.symbols[s].tolist(), self.work.indexes[s].tolist(), self.cdfs, self.sizes, self.offsets)  # fmt: skip
+            # fmt: skip
+            self.work.symbols[s].tolist(),
+            self.work.indexes[s].tolist(),
+            self.cdfs,
+            self.sizes,
+            self.offsets,
+        )
 
     def decode(self, s, data):
-        return self.ans.RansDecoder().decode_with_indexes(data, self.work.indexes[s].tolist(), self.cdfs, self.sizes, self.offsets)
+        return self.ans.RansDecoder().decode_with_indexes(
+            data, self.work.indexes[s].tolist(), self.cdfs, self.sizes, self.offsets
+        )
 
 
 class Torchac:
@@ -124,11 +141,15 @@ class Tfc:
         self.indexes = work.indexes.astype(np.int32)
         self.offsets = work.lows[work.indexes]
         self.tables = [tf.constant(t) for t in (rows, np.array([len(c) for c in cdfs], np.int32), work.lows)]
-        self.lookup = tf.constant(np.concatenate([np.full((TABLES, 1), -16, np.int32), rows], 1))  # precision, escapes allowed
+        self.lookup = tf.constant(
+            np.concatenate([np.full((TABLES, 1), -16, np.int32), rows], 1)
+        )  # precision, escapes allowed
         self.settings = {"precision": 16, "overflow_width": 4, "debug_level": 0}
 
     def encode(self, s):
-        return self.ops.unbounded_index_range_encode(self.work.symbols[s], self.indexes[s], *self.tables, **self.settings).numpy()
+        return self.ops.unbounded_index_range_encode(
+            self.work.symbols[s], self.indexes[s], *self.tables, **self.settings
+        ).numpy()
 
     def decode(self, s, data):
         return self.ops.unbounded_index_range_decode(data, self.indexes[s], *self.tables, **self.settings).numpy()
@@ -142,7 +163,9 @@ class TfcHandles(Tfc):
 
     def decode(self, s, data):
         handle = self.ops.create_range_decoder(data, self.lookup)
-        return self.ops.entropy_decode_index(handle, self.indexes[s], [COUNT], self.tf.int32)[1].numpy() + self.offsets[s]
+        return (
+            self.ops.entropy_decode_index(handle, self.indexes[s], [COUNT], self.tf.int32)[1].numpy() + self.offsets[s]
+        )
 
 
 class DcvcRt:
@@ -177,8 +200,17 @@ class DcvcRt:
 # CPU time of the process (a peer's own threads included): other work on the machine then disturbs little.
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
-MAKERS = {"lfic": Lfic, "constriction": Constriction, "compressai": CompressAI, "torchac": Torchac,
-          "torchac, rows gathered": TorchacGathered, "tfc": Tfc, "tfc, handles": TfcHandles, "dcvc-rt": DcvcRt}  # fmt: skip
+MAKERS = {
+    "lfic": Lfic,
+    "constriction": Constriction,
+    "compressai": CompressAI,
+    "torchac": Torchac,
+    # fmt: skip
+    "torchac, rows gathered": TorchacGathered,
+    "tfc": Tfc,
+    "tfc, handles": TfcHandles,
+    "dcvc-rt": DcvcRt,
+}
 
 
 class Work:
@@ -237,14 +269,17 @@ def rows(peers):
         if row["what"] in own:
             row["times_lfic"] = row["median_us"] / own[row["what"]]
     if collected:
-        note = "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a call or a megabit, as `what` says\n"
+        note = "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a "
+        "call or a megabit, as `what` says\n"
         write_csv("coder", collected, note + "\n".join(peers["missing"]))
 
 
 def record(rows, benchmark, what, name, units, **extra):
     median = benchmark.stats.stats.median / units
     benchmark.extra_info.update(extra)
-    rows.append({"what": what, "coder": name, "median_us": median * 1e6, "rounds": benchmark.stats.stats.rounds, **extra})
+    rows.append(
+        {"what": what, "coder": name, "median_us": median * 1e6, "rounds": benchmark.stats.stats.rounds, **extra}
+    )
 
 
 @pytest.mark.parametrize("name", list(MAKERS))
@@ -276,10 +311,15 @@ def test_streams(benchmark, work, peers, rows, name, way):
 def test_packed(benchmark, work, peers, rows, way, threads):
     buffer, offsets = coder.encode_packed(work.symbols, work.indexes, work.tables)
     if way == "encode":
-        benchmark.pedantic(lambda: coder.encode_packed(work.symbols, work.indexes, work.tables, threads), rounds=25, warmup_rounds=1)
+        benchmark.pedantic(
+            lambda: coder.encode_packed(work.symbols, work.indexes, work.tables, threads), rounds=25, warmup_rounds=1
+        )
     else:
-        benchmark.pedantic(lambda: coder.decode_packed(buffer, offsets, work.indexes, work.tables, threads), rounds=25, warmup_rounds=1)
-    # Two threads want both cores for themselves: the quickest round says more than the median of a machine that does other things.
+        benchmark.pedantic(
+            lambda: coder.decode_packed(buffer, offsets, work.indexes, work.tables, threads), rounds=25, warmup_rounds=1
+        )
+    # Two threads want both cores for themselves: the quickest round says more than the median of a machine that does
+    # other things.
     record(rows, benchmark, f"packed {way}, {threads} threads", "lfic", STREAMS, best_us=benchmark.stats.stats.min / STREAMS * 1e6,
            msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6)  # fmt: skip
 
@@ -290,7 +330,7 @@ def test_low_rates(benchmark, peers, rows, tables, packed):
     """Where a batch decodes four streams in lock-step, beside the same streams one call each."""
     work = Work(tables)
     buffer, offsets = coder.encode_packed(work.symbols, work.indexes, work.tables)
-    data = [buffer[a:b].tobytes() for a, b in zip(offsets, offsets[1:])]
+    data = [buffer[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
 
     def code():
         if packed:

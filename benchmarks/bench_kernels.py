@@ -1,11 +1,14 @@
-"""The RAP operations against eager PyTorch and torch.compile; on a GPU if there is one, on one thread of the CPU otherwise.
+"""The RAP operations against eager PyTorch and torch.compile; on a GPU if there is one, on one thread of the CPU
+otherwise.
 
     python -m pytest benchmarks/bench_kernels.py --benchmark-only
 
-Results: benchmarks/results/kernels.csv, and kernels.png beside it (GPU figures if there are any). What is measured and how
-stands in kernels/bench/__main__.py; ``lfic bench kernels`` runs the same without pytest. In the table of pytest-benchmark stands the time of one
-call of lfic with the host's own share; percentiles, bytes, GB/s and baselines are in extra_info.
+Results: benchmarks/results/kernels.csv, and kernels.png beside it (GPU figures if there are any). What is measured and
+how stands in kernels/bench/__main__.py; ``lfic bench kernels`` runs the same without pytest. In the table of
+pytest-benchmark stands the time of one call of lfic with the host's own share; percentiles, bytes, GB/s and baselines
+are in extra_info.
 """
+
 import pytest
 import torch
 from common import RESULTS

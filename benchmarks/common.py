@@ -1,4 +1,5 @@
 """What the benchmarks share: the machine in one line, and CSV files of results."""
+
 import csv
 import os
 import pathlib
@@ -33,8 +34,7 @@ def write_csv(name, rows, note=""):
     temporary = path.with_suffix(".tmp")
     fields = list(dict.fromkeys(key for row in rows for key in row))
     with open(temporary, "w", newline="", encoding="utf-8") as file:
-        for line in filter(None, [machine(), *note.splitlines()]):
-            file.write(f"# {line}\n")
+        file.writelines(f"# {line}\n" for line in filter(None, [machine(), *note.splitlines()]))
         writer = csv.DictWriter(file, fields, lineterminator="\n")
         writer.writeheader()
         for row in rows:

@@ -1,27 +1,33 @@
-"""Context models compared by bits on real faces: table contexts, the integer network, competing priors, adaptive counts.
+"""Context models compared by bits on real faces: table contexts, the integer network, competing priors, adaptive
+counts.
 
     python benchmarks/context_candidates.py lfw.tar:lfw-landmarks.npz --people pairs.txt --faces 1600
 
-SOURCE is a folder, tar files or a pack, as training takes them (lfic/data/sources.py). The shipped model draws the symbols;
-everything a candidate needs is fitted on one half of the people and measured on the other. The network alone was trained
-before, so give it faces that its training has not seen: ``--people`` takes those of a pairs.txt.
+SOURCE is a folder, tar files or a pack, as training takes them (lfic/data/sources.py). The shipped model draws the
+symbols; everything a candidate needs is fitted on one half of the people and measured on the other. The network alone
+was trained before, so give it faces that its training has not seen: ``--people`` takes those of a pairs.txt.
 
 All figures are ideal bits of the coefficients (no level maps, no ends of streams, tables for nothing), at every quality
 fitted anew, which flatters all but the network: one set of its integers serves all qualities.
 
     static                  one distribution a channel and pooling level
-    a: contexts             (a) magnitudes of the neighbours W, N, NW, NE and of the cell's earlier channels, weighted by least squares
-                            a channel and level, in half octaves; a table for each such context, level and group of 16 channels
+    a: contexts             (a) magnitudes of the neighbours W, N, NW, NE and of the cell's earlier channels, weighted
+    by least squares
+                            a channel and level, in half octaves; a table for each such context, level and group of 16
+                            channels
     a: contexts and places  the same about the mean that a channel has at its place of the face
     b: network              the integer network that the format uses
     c: K priors, static     each region is told which of K sets of static distributions it follows
     c: K priors on b        each region is told which of K sets of scale offsets (a channel) the network's tables get
     d: counts, static       static distributions that the face's own counts change as it is coded
-    d: b recalibrated       the network's probabilities of mode, side and size with a correction a channel, fitted, that stands still
-    d: counts on b          that correction moves with what is coded: a term a channel and one a group of 16, at rates that are fitted
+    d: b recalibrated       the network's probabilities of mode, side and size with a correction a channel, fitted, that
+    stands still
+    d: counts on b          that correction moves with what is coded: a term a channel and one a group of 16, at rates
+    that are fitted
 
 Results: benchmarks/results/context-candidates.csv.
 """
+
 import argparse
 import re
 
@@ -29,11 +35,11 @@ import numpy as np
 from common import write_csv
 
 from lfic.codec import load_codec
-from lfic.network.entropy import REGION, SCALES
-from lfic.format.geometry import SIDE
 from lfic.data.pack import people_in_pairs
-from lfic.encoder.draft import first_drafts
 from lfic.data.sources import open_source
+from lfic.encoder.draft import first_drafts
+from lfic.format.geometry import SIDE
+from lfic.network.entropy import REGION, SCALES
 
 QUALITIES = (5, 20, 40, 60, 90)
 REACH = 64  # symbols beyond are counted at the last distribution entry and an Exp-Golomb code behind
@@ -65,14 +71,17 @@ def load_faces(source, people, count):
 
 
 def geometry(levels, height=14, width=14):
-    """Of each kept cell in coding order: level, place, region and the cells W, N, NW, NE (-1: not decoded), int64 [cells, 7]."""
+    """Of each kept cell in coding order: level, place, region and the cells W, N, NW, NE (-1: not decoded), int64
+    [cells, 7]."""
     cell_at, rows = np.full((height, width), -1), []
     for region, ((row, column), level) in enumerate(np.ndenumerate(levels)):
         side, bottom, right = 1 << int(level), min(REGION * row + REGION, height), min(REGION * column + REGION, width)
         for y in range(REGION * row, bottom, side):
             for x in range(REGION * column, right, side):
                 at = [(y, x - 1), (y - 1, x), (y - 1, x - 1), (y - 1, x + side)]
-                rows.append([level, y * width + x, region] + [cell_at[v, u] if v >= 0 and 0 <= u < width else -1 for v, u in at])
+                rows.append(
+                    [level, y * width + x, region] + [cell_at[v, u] if v >= 0 and 0 <= u < width else -1 for v, u in at]
+                )
                 cell_at[y : min(y + side, bottom), x : min(x + side, right)] = len(rows) - 1
     return np.array(rows)
 
@@ -80,9 +89,9 @@ def geometry(levels, height=14, width=14):
 class Symbols:
     """All coefficients of faces at one quality, cells in coding order, one face behind the other.
 
-    ``s`` int64 [cells, C]; ``table``, ``mean``: what the network says of each (table -1: not coded); ``coded`` bool [cells, C]; ``face``,
-    ``step`` (place in the face's order), ``level``, ``place``, ``region`` (numbered through all faces) int64 [cells]; ``near`` int64
-    [cells, 4]: rows of the neighbours, the last row for those that are not there.
+    ``s`` int64 [cells, C]; ``table``, ``mean``: what the network says of each (table -1: not coded); ``coded`` bool
+    [cells, C]; ``face``, ``step`` (place in the face's order), ``level``, ``place``, ``region`` (numbered through all
+    faces) int64 [cells]; ``near`` int64 [cells, 4]: rows of the neighbours, the last row for those that are not there.
     """
 
     def __init__(self, codec, pixels, quality):
@@ -101,7 +110,9 @@ class Symbols:
         self.step = np.concatenate([np.arange(len(c)) for c in cells])
         self.level, self.place, region = np.concatenate([c[:, :3] for c in cells]).T
         self.region = self.face * (int(region.max()) + 1) + region
-        self.near = np.concatenate([np.where(c[:, 3:] < 0, starts[-1], c[:, 3:] + start) for c, start in zip(cells, starts)])
+        self.near = np.concatenate(
+            [np.where(c[:, 3:] < 0, starts[-1], c[:, 3:] + start) for c, start in zip(cells, starts)]
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -119,7 +130,8 @@ def beyond(x):
 
 
 def distributions(context, x, count, parent=None):
-    """Bits [count, 2 REACH + 1] of each symbol in each context, from counts; the parent [count, ...] in bits has the weight of 8."""
+    """Bits [count, 2 REACH + 1] of each symbol in each context, from counts; the parent [count, ...] in bits has the
+    weight of 8."""
     if parent is None:
         general = np.bincount(slots(x), minlength=2 * REACH + 1) + 0.01
         parent = -np.log2(general / general.sum())[None]
@@ -139,17 +151,24 @@ def static_bits(data, fit):
     return bits, np.where(data.coded, bits[context, slots(data.s)] + beyond(data.s), 0)
 
 
-# ---------------------------------------------------------------------------------------------------- (a) table contexts
+# ---------------------------------------------------------------------------------------------------- (a) table
+# contexts
 
 
 def place_means(data, fit):
-    """Rounded mean of each channel at each level and place, int64 [cells, C]; few samples lean on the channel's own mean."""
+    """Rounded mean of each channel at each level and place, int64 [cells, C]; few samples lean on the channel's own
+    mean."""
     channels = data.s.shape[1]
     cell = data.level * PLACES + data.place
     sums, counts = np.zeros((LEVELS * PLACES, channels)), np.zeros(LEVELS * PLACES)
     np.add.at(sums, cell[fit], data.s[fit])
     np.add.at(counts, cell[fit], 1)
-    own = np.array([data.s[fit & (data.level == level)].sum(0) / max(1, (fit & (data.level == level)).sum()) for level in range(LEVELS)])
+    own = np.array(
+        [
+            data.s[fit & (data.level == level)].sum(0) / max(1, (fit & (data.level == level)).sum())
+            for level in range(LEVELS)
+        ]
+    )
     means = (sums + 8 * np.repeat(own, PLACES, 0)) / (counts + 8)[:, None]
     return np.rint(means[cell]).astype(np.int64)
 
@@ -166,17 +185,24 @@ def context_bits(data, fit, x):
         features = np.concatenate([around[:, :, c], groups[:, : c // GROUP], own, np.ones((cells, 1))], 1)
         for level in range(LEVELS):
             use = fit & (data.level == level) & data.coded[:, c]
-            weights = np.linalg.lstsq(features[use], size[:-1][use, c], rcond=None)[0] if use.any() else np.zeros(features.shape[1])
+            weights = (
+                np.linalg.lstsq(features[use], size[:-1][use, c], rcond=None)[0]
+                if use.any()
+                else np.zeros(features.shape[1])
+            )
             at = data.level == level
             expected[at, c] = features[at] @ weights
-    bins = np.clip(np.rint(2 * np.log2(np.maximum(expected, 1e-3))) + 14, 0, 23).astype(np.int64)  # half octaves from 1/128
+    bins = np.clip(np.rint(2 * np.log2(np.maximum(expected, 1e-3))) + 14, 0, 23).astype(
+        np.int64
+    )  # half octaves from 1/128
     context = (data.level[:, None] * (channels // GROUP) + np.arange(channels) // GROUP) * 24 + bins
     use = data.coded & fit[:, None]
     bits = distributions(context[use], x[use], LEVELS * (channels // GROUP) * 24)
     return np.where(data.coded, bits[context, slots(x)] + beyond(x), 0)
 
 
-# ------------------------------------------------------------------------------------------------ (b) the network's tables
+# ------------------------------------------------------------------------------------------------ (b) the network's
+# tables
 
 
 def network_bits(tables):
@@ -188,18 +214,21 @@ def network_bits(tables):
         low, high = int(tables.lows[t]), int(tables.lows[t]) + len(f) - 1
         outside = np.where(r < low, 2 * (low - 1 - r) + 1, 2 * np.maximum(r - high - 1, 0)) + 1
         inside = 16 - np.log2(f[np.clip(r - low, 0, len(f) - 1)])
-        out[t] = np.where((r < low) | (r > high), 16 - np.log2(65536 - f.sum()) + 2 * np.floor(np.log2(outside)) + 1, inside)
+        out[t] = np.where(
+            (r < low) | (r > high), 16 - np.log2(65536 - f.sum()) + 2 * np.floor(np.log2(outside)) + 1, inside
+        )
     return out
 
 
-# -------------------------------------------------------------------------------------------------- (c) competing priors
+# -------------------------------------------------------------------------------------------------- (c) competing
+# priors
 
 
 def compete(cost, fit, level, refit, count, rounds=12):
     """Bits of each region with the best of ``count`` priors, its choice included.
 
-    cost [regions, count]: bits under each prior to start with; refit(choice) -> new cost, from the fitted regions' choices.
-    The price of a choice is its frequency among the fitted regions of its level.
+    cost [regions, count]: bits under each prior to start with; refit(choice) -> new cost, from the fitted regions'
+    choices. The price of a choice is its frequency among the fitted regions of its level.
     """
     price = np.full((LEVELS, count), np.log2(count))
     for _ in range(rounds):
@@ -230,8 +259,16 @@ def static_priors(data, fit, regions, region, fit_region, level_region, count):
 
     def refit(choice):
         own = choice[region][:, None] * len(static) + context
-        priors = distributions(own[use], data.s[use], count * len(static), np.tile(static, (count, 1))).reshape(count, len(static), -1)
-        return np.stack([by_region(np.where(data.coded, p[context, x] + beyond(data.s), 0).sum(1), region, regions) for p in priors], 1)
+        priors = distributions(own[use], data.s[use], count * len(static), np.tile(static, (count, 1))).reshape(
+            count, len(static), -1
+        )
+        return np.stack(
+            [
+                by_region(np.where(data.coded, p[context, x] + beyond(data.s), 0).sum(1), region, regions)
+                for p in priors
+            ],
+            1,
+        )
 
     return compete(refit((rank * count).astype(int)), fit_region, level_region, refit, count)
 
@@ -289,7 +326,8 @@ def static_counts(data, fit_face, static):
 def decisions(tables, data):
     """A residual as decisions: not the mode, above it, further than 1, further than 2.
 
-    Returns (p float [4, cells, C]: the network's probability of a 1, bit bool, taken bool: whether the decision is met).
+    Returns (p float [4, cells, C]: the network's probability of a 1, bit bool, taken bool: whether the decision is
+    met).
     """
     r = np.arange(-REACH, REACH + 1)
     bits = network_bits(tables)
@@ -307,7 +345,10 @@ def decisions(tables, data):
     up, down = mass(beside > 0), mass(beside < 0)
     other = ratio(up + down, np.ones(len(p)))
     above = ratio(up, up + down)
-    further = [np.stack([ratio(mass(beside < -n), mass(beside < 1 - n)), ratio(mass(beside > n), mass(beside > n - 1))]) for n in (1, 2)]
+    further = [
+        np.stack([ratio(mass(beside < -n), mass(beside < 1 - n)), ratio(mass(beside > n), mass(beside > n - 1))])
+        for n in (1, 2)
+    ]
     t = np.maximum(data.table, 0)
     x = data.s - data.mean - r[mode][t]
     side = (x > 0).astype(int)
@@ -325,7 +366,8 @@ def corrected(data, tables, fit, fit_face, bits):
     p, bit, met = decisions(tables, data)
     channels = p.shape[2]
     base = logit(p)
-    # A correction for each decision, level and channel: logistic regression with one weight, Newton's steps, a prior of 4 samples.
+    # A correction for each decision, level and channel: logistic regression with one weight, Newton's steps, a prior of
+    # 4 samples.
     start = np.zeros((4, LEVELS, channels))
     for level in range(LEVELS):
         at = fit & (data.level == level)
@@ -333,13 +375,18 @@ def corrected(data, tables, fit, fit_face, bits):
             q = 1 / (1 + np.exp(-(base[:, at] + start[:, level, None])))
             slope = (met[:, at] * (bit[:, at] - q)).sum(1) - start[:, level]
             start[:, level] += slope / ((met[:, at] * q * (1 - q)).sum(1) + 4)
-    base = np.stack([padded(data, (base[d] + start[d][data.level]).astype(np.float32)) for d in range(4)], 2)  # [faces, steps, 4, C]
+    base = np.stack(
+        [padded(data, (base[d] + start[d][data.level]).astype(np.float32)) for d in range(4)], 2
+    )  # [faces, steps, 4, C]
     bit, met = (np.stack([padded(data, a[d]) for d in range(4)], 2) for a in (bit, met))
     p = np.stack([padded(data, p[d].astype(np.float32), 0.5) for d in range(4)], 2)
     uncorrected = -np.where(met, np.log2(np.where(bit, p, 1 - p)), 0).sum((1, 2, 3))
 
     def run(faces, own_rate, group_rate):
-        own, shared = np.zeros((faces.sum(), 4, channels), np.float32), np.zeros((faces.sum(), 4, channels // GROUP), np.float32)
+        own, shared = (
+            np.zeros((faces.sum(), 4, channels), np.float32),
+            np.zeros((faces.sum(), 4, channels // GROUP), np.float32),
+        )
         out = np.zeros(faces.sum())
         b, x, m = base[faces], bit[faces], met[faces]
         for step in range(b.shape[1]):
@@ -386,7 +433,9 @@ def measure(codec, pixels, fit_face, quality):
     for count in (2, 4, 8):
         out[f"c: {count} priors, static"] = np.bincount(face_of, static_priors(data, fit, *at_region, count), faces)
     for count in (2, 4, 8):
-        out[f"c: {count} priors on b"] = np.bincount(face_of, network_priors(data, fit, shifted, *at_region, count), faces)
+        out[f"c: {count} priors on b"] = np.bincount(
+            face_of, network_priors(data, fit, shifted, *at_region, count), faces
+        )
     out["d: counts, static"] = static_counts(data, fit_face, static)
     out["d: b recalibrated"], out["d: counts on b"], rates = corrected(data, tables, fit, fit_face, out["b: network"])
     return {name: bits[~fit_face].mean() / 8 for name, bits in out.items()}, rates
@@ -401,7 +450,10 @@ def main():
     args = parser.parse_args()
     codec = load_codec(args.model)
     if len(codec.model.context.table_set) != 8 * SCALES:
-        parser.error(f"{args.model} has {len(codec.model.context.table_set)} tables; needed are {8 * SCALES}, a table for each scale and fraction")
+        parser.error(
+            f"{args.model} has {len(codec.model.context.table_set)} tables; needed are {8 * SCALES}, a table for "
+            "each scale and fraction"
+        )
     pixels, fit = load_faces(args.source, people_in_pairs(args.people) if args.people else None, args.faces)
     rows = []
     for quality in QUALITIES:
@@ -410,8 +462,17 @@ def main():
         for name, size in found.items():
             rows.append({"model": args.model, "quality": quality, "candidate": name, "bytes": size, "saved_percent": 100 * (1 - size / found["static"]),
                          "below_network_percent": 100 * (1 - size / found["b: network"])})  # fmt: skip
-            print(f"  {name:24} {size:8.2f} bytes  {rows[-1]['saved_percent']:6.2f} % below static  {rows[-1]['below_network_percent']:6.2f} % below the network", flush=True)
-    write_csv("context-candidates", rows, f"{len(pixels)} aligned faces, fitted on {fit.sum()} and measured on {(~fit).sum()} of other people; ideal bytes of the coefficients alone")
+            print(
+                f"  {name:24} {size:8.2f} bytes  {rows[-1]['saved_percent']:6.2f} % below static  "
+                f"{rows[-1]['below_network_percent']:6.2f} % below the network",
+                flush=True,
+            )
+    write_csv(
+        "context-candidates",
+        rows,
+        f"{len(pixels)} aligned faces, fitted on {fit.sum()} and measured on {(~fit).sum()} of other people; ideal "
+        "bytes of the coefficients alone",
+    )
 
 
 if __name__ == "__main__":

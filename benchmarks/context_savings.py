@@ -2,13 +2,14 @@
 
     python benchmarks/context_savings.py data/train.safetensors --model face-v1 --faces 600
 
-The faces are aligned crops of a packed file (docs/training.md). For each quality the network's symbols are coded with the
-context model: whole payloads, as files carry them. The static prior has one distribution a channel and pooling level, of
-exactly the frequencies that these symbols have: no static prior of this form does better on them. The classic context
-coder, measured beside it, has seven such distributions, picked by the magnitudes of the channel's decoded neighbours W, N,
-NW and NE. The bits of both are the ideal ones, and they pay neither for tables nor for the ends of streams. Results:
-benchmarks/results/context_savings.csv.
+The faces are aligned crops of a packed file (docs/training.md). For each quality the network's symbols are coded with
+the context model: whole payloads, as files carry them. The static prior has one distribution a channel and pooling
+level, of exactly the frequencies that these symbols have: no static prior of this form does better on them. The classic
+context coder, measured beside it, has seven such distributions, picked by the magnitudes of the channel's decoded
+neighbours W, N, NW and NE. The bits of both are the ideal ones, and they pay neither for tables nor for the ends of
+streams. Results: benchmarks/results/context_savings.csv.
 """
+
 import argparse
 import collections
 
@@ -16,9 +17,9 @@ import numpy as np
 from common import write_csv
 
 from lfic.codec import load_codec
-from lfic.train.batches import SIDE
-from lfic.encoder.draft import first_drafts
 from lfic.data.facepack import FacePack
+from lfic.encoder.draft import first_drafts
+from lfic.train.batches import SIDE
 
 QUALITIES = (5, 20, 40, 60, 90)
 REGION = 4
@@ -29,7 +30,9 @@ MAGNITUDES = (1, 2, 3, 5, 8, 13)  # of 2 |W| + 2 |N| + |NW| + |NE|: where the ne
 
 def neighbour_contexts(symbols, levels, height, width):
     """Context 0..6 of every symbol [cells, C] of a face, in coding order, from magnitudes that are decoded before it."""
-    dense = np.zeros((height + 1, width + 2, symbols.shape[1]), np.int64)  # magnitudes, zeros around: cell (y, x) is [y + 1, x + 1]
+    dense = np.zeros(
+        (height + 1, width + 2, symbols.shape[1]), np.int64
+    )  # magnitudes, zeros around: cell (y, x) is [y + 1, x + 1]
     out, at = np.empty(symbols.shape, np.uint8), 0
     for (row, column), level in np.ndenumerate(levels):
         side, bottom, right = 1 << int(level), min(REGION * row + REGION, height), min(REGION * column + REGION, width)
@@ -75,7 +78,9 @@ def measure(codec, pixels, quality):
     for level in symbols:
         for channel, context in zip(np.concatenate(symbols[level]).T, np.concatenate(contexts[level]).T):
             static += entropy_bits(np.unique(channel, return_counts=True)[1])
-            magnitudes += sum(entropy_bits(np.unique(channel[context == c], return_counts=True)[1]) for c in np.unique(context))
+            magnitudes += sum(
+                entropy_bits(np.unique(channel[context == c], return_counts=True)[1]) for c in np.unique(context)
+            )
     return 8 * coded, static, magnitudes
 
 
@@ -93,8 +98,16 @@ def main():
         context, static, magnitudes = (bits / 8 / len(pixels) for bits in measure(codec, pixels, quality))
         rows.append({"model": args.model, "quality": quality, "faces": len(pixels), "payload_bytes": context, "static_bytes": static,
                      "magnitude_bytes": magnitudes, "saved_percent": 100 * (1 - context / static)})  # fmt: skip
-        print(f"quality {quality}: {context:.1f} bytes a face, {static:.1f} with the static prior ({rows[-1]['saved_percent']:.1f} % saved), {magnitudes:.1f} by neighbour magnitudes")
-    write_csv("context_savings", rows, "aligned faces of a training pack; payloads without header; the other two are ideal and fitted to these very symbols")
+        print(
+            f"quality {quality}: {context:.1f} bytes a face, {static:.1f} with the static prior "
+            f"({rows[-1]['saved_percent']:.1f} % saved), {magnitudes:.1f} by neighbour magnitudes"
+        )
+    write_csv(
+        "context_savings",
+        rows,
+        "aligned faces of a training pack; payloads without header; the other two are ideal and fitted to these very "
+        "symbols",
+    )
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
     python benchmarks/train_bmshj2018.py data/train.safetensors runs/bmshj2018.safetensors --seconds 7200
 
-The published architecture, one network for each lambda. The first half of the time trains one of them, the base; the others start as its
-copies, and then all are trained in turns while the learning rate falls. Time is this process's CPU time, so that a busy machine
-changes nothing; with ``--device cuda`` it is the clock's. A run that was stopped goes on where it was saved last; seconds and faces of each network stand in the checkpoint.
-``lfic evaluate --codecs bmshj2018 --bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder.
-Loss: lambda * 255^2 * MSE + bits per pixel, as in CompressAI's training example; crops are moved and mirrored as in lfic's own training.
+The published architecture, one network for each lambda. The first half of the time trains one of them, the base; the
+others start as its copies, and then all are trained in turns while the learning rate falls. Time is this process's CPU
+time, so that a busy machine changes nothing; with ``--device cuda`` it is the clock's. A run that was stopped goes on
+where it was saved last; seconds and faces of each network stand in the checkpoint. ``lfic evaluate --codecs bmshj2018
+--bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder. Loss: lambda * 255^2 * MSE +
+bits per pixel, as in CompressAI's training example; crops are moved and mirrored as in lfic's own training.
 """
+
 import argparse
 import copy
 import dataclasses
@@ -24,10 +26,10 @@ from safetensors.torch import save
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from lfic.evaluate import neural  # noqa: E402
+from lfic.data.facepack import FacePack
+from lfic.evaluate import neural
+from lfic.files import write_atomically
 from lfic.train.batches import SIDE
-from lfic.data.facepack import FacePack  # noqa: E402
-from lfic.files import write_atomically  # noqa: E402
 
 LAMBDAS = (0.0005, 0.0013, 0.0035, 0.009)
 TURN = 20  # steps before the next network's turn
@@ -36,7 +38,8 @@ SETTLING = 2000  # steps of the quantiles alone before networks are saved for go
 
 @dataclasses.dataclass
 class State:
-    """One lambda's network, its two optimisers (weights, quantiles) and the faces that it has seen (its base's among them)."""
+    """One lambda's network, its two optimisers (weights, quantiles) and the faces that it has seen (its base's among
+    them)."""
 
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -75,7 +78,9 @@ def step(state, pixels, side, rate):
     mse = (out["x_hat"][..., :SIDE, :SIDE] - pixels).square().mean()
     state.optimizer.zero_grad()
     (state.lmbda * 255**2 * mse + bpp).backward()
-    torch.nn.utils.clip_grad_norm_(state.optimizer.param_groups[0]["params"], 1.0)  # not the quantiles': theirs are of another loss
+    torch.nn.utils.clip_grad_norm_(
+        state.optimizer.param_groups[0]["params"], 1.0
+    )  # not the quantiles': theirs are of another loss
     state.optimizer.step()
     settle(state, 1)
     state.faces += len(pixels)
@@ -99,9 +104,16 @@ def learning_rate(highest, share):
 
 def write(path, about, states, seconds):
     """Networks to the checkpoint, optimisers beside it; each file is written whole or not at all."""
-    tensors = {f"{k}.{name}": t.contiguous().cpu() for k, s in enumerate(states) for name, t in s.network.state_dict().items()}
-    moments = {f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous().cpu() for k, s in enumerate(states)
-               for which in ("optimizer", "auxiliary") for i, slot in getattr(s, which).state_dict()["state"].items() for name, value in slot.items()}
+    tensors = {
+        f"{k}.{name}": t.contiguous().cpu() for k, s in enumerate(states) for name, t in s.network.state_dict().items()
+    }
+    moments = {
+        f"{k}.{which}.{i}.{name}": torch.as_tensor(value).float().contiguous().cpu()
+        for k, s in enumerate(states)
+        for which in ("optimizer", "auxiliary")
+        for i, slot in getattr(s, which).state_dict()["state"].items()
+        for name, value in slot.items()
+    }
     about = {**about, "seconds": round(seconds, 1), "faces": [s.faces for s in states]}
     for target, content in ((f"{path}.optimizer", moments), (str(path), tensors)):
         write_atomically(pathlib.Path(target), save(content, metadata={"bmshj2018": json.dumps(about)}))
@@ -118,13 +130,15 @@ def resume(path, about, states):
         if json.loads(moments.metadata()["bmshj2018"]) != found:
             raise SystemExit(f"{path}.optimizer is not of the same moment as {path}: delete both to start anew")
         for k, state in enumerate(states):
-            state.network.load_state_dict({name[len(f"{k}."):]: file.get_tensor(name) for name in file.keys() if name.startswith(f"{k}.")})
+            state.network.load_state_dict(
+                {name[len(f"{k}.") :]: file.get_tensor(name) for name in list(file.keys()) if name.startswith(f"{k}.")}
+            )
             state.faces = found["faces"][k]
             for which in ("optimizer", "auxiliary"):
                 slots, prefix = {}, f"{k}.{which}."
-                for name in moments.keys():
+                for name in moments:
                     if name.startswith(prefix):
-                        index, field = name[len(prefix):].split(".")
+                        index, field = name[len(prefix) :].split(".")
                         slots.setdefault(int(index), {})[field] = moments.get_tensor(name)
                 target = getattr(state, which)
                 target.load_state_dict({"state": slots, "param_groups": target.state_dict()["param_groups"]})
@@ -147,10 +161,18 @@ def train(args, states, about, spent):
                     states[k].faces = base.faces
         state = base if spent < args.seconds / 2 else min(states, key=lambda s: s.faces)
         rate = learning_rate(args.rate, spent / args.seconds)
-        figures = torch.stack([step(state, draw(pack, args.batch, generator, args.device), side, rate) for _ in range(TURN)]).cpu().numpy()
+        figures = (
+            torch.stack([step(state, draw(pack, args.batch, generator, args.device), side, rate) for _ in range(TURN)])
+            .cpu()
+            .numpy()
+        )
         spent = earlier + clock() - started
         size, psnr = figures[:, 0].mean() * SIDE * SIDE / 8, -10 * np.log10(figures[:, 1].mean())
-        print(f"lambda={state.lmbda} faces={state.faces} bytes={size:.0f} psnr={psnr:.2f} rate={rate:.2g} seconds={spent:.0f}", flush=True)
+        print(
+            f"lambda={state.lmbda} faces={state.faces} bytes={size:.0f} psnr={psnr:.2f} rate={rate:.2g} "
+            f"seconds={spent:.0f}",
+            flush=True,
+        )
         if time.monotonic() - saved > 120:
             write(args.out, about, states, spent)
             saved = time.monotonic()
@@ -158,11 +180,20 @@ def train(args, states, about, spent):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("pack", help="packed faces (python -m lfic.data.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
-    parser.add_argument("--seconds", type=float, default=7200, help="in all, those of earlier runs into the same file among them; on the CPU its time")
-    parser.add_argument("--wall", type=float, default=1e9, help="leave after so many seconds by the clock; the next run goes on")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=7200,
+        help="in all, those of earlier runs into the same file among them; on the CPU its time",
+    )
+    parser.add_argument(
+        "--wall", type=float, default=1e9, help="leave after so many seconds by the clock; the next run goes on"
+    )
     parser.add_argument("--architecture", choices=neural.ARCHITECTURES, default="factorized")
     parser.add_argument("--channels", type=int, default=64, help="N; the published models have 128")
     parser.add_argument("--latent", type=int, default=96, help="M; the published models have 192")
@@ -177,7 +208,12 @@ def main(argv=None):
     if args.base not in args.lambdas:
         parser.error(f"--base {args.base:g} is none of the lambdas {args.lambdas}")
     torch.set_num_threads(args.threads)
-    about = {"architecture": args.architecture, "channels": args.channels, "latent": args.latent, "lambdas": args.lambdas}
+    about = {
+        "architecture": args.architecture,
+        "channels": args.channels,
+        "latent": args.latent,
+        "lambdas": args.lambdas,
+    }
     states = [create(about, lmbda, device=args.device) for lmbda in args.lambdas]
     spent = train(args, states, about, resume(args.out, about, states))
     for state in states:

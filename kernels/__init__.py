@@ -11,9 +11,10 @@
 >>> features.shape
 torch.Size([1, 16, 14, 14])
 """
+
 if __name__ != "lfic.kernels":
     raise ImportError(f"these kernels are imported as lfic.kernels, not as {__name__}: install the package first")
 
-from .ops import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool  # noqa: E402
+from .ops import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
 
 __all__ = ["rap_offsets", "rap_quantize", "rap_quantize_dense", "rap_unpool"]

@@ -1,4 +1,5 @@
 """Triton without needing it: what the kernel files share, and whether they can be used here."""
+
 import functools
 import importlib.util
 import os
@@ -44,8 +45,8 @@ if has_triton():
     def noise_words(seed_pointer, block, like):
         """Four uint32 of Philox 4x32-10 for an int64 counter, the key at a pointer; see reference.uniform_noise.
 
-        like: float32 tile that was loaded. Nothing of its value enters; adding a zero made of it ties the counter to the
-        layout of the loads, otherwise every word would cross shared memory on its way to the store.
+        like: float32 tile that was loaded. Nothing of its value enters; adding a zero made of it ties the counter to
+        the layout of the loads, otherwise every word would cross shared memory on its way to the store.
         """
         nothing = (like.to(tl.uint32, bitcast=True) >> 31) >> 1
         low = block.to(tl.uint32) + nothing

@@ -3,17 +3,20 @@
 Memory is channels-last, [N, h, w, C]: along C lie the 128-bit loads. Regions run over all images, so that a small grid
 (14 x 14 has 16 regions) fills programs as well as a large one does.
 """
+
 from ._compat import round_half_even, tl, triton
 
 SYMBOL_LIMIT = tl.constexpr(32767.0)
 
 
 @triton.jit
-def place_tile(levels, quality, qualities, regions, height, width, rows, columns, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def place_tile(
+    levels, quality, qualities, regions, height, width, rows, columns, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
     """Where this program's tile lies.
 
-    Returns, per row of the tile: region within its image, image, top and left cell, level [ROWS]; channel [BLOCK]; offset of its first
-    cell int64, mask, offset of its row of a table [Q, 3, C] int32, all [ROWS, BLOCK].
+    Returns, per row of the tile: region within its image, image, top and left cell, level [ROWS]; channel [BLOCK];
+    offset of its first cell int64, mask, offset of its row of a table [Q, 3, C] int32, all [ROWS, BLOCK].
     Levels and qualities out of range are clamped: nothing is read outside its tensor.
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -72,13 +75,21 @@ def reciprocals(top, left, height, width, PARTIAL: tl.constexpr):
         wide = tl.minimum(width - left, 4)
         tall0, wide0 = tl.minimum(tall, 2), tl.minimum(wide, 2)
         tall1, wide1 = tall - tall0, wide - wide0
-        return reciprocal(tall0 * wide0), reciprocal(tall0 * wide1), reciprocal(tall1 * wide0), reciprocal(tall1 * wide1), reciprocal(tall * wide)
+        return (
+            reciprocal(tall0 * wide0),
+            reciprocal(tall0 * wide1),
+            reciprocal(tall1 * wide0),
+            reciprocal(tall1 * wide1),
+            reciprocal(tall * wide),
+        )
     else:
         return 0.25, 0.25, 0.25, 0.25, 0.0625
 
 
 @triton.jit
-def pooled(a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL: tl.constexpr):
+def pooled(
+    a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL: tl.constexpr
+):
     """Means of the four quarters and of the region by the fixed tree."""
     q00, q01, q10, q11 = (a0 + b0) + (a1 + b1), (c0 + d0) + (c1 + d1), (a2 + b2) + (a3 + b3), (c2 + d2) + (c3 + d3)
     r00, r01, r10, r11, r = reciprocals(top, left, height, width, PARTIAL)

@@ -1,8 +1,9 @@
 """Launch shapes, fixed per architecture: nothing is tuned at import or in a first call.
 
-A tile is ``regions`` x ``channels``; a program walks over the 16 cells of its regions. ``python -m lfic.kernels.bench.tune``
-measures the candidates on the GPU at hand and prints rows to put here.
+A tile is ``regions`` x ``channels``; a program walks over the 16 cells of its regions. ``python -m
+lfic.kernels.bench.tune`` measures the candidates on the GPU at hand and prints rows to put here.
 """
+
 import dataclasses
 import functools
 
@@ -25,7 +26,10 @@ TABLE = {
     (80, "quantize"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense_backward"): (Launch(1024, 4), Launch(512, 4)),
-    (80, "dense_backward_tables"): (Launch(256, 4), Launch(256, 4)),  # three inputs at once: wider tiles spill registers
+    (80, "dense_backward_tables"): (
+        Launch(256, 4),
+        Launch(256, 4),
+    ),  # three inputs at once: wider tiles spill registers
     (80, "unpool"): (Launch(1024, 4), Launch(512, 4)),
     (80, "unpool_backward"): (Launch(1024, 4), Launch(512, 4)),
     (90, "quantize"): (Launch(1024, 4), Launch(512, 4)),
@@ -57,7 +61,8 @@ def launch(operation, device, element_size):
 def tile(elements, channels, regions):
     """(regions, channels) of a tile, powers of two: as many channels as divide C well, the rest in regions.
 
-    A quarter of a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill registers.
+    A quarter of a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill
+    registers.
     """
     if channels % 16:
         elements = max(128, elements // 4)

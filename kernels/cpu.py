@@ -1,9 +1,10 @@
 """CPU tensors: results are allocated here, the work is csrc/rap/cpu.cpp's, compiled as ``_rap``.
 
-Features and gradients are read in whatever layout they have. Work is shared by at most ``torch.get_num_threads()`` threads, which are
-gone when a call returns; small inputs start none. The operations can be called past ops.py, as torch.ops.lfic.*: what would
-read outside a tensor is refused here once more.
+Features and gradients are read in whatever layout they have. Work is shared by at most ``torch.get_num_threads()``
+threads, which are gone when a call returns; small inputs start none. The operations can be called past ops.py, as
+torch.ops.lfic.*: what would read outside a tensor is refused here once more.
 """
+
 import torch
 
 from . import _rap
@@ -19,7 +20,8 @@ def expect(name, tensor, dtype, shape):
 
 
 def zeros(shape):
-    """Float32 zeros. A process forked from one that used OpenMP has none of its threads, and torch.zeros would wait for them."""
+    """Float32 zeros. A process forked from one that used OpenMP has none of its threads, and torch.zeros would wait for
+    them."""
     out = torch.empty(shape)
     out.numpy().fill(0)
     return out
@@ -43,7 +45,8 @@ def run():
 
 
 def grid(shape, levels, quality=None, *tables):
-    """(N, C, h, w, levels, quality) for ``_rap``, checked; levels and quality contiguous, and to be kept until the call is over."""
+    """(N, C, h, w, levels, quality) for ``_rap``, checked; levels and quality contiguous, and to be kept until the call
+    is over."""
     count, channels, height, width = shape
     expect("levels", levels, torch.uint8, (count, -(-height // 4), -(-width // 4)))
     rows = -1
@@ -83,7 +86,14 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
         expect("indexes", indexes, torch.int16, gain.shape)
         indexes, tables = indexes.contiguous(), torch.empty_like(symbols)
     _rap.quantize(
-        grid(y.shape, levels, quality, gain), view("y", y, y.shape), gain.data_ptr(), address(indexes), symbols.data_ptr(), address(tables), counts.data_ptr(), run()
+        grid(y.shape, levels, quality, gain),
+        view("y", y, y.shape),
+        gain.data_ptr(),
+        address(indexes),
+        symbols.data_ptr(),
+        address(tables),
+        counts.data_ptr(),
+        run(),
     )
     return symbols, counts, symbols.new_empty(0) if tables is None else tables
 
@@ -95,7 +105,15 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     room = symbols.shape[1] // shape[1]
     expect("symbols", symbols, torch.int16, (shape[0], room * shape[1]))
     out = features(shape, dtype)
-    _rap.unpool(grid(shape, levels, quality, step), symbols.data_ptr(), room, step.data_ptr(), TYPES[dtype], out.data_ptr(), run())
+    _rap.unpool(
+        grid(shape, levels, quality, step),
+        symbols.data_ptr(),
+        room,
+        step.data_ptr(),
+        TYPES[dtype],
+        out.data_ptr(),
+        run(),
+    )
     return out
 
 
@@ -106,7 +124,14 @@ def rap_unpool_backward(grad, symbols, levels, step, quality):
     room = symbols.shape[1] // channels
     expect("symbols", symbols, torch.int16, (count, room * channels))
     to_step = zeros(step.shape)
-    _rap.unpool_backward(grid(grad.shape, levels, quality, step), view("grad", grad, grad.shape), symbols.data_ptr(), room, to_step.data_ptr(), run())
+    _rap.unpool_backward(
+        grid(grad.shape, levels, quality, step),
+        view("grad", grad, grad.shape),
+        symbols.data_ptr(),
+        room,
+        to_step.data_ptr(),
+        run(),
+    )
     return to_step
 
 
@@ -117,14 +142,23 @@ def rap_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch
         expect("seed", seed, torch.int64, (1,))
     dequantised, symbols = features(y.shape, dtype), features(y.shape, dtype)
     _rap.dense(
-        grid(y.shape, levels, quality, gain, step), view("y", y, y.shape), view("noise", noise, y.shape), address(seed), gain.data_ptr(), step.data_ptr(),
-        TYPES[dtype], dequantised.data_ptr(), symbols.data_ptr(), run(),
+        grid(y.shape, levels, quality, gain, step),
+        view("y", y, y.shape),
+        view("noise", noise, y.shape),
+        address(seed),
+        gain.data_ptr(),
+        step.data_ptr(),
+        TYPES[dtype],
+        dequantised.data_ptr(),
+        symbols.data_ptr(),
+        run(),
     )
     return dequantised, symbols
 
 
 def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
-    """Gradients of ``rap_dense`` at y, gain and step; the latter empty without ``tables``. Regions are added in their order."""
+    """Gradients of ``rap_dense`` at y, gain and step; the latter empty without ``tables``. Regions are added in their
+    order."""
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     if grad_features is None and grad_symbols is None:
         raise ValueError("grad_features and grad_symbols are both None; at least one of them is needed")
@@ -133,7 +167,17 @@ def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quali
     grad_y = features(y.shape, y.dtype)
     to_gain, to_step = (zeros(gain.shape), zeros(step.shape)) if tables else (None, None)
     _rap.dense_backward(
-        grid(y.shape, levels, quality, gain, step), view("grad_features", grad_features, y.shape), view("grad_symbols", grad_symbols, y.shape),
-        view("y", y, y.shape), view("noise", noise, y.shape), address(seed), gain.data_ptr(), step.data_ptr(), grad_y.data_ptr(), address(to_gain), address(to_step), run(),
+        grid(y.shape, levels, quality, gain, step),
+        view("grad_features", grad_features, y.shape),
+        view("grad_symbols", grad_symbols, y.shape),
+        view("y", y, y.shape),
+        view("noise", noise, y.shape),
+        address(seed),
+        gain.data_ptr(),
+        step.data_ptr(),
+        grad_y.data_ptr(),
+        address(to_gain),
+        address(to_step),
+        run(),
     )
     return (grad_y, to_gain, to_step) if tables else (grad_y, gain.new_empty(0), gain.new_empty(0))

@@ -10,6 +10,7 @@
 >>> symbols.shape
 torch.Size([3, 3136])
 """
+
 import torch
 
 
@@ -22,12 +23,12 @@ class Graphed:
     """A function of batch-first tensors, captured once per bucket of N and set of shapes, dtypes and devices.
 
     Args:
-        function: tensors [N, ...] -> tensor or tuple of tensors [N, ...], without gradients or a word to the host. What it
-            closes over (gain tables) is read where it lay at capture: change it in place.
+        function: tensors [N, ...] -> tensor or tuple of tensors [N, ...], without gradients or a word to the host. What
+            it closes over (gain tables) is read where it lay at capture: change it in place.
         largest: batches above it are cut into pieces.
 
-    Calling it returns tensors of their own. Rows that fill a bucket up are zeros. On the CPU the same buckets and buffers are
-    used, and the function is called instead of a replay. Not for several threads at once.
+    Calling it returns tensors of their own. Rows that fill a bucket up are zeros. On the CPU the same buckets and
+    buffers are used, and the function is called instead of a replay. Not for several threads at once.
     """
 
     def __init__(self, function, largest=64):
@@ -60,11 +61,19 @@ class Graphed:
             buffer[:count].copy_(tensor)
             buffer[count:].zero_()
         outputs = replay()
-        return outputs[:count].clone() if isinstance(outputs, torch.Tensor) else tuple(o[:count].clone() for o in outputs)
+        return (
+            outputs[:count].clone() if isinstance(outputs, torch.Tensor) else tuple(o[:count].clone() for o in outputs)
+        )
 
     def capture(self, size, tensors):
         """(input buffers, function that fills the outputs and returns them) for one bucket."""
-        inputs = [torch.zeros_like(t[:1].expand(size, *t.shape[1:]), memory_format=torch.channels_last if channels_last(t) else torch.contiguous_format) for t in tensors]
+        inputs = [
+            torch.zeros_like(
+                t[:1].expand(size, *t.shape[1:]),
+                memory_format=torch.channels_last if channels_last(t) else torch.contiguous_format,
+            )
+            for t in tensors
+        ]
         if tensors[0].device.type != "cuda":
             return inputs, lambda: self.function(*inputs)
         with torch.cuda.device(tensors[0].device):

@@ -3,6 +3,7 @@
 One program per image walks over its regions in blocks: cells kept per region, an exclusive prefix sum, a carry. The
 grid is fixed by the shapes alone, so that the launch can stand in a CUDA graph.
 """
+
 import torch
 
 from ._compat import tl, triton
@@ -19,7 +20,8 @@ def kept_in_region(level, tall, wide):
 
 @triton.jit
 def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, scale, BLOCK: tl.constexpr):
-    """levels uint8 [N, rows, columns] -> starts int32 [N, rows * columns], counts int64 [N] times scale; one program an image."""
+    """levels uint8 [N, rows, columns] -> starts int32 [N, rows * columns], counts int64 [N] times scale; one program an
+    image."""
     image = tl.program_id(0).to(tl.int64)
     regions = rows * columns
     carry = tl.zeros([1], tl.int32)
@@ -37,11 +39,14 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, sca
 
 
 def rap_offsets(levels, height, width, scale=1):
-    """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr] in kept cells, counts int64 [N] in kept cells times scale)."""
+    """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr] in kept cells, counts int64 [N] in kept cells
+    times scale)."""
     count, rows, columns = levels.shape
     starts = torch.empty(count, rows * columns, dtype=torch.int32, device=levels.device)
     counts = torch.empty(count, dtype=torch.int64, device=levels.device)
     if count:
         block = min(1024, triton.next_power_of_2(rows * columns))
-        rap_offsets_kernel[(count,)](levels, starts, counts, height, width, rows, columns, scale, BLOCK=block, num_warps=4 if block > 128 else 1)
+        rap_offsets_kernel[(count,)](
+            levels, starts, counts, height, width, rows, columns, scale, BLOCK=block, num_warps=4 if block > 128 else 1
+        )
     return starts, counts

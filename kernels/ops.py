@@ -1,9 +1,11 @@
 """The operations as users call them: arguments are checked here, the work is done per device.
 
 Registered with torch.library (namespace ``lfic``): torch.compile and torch.export see each as one node, autograd and
-vmap work through them. CPU tensors run a C++ kernel, CUDA tensors the Triton kernels. Values out of range (a level above 2, a
-quality without a row) are refused on the CPU; on CUDA looking would need a synchronisation, so they are clamped.
+vmap work through them. CPU tensors run a C++ kernel, CUDA tensors the Triton kernels. Values out of range (a level
+above 2, a quality without a row) are refused on the CPU; on CUDA looking would need a synchronisation, so they are
+clamped.
 """
+
 import torch
 
 from . import registration
@@ -17,7 +19,8 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
-        y: float [N, C, h, w] (fp32, fp16 or bf16); channels-last memory is read as it is, on CUDA other layouts are copied first.
+        y: float [N, C, h, w] (fp32, fp16 or bf16); channels-last memory is read as it is, on CUDA other layouts are
+            copied first.
         levels: uint8 [N, ceil(h/4), ceil(w/4)], each 0, 1 or 2: a region keeps one coefficient per 1, 2x2, 4x4 cells.
         gain: float32 [Q, 3, C].
         quality: int64 [N], row of gain for each image.
@@ -33,7 +36,9 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     if indexes is None:
         return torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
     if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
-        raise ValueError(f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain")
+        raise ValueError(
+            f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain"
+        )
     return torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
 
 
@@ -53,8 +58,17 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     _check_table(step, "step")
     _check((levels.shape[0], step.shape[2], height, width), levels, step, quality, "step", levels.device)
     channels = step.shape[2]
-    if symbols.dtype != torch.int16 or symbols.ndim != 2 or symbols.shape[0] != levels.shape[0] or symbols.shape[1] % channels or symbols.device != levels.device:
-        raise ValueError(f"symbols is {_describe(symbols)}; needed is torch.int16 [{levels.shape[0]}, K] on {levels.device} with K a multiple of {channels}")
+    if (
+        symbols.dtype != torch.int16
+        or symbols.ndim != 2
+        or symbols.shape[0] != levels.shape[0]
+        or symbols.shape[1] % channels
+        or symbols.device != levels.device
+    ):
+        raise ValueError(
+            f"symbols is {_describe(symbols)}; needed is torch.int16 [{levels.shape[0]}, K] on {levels.device} with "
+            f"K a multiple of {channels}"
+        )
     if symbols.shape[1] == 0:
         raise ValueError(f"symbols has no columns; every grid keeps at least one cell of {channels} channels")
     _check_dtype(dtype)
@@ -105,7 +119,9 @@ def _describe(tensor):
 
 def _check_features(y):
     if y.ndim != 4 or y.dtype not in FLOATS or y.shape[1] < 1 or y.shape[2] < 1 or y.shape[3] < 1:
-        raise ValueError(f"y is {_describe(y)}; needed is float32, float16 or bfloat16 [N, C, h, w] with C, h and w of at least 1")
+        raise ValueError(
+            f"y is {_describe(y)}; needed is float32, float16 or bfloat16 [N, C, h, w] with C, h and w of at least 1"
+        )
 
 
 def _check_dtype(dtype):
@@ -119,7 +135,13 @@ def _check_levels(levels, expected):
 
 
 def _check_table(table, name):
-    if table.ndim != 3 or table.shape[0] < 1 or table.shape[1] != LEVELS or table.shape[2] < 1 or table.dtype != torch.float32:
+    if (
+        table.ndim != 3
+        or table.shape[0] < 1
+        or table.shape[1] != LEVELS
+        or table.shape[2] < 1
+        or table.dtype != torch.float32
+    ):
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, C]")
 
 

@@ -4,6 +4,7 @@ Each program reads the 16 cells of its regions once and writes 16 cells: those t
 order, and for each one that is not kept one zero goes to the end of the image's row. So the whole capacity is written
 exactly once, with neither a global scan nor a word to the host.
 """
+
 import torch
 
 from . import configs
@@ -36,8 +37,31 @@ def kept_place(level, tall, wide, start, last, before, DY: tl.constexpr, DX: tl.
 
 
 @triton.jit
-def store_cell(out, tables, index, value, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel,
-               DY: tl.constexpr, DX: tl.constexpr, PARTIAL: tl.constexpr, INDEXED: tl.constexpr):
+def store_cell(
+    out,
+    tables,
+    index,
+    value,
+    gain,
+    mask,
+    level,
+    image,
+    tall,
+    wide,
+    start,
+    last,
+    before,
+    top,
+    left,
+    height,
+    width,
+    channels,
+    channel,
+    DY: tl.constexpr,
+    DX: tl.constexpr,
+    PARTIAL: tl.constexpr,
+    INDEXED: tl.constexpr,
+):
     """Quantise one cell of every region and write it where it belongs."""
     slot, kept = kept_place(level, tall, wide, start, last, before, DY, DX)
     scaled = value * gain
@@ -50,20 +74,157 @@ def store_cell(out, tables, index, value, gain, mask, level, image, tall, wide, 
 
 
 @triton.jit
-def store_row(out, tables, index, v0, v1, v2, v3, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel,
-              DY: tl.constexpr, PARTIAL: tl.constexpr, INDEXED: tl.constexpr):
+def store_row(
+    out,
+    tables,
+    index,
+    v0,
+    v1,
+    v2,
+    v3,
+    gain,
+    mask,
+    level,
+    image,
+    tall,
+    wide,
+    start,
+    last,
+    before,
+    top,
+    left,
+    height,
+    width,
+    channels,
+    channel,
+    DY: tl.constexpr,
+    PARTIAL: tl.constexpr,
+    INDEXED: tl.constexpr,
+):
     """The four cells of row DY of every region."""
-    store_cell(out, tables, index, v0, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, DY, 0, PARTIAL, INDEXED)
-    store_cell(out, tables, index, v1, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, DY, 1, PARTIAL, INDEXED)
-    store_cell(out, tables, index, v2, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, DY, 2, PARTIAL, INDEXED)
-    store_cell(out, tables, index, v3, gain, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, DY, 3, PARTIAL, INDEXED)
+    store_cell(
+        out,
+        tables,
+        index,
+        v0,
+        gain,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        DY,
+        0,
+        PARTIAL,
+        INDEXED,
+    )
+    store_cell(
+        out,
+        tables,
+        index,
+        v1,
+        gain,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        DY,
+        1,
+        PARTIAL,
+        INDEXED,
+    )
+    store_cell(
+        out,
+        tables,
+        index,
+        v2,
+        gain,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        DY,
+        2,
+        PARTIAL,
+        INDEXED,
+    )
+    store_cell(
+        out,
+        tables,
+        index,
+        v3,
+        gain,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        DY,
+        3,
+        PARTIAL,
+        INDEXED,
+    )
 
 
 @triton.jit
 def rap_quantize_kernel(
-    y, levels, starts, gain, quality, indexes, out, tables,
-    regions, qualities, height, width, rows, columns, channels,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr, PARTIAL: tl.constexpr, INDEXED: tl.constexpr,
+    y,
+    levels,
+    starts,
+    gain,
+    quality,
+    indexes,
+    out,
+    tables,
+    regions,
+    qualities,
+    height,
+    width,
+    rows,
+    columns,
+    channels,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PARTIAL: tl.constexpr,
+    INDEXED: tl.constexpr,
 ):
     """See ``rap_quantize``; grid (tiles of regions, tiles of channels)."""
     region, image, top, left, level, channel, offset, mask, table = place_tile(
@@ -80,14 +241,120 @@ def rap_quantize_kernel(
     a1, b1, c1, d1 = load_row(y, offset, mask, top, left, height, width, channels, 1, PARTIAL)
     a2, b2, c2, d2 = load_row(y, offset, mask, top, left, height, width, channels, 2, PARTIAL)
     a3, b3, c3, d3 = load_row(y, offset, mask, top, left, height, width, channels, 3, PARTIAL)
-    q00, q01, q10, q11, whole = pooled(a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL)
+    q00, q01, q10, q11, whole = pooled(
+        a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL
+    )
     fine = (level == 0)[:, None]
     a0 = by_level(level, a0, q00, whole)
     c0, a2, c2 = tl.where(fine, c0, q01), tl.where(fine, a2, q10), tl.where(fine, c2, q11)
-    store_row(out, tables, index, a0, b0, c0, d0, g, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, 0, PARTIAL, INDEXED)
-    store_row(out, tables, index, a1, b1, c1, d1, g, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, 1, PARTIAL, INDEXED)
-    store_row(out, tables, index, a2, b2, c2, d2, g, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, 2, PARTIAL, INDEXED)
-    store_row(out, tables, index, a3, b3, c3, d3, g, mask, level, image, tall, wide, start, last, before, top, left, height, width, channels, channel, 3, PARTIAL, INDEXED)
+    store_row(
+        out,
+        tables,
+        index,
+        a0,
+        b0,
+        c0,
+        d0,
+        g,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        0,
+        PARTIAL,
+        INDEXED,
+    )
+    store_row(
+        out,
+        tables,
+        index,
+        a1,
+        b1,
+        c1,
+        d1,
+        g,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        1,
+        PARTIAL,
+        INDEXED,
+    )
+    store_row(
+        out,
+        tables,
+        index,
+        a2,
+        b2,
+        c2,
+        d2,
+        g,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        2,
+        PARTIAL,
+        INDEXED,
+    )
+    store_row(
+        out,
+        tables,
+        index,
+        a3,
+        b3,
+        c3,
+        d3,
+        g,
+        mask,
+        level,
+        image,
+        tall,
+        wide,
+        start,
+        last,
+        before,
+        top,
+        left,
+        height,
+        width,
+        channels,
+        channel,
+        3,
+        PARTIAL,
+        INDEXED,
+    )
 
 
 def rap_quantize(y, levels, gain, quality, indexes=None):
@@ -103,9 +370,26 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
         tile_rows, block = configs.tile(launch.elements, channels, regions)
         grid = (triton.cdiv(regions, tile_rows), triton.cdiv(channels, block))
         rap_quantize_kernel[grid](
-            y, levels, starts, gain, quality, symbols if indexes is None else indexes, symbols, symbols if tables is None else tables,
-            regions, gain.shape[0], height, width, rows, columns, channels,
-            ROWS=tile_rows, BLOCK=block, PARTIAL=bool(height % 4 or width % 4), INDEXED=indexes is not None,
-            num_warps=launch.warps, enable_fp_fusion=False,
+            y,
+            levels,
+            starts,
+            gain,
+            quality,
+            symbols if indexes is None else indexes,
+            symbols,
+            symbols if tables is None else tables,
+            regions,
+            gain.shape[0],
+            height,
+            width,
+            rows,
+            columns,
+            channels,
+            ROWS=tile_rows,
+            BLOCK=block,
+            PARTIAL=bool(height % 4 or width % 4),
+            INDEXED=indexes is not None,
+            num_warps=launch.warps,
+            enable_fp_fusion=False,
         )
     return symbols, counts, tables

@@ -4,6 +4,7 @@ N images, C channels, a grid of h x w cells cut into regions of R x R cells, R =
 A region of level l keeps one coefficient per channel for every 2**l x 2**l cells. All arithmetic is float32, one
 rounding for each operation (no fused multiply-add), so that every device finds the same symbols.
 """
+
 import torch
 
 REGION = 4
@@ -120,9 +121,10 @@ def rap_dense(y, levels, gain, step, quality, noise=None):
 def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise=None):
     """What autograd gives for ``rap_dense``, with its order of sums: gradients at y (float32), gain and step.
 
-    The gradient at a cell is grad_features * step + grad_symbols; y gets its mean over the footprint times gain. A region gives
-    to gain the sum over its cells of that gradient times mean, to step the sum of grad_features times symbol, both over the fixed tree;
-    regions are added in raster order, images after one another (on a GPU in another order).
+    The gradient at a cell is grad_features * step + grad_symbols; y gets its mean over the footprint times gain. A
+    region gives to gain the sum over its cells of that gradient times mean, to step the sum of grad_features times
+    symbol, both over the fixed tree; regions are added in raster order, images after one another (on a GPU in another
+    order).
     """
     _, _, height, width = y.shape
     _, symbols = rap_dense(y, levels, gain, step, quality, noise)

@@ -1,4 +1,5 @@
 """torch.library: schemas, one implementation per device, fakes, autograd, vmap. Called through ops.py."""
+
 import functools
 import importlib
 
@@ -9,15 +10,22 @@ from ._compat import has_triton
 
 library = torch.library.Library("lfic", "DEF")
 library.define("rap_offsets(Tensor levels, SymInt height, SymInt width) -> (Tensor, Tensor)")
-library.define("rap_quantize(Tensor y, Tensor levels, Tensor gain, Tensor quality, Tensor? indexes) -> (Tensor, Tensor, Tensor)")
 library.define(
-    "rap_dense(Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, Tensor? noise, Tensor? seed, ScalarType dtype) -> (Tensor, Tensor)"
+    "rap_quantize(Tensor y, Tensor levels, Tensor gain, Tensor quality, Tensor? indexes) -> (Tensor, Tensor, Tensor)"
 )
 library.define(
-    "rap_dense_backward(Tensor? grad_features, Tensor? grad_symbols, Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, "
+    "rap_dense(Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, Tensor? noise, Tensor? seed, "
+    "ScalarType dtype) -> (Tensor, Tensor)"
+)
+library.define(
+    "rap_dense_backward(Tensor? grad_features, Tensor? grad_symbols, Tensor y, Tensor levels, Tensor gain, Tensor "
+    "step, Tensor quality, "
     "Tensor? noise, Tensor? seed, bool tables) -> (Tensor, Tensor, Tensor)"
 )
-library.define("rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor quality, SymInt height, SymInt width, ScalarType dtype) -> Tensor")
+library.define(
+    "rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor quality, SymInt height, SymInt width, ScalarType "
+    "dtype) -> Tensor"
+)
 library.define("rap_unpool_backward(Tensor grad, Tensor symbols, Tensor levels, Tensor step, Tensor quality) -> Tensor")
 
 
@@ -31,7 +39,8 @@ for name in ("rap_offsets", "rap_quantize", "rap_dense", "rap_dense_backward", "
 
 
 def table_sums(per_region, levels, quality, table):
-    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]; cpu.py has it in one pass."""
+    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]; cpu.py has it in one
+    pass."""
     row = quality.clamp(0, table.shape[0] - 1)[:, None] * 3 + levels.flatten(1).clamp(max=2)
     out = torch.zeros(table.shape[0] * 3, table.shape[2], device=per_region.device)
     return out.index_add_(0, row.flatten(), per_region).view(table.shape)
@@ -46,7 +55,9 @@ def nhwc(x):
 def triton_kernels():
     """The modules with the kernels: imported on first use, so that nothing needs triton on a CPU."""
     if not has_triton():
-        raise ImportError("triton is not installed: tensors on CUDA devices need it (pip install triton), those on the CPU do not")
+        raise ImportError(
+            "triton is not installed: tensors on CUDA devices need it (pip install triton), those on the CPU do not"
+        )
     import_module = functools.partial(importlib.import_module, package=__package__)
     return tuple(map(import_module, (".quantize", ".dense", ".unpool", ".offsets")))
 
@@ -61,7 +72,11 @@ def _(levels, height, width):
 def _(y, levels, gain, quality, indexes):
     with torch.cuda.device(y.device):
         symbols, counts, tables = triton_kernels()[0].rap_quantize(
-            nhwc(y), levels.contiguous(), gain.contiguous(), quality.contiguous(), None if indexes is None else indexes.contiguous()
+            nhwc(y),
+            levels.contiguous(),
+            gain.contiguous(),
+            quality.contiguous(),
+            None if indexes is None else indexes.contiguous(),
         )
     return symbols, counts, symbols.new_empty(0) if tables is None else tables
 
@@ -70,7 +85,14 @@ def _(y, levels, gain, quality, indexes):
 def _(y, levels, gain, step, quality, noise, seed, dtype):
     with torch.cuda.device(y.device):
         return triton_kernels()[1].rap_dense(
-            nhwc(y), levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous(), nhwc(noise), seed, dtype
+            nhwc(y),
+            levels.contiguous(),
+            gain.contiguous(),
+            step.contiguous(),
+            quality.contiguous(),
+            nhwc(noise),
+            seed,
+            dtype,
         )
 
 
@@ -79,7 +101,16 @@ def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, 
     levels, quality = levels.contiguous(), quality.contiguous()
     with torch.cuda.device(y.device):
         grad_y, to_gain, to_step = triton_kernels()[1].rap_dense_backward(
-            nhwc(grad_features), nhwc(grad_symbols), nhwc(y), levels, gain.contiguous(), step.contiguous(), quality, nhwc(noise), seed, tables
+            nhwc(grad_features),
+            nhwc(grad_symbols),
+            nhwc(y),
+            levels,
+            gain.contiguous(),
+            step.contiguous(),
+            quality,
+            nhwc(noise),
+            seed,
+            tables,
         )
         return with_tables(grad_y, to_gain, to_step, levels, gain, step, quality)
 
@@ -96,7 +127,9 @@ def _(symbols, levels, step, quality, height, width, dtype):
 def _(grad, symbols, levels, step, quality):
     levels, quality = levels.contiguous(), quality.contiguous()
     with torch.cuda.device(levels.device):
-        per_region = triton_kernels()[2].rap_unpool_backward(nhwc(grad), symbols.contiguous(), levels, quality, step.shape[0])
+        per_region = triton_kernels()[2].rap_unpool_backward(
+            nhwc(grad), symbols.contiguous(), levels, quality, step.shape[0]
+        )
         return table_sums(per_region, levels, quality, step)
 
 
@@ -129,7 +162,11 @@ def _(y, levels, gain, quality, indexes):
 def quantize_shapes(y, indexes):
     count, channels, height, width = y.shape
     symbols = y.new_empty((count, height * width * channels), dtype=torch.int16)
-    return symbols, y.new_empty((count,), dtype=torch.int64), symbols.new_empty(0) if indexes is None else torch.empty_like(symbols)
+    return (
+        symbols,
+        y.new_empty((count,), dtype=torch.int64),
+        symbols.new_empty(0) if indexes is None else torch.empty_like(symbols),
+    )
 
 
 @torch.library.register_fake("lfic::rap_dense", lib=library)
@@ -148,7 +185,11 @@ def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, 
 
 def dense_backward_zeros(y, gain, step, tables):
     grad_y = channels_last(y.shape, y.dtype, y.device)
-    return (grad_y, torch.zeros_like(gain), torch.zeros_like(step)) if tables else (grad_y, gain.new_empty(0), gain.new_empty(0))
+    return (
+        (grad_y, torch.zeros_like(gain), torch.zeros_like(step))
+        if tables
+        else (grad_y, gain.new_empty(0), gain.new_empty(0))
+    )
 
 
 @torch.library.register_fake("lfic::rap_unpool", lib=library)
@@ -200,7 +241,8 @@ torch.library.register_autograd("lfic::rap_unpool", unpool_backward, setup_conte
 
 
 class Dense(torch.autograd.Function):
-    """The same rule once more: torch.func.grad sees through a Function, not through a registered operation. See ``dense``."""
+    """The same rule once more: torch.func.grad sees through a Function, not through a registered operation. See
+    ``dense``."""
 
     generate_vmap_rule = True
     setup_context = staticmethod(save_dense)
@@ -223,7 +265,8 @@ class Unpool(torch.autograd.Function):
         return torch.ops.lfic.rap_unpool(*inputs)
 
 
-# Whether torch.func.grad, vmap or the like is at work. To call a Function takes three times as long as all else of a small call.
+# Whether torch.func.grad, vmap or the like is at work. To call a Function takes three times as long as all else of a
+# small call.
 transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
@@ -269,14 +312,20 @@ def _(info, in_dims, levels, height, width):
 def _(info, in_dims, y, levels, gain, quality, indexes):
     size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     symbols, counts, tables = torch.ops.lfic.rap_quantize(
-        join(y, in_dims[0], size), join(levels, in_dims[1], size), join(gain, in_dims[2], size), rows_for(quality, in_dims[3], rows, size), join(indexes, in_dims[4], size)
+        join(y, in_dims[0], size),
+        join(levels, in_dims[1], size),
+        join(gain, in_dims[2], size),
+        rows_for(quality, in_dims[3], rows, size),
+        join(indexes, in_dims[4], size),
     )
     return (split(symbols, size), counts.unflatten(0, (size, -1)), split(tables, size)), (0, 0, 0)
 
 
 def refuse_seed(seed, info):
     if seed is not None and info.randomness != "different":
-        raise RuntimeError('rap_quantize_dense with a seed draws other noise for every image: call vmap(..., randomness="different")')
+        raise RuntimeError(
+            'rap_quantize_dense with a seed draws other noise for every image: call vmap(..., randomness="different")'
+        )
 
 
 @torch.library.register_vmap("lfic::rap_dense", lib=library)
@@ -284,8 +333,14 @@ def _(info, in_dims, y, levels, gain, step, quality, noise, seed, dtype):
     refuse_seed(seed, info)
     size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     features, symbols = torch.ops.lfic.rap_dense(
-        join(y, in_dims[0], size), join(levels, in_dims[1], size), join(gain, in_dims[2], size), join(step, in_dims[3], size),
-        rows_for(quality, in_dims[4], rows, size), join(noise, in_dims[5], size), seed, dtype,
+        join(y, in_dims[0], size),
+        join(levels, in_dims[1], size),
+        join(gain, in_dims[2], size),
+        join(step, in_dims[3], size),
+        rows_for(quality, in_dims[4], rows, size),
+        join(noise, in_dims[5], size),
+        seed,
+        dtype,
     )
     return (split(features, size), split(symbols, size)), (0, 0)
 
@@ -295,8 +350,16 @@ def _(info, in_dims, grad_features, grad_symbols, y, levels, gain, step, quality
     refuse_seed(seed, info)
     size, rows = info.batch_size, gain.shape[0 if in_dims[4] is None else (in_dims[4] == 0)]
     grads = torch.ops.lfic.rap_dense_backward(
-        join(grad_features, in_dims[0], size), join(grad_symbols, in_dims[1], size), join(y, in_dims[2], size), join(levels, in_dims[3], size),
-        join(gain, in_dims[4], size), join(step, in_dims[5], size), rows_for(quality, in_dims[6], rows, size), join(noise, in_dims[7], size), seed, tables,
+        join(grad_features, in_dims[0], size),
+        join(grad_symbols, in_dims[1], size),
+        join(y, in_dims[2], size),
+        join(levels, in_dims[3], size),
+        join(gain, in_dims[4], size),
+        join(step, in_dims[5], size),
+        rows_for(quality, in_dims[6], rows, size),
+        join(noise, in_dims[7], size),
+        seed,
+        tables,
     )
     return tuple(split(grad, size) for grad in grads), (0, 0, 0)
 
@@ -305,7 +368,13 @@ def _(info, in_dims, grad_features, grad_symbols, y, levels, gain, step, quality
 def _(info, in_dims, symbols, levels, step, quality, height, width, dtype):
     size, rows = info.batch_size, step.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     features = torch.ops.lfic.rap_unpool(
-        join(symbols, in_dims[0], size), join(levels, in_dims[1], size), join(step, in_dims[2], size), rows_for(quality, in_dims[3], rows, size), height, width, dtype
+        join(symbols, in_dims[0], size),
+        join(levels, in_dims[1], size),
+        join(step, in_dims[2], size),
+        rows_for(quality, in_dims[3], rows, size),
+        height,
+        width,
+        dtype,
     )
     return split(features, size), 0
 
@@ -314,6 +383,10 @@ def _(info, in_dims, symbols, levels, step, quality, height, width, dtype):
 def _(info, in_dims, grad, symbols, levels, step, quality):
     size, rows = info.batch_size, step.shape[0 if in_dims[3] is None else (in_dims[3] == 0)]
     grad_step = torch.ops.lfic.rap_unpool_backward(
-        join(grad, in_dims[0], size), join(symbols, in_dims[1], size), join(levels, in_dims[2], size), join(step, in_dims[3], size), rows_for(quality, in_dims[4], rows, size)
+        join(grad, in_dims[0], size),
+        join(symbols, in_dims[1], size),
+        join(levels, in_dims[2], size),
+        join(step, in_dims[3], size),
+        rows_for(quality, in_dims[4], rows, size),
     )
     return split(grad_step, size), 0

@@ -1,4 +1,5 @@
 """Types of the extension module; its documentation is in lfic.coder."""
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,10 @@ from typing_extensions import Buffer
 _Symbols = NDArray[np.int32] | NDArray[np.int16]
 _Indexes = NDArray[np.int32] | NDArray[np.int16] | NDArray[np.uint8]
 _Levels = NDArray[np.uint8]
-_Face = tuple[NDArray[np.int16], _Levels, int, int, int, bool] | tuple[NDArray[np.int16], _Levels, int, int, int, bool, bool]
+_Face = (
+    tuple[NDArray[np.int16], _Levels, int, int, int, bool]
+    | tuple[NDArray[np.int16], _Levels, int, int, int, bool, bool]
+)
 _Stream = tuple[Buffer, int, int, int, bool, _Levels | None]
 
 class Tables:
@@ -24,10 +28,18 @@ class Tables:
 
 def encode(symbols: _Symbols, indexes: _Indexes, tables: Tables) -> bytes: ...
 def decode(data: Buffer, indexes: _Indexes, tables: Tables) -> NDArray[np.int32]: ...
-def encode_batch(symbols: Sequence[_Symbols], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1) -> list[bytes]: ...
-def decode_batch(data: Sequence[Buffer], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1) -> list[NDArray[np.int32]]: ...
-def encode_packed(symbols: _Symbols, indexes: _Indexes, tables: Tables, threads: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
-def decode_packed(data: Buffer, offsets: NDArray[np.int64], indexes: _Indexes, tables: Tables, threads: int = 1) -> NDArray[np.int32]: ...
+def encode_batch(
+    symbols: Sequence[_Symbols], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1
+) -> list[bytes]: ...
+def decode_batch(
+    data: Sequence[Buffer], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1
+) -> list[NDArray[np.int32]]: ...
+def encode_packed(
+    symbols: _Symbols, indexes: _Indexes, tables: Tables, threads: int = 1
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+def decode_packed(
+    data: Buffer, offsets: NDArray[np.int64], indexes: _Indexes, tables: Tables, threads: int = 1
+) -> NDArray[np.int32]: ...
 
 class AdaptiveBit:
     def __init__(self, p1: int = 32768) -> None: ...
@@ -67,16 +79,36 @@ class ContextModel:
     @property
     def simd(self) -> str: ...
     def encode(
-        self, symbols: NDArray[np.int16], levels: _Levels, h: int, w: int, quality: int, aligned: bool = False, coded_levels: bool = False
+        self,
+        symbols: NDArray[np.int16],
+        levels: _Levels,
+        h: int,
+        w: int,
+        quality: int,
+        aligned: bool = False,
+        coded_levels: bool = False,
     ) -> bytes: ...
     def decode(
-        self, data: Buffer, h: int, w: int, quality: int, aligned: bool = False, levels: _Levels | None = None, max_symbols: int = 268435456
+        self,
+        data: Buffer,
+        h: int,
+        w: int,
+        quality: int,
+        aligned: bool = False,
+        levels: _Levels | None = None,
+        max_symbols: int = 268435456,
     ) -> tuple[NDArray[np.int16], _Levels]: ...
-    def decode_levels(self, data: Buffer, h: int, w: int, quality: int, aligned: bool = False, max_symbols: int = 268435456) -> _Levels: ...
+    def decode_levels(
+        self, data: Buffer, h: int, w: int, quality: int, aligned: bool = False, max_symbols: int = 268435456
+    ) -> _Levels: ...
     def predict(
         self, symbols: NDArray[np.int16], levels: _Levels, h: int, w: int, quality: int, aligned: bool = False
     ) -> tuple[NDArray[np.int16], NDArray[np.int32]]: ...
-    def cost(self, symbols: NDArray[np.int16], levels: _Levels, h: int, w: int, quality: int, aligned: bool = False) -> NDArray[np.float32]: ...
+    def cost(
+        self, symbols: NDArray[np.int16], levels: _Levels, h: int, w: int, quality: int, aligned: bool = False
+    ) -> NDArray[np.float32]: ...
     def encode_batch(self, faces: Sequence[_Face], threads: int = 1) -> list[bytes]: ...
     def cost_batch(self, faces: Sequence[_Face], threads: int = 1) -> list[NDArray[np.float32]]: ...
-    def decode_batch(self, streams: Sequence[_Stream], threads: int = 1, max_symbols: int = 268435456) -> list[tuple[NDArray[np.int16], _Levels]]: ...
+    def decode_batch(
+        self, streams: Sequence[_Stream], threads: int = 1, max_symbols: int = 268435456
+    ) -> list[tuple[NDArray[np.int16], _Levels]]: ...

@@ -3,6 +3,7 @@
 The similarity transform is the least-squares solution of Umeyama, "Least-squares estimation of transformation
 parameters between two point patterns", IEEE PAMI 13(4), 1991.
 """
+
 import numpy as np
 from PIL import Image
 
@@ -24,14 +25,18 @@ def similarity_transform(source, target):
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2 or len(source) < 2:
-        raise InvalidInputError(f"points have shapes {source.shape} and {target.shape}; needed are two arrays [K, 2] with K >= 2")
+        raise InvalidInputError(
+            f"points have shapes {source.shape} and {target.shape}; needed are two arrays [K, 2] with K >= 2"
+        )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise InvalidInputError("a landmark is not a finite number")
     centre_source, centre_target = source.mean(0), target.mean(0)
     s, t = source - centre_source, target - centre_target
     spread = (s**2).sum()
     if spread < 1e-9:
-        raise InvalidInputError(f"all {len(source)} landmarks coincide at {centre_source.tolist()}: no scale can be found")
+        raise InvalidInputError(
+            f"all {len(source)} landmarks coincide at {centre_source.tolist()}: no scale can be found"
+        )
     u, d, vt = np.linalg.svd(t.T @ s)
     sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
     matrix = (d * sign).sum() / spread * (u * sign @ vt)
@@ -68,5 +73,7 @@ def align(image, landmarks, margin=0):
     pad = max(image.size) // 2
     padded = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
     inverse[:2, 2] += pad
-    out = padded.transform((side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BICUBIC)
+    out = padded.transform(
+        (side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BICUBIC
+    )
     return out.reduce(factor) if factor > 1 else out

@@ -5,6 +5,7 @@
 Every worker is a process with a codec of its own; results come as they are done. With Ray (``pip install "lfic[ray]"``
 and ``ray.init`` called) ``executor="ray"`` runs the same work on the cluster, whose nodes see the same paths.
 """
+
 import concurrent.futures
 import dataclasses
 import multiprocessing
@@ -48,7 +49,9 @@ def targets(paths, out, suffix):
     for path in map(pathlib.Path, paths):
         target = pathlib.Path(out) / (path.stem + suffix)
         if target in seen:
-            raise InvalidInputError(f"{path} and {seen[target]} would both be written to {target}: give them different names or folders")
+            raise InvalidInputError(
+                f"{path} and {seen[target]} would both be written to {target}: give them different names or folders"
+            )
         seen[target] = path
     return [(source, target) for target, source in seen.items()]
 
@@ -107,7 +110,10 @@ def encode_some(pairs, options):
         recognizer = load_torchscript(recognizer)
     codec = load_codec(recognizer=recognizer)
     return together(
-        pairs, lambda path: to_rgb(open_image(path)), lambda images: codec.encode_batch(images, **options), lambda image: image.shape[0] * image.shape[1]
+        pairs,
+        lambda path: to_rgb(open_image(path)),
+        lambda images: codec.encode_batch(images, **options),
+        lambda image: image.shape[0] * image.shape[1],
     )
 
 
@@ -115,8 +121,8 @@ def decode_some(pairs, options):
     """One task: decode the files."""
     import io
 
-    from .format import container
     from .codec import load_codec
+    from .format import container
 
     codec = load_codec()
 
@@ -129,11 +135,17 @@ def decode_some(pairs, options):
         header, _ = container.read(blob, **options)
         return header.width * header.height
 
-    return together(pairs, lambda path: path.read_bytes(), lambda blobs: [png(image) for image in codec.decode_batch(blobs, **options)], pixels)
+    return together(
+        pairs,
+        lambda path: path.read_bytes(),
+        lambda blobs: [png(image) for image in codec.decode_batch(blobs, **options)],
+        pixels,
+    )
 
 
 def together(pairs, read, work, pixels):
-    """``Result`` of each pair: work([read(source), ...]) -> list of bytes, in batches of up to ``BATCH_PIXELS``, written atomically.
+    """``Result`` of each pair: work([read(source), ...]) -> list of bytes, in batches of up to ``BATCH_PIXELS``,
+    written atomically.
 
     A batch that fails is done again file by file, so that one bad file spoils no other.
     """
@@ -156,7 +168,10 @@ def together(pairs, read, work, pixels):
 def finish(batch, work):
     """``Result`` of each (source, target, what was read)."""
     try:
-        return [written(source, target, blob) for (source, target, _), blob in zip(batch, work([item for _, _, item in batch]))]
+        return [
+            written(source, target, blob)
+            for (source, target, _), blob in zip(batch, work([item for _, _, item in batch]))
+        ]
     except LficError as error:
         if len(batch) == 1:
             return [Result(*batch[0][:2], 0, str(error))]

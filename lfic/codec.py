@@ -1,7 +1,7 @@
 """The whole chain, written top to bottom, once.
 
-    image -> analysis -> region levels -> pooled symbols -> context model + range coder -> container -> bytes
-    bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
+image -> analysis -> region levels -> pooled symbols -> context model + range coder -> container -> bytes
+bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
 """
 
 import os

@@ -36,25 +36,48 @@ Thousands of streams of one length, as one buffer and where each begins:
 >>> bool((coder.decode_packed(buffer, offsets, rows, tables, threads=2) == many).all())
 True
 
-Streams of a bit a symbol or less come out of such a call, and of ``decode_batch``, up to 1.7 times as fast as one by one.
+Streams of a bit a symbol or less come out of such a call, and of ``decode_batch``, up to 1.7 times as fast as one by
+one.
 
 Shapes and dtypes: symbols int32 or int16 [n], indexes uint8, int16 or int32 [n] (the table of each symbol), any buffer
-that numpy can view; contiguous arrays are read where they lie. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or 0
-for one a core; the GIL is released while C++ works. Objects have no shared state beyond tables, which are immutable, so
-calls from many threads are safe; one ``RangeEncoder`` or ``RangeDecoder`` belongs to one thread at a time.
+that numpy can view; contiguous arrays are read where they lie. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or
+0 for one a core; the GIL is released while C++ works. Objects have no shared state beyond tables, which are immutable,
+so calls from many threads are safe; one ``RangeEncoder`` or ``RangeDecoder`` belongs to one thread at a time.
 
 Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong arguments raise
 ``lfic.InvalidInputError``. A damaged stream may also decode to other symbols: only a checksum tells that apart.
 """
+
 import numpy as np
 
 from . import _coder
-from ._coder import AdaptiveBit, AdaptiveBits, RangeDecoder, RangeEncoder, decode, decode_batch, decode_packed, encode, encode_batch, encode_packed
+from ._coder import (
+    AdaptiveBit,
+    AdaptiveBits,
+    RangeDecoder,
+    RangeEncoder,
+    decode,
+    decode_batch,
+    decode_packed,
+    encode,
+    encode_batch,
+    encode_packed,
+)
 from .errors import InvalidInputError
 
 __all__ = [
-    "AdaptiveBit", "AdaptiveBits", "ContextModel", "RangeDecoder", "RangeEncoder", "Tables", "decode", "decode_batch",
-    "decode_packed", "encode", "encode_batch", "encode_packed",
+    "AdaptiveBit",
+    "AdaptiveBits",
+    "ContextModel",
+    "RangeDecoder",
+    "RangeEncoder",
+    "Tables",
+    "decode",
+    "decode_batch",
+    "decode_packed",
+    "encode",
+    "encode_batch",
+    "encode_packed",
 ]
 
 TOTAL = 1 << 16
@@ -74,9 +97,14 @@ class Tables(_coder.Tables):
         tables = [(int(low), np.asarray(frequencies)) for low, frequencies in tables]
         for k, (_, frequencies) in enumerate(tables):
             if frequencies.ndim != 1 or not np.issubdtype(frequencies.dtype, np.integer):
-                raise InvalidInputError(f"table {k}: frequencies must be integers [n]; found {frequencies.dtype} {frequencies.shape}")
+                raise InvalidInputError(
+                    f"table {k}: frequencies must be integers [n]; found {frequencies.dtype} {frequencies.shape}"
+                )
             if frequencies.size and (frequencies.min() < 1 or frequencies.max() > 65535):
-                raise InvalidInputError(f"table {k}: frequencies run from {frequencies.min()} to {frequencies.max()}; allowed are 1 to 65535")
+                raise InvalidInputError(
+                    f"table {k}: frequencies run from {frequencies.min()} to {frequencies.max()}; allowed are 1 to "
+                    "65535"
+                )
         starts = np.cumsum([0] + [len(f) for _, f in tables]).astype(np.int64)
         flat = np.concatenate([f for _, f in tables]).astype(np.uint16) if tables else np.zeros(0, np.uint16)
         return cls(np.array([low for low, _ in tables], np.int32), starts, flat)
@@ -137,17 +165,17 @@ class ContextModel(_coder.ContextModel):
     """The integer context model of the file format; see docs/FORMAT.md and csrc/coder/context_model.hpp.
 
     Args:
-        arrays: dict of integer arrays as ``lfic.network.entropy.EntropyModel.export`` gives them, completed by ``active``,
-            ``table_map`` and ``level_prior``.
+        arrays: dict of integer arrays as ``lfic.network.entropy.EntropyModel.export`` gives them, completed by
+            ``active``, ``table_map`` and ``level_prior``.
         tables: ``Tables`` that ``table_map`` points into.
         simd: "auto", or one variant by name ("scalar", "avx2", "neon"); all give the same integers.
 
-    A face is (symbols int16 [kept cells * C] in coding order, levels uint8 [ceil(h/4), ceil(w/4)], h, w, quality 1..100,
-    aligned); h and w count cells of the feature grid, ``aligned`` needs 14 x 14 of them. Methods:
+    A face is (symbols int16 [kept cells * C] in coding order, levels uint8 [ceil(h/4), ceil(w/4)], h, w, quality
+    1..100, aligned); h and w count cells of the feature grid, ``aligned`` needs 14 x 14 of them. Methods:
 
     - ``encode(*face, coded_levels=False)`` -> bytes. With ``coded_levels`` the level map stands first in the stream.
-    - ``decode(data, h, w, quality, aligned, levels=None)`` -> (symbols, levels). ``levels=None``: they are in the stream.
-      Grids of more than ``max_symbols`` coefficients are refused before memory is taken.
+    - ``decode(data, h, w, quality, aligned, levels=None)`` -> (symbols, levels). ``levels=None``: they are in the
+      stream. Grids of more than ``max_symbols`` coefficients are refused before memory is taken.
     - ``decode_levels(data, h, w, quality, aligned)`` -> levels, from the head of the stream alone.
     - ``predict(*face)`` -> table index int16 [n] (-1 where a channel is inactive) and integer mean int32 [n].
     - ``cost(*face)`` -> ideal bits float32 [kept cells] from the tables, escapes at one bit a step.

@@ -1,14 +1,15 @@
 """``lfic demo``: one face through lfic and through five codecs at the same bytes, as one picture and one table."""
+
 import io
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .format.geometry import SIDE
 from .errors import InvalidInputError, MissingDependencyError
-from .image import open_image, to_rgb
 from .files import write_atomically
+from .format.geometry import SIDE
+from .image import open_image, to_rgb
 
 SHOWN = 2  # times enlarged
 PEERS = {"JPEG": "jpeg", "WebP": "webp", "JPEG 2000": "jpeg2000", "AVIF": "avif", "JPEG XL": "jxl"}
@@ -44,7 +45,10 @@ def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=N
     write_atomically(out, buffer.getvalue())
     print(f"Every codec gets at most {len(data)} bytes. The face: {note}\n")
     print(table(rows, face, len(data), similarity))
-    print(f"\n{out}: the same faces side by side, and where lfic keeps detail (red: fine, yellow: pooled 2 x 2, blue: 4 x 4)")
+    print(
+        f"\n{out}: the same faces side by side, and where lfic keeps detail (red: fine, yellow: pooled 2 x 2, blue: "
+        "4 x 4)"
+    )
     return 0
 
 
@@ -66,7 +70,11 @@ def find_face(path):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         crop = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
-        return np.asarray(crop), False, f'{path}, its middle square (pip install "lfic[facenet]" finds and aligns the face)'
+        return (
+            np.asarray(crop),
+            False,
+            f'{path}, its middle square (pip install "lfic[facenet]" finds and aligns the face)',
+        )
 
 
 def at_most(key, face, max_bytes):
@@ -74,7 +82,11 @@ def at_most(key, face, max_bytes):
     from .evaluate.codecs import CODECS
 
     codec = CODECS[key]()
-    scale = [round(1000 * 0.985**i) for i in range(380)] if key == "jpeg2000" else list(range(0 if key != "avif" else 1, 101))
+    scale = (
+        [round(1000 * 0.985**i) for i in range(380)]
+        if key == "jpeg2000"
+        else list(range(0 if key != "avif" else 1, 101))
+    )
     low, high, best = 0, len(scale) - 1, None
     while low <= high:
         middle = (low + high) // 2
@@ -104,7 +116,9 @@ def table(rows, face, budget, similarity):
     """Text: codec, bytes, PSNR, similarity."""
     lines = [f"{'codec':<10} {'bytes':>6} {'PSNR dB':>8}" + (f" {'identity':>9}" if similarity else "")]
     for name, size, image in rows:
-        line = f"{name:<10} {size:>6} {psnr(image, face):>8.2f}" if name != "original" else f"{name:<10} {size:>6} {'':>8}"
+        line = (
+            f"{name:<10} {size:>6} {psnr(image, face):>8.2f}" if name != "original" else f"{name:<10} {size:>6} {'':>8}"
+        )
         line += f" {similarity[name]:>9.3f}" if similarity else ""
         lines.append(line + ("   its smallest file" if size > budget and name != "original" else ""))
     return "\n".join(lines)
@@ -120,7 +134,15 @@ def heat_map(levels, face):
 
 def draw(rows, levels, face, budget):
     """Two rows of four pictures with captions."""
-    cells = [(name, f"{size} bytes" if name != "original" else f"{size} bytes, raw", Image.fromarray(image), size > budget and name != "original") for name, size, image in rows]
+    cells = [
+        (
+            name,
+            f"{size} bytes" if name != "original" else f"{size} bytes, raw",
+            Image.fromarray(image),
+            size > budget and name != "original",
+        )
+        for name, size, image in rows
+    ]
     cells.insert(2, ("lfic: region levels", "pooled: yellow 2 x 2, blue 4 x 4", heat_map(levels, face), False))
     side, margin, caption = SIDE * SHOWN, 12, 40
     font = ImageFont.load_default(15)
@@ -130,5 +152,7 @@ def draw(rows, levels, face, budget):
         x, y = margin + i % 4 * (side + margin), margin + i // 4 * (side + caption + margin)
         sheet.paste(image.resize((side, side), Image.Resampling.BICUBIC), (x, y))
         pen.text((x, y + side + 3), name, "black", font)
-        pen.text((x, y + side + 20), text + (" (its smallest)" if over else ""), (180, 0, 0) if over else (90, 90, 90), font)
+        pen.text(
+            (x, y + side + 20), text + (" (its smallest)" if over else ""), (180, 0, 0) if over else (90, 90, 90), font
+        )
     return sheet

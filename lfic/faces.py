@@ -3,6 +3,7 @@
 The detector is MTCNN (Zhang et al. 2016) as facenet-pytorch ships it; an optional dependency:
 ``pip install "lfic[facenet]"``.
 """
+
 import dataclasses
 import functools
 
@@ -33,7 +34,8 @@ def detector(device="cpu"):
         from facenet_pytorch import MTCNN
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not match torch
         raise MissingDependencyError(
-            f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: {error}): "
+            f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: "
+            f"{error}): "
             'pip install "lfic[facenet]"'
         ) from None
     return MTCNN(keep_all=True, min_face_size=LEAST_FACE, device=device)

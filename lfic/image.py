@@ -1,4 +1,5 @@
 """PIL images, arrays and tensors -> RGB arrays; and back."""
+
 import io
 import os
 
@@ -13,8 +14,8 @@ def to_rgb(image):
 
     Takes a PIL image of any mode but F (EXIF orientation applied; of an animation its current frame), a uint8 or uint16
     ndarray [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or a uint8 torch tensor [C, H, W] with C 1, 3 or 4. Transparent
-    pixels are composited over white; 16 bits are rounded to 8, and so are PIL's integer modes (I, I;16), whose values are
-    taken as 0..65535. Colour profiles are not applied: pixels count as sRGB.
+    pixels are composited over white; 16 bits are rounded to 8, and so are PIL's integer modes (I, I;16), whose values
+    are taken as 0..65535. Colour profiles are not applied: pixels count as sRGB.
 
     Raises:
         InvalidInputError: another type, dtype or shape, values out of range, or no pixels.
@@ -28,15 +29,23 @@ def to_rgb(image):
             raise InvalidInputError(f"Pillow can't turn this {image.mode} image into RGB: {error}") from None
     if type(image).__module__.split(".")[0] == "torch":
         if image.ndim != 3 or image.shape[0] not in (1, 3, 4) or str(image.dtype) != "torch.uint8":
-            raise InvalidInputError(f"the tensor is {image.dtype} {tuple(image.shape)}; needed is torch.uint8 [C, H, W] with C 1, 3 or 4")
+            raise InvalidInputError(
+                f"the tensor is {image.dtype} {tuple(image.shape)}; needed is torch.uint8 [C, H, W] with C 1, 3 or 4"
+            )
         image = image.detach().cpu().permute(1, 2, 0).numpy()
     if not isinstance(image, np.ndarray):
-        raise InvalidInputError(f"an image is a PIL image, a uint8 ndarray [H, W, 3] or a uint8 tensor [3, H, W]; found {type(image).__name__}"
-                                + (": open the file with PIL.Image.open first" if isinstance(image, (str, bytes, os.PathLike)) else ""))
+        raise InvalidInputError(
+            "an image is a PIL image, a uint8 ndarray [H, W, 3] or a uint8 tensor [3, H, W]; found "
+            f"{type(image).__name__}"
+            + (": open the file with PIL.Image.open first" if isinstance(image, (str, bytes, os.PathLike)) else "")
+        )
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.dtype not in (np.uint8, np.uint16):
-        raise InvalidInputError(f"the array is {image.dtype} {image.shape}; needed is uint8 or uint16 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]")
+        raise InvalidInputError(
+            f"the array is {image.dtype} {image.shape}; needed is uint8 or uint16 [H, W], [H, W, 1], [H, W, 3] or "
+            "[H, W, 4]"
+        )
     if image.size == 0:
         raise InvalidInputError(f"the array has shape {image.shape}: an image has at least 1 x 1 pixels")
     if image.dtype == np.uint16:
@@ -57,11 +66,16 @@ def _from_pil(image):
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise InvalidInputError(f"the image has integers from {values.min()} to {values.max()} (mode {image.mode}); allowed are 0 to 65535: scale them first")
+            raise InvalidInputError(
+                f"the image has integers from {values.min()} to {values.max()} (mode {image.mode}); allowed are 0 to "
+                "65535: scale them first"
+            )
         grey = _to_8_bits(values.astype(np.uint16))
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, 2))
     if image.mode == "F":
-        raise InvalidInputError("the image has floating-point pixels (mode F), whose range is unknown: convert it to 8 bits first")
+        raise InvalidInputError(
+            "the image has floating-point pixels (mode F), whose range is unknown: convert it to 8 bits first"
+        )
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

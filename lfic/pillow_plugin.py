@@ -4,10 +4,11 @@
 
 ``save`` takes the options of ``lfic.encode``. Opening reads the header only; pixels are decoded on first use.
 """
+
 from PIL import Image, ImageFile
 
-from .format import container
 from .errors import ContainerError, CorruptStreamError
+from .format import container
 
 OPTIONS = ("quality", "max_bytes", "min_similarity", "effort", "aligned", "checksum")
 

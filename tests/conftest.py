@@ -1,4 +1,5 @@
 """What several test files share: the shipped model and the shipped face."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,6 +24,7 @@ def codec():
 @pytest.fixture(scope="session")
 def photo(face):
     """(height, width) -> uint8 [height, width, 3]: a picture with faces and detail at any size, deterministic."""
+
     def make(height, width):
         side = max(height, width, 112)
         tiled = np.tile(face, (-(-side // 112), -(-side // 112), 1))[:height, :width]

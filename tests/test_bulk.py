@@ -1,4 +1,5 @@
 """Many files at once: over processes, failures reported, nothing half-written."""
+
 import importlib.util
 
 import numpy as np
@@ -37,7 +38,9 @@ def test_one_bad_file_spoils_no_other(folder):
     blob[-4] ^= 0xFF
     (folder / "out" / "3.lfic").write_bytes(blob)
     (folder / "out" / "4.lfic").write_bytes(b"\xfc")
-    results = {r.source.stem: r for r in bulk.decode_files(sorted((folder / "out").glob("*.lfic")), folder / "png", workers=1)}
+    results = {
+        r.source.stem: r for r in bulk.decode_files(sorted((folder / "out").glob("*.lfic")), folder / "png", workers=1)
+    }
     assert sorted(stem for stem, r in results.items() if r.error) == ["3", "4"] and len(results) == 10
     codec = lfic.load_codec()
     for stem, result in results.items():
@@ -50,7 +53,11 @@ def test_one_bad_file_spoils_no_other(folder):
 def test_large_pictures_are_coded_apart(folder, monkeypatch):
     sizes = []
     encode_batch = lfic.Codec.encode_batch
-    monkeypatch.setattr(lfic.Codec, "encode_batch", lambda self, images, **o: sizes.append(len(images)) or encode_batch(self, images, **o))
+    monkeypatch.setattr(
+        lfic.Codec,
+        "encode_batch",
+        lambda self, images, **o: sizes.append(len(images)) or encode_batch(self, images, **o),
+    )
     monkeypatch.setattr(bulk, "BATCH_PIXELS", 3 * 112 * 112)
     Image.new("RGB", (300, 200)).save(folder / "a.png")
     paths = [folder / "0.png", folder / "1.png", folder / "a.png", *(folder / f"{i}.png" for i in range(2, 6))]

@@ -1,19 +1,26 @@
 """The chain on the shipped weights: sizes, rates, bounds, batches, damage."""
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import lfic
-from lfic.format import container, level_map
-from lfic.encoder import search
-from lfic.network import tiles
 from lfic.codec import Codec
-from lfic.network.load import Model
-from lfic.encoder import choose
+from lfic.encoder import choose, search
 from lfic.encoder.draft import estimate_bits, files, first_drafts
 from lfic.encoder.rate_control import last_true
-from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError, MissingDependencyError, WeightsError
+from lfic.errors import (
+    ContainerError,
+    CorruptStreamError,
+    InvalidInputError,
+    LficError,
+    MissingDependencyError,
+    WeightsError,
+)
+from lfic.format import container, level_map
+from lfic.network import tiles
+from lfic.network.load import Model
 
 
 def psnr(a, b):
@@ -21,6 +28,7 @@ def psnr(a, b):
 
 
 # ------------------------------------------------------------------------------------------------ a face
+
 
 def test_a_face_comes_back(codec, face):
     data = codec.encode(face, quality=40)
@@ -94,7 +102,10 @@ def test_module_functions(face):
 
 # ------------------------------------------------------------------------------------------------ sizes
 
-@pytest.mark.parametrize("height, width", [(1, 1), (1, 50), (7, 9), (8, 8), (37, 211), (112, 113), (105, 112), (250, 250)])
+
+@pytest.mark.parametrize(
+    "height, width", [(1, 1), (1, 50), (7, 9), (8, 8), (37, 211), (112, 113), (105, 112), (250, 250)]
+)
 @pytest.mark.parametrize("quality", [3, 60])
 def test_any_size_comes_back(codec, photo, height, width, quality):
     image = photo(height, width)
@@ -139,6 +150,7 @@ def test_twelve_megapixels(codec, photo):
 
 # ------------------------------------------------------------------------------------------------ rate
 
+
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("quality", [1, 20, 40, 70, 100])
 def test_real_bytes_are_the_estimated_bytes(codec, face, quality, aligned):
@@ -153,14 +165,22 @@ def test_level_map_bits_match_the_coder(codec, rng=np.random.default_rng(5)):
         rows, columns = (4, 4) if aligned else (9, 13)
         h, w = (14, 14) if aligned else (36, 52)
         levels = rng.integers(0, 3, (rows, columns)).astype(np.uint8)
-        kept = sum(len(range(0, min(4, h - 4 * y), 1 << levels[y, x])) * len(range(0, min(4, w - 4 * x), 1 << levels[y, x])) for y in range(rows) for x in range(columns))
+        kept = sum(
+            len(range(0, min(4, h - 4 * y), 1 << levels[y, x])) * len(range(0, min(4, w - 4 * x), 1 << levels[y, x]))
+            for y in range(rows)
+            for x in range(columns)
+        )
         symbols = np.zeros(kept * codec.model.context.channels, np.int16)
         with_map = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, True))
         without = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, False))
-        assert abs(level_map.map_bits(codec.model.context.level_prior, levels, 40, aligned) / 8 - (with_map - without)) <= 1.5
+        assert (
+            abs(level_map.map_bits(codec.model.context.level_prior, levels, 40, aligned) / 8 - (with_map - without))
+            <= 1.5
+        )
 
 
 # ------------------------------------------------------------------------------------------------ bounds
+
 
 @pytest.mark.parametrize("max_bytes", [120, 200, 300, 500])
 def test_max_bytes_is_kept_and_used(codec, face, max_bytes):
@@ -178,7 +198,11 @@ def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
     data = codec.encode(image, max_bytes=bound)
     assert 0.9 * bound <= len(data) <= bound
     assert (codec.probe(data).levels == 2).all()
-    least = len(files(codec.model, first_drafts(codec.model, [image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True)[0])
+    least = len(
+        files(
+            codec.model, first_drafts(codec.model, [image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True
+        )[0]
+    )
     between = (least + bound) // 2
     smaller = codec.encode(image, max_bytes=between)
     assert least <= len(smaller) <= between and psnr(codec.decode(data), image) > psnr(codec.decode(smaller), image)
@@ -243,7 +267,8 @@ def test_what_needs_a_recogniser_says_so(codec, face):
 
 @pytest.mark.parametrize("effort", [1, 3])
 def test_an_effort_analyses_each_face_once(recognising, face, effort):
-    """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis does not."""
+    """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis
+    does not."""
     seen = []
     hook = recognising.model.net.analysis.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     try:
@@ -300,12 +325,15 @@ def test_symbol_gradient_is_the_derivative(codec, face):
         symbols = draft.symbols.copy()
         symbols[k] += move
         with torch.no_grad():
-            pixels = codec.model.net.synthesise(candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112)
+            pixels = codec.model.net.synthesise(
+                candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
+            )
             values.append(float(candidate.distortion(pixels)))
     assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)
 
 
 # ------------------------------------------------------------------------------------------------ insight
+
 
 def test_region_levels_are_those_of_the_file(codec, face):
     for quality in (10, 60):
@@ -318,18 +346,38 @@ def test_probe_needs_no_pixels(codec, face, monkeypatch):
     data = codec.encode(face, quality=33, checksum=False, aligned=True)
     monkeypatch.setattr(Model, "reconstruct", None)
     info = lfic.probe(data)
-    assert (info.width, info.height, info.model, info.quality, info.checksum, info.aligned) == (112, 112, "face-v1", 33, False, True)
+    assert (info.width, info.height, info.model, info.quality, info.checksum, info.aligned) == (
+        112,
+        112,
+        "face-v1",
+        33,
+        False,
+        True,
+    )
     assert info.bytes == len(data)
 
 
 # ------------------------------------------------------------------------------------------------ wrong use
 
-@pytest.mark.parametrize("options, text", [
-    ({"quality": 0}, "quality is 0"), ({"quality": 101}, "quality is 101"), ({"quality": 40.5}, "40.5"), ({"quality": True}, "True"),
-    ({"max_bytes": 0}, "max_bytes is 0"), ({"effort": 4}, "effort is 4"), ({"max_bytes": 9, "min_similarity": 0.5}, "exclude"),
-    ({"min_similarity": 2}, "min_similarity is 2"), ({"min_similarity": "0.5"}, "min_similarity is '0.5'"), ({"max_bytes": 300.5}, "max_bytes is 300.5"),
-    ({"max_bytes": "300"}, "max_bytes is '300'"), ({"effort": True}, "effort is True"), ({"effort": 1.0}, "effort is 1.0"),
-])
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"quality": 0}, "quality is 0"),
+        ({"quality": 101}, "quality is 101"),
+        ({"quality": 40.5}, "40.5"),
+        ({"quality": True}, "True"),
+        ({"max_bytes": 0}, "max_bytes is 0"),
+        ({"effort": 4}, "effort is 4"),
+        ({"max_bytes": 9, "min_similarity": 0.5}, "exclude"),
+        ({"min_similarity": 2}, "min_similarity is 2"),
+        ({"min_similarity": "0.5"}, "min_similarity is '0.5'"),
+        ({"max_bytes": 300.5}, "max_bytes is 300.5"),
+        ({"max_bytes": "300"}, "max_bytes is '300'"),
+        ({"effort": True}, "effort is True"),
+        ({"effort": 1.0}, "effort is 1.0"),
+    ],
+)
 def test_options_out_of_range(codec, face, options, text):
     with pytest.raises(InvalidInputError, match=text):
         codec.encode(face, **options)
@@ -361,11 +409,15 @@ def test_too_large_images_are_refused_before_work(codec):
 def test_files_of_other_weights_are_refused(codec, face, tmp_path):
     data = codec.encode(face, quality=5)
     header, payload = container.read(data)
-    private = container.write(container.Header(112, 112, 5, header.level_mode, header.aligned, True, container.PRIVATE), bytes(payload))
+    private = container.write(
+        container.Header(112, 112, 5, header.level_mode, header.aligned, True, container.PRIVATE), bytes(payload)
+    )
     for decode in (lfic.decode, codec.decode):
         with pytest.raises(ContainerError, match="private"):
             decode(private)
-    assert lfic.load_codec(lfic.format.weights.weights_path("face-v1")).encode(face, quality=5) == data  # the same by path
+    assert (
+        lfic.load_codec(lfic.format.weights.weights_path("face-v1")).encode(face, quality=5) == data
+    )  # the same by path
 
 
 def test_broken_weights_are_refused(tmp_path):
@@ -375,13 +427,18 @@ def test_broken_weights_are_refused(tmp_path):
         lfic.load_codec("face-v9")
     path = tmp_path / "bad.safetensors"
     whole = weights_path("face-v1").read_bytes()
-    for text, data in (("readable", b"abc"), ("readable", whole[: len(whole) // 2]), ("damaged", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])):
+    for text, data in (
+        ("readable", b"abc"),
+        ("readable", whole[: len(whole) // 2]),
+        ("damaged", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]),
+    ):
         path.write_bytes(data)
         with pytest.raises(WeightsError, match=text):
             load_arrays(path)
 
 
 # ------------------------------------------------------------------------------------------------ damage
+
 
 def test_truncated_at_every_length(codec, face):
     data = codec.encode(face, quality=10)
@@ -421,7 +478,9 @@ def test_without_a_checksum_damage_gives_an_error_or_an_image_of_the_stated_size
 def test_bytes_after_the_end_are_noticed(codec, face):
     data = codec.encode(face, quality=8, checksum=False)
     with pytest.raises(CorruptStreamError):
-        codec.decode(data + b"\x55\xaa" * 5)  # the decoder looks 8 bytes ahead: fewer may still be inside the last interval
+        codec.decode(
+            data + b"\x55\xaa" * 5
+        )  # the decoder looks 8 bytes ahead: fewer may still be inside the last interval
 
 
 @pytest.mark.parametrize("data", [b"", b"\xfc", b"GIF89a", "text", None, 7])

@@ -1,4 +1,5 @@
 """Detection and alignment, or a clear error without the optional package."""
+
 import sys
 
 import numpy as np

@@ -1,4 +1,5 @@
 """What users hand in -> RGB arrays."""
+
 import io
 
 import numpy as np
@@ -17,7 +18,9 @@ def test_rgb_passes_unchanged_in_every_form():
         np.testing.assert_array_equal(to_rgb(form), RAMP)
 
 
-@pytest.mark.parametrize("grey", [RAMP[:, :, 0], RAMP[:, :, :1], Image.fromarray(RAMP[:, :, 0]), torch.from_numpy(RAMP[None, :, :, 0])])
+@pytest.mark.parametrize(
+    "grey", [RAMP[:, :, 0], RAMP[:, :, :1], Image.fromarray(RAMP[:, :, 0]), torch.from_numpy(RAMP[None, :, :, 0])]
+)
 def test_grey_becomes_three_equal_channels(grey):
     np.testing.assert_array_equal(to_rgb(grey), np.repeat(RAMP[:, :, :1], 3, 2))
 
@@ -47,7 +50,9 @@ def test_sixteen_bits_are_rounded():
     np.testing.assert_array_equal(to_rgb(np.repeat(wide[:, :, None], 3, 2))[0, :, 2], [0, 0, 1, 255])
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "I", "I;16"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "I", "I;16"]
+)
 def test_every_usual_mode_gives_rgb(mode):
     try:
         image = Image.new(mode, (5, 4))
@@ -63,11 +68,22 @@ def test_orientation_of_cameras_is_applied():
     np.testing.assert_array_equal(to_rgb(Image.open(buffer)), np.rot90(RAMP, -1))
 
 
-@pytest.mark.parametrize("bad, text", [
-    (RAMP.astype(np.float32), "float32"), (RAMP[:, :, :2], "2"), (RAMP[0, 0], r"\(3,\)"), (RAMP[:0], "at least 1 x 1"),
-    (torch.zeros(5, 4, 3, dtype=torch.uint8), "C, H, W"), (torch.zeros(3, 4, 5), "float32"), ("a.png", "str"), (None, "NoneType"),
-    (Image.new("F", (2, 2)), "floating"), (np.zeros((2, 0, 3), np.uint8), "at least"), (torch.zeros(3, 0, 5, dtype=torch.uint8), "at least"),
-])
+@pytest.mark.parametrize(
+    "bad, text",
+    [
+        (RAMP.astype(np.float32), "float32"),
+        (RAMP[:, :, :2], "2"),
+        (RAMP[0, 0], r"\(3,\)"),
+        (RAMP[:0], "at least 1 x 1"),
+        (torch.zeros(5, 4, 3, dtype=torch.uint8), "C, H, W"),
+        (torch.zeros(3, 4, 5), "float32"),
+        ("a.png", "str"),
+        (None, "NoneType"),
+        (Image.new("F", (2, 2)), "floating"),
+        (np.zeros((2, 0, 3), np.uint8), "at least"),
+        (torch.zeros(3, 0, 5, dtype=torch.uint8), "at least"),
+    ],
+)
 def test_what_is_no_image_is_refused(bad, text):
     with pytest.raises(InvalidInputError, match=text):
         to_rgb(bad)

@@ -41,7 +41,12 @@ def imports_of(path):
     """(module below lfic as a tuple, whether it is imported when the file is) for every import of a file."""
     package = ["lfic", *path.relative_to(ROOT).parts[:-1]]
     tree = ast.parse(path.read_text())
-    inside = {id(node) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(f)}
+    inside = {
+        id(node)
+        for f in ast.walk(tree)
+        if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(f)
+    }
     typing_only = {
         id(node)
         for branch in ast.walk(tree)
@@ -54,7 +59,7 @@ def imports_of(path):
             base = package[: len(package) - node.level + 1] if node.level else []
             full = base + (node.module.split(".") if node.module else [])
             # from .folder import name: the name may be a module
-            names = [full + [alias.name] for alias in node.names]
+            names = [[*full, alias.name] for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name.split(".") for alias in node.names]
         for name in names:
@@ -131,7 +136,9 @@ def test_kernels_know_nothing_of_lfic():
         depth = len(path.relative_to(folder).parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
-                absolute = (node.module or "").split(".")[0] == "lfic" and not (node.module or "").startswith("lfic.kernels")
+                absolute = (node.module or "").split(".")[0] == "lfic" and not (node.module or "").startswith(
+                    "lfic.kernels"
+                )
                 assert not absolute and node.level <= depth, path
 
 
@@ -149,14 +156,27 @@ def test_importing_lfic_is_quick_and_loads_no_torch():
     assert seconds < 0.1 and not torch and not numpy
 
 
-@pytest.mark.parametrize("module", ["coder", "image", "align", "files", "cli", *sorted(f"format.{p.stem}" for p in (ROOT / "format").glob("[a-z]*.py"))])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "coder",
+        "image",
+        "align",
+        "files",
+        "cli",
+        *sorted(f"format.{p.stem}" for p in (ROOT / "format").glob("[a-z]*.py")),
+    ],
+)
 def test_what_needs_no_torch_loads_none(module):
     assert run(f"import sys, lfic.{module}; print('torch' in sys.modules)").strip() == "False"
 
 
 def test_info_needs_no_torch(codec, face):
     data = codec.encode(face, max_bytes=150, aligned=True)
-    assert run(f"import sys, lfic; print(lfic.probe({data!r}).levels.shape, 'torch' in sys.modules)").strip() == "(4, 4) False"
+    assert (
+        run(f"import sys, lfic; print(lfic.probe({data!r}).levels.shape, 'torch' in sys.modules)").strip()
+        == "(4, 4) False"
+    )
 
 
 def test_public_names_exist_and_others_do_not():

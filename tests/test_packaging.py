@@ -1,4 +1,5 @@
 """The source distribution is complete, the wheel made from it works where nothing else of the project is."""
+
 import os
 import pathlib
 import shutil
@@ -14,7 +15,19 @@ import torch
 import lfic
 
 ROOT = pathlib.Path(lfic.__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", "build*", "dist", "runs", "*.egg-info", ".venv", "*.so", "__pycache__", ".pytest_cache", ".hypothesis", ".benchmarks")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git",
+    "build*",
+    "dist",
+    "runs",
+    "*.egg-info",
+    ".venv",
+    "*.so",
+    "__pycache__",
+    ".pytest_cache",
+    ".hypothesis",
+    ".benchmarks",
+)
 
 
 def build(kind, folder, out):
@@ -29,7 +42,13 @@ def build(kind, folder, out):
 def built(tmp_path_factory):
     """(sdist, wheel built from that sdist)."""
     work = tmp_path_factory.mktemp("packaging")
-    shutil.copytree(ROOT, work / "tree", ignore=lambda folder, names: LEFT_OUT(folder, names) | ({"data"} & set(names) if pathlib.Path(folder) == ROOT else set()))
+    shutil.copytree(
+        ROOT,
+        work / "tree",
+        ignore=lambda folder, names: (
+            LEFT_OUT(folder, names) | ({"data"} & set(names) if pathlib.Path(folder) == ROOT else set())
+        ),
+    )
     sdist = build("build_sdist", work / "tree", work)
     with tarfile.open(sdist) as archive:
         archive.extractall(work / "unpacked", filter="data")
@@ -40,7 +59,16 @@ def built(tmp_path_factory):
 def test_sdist_has_all_that_is_needed_to_build_and_test(built):
     with tarfile.open(built[0]) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    for path in ("LICENSE", "README.md", "CHANGELOG.md", "CMakeLists.txt", "setup.py", "pyproject.toml", "docs/FORMAT.md", "tests/test_codec.py"):
+    for path in (
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "CMakeLists.txt",
+        "setup.py",
+        "pyproject.toml",
+        "docs/FORMAT.md",
+        "tests/test_codec.py",
+    ):
         assert path in names
     for pattern in ("csrc/*.cpp", "csrc/*.hpp", "kernels/*.py", "lfic/**/*.py", "tests/**/*.py", "benchmarks/*.py"):
         assert {str(p.relative_to(ROOT)) for p in ROOT.glob(pattern)} <= names
@@ -56,12 +84,19 @@ def test_wheel_has_every_module_and_data_file(built):
     for extension in ("lfic/_coder.", "lfic/kernels/_rap."):
         assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
-    assert sum(info.file_size for info in zipfile.ZipFile(built[1]).infolist() if info.filename.endswith(".safetensors")) <= 8e6
+    assert (
+        sum(info.file_size for info in zipfile.ZipFile(built[1]).infolist() if info.filename.endswith(".safetensors"))
+        <= 8e6
+    )
 
 
 def test_installed_wheel_works_by_itself(built, tmp_path):
     site = tmp_path / "site"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site), str(built[1])], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site), str(built[1])],
+        check=True,
+        capture_output=True,
+    )
     code = """
 import lfic, lfic.kernels, lfic.coder
 assert lfic.__file__.startswith(SITE) and lfic.kernels.__file__.startswith(SITE), lfic.__file__
@@ -70,25 +105,41 @@ face = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
 print(lfic.decode(lfic.encode(face, quality=20)).size)
 """
     environment = os.environ | {"PYTHONPATH": str(site)}
-    done = subprocess.run([sys.executable, "-c", f"SITE = {str(site)!r}" + code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"SITE = {str(site)!r}" + code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.strip() == "(50, 60)", done.stderr
-    done = subprocess.run([sys.executable, "-m", "lfic", "demo", "--effort", "0"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "lfic", "demo", "--effort", "0"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and (tmp_path / "lfic-demo.png").stat().st_size > 50_000, done.stderr
 
 
 def test_readme_and_continuous_integration_agree():
     readme = (ROOT / "README.md").read_text()
-    commands = [line.strip() for line in readme.splitlines() if line.startswith("    ") and ".venv/bin/pip install" in line]
+    commands = [
+        line.strip() for line in readme.splitlines() if line.startswith("    ") and ".venv/bin/pip install" in line
+    ]
     assert len(commands) == 2
     assert commands[0].endswith("lfic demo") and commands[1].endswith("python -m pytest")
-    assert r'.venv/bin/pip install -e "\.\[test\]" && \.venv/bin/python -m pytest' in (ROOT / ".ci" / "run").read_text().replace(r"\.venv/bin/pip", ".venv/bin/pip")
+    assert r'.venv/bin/pip install -e "\.\[test\]" && \.venv/bin/python -m pytest' in (
+        ROOT / ".ci" / "run"
+    ).read_text().replace(r"\.venv/bin/pip", ".venv/bin/pip")
     for link in ("docs/FORMAT.md", "docs/demo.png", "CHANGELOG.md", "LICENSE"):
         assert f"({link})" in readme and (ROOT / link).is_file()
 
 
 def test_the_readmes_example_runs(face):
     blocks, block = [], []
-    for line in (ROOT / "README.md").read_text().splitlines() + ["end"]:
+    for line in [*(ROOT / "README.md").read_text().splitlines(), "end"]:
         if line.startswith("    ") or (block and not line):
             block.append(line[4:])
         elif block:

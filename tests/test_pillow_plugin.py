@@ -1,4 +1,5 @@
 """Pillow opens and saves .lfic files."""
+
 import io
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 import lfic
-import lfic.pillow_plugin  # noqa: F401
+import lfic.pillow_plugin
 
 
 def test_save_and_open(tmp_path, face):
@@ -35,7 +36,9 @@ def test_any_mode_is_saved(face):
 
 def test_opening_reads_no_pixels_and_loading_notices_damage(face):
     data = bytearray(lfic.encode(face, quality=20, checksum=False))
-    damaged = bytes(data + b"\x01\x02\x03\x04\x05\x06\x07\x08\x09")  # one more than the zeros that the end of a stream may lack
+    damaged = bytes(
+        data + b"\x01\x02\x03\x04\x05\x06\x07\x08\x09"
+    )  # one more than the zeros that the end of a stream may lack
     image = Image.open(io.BytesIO(damaged))
     with pytest.raises(lfic.CorruptStreamError):
         image.load()

@@ -1,4 +1,5 @@
-// lfic.kernels._rap: addresses in, nothing out. kernels/cpu.py holds the tensors, checks their shapes and types, and calls this.
+// lfic.kernels._rap: addresses in, nothing out. kernels/cpu.py holds the tensors, checks their shapes and types, and
+// calls this.
 #include <pybind11/pybind11.h>
 
 #include <stdexcept>
@@ -21,7 +22,8 @@ template <int N>
 struct Integers {
     std::int64_t of[N];
     explicit Integers(const py::tuple& tuple) {
-        if (PyTuple_GET_SIZE(tuple.ptr()) != N) throw std::invalid_argument("a tuple of " + std::to_string(N) + " integers is needed");
+        if (PyTuple_GET_SIZE(tuple.ptr()) != N)
+            throw std::invalid_argument("a tuple of " + std::to_string(N) + " integers is needed");
         for (int i = 0; i < N; ++i) of[i] = integer(PyTuple_GET_ITEM(tuple.ptr(), i));
     }
 };
@@ -32,7 +34,8 @@ T* pointer(std::int64_t address) {
 }
 
 Float type_of(std::int64_t code) {
-    if (code < 0 || code > 2) throw std::invalid_argument("type " + std::to_string(code) + "; allowed are 0 (fp32), 1 (fp16) and 2 (bf16)");
+    if (code < 0 || code > 2)
+        throw std::invalid_argument("type " + std::to_string(code) + "; allowed are 0 (fp32), 1 (fp16) and 2 (bf16)");
     return static_cast<Float>(code);
 }
 
@@ -46,7 +49,8 @@ View view(const py::object& object) {
 // (N, C, h, w, levels, quality)
 Grid grid_of(const py::tuple& tuple) {
     const Integers<6> x{tuple};
-    return {x.of[0], x.of[1], x.of[2], x.of[3], pointer<const std::uint8_t>(x.of[4]), pointer<const std::int64_t>(x.of[5])};
+    return {
+        x.of[0], x.of[1], x.of[2], x.of[3], pointer<const std::uint8_t>(x.of[4]), pointer<const std::int64_t>(x.of[5])};
 }
 
 // (threads, portable)
@@ -55,7 +59,9 @@ Run run_of(const py::tuple& tuple) {
     return {static_cast<int>(x.of[0]), x.of[1] != 0};
 }
 
-Noise noise_of(const py::object& given, std::int64_t seed) { return {view(given), pointer<const std::int64_t>(seed)}; }
+Noise noise_of(const py::object& given, std::int64_t seed) {
+    return {view(given), pointer<const std::int64_t>(seed)};
+}
 
 }  // namespace
 
@@ -67,45 +73,50 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
         const py::gil_scoped_release release;
         offsets(g, pointer<std::int32_t>(starts), pointer<std::int64_t>(counts));
     });
-    m.def("quantize", [](const py::tuple& grid, const py::object& y, std::int64_t gain, std::int64_t indexes, std::int64_t symbols, std::int64_t tables,
-                         std::int64_t counts, const py::tuple& run) {
+    m.def("quantize", [](const py::tuple& grid, const py::object& y, std::int64_t gain, std::int64_t indexes,
+                         std::int64_t symbols, std::int64_t tables, std::int64_t counts, const py::tuple& run) {
         const Grid g = grid_of(grid);
         const View features = view(y);
         const Run r = run_of(run);
         const py::gil_scoped_release release;
-        quantize(g, features, pointer<const float>(gain), pointer<const std::int16_t>(indexes), pointer<std::int16_t>(symbols), pointer<std::int16_t>(tables),
-                 pointer<std::int64_t>(counts), r);
+        quantize(g, features, pointer<const float>(gain), pointer<const std::int16_t>(indexes),
+                 pointer<std::int16_t>(symbols), pointer<std::int16_t>(tables), pointer<std::int64_t>(counts), r);
     });
-    m.def("dense", [](const py::tuple& grid, const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain, std::int64_t step,
-                      std::int64_t type, std::int64_t features, std::int64_t symbols, const py::tuple& run) {
-        const Grid g = grid_of(grid);
-        const View from = view(y);
-        const Noise n = noise_of(noise, seed);
-        const Float out = type_of(type);
-        const Run r = run_of(run);
-        const py::gil_scoped_release release;
-        dense(g, from, n, pointer<const float>(gain), pointer<const float>(step), out, pointer<void>(features), pointer<void>(symbols), r);
-    });
-    m.def("dense_backward", [](const py::tuple& grid, const py::object& grad_features, const py::object& grad_symbols, const py::object& y, const py::object& noise,
-                               std::int64_t seed, std::int64_t gain, std::int64_t step, std::int64_t grad_y, std::int64_t to_gain, std::int64_t to_step,
+    m.def("dense",
+          [](const py::tuple& grid, const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain,
+             std::int64_t step, std::int64_t type, std::int64_t features, std::int64_t symbols, const py::tuple& run) {
+              const Grid g = grid_of(grid);
+              const View from = view(y);
+              const Noise n = noise_of(noise, seed);
+              const Float out = type_of(type);
+              const Run r = run_of(run);
+              const py::gil_scoped_release release;
+              dense(g, from, n, pointer<const float>(gain), pointer<const float>(step), out, pointer<void>(features),
+                    pointer<void>(symbols), r);
+          });
+    m.def("dense_backward", [](const py::tuple& grid, const py::object& grad_features, const py::object& grad_symbols,
+                               const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain,
+                               std::int64_t step, std::int64_t grad_y, std::int64_t to_gain, std::int64_t to_step,
                                const py::tuple& run) {
         const Grid g = grid_of(grid);
         const View at_features = view(grad_features), at_symbols = view(grad_symbols), from = view(y);
         const Noise n = noise_of(noise, seed);
         const Run r = run_of(run);
         const py::gil_scoped_release release;
-        dense_backward(g, at_features, at_symbols, from, n, pointer<const float>(gain), pointer<const float>(step), pointer<void>(grad_y), pointer<float>(to_gain),
-                       pointer<float>(to_step), r);
+        dense_backward(g, at_features, at_symbols, from, n, pointer<const float>(gain), pointer<const float>(step),
+                       pointer<void>(grad_y), pointer<float>(to_gain), pointer<float>(to_step), r);
     });
-    m.def("unpool", [](const py::tuple& grid, std::int64_t symbols, std::int64_t room, std::int64_t step, std::int64_t type, std::int64_t features,
-                       const py::tuple& run) {
+    m.def("unpool", [](const py::tuple& grid, std::int64_t symbols, std::int64_t room, std::int64_t step,
+                       std::int64_t type, std::int64_t features, const py::tuple& run) {
         const Grid g = grid_of(grid);
         const Float out = type_of(type);
         const Run r = run_of(run);
         const py::gil_scoped_release release;
-        unpool(g, pointer<const std::int16_t>(symbols), room, pointer<const float>(step), out, pointer<void>(features), r);
+        unpool(g, pointer<const std::int16_t>(symbols), room, pointer<const float>(step), out, pointer<void>(features),
+               r);
     });
-    m.def("unpool_backward", [](const py::tuple& grid, const py::object& grad, std::int64_t symbols, std::int64_t room, std::int64_t to_step, const py::tuple& run) {
+    m.def("unpool_backward", [](const py::tuple& grid, const py::object& grad, std::int64_t symbols, std::int64_t room,
+                                std::int64_t to_step, const py::tuple& run) {
         const Grid g = grid_of(grid);
         const View from = view(grad);
         const Run r = run_of(run);

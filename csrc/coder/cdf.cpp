@@ -7,7 +7,8 @@ namespace lfic {
 Tables::Tables(std::vector<int32_t> lows, std::vector<int64_t> starts, std::vector<uint16_t> frequencies)
     : lows_(std::move(lows)), starts_(std::move(starts)), frequencies_(std::move(frequencies)) {
     const std::size_t count = lows_.size();
-    if (count == 0 || count > 65536) throw InvalidInput("there are " + std::to_string(count) + " tables; allowed are 1 to 65536");
+    if (count == 0 || count > 65536)
+        throw InvalidInput("there are " + std::to_string(count) + " tables; allowed are 1 to 65536");
     if (starts_.size() != count + 1 || starts_[0] != 0 || starts_[count] != static_cast<int64_t>(frequencies_.size()))
         throw InvalidInput("the tables' starts do not run from 0 to the number of frequencies");
     rows_.resize(count);
@@ -21,8 +22,10 @@ Tables::Tables(std::vector<int32_t> lows, std::vector<int64_t> starts, std::vect
 void Tables::add_table(std::size_t k) {
     const std::string name = "table " + std::to_string(k);
     const int64_t size = starts_[k + 1] - starts_[k];
-    if (size < 1 || size > 65535) throw InvalidInput(name + " has " + std::to_string(size) + " symbols; allowed are 1 to 65535");
-    if (starts_[k] < 0 || starts_[k + 1] > static_cast<int64_t>(frequencies_.size())) throw InvalidInput(name + " lies outside the frequencies");
+    if (size < 1 || size > 65535)
+        throw InvalidInput(name + " has " + std::to_string(size) + " symbols; allowed are 1 to 65535");
+    if (starts_[k] < 0 || starts_[k + 1] > static_cast<int64_t>(frequencies_.size()))
+        throw InvalidInput(name + " lies outside the frequencies");
     if (lows_[k] < -(1 << 30) || lows_[k] > (1 << 30))
         throw InvalidInput(name + " starts at " + std::to_string(lows_[k]) + "; allowed is +-2^30");
     Row& row = rows_[k];
@@ -34,7 +37,9 @@ void Tables::add_table(std::size_t k) {
     const uint16_t* f = &frequencies_[starts_[k]];
     uint64_t sum = 0;
     for (uint32_t i = 0; i < row.size; ++i) {
-        if (f[i] == 0) throw InvalidInput(name + ": symbol " + std::to_string(lows_[k] + int64_t{i}) + " has frequency 0; at least 1 is needed");
+        if (f[i] == 0)
+            throw InvalidInput(name + ": symbol " + std::to_string(lows_[k] + int64_t{i}) +
+                               " has frequency 0; at least 1 is needed");
         sum += f[i];
         if (f[i] > most) {
             most = f[i];
@@ -42,7 +47,8 @@ void Tables::add_table(std::size_t k) {
         }
     }
     if (sum >= kTotal)
-        throw InvalidInput(name + " sums to " + std::to_string(sum) + "; allowed are at most 65535, as the escape takes the rest");
+        throw InvalidInput(name + " sums to " + std::to_string(sum) +
+                           "; allowed are at most 65535, as the escape takes the rest");
     const uint32_t escape = kTotal - static_cast<uint32_t>(sum);
 
     cumulative_.push_back(0);
@@ -78,7 +84,8 @@ void Tables::add_table(std::size_t k) {
 
 // Outside the support: 2 * distance + side, so that both sides share one adaptive prefix.
 static uint64_t escape_value(int32_t low, uint32_t size, int32_t symbol) {
-    const int64_t distance = symbol < low ? static_cast<int64_t>(low) - 1 - symbol : static_cast<int64_t>(symbol) - low - size;
+    const int64_t distance =
+        symbol < low ? static_cast<int64_t>(low) - 1 - symbol : static_cast<int64_t>(symbol) - low - size;
     return static_cast<uint64_t>(2 * distance + (symbol < low ? 1 : 0));
 }
 
@@ -91,8 +98,10 @@ void Tables::encode_escape(RangeEncoder& coder, EscapeCoder& escape, const Row& 
 int32_t Tables::decode_escape(RangeDecoder& coder, EscapeCoder& escape, const Row& row) const {
     const uint64_t value = escape.decode(coder);
     const int64_t distance = static_cast<int64_t>(value >> 1);
-    const int64_t symbol = value & 1 ? static_cast<int64_t>(row.low) - 1 - distance : static_cast<int64_t>(row.low) + row.size + distance;
-    if (symbol < INT32_MIN || symbol > INT32_MAX) throw CorruptStream("an escaped symbol exceeds 32 bits", coder.position());
+    const int64_t symbol =
+        value & 1 ? static_cast<int64_t>(row.low) - 1 - distance : static_cast<int64_t>(row.low) + row.size + distance;
+    if (symbol < INT32_MIN || symbol > INT32_MAX)
+        throw CorruptStream("an escaped symbol exceeds 32 bits", coder.position());
     return static_cast<int32_t>(symbol);
 }
 

@@ -4,9 +4,9 @@
 // leave (at least 1). All is checked on construction; afterwards a table can't make the coder misbehave.
 //
 // Order of the intervals: the mode (the most probable symbol; the lower of equals) owns [0, its frequency), the others
-// follow in ascending order, the escape comes last. With the mode at 0 and its neighbours side by side the decoder knows
-// these three by four products and two comparisons; at the rates of faces that is what most symbols are. The others take
-// a division, a table of 256 buckets and a search of a step or none.
+// follow in ascending order, the escape comes last. With the mode at 0 and its neighbours side by side the decoder
+// knows these three by four products and two comparisons; at the rates of faces that is what most symbols are. The
+// others take a division, a table of 256 buckets and a search of a step or none.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -16,7 +16,7 @@
 namespace lfic {
 
 class Tables {
-public:
+  public:
     // Table k: frequencies[starts[k] .. starts[k + 1]) for the symbols lows[k], lows[k] + 1, ...
     Tables(std::vector<int32_t> lows, std::vector<int64_t> starts, std::vector<uint16_t> frequencies);
 
@@ -30,11 +30,14 @@ public:
     }
     // Symbols with a table each.
     template <class Symbol, class Index>
-    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Symbol* symbols, const Index* indexes, std::size_t count) const {
-        // Pointers of its own: bytes that are written could otherwise change the vectors' for all that the compiler knows.
+    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Symbol* symbols, const Index* indexes,
+                            std::size_t count) const {
+        // Pointers of its own: bytes that are written could otherwise change the vectors' for all that the compiler
+        // knows.
         const Row* rows = rows_.data();
         const uint32_t* intervals = intervals_.data();
-        for (std::size_t i = 0; i < count; ++i) encode(coder, escape, rows, intervals, static_cast<uint32_t>(indexes[i]), symbols[i]);
+        for (std::size_t i = 0; i < count; ++i)
+            encode(coder, escape, rows, intervals, static_cast<uint32_t>(indexes[i]), symbols[i]);
     }
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {
@@ -43,7 +46,8 @@ public:
     }
     // Symbols by their tables, which need not be found again after each store.
     template <class Index>
-    LFIC_INLINE void decode(RangeDecoder& coder, EscapeCoder& escape, const Index* indexes, std::size_t count, int32_t* symbols) const {
+    LFIC_INLINE void decode(RangeDecoder& coder, EscapeCoder& escape, const Index* indexes, std::size_t count,
+                            int32_t* symbols) const {
         const Row* rows = rows_.data();
         for (std::size_t i = 0; i < count; ++i) {
             const uint32_t table = static_cast<uint32_t>(indexes[i]);
@@ -83,7 +87,7 @@ public:
     const Near* near() const { return &rows_.data()->near; }
     static constexpr std::size_t kRow = 64;
 
-private:
+  private:
     struct alignas(kRow) Row {  // a cache line: found by a shift, read at once
         Near near;
         int32_t low;
@@ -91,7 +95,8 @@ private:
         uint32_t mode, shift;  // place of the mode; a bucket's entry << shift is the slot to search from
     };
     static constexpr uint32_t kBuckets = 257;
-    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Row* rows, const uint32_t* intervals, uint32_t table, int32_t symbol) const {
+    LFIC_INLINE void encode(RangeEncoder& coder, EscapeCoder& escape, const Row* rows, const uint32_t* intervals,
+                            uint32_t table, int32_t symbol) const {
         const Row& row = rows[table];
         const uint32_t at = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(row.low);
         if (LFIC_LIKELY(at < row.size)) {

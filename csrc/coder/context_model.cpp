@@ -5,13 +5,16 @@
 
 namespace lfic {
 
-static int padded(int count, int to) { return (count + to - 1) / to * to; }
+static int padded(int count, int to) {
+    return (count + to - 1) / to * to;
+}
 
 // [rows, columns] -> [rows padded to kRows, `to` columns], zeros added.
 static std::vector<int16_t> pad(const int16_t* weights, int rows, int columns, int to) {
     std::vector<int16_t> out(static_cast<std::size_t>(padded(rows, kRows)) * to, 0);
     for (int r = 0; r < rows; ++r)
-        std::copy(weights + static_cast<std::ptrdiff_t>(r) * columns, weights + static_cast<std::ptrdiff_t>(r + 1) * columns,
+        std::copy(weights + static_cast<std::ptrdiff_t>(r) * columns,
+                  weights + static_cast<std::ptrdiff_t>(r + 1) * columns,
                   out.begin() + static_cast<std::ptrdiff_t>(r) * to);
     return out;
 }
@@ -24,22 +27,26 @@ static std::vector<int32_t> pad_bias(const int32_t* bias, int rows, int shift) {
 
 static void expect_size(const char* name, std::size_t found, std::size_t wanted) {
     if (found != wanted)
-        throw InvalidInput(std::string(name) + " has " + std::to_string(found) + " entries; expected are " + std::to_string(wanted));
+        throw InvalidInput(std::string(name) + " has " + std::to_string(found) + " entries; expected are " +
+                           std::to_string(wanted));
 }
 
 template <class T>
 static void expect_range(const char* name, const std::vector<T>& values, int64_t low, int64_t high) {
     for (const T v : values)
         if (v < low || v > high)
-            throw InvalidInput(std::string(name) + " holds " + std::to_string(v) + "; allowed are " + std::to_string(low) + " to " + std::to_string(high));
+            throw InvalidInput(std::string(name) + " holds " + std::to_string(v) + "; allowed are " +
+                               std::to_string(low) + " to " + std::to_string(high));
 }
 
 // sum |w| * limit + |bias| < 2^31 for every row: then no order of summation can overflow.
-static void expect_no_overflow(const char* name, const int16_t* weights, int rows, int columns, int64_t limit, int64_t bias) {
+static void expect_no_overflow(const char* name, const int16_t* weights, int rows, int columns, int64_t limit,
+                               int64_t bias) {
     for (int r = 0; r < rows; ++r) {
         int64_t sum = bias + (int64_t{1} << 23);
         for (int c = 0; c < columns; ++c) sum += limit * std::abs(static_cast<int>(weights[r * columns + c]));
-        if (sum >= int64_t{1} << 31) throw InvalidInput(std::string(name) + ": row " + std::to_string(r) + " could overflow 32 bits");
+        if (sum >= int64_t{1} << 31)
+            throw InvalidInput(std::string(name) + ": row " + std::to_string(r) + " could overflow 32 bits");
     }
 }
 
@@ -52,11 +59,17 @@ static int64_t largest(const std::vector<int32_t>& values) {
 ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> tables, Simd simd)
     : a_(std::move(arrays)), tables_(std::move(tables)), matvec_(matvec_for(simd)) {
     const int C = a_.channels, G = a_.groups, H1 = a_.hidden1, H2 = a_.hidden2;
-    if (C < 1 || C > 1024 || G < 1 || C % G) throw InvalidInput("channels " + std::to_string(C) + " are not 1 to 1024 in equal groups, groups are " + std::to_string(G));
-    if (H1 < 1 || H1 > 1024 || H2 < 1 || H2 > 1024) throw InvalidInput("hidden units are " + std::to_string(H1) + " and " + std::to_string(H2) + "; allowed are 1 to 1024");
-    if (a_.scales < 1 || a_.scales > 256) throw InvalidInput("there are " + std::to_string(a_.scales) + " scale levels; allowed are 1 to 256");
+    if (C < 1 || C > 1024 || G < 1 || C % G)
+        throw InvalidInput("channels " + std::to_string(C) + " are not 1 to 1024 in equal groups, groups are " +
+                           std::to_string(G));
+    if (H1 < 1 || H1 > 1024 || H2 < 1 || H2 > 1024)
+        throw InvalidInput("hidden units are " + std::to_string(H1) + " and " + std::to_string(H2) +
+                           "; allowed are 1 to 1024");
+    if (a_.scales < 1 || a_.scales > 256)
+        throw InvalidInput("there are " + std::to_string(a_.scales) + " scale levels; allowed are 1 to 256");
     for (const int shift : {a_.sh1, a_.sh2, a_.sh3, a_.mshift})
-        if (shift < 1 || shift > 24) throw InvalidInput("a shift is " + std::to_string(shift) + "; allowed are 1 to 24");
+        if (shift < 1 || shift > 24)
+            throw InvalidInput("a shift is " + std::to_string(shift) + "; allowed are 1 to 24");
     const std::size_t per = C / G, qlc = std::size_t{kQualities} * kLevels * C;
     expect_size("W1", a_.w1.size(), std::size_t(H1) * 4 * C);
     expect_size("B_level", a_.b_level.size(), std::size_t(kLevels) * H1);
@@ -85,7 +98,8 @@ ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> t
     expect_range("level_prior", a_.level_prior, 1, 65535);
     const int64_t bias1 = largest(a_.b_level) + largest(a_.b_quality) + largest(a_.b_avail) + largest(a_.b_pos);
     expect_no_overflow("W1", a_.w1.data(), H1, 4 * C, 127, bias1);
-    for (int g = 0; g < G; ++g) expect_no_overflow("W2", a_.w2[g].data(), H2, H1 + g * static_cast<int>(per), 255, largest(a_.b2));
+    for (int g = 0; g < G; ++g)
+        expect_no_overflow("W2", a_.w2[g].data(), H2, H1 + g * static_cast<int>(per), 255, largest(a_.b2));
     expect_no_overflow("W3", a_.w3.data(), G * 2 * static_cast<int>(per), H2, 255, largest(a_.b3));
 
     const int outputs = 2 * static_cast<int>(per);
@@ -111,11 +125,14 @@ ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> t
 
 void ContextModel::check(const Grid& grid) const {
     if (grid.height < 1 || grid.width < 1 || grid.height > kMaxSide || grid.width > kMaxSide)
-        throw InvalidInput("the grid is " + std::to_string(grid.height) + " x " + std::to_string(grid.width) + " cells; allowed are 1 x 1 to " +
-                           std::to_string(kMaxSide) + " x " + std::to_string(kMaxSide));
-    if (grid.quality < 1 || grid.quality > kQualities) throw InvalidInput("quality is " + std::to_string(grid.quality) + "; allowed are 1 to 100");
+        throw InvalidInput("the grid is " + std::to_string(grid.height) + " x " + std::to_string(grid.width) +
+                           " cells; allowed are 1 x 1 to " + std::to_string(kMaxSide) + " x " +
+                           std::to_string(kMaxSide));
+    if (grid.quality < 1 || grid.quality > kQualities)
+        throw InvalidInput("quality is " + std::to_string(grid.quality) + "; allowed are 1 to 100");
     if (grid.aligned && (grid.height != kAlignedGrid || grid.width != kAlignedGrid))
-        throw InvalidInput("aligned needs a grid of 14 x 14 cells; found " + std::to_string(grid.height) + " x " + std::to_string(grid.width));
+        throw InvalidInput("aligned needs a grid of 14 x 14 cells; found " + std::to_string(grid.height) + " x " +
+                           std::to_string(grid.width));
 }
 
 std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) const {
@@ -123,9 +140,11 @@ std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) co
     for (int ry = 0; ry < grid.rows(); ++ry)
         for (int rx = 0; rx < grid.columns(); ++rx) {
             const int level = levels[static_cast<std::ptrdiff_t>(ry) * grid.columns() + rx];
-            if (level >= kLevels) throw InvalidInput("a region level is " + std::to_string(level) + "; allowed are 0, 1 and 2");
+            if (level >= kLevels)
+                throw InvalidInput("a region level is " + std::to_string(level) + "; allowed are 0, 1 and 2");
             const int s = 1 << level;
-            const int tall = std::min(kRegion, grid.height - ry * kRegion), wide = std::min(kRegion, grid.width - rx * kRegion);
+            const int tall = std::min(kRegion, grid.height - ry * kRegion),
+                      wide = std::min(kRegion, grid.width - rx * kRegion);
             kept += static_cast<std::size_t>((tall + s - 1) / s) * ((wide + s - 1) / s);
         }
     return kept;
@@ -137,7 +156,8 @@ void ContextModel::walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) con
     const int rows = grid.rows(), columns = grid.columns(), bucket = (grid.quality - 1) * kPriorQualities / 100;
     AdaptiveBit states[kPriorContexts][2];
     auto start = [&](int place, int context, int decision) {
-        return AdaptiveBit::from(a_.level_prior[((place * kPriorQualities + bucket) * kPriorContexts + context) * 2 + decision]);
+        return AdaptiveBit::from(
+            a_.level_prior[((place * kPriorQualities + bucket) * kPriorContexts + context) * 2 + decision]);
     };
     for (int c = 0; c < kPriorContexts; ++c)
         for (int d = 0; d < 2; ++d) states[c][d] = start(0, c, d);

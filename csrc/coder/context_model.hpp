@@ -13,8 +13,8 @@
 //
 // Every shift rounds to nearest (half up). Construction proves that no sum leaves int32.
 #pragma once
-#include <cstdint>
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -32,17 +32,17 @@ inline constexpr int kPriorPlaces = 17, kPriorQualities = 8, kPriorContexts = 16
 struct ContextArrays {
     int channels = 0, groups = 0, hidden1 = 0, hidden2 = 0, scales = 0;
     int sh1 = 0, sh2 = 0, sh3 = 0, mshift = 0;
-    std::vector<int16_t> w1;                            // [H1, 4C]
+    std::vector<int16_t> w1;                                  // [H1, 4C]
     std::vector<int32_t> b_level, b_quality, b_avail, b_pos;  // [3|100|16|197, H1]
-    std::vector<std::vector<int16_t>> w2;               // G x [H2, H1 + g C/G]
-    std::vector<int32_t> b2;                            // [G, H2]
-    std::vector<int16_t> w3;                            // [G, 2C/G, H2]
-    std::vector<int32_t> b3;                            // [G, 2C/G]
-    std::vector<int16_t> vstep;                         // [100, 3, C]
-    std::vector<int32_t> mgain, sbias;                  // [100, 3, C]
-    std::vector<uint8_t> active;                        // [100, 3, C]
-    std::vector<int32_t> table_map;                     // [S, 8]
-    std::vector<uint16_t> level_prior;                  // [17, 8, 16, 2]
+    std::vector<std::vector<int16_t>> w2;                     // G x [H2, H1 + g C/G]
+    std::vector<int32_t> b2;                                  // [G, H2]
+    std::vector<int16_t> w3;                                  // [G, 2C/G, H2]
+    std::vector<int32_t> b3;                                  // [G, 2C/G]
+    std::vector<int16_t> vstep;                               // [100, 3, C]
+    std::vector<int32_t> mgain, sbias;                        // [100, 3, C]
+    std::vector<uint8_t> active;                              // [100, 3, C]
+    std::vector<int32_t> table_map;                           // [S, 8]
+    std::vector<uint16_t> level_prior;                        // [17, 8, 16, 2]
 };
 
 // One face: the grid and what the header says of it.
@@ -55,7 +55,7 @@ struct Grid {
 };
 
 class ContextModel {
-public:
+  public:
     ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> tables, Simd simd);
 
     int channels() const { return a_.channels; }
@@ -76,7 +76,7 @@ public:
     void encode_levels(RangeEncoder& coder, const Grid& grid, const uint8_t* levels) const;
     void decode_levels(RangeDecoder& coder, const Grid& grid, uint8_t* levels) const;
 
-private:
+  private:
     template <class Bit>
     void walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) const;
 
@@ -90,16 +90,18 @@ private:
     ContextArrays a_;
     std::shared_ptr<const Tables> tables_;
     MatVec matvec_;
-    int padded1_ = 0, padded_h2_ = 0;    // columns of w1 and w3, padded
+    int padded1_ = 0, padded_h2_ = 0;        // columns of w1 and w3, padded
     int rows1_ = 0, rows2_ = 0, rows3_ = 0;  // rows of w1, w2[g], w3[g], padded
-    std::vector<int> padded2_;           // columns of w2[g], padded
-    std::vector<int16_t> w1_;            // padded copies, biases with half a unit of the shift in them
+    std::vector<int> padded2_;               // columns of w2[g], padded
+    std::vector<int16_t> w1_;                // padded copies, biases with half a unit of the shift in them
     std::vector<std::vector<int16_t>> w2_, w3_;
     std::vector<std::vector<int32_t>> b2_, b3_;
-    std::vector<Channel> channels_;      // [100, 3, C]
+    std::vector<Channel> channels_;  // [100, 3, C]
 };
 
-inline int clamp_int(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
+inline int clamp_int(int v, int low, int high) {
+    return v < low ? low : v > high ? high : v;
+}
 
 template <class Visit>
 void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) const {
@@ -111,7 +113,8 @@ void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) 
     std::vector<int16_t> x1(padded1_, 0), x2(padded2_.back(), 0), h2(padded_h2_ + kRows, 0);
     std::vector<int32_t> sums(rows3_), face(kLevels * H1), bias(rows1_, 0);
     for (int level = 0; level < kLevels; ++level)
-        for (int i = 0; i < H1; ++i) face[level * H1 + i] = a_.b_level[level * H1 + i] + a_.b_quality[q * H1 + i] + (1 << (a_.sh1 - 1));
+        for (int i = 0; i < H1; ++i)
+            face[level * H1 + i] = a_.b_level[level * H1 + i] + a_.b_quality[q * H1 + i] + (1 << (a_.sh1 - 1));
     std::size_t k = 0;
     for (int ry = 0; ry < grid.rows(); ++ry) {
         if (ry) std::copy(band.end() - row, band.end(), band.begin());
@@ -153,12 +156,14 @@ void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) 
                             const int integer_mean = (m8 + 4) >> 3, fraction = (m8 + 4) & 7;
                             const int si = clamp_int((scale + channel.sbias + 8) >> 4, 0, a_.scales - 1);
                             const int symbol = visit(k, a_.table_map[si * 8 + fraction], integer_mean);
-                            x2[H1 + c] = static_cast<int16_t>(clamp_int((symbol * channel.vstep + 128) >> 8, -127, 127));
+                            x2[H1 + c] =
+                                static_cast<int16_t>(clamp_int((symbol * channel.vstep + 128) >> 8, -127, 127));
                         }
                     }
                     for (int yy = dy; yy < std::min(dy + s, bottom); ++yy)
                         for (int xx = x; xx < std::min(x + s, right); ++xx)
-                            std::copy(x2.begin() + H1, x2.begin() + H1 + C, band.begin() + (yy + 1) * row + static_cast<std::ptrdiff_t>(xx) * C);
+                            std::copy(x2.begin() + H1, x2.begin() + H1 + C,
+                                      band.begin() + (yy + 1) * row + static_cast<std::ptrdiff_t>(xx) * C);
                 }
         }
     }

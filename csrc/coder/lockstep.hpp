@@ -1,7 +1,8 @@
 // Four table streams side by side, a lane of a vector each: they give the symbols that each gives by itself.
 //
-// A stream is a chain of dependent steps; four chains fill the processor better. What costs is a symbol that is neither the
-// mode nor beside it: its lane leaves the vectors and comes back. So this pays at low rates, where such symbols are few.
+// A stream is a chain of dependent steps; four chains fill the processor better. What costs is a symbol that is neither
+// the mode nor beside it: its lane leaves the vectors and comes back. So this pays at low rates, where such symbols are
+// few.
 #pragma once
 #include "coder/cdf.hpp"
 
@@ -33,7 +34,8 @@ bool lockstep_pays(const Lane<Index>* lanes) {
         symbols += lanes[k].count;
         fewest = fewest < lanes[k].count ? fewest : lanes[k].count;
     }
-    return 8.0 * static_cast<double>(bytes) <= kLockstepBits * static_cast<double>(symbols) && 2 * kLanes * fewest >= symbols && has_lockstep();
+    return 8.0 * static_cast<double>(bytes) <= kLockstepBits * static_cast<double>(symbols) &&
+           2 * kLanes * fewest >= symbols && has_lockstep();
 }
 
 // Decode kLanes streams; their indexes are checked. Throws CorruptStream if any of them does by itself. Only where

@@ -30,8 +30,10 @@ void linear_scalar(const int16_t* weights, int rows, int columns, const int16_t*
     for (int r = 0; r < rows; ++r, weights += columns) out[r] = dot_scalar(weights, columns, x) + bias[r];
 }
 
-void hidden_scalar(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift, int16_t* out) {
-    for (int r = 0; r < rows; ++r, weights += columns) out[r] = squash(dot_scalar(weights, columns, x) + bias[r], shift);
+void hidden_scalar(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
+                   int16_t* out) {
+    for (int r = 0; r < rows; ++r, weights += columns)
+        out[r] = squash(dot_scalar(weights, columns, x) + bias[r], shift);
 }
 
 #ifdef LFIC_AVX2
@@ -42,24 +44,27 @@ __attribute__((target("avx2"))) inline __m128i four_rows(const int16_t* weights,
     for (int k = 0; k < columns; k += kLane, weights += kLane) {
         const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + k));
         a = _mm256_add_epi32(a, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights))));
-        b = _mm256_add_epi32(b, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + step))));
-        c = _mm256_add_epi32(c, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 2 * step))));
-        d = _mm256_add_epi32(d, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 3 * step))));
+        b = _mm256_add_epi32(
+            b, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + step))));
+        c = _mm256_add_epi32(
+            c, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 2 * step))));
+        d = _mm256_add_epi32(
+            d, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 3 * step))));
     }
     const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
 
-__attribute__((target("avx2"))) void linear_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
-                                                 int32_t* out) {
+__attribute__((target("avx2"))) void linear_avx2(const int16_t* weights, int rows, int columns, const int16_t* x,
+                                                 const int32_t* bias, int32_t* out) {
     for (int r = 0; r < rows; r += kRows, weights += kRows * static_cast<std::ptrdiff_t>(columns)) {
         const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r), _mm_add_epi32(four_rows(weights, columns, x), b));
     }
 }
 
-__attribute__((target("avx2"))) void hidden_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
-                                                 int shift, int16_t* out) {
+__attribute__((target("avx2"))) void hidden_avx2(const int16_t* weights, int rows, int columns, const int16_t* x,
+                                                 const int32_t* bias, int shift, int16_t* out) {
     const __m128i count = _mm_cvtsi32_si128(shift), most = _mm_set1_epi16(255), zero = _mm_setzero_si128();
     for (int r = 0; r < rows; r += kRows, weights += kRows * static_cast<std::ptrdiff_t>(columns)) {
         const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
@@ -85,7 +90,8 @@ void linear_neon(const int16_t* weights, int rows, int columns, const int16_t* x
     for (int r = 0; r < rows; ++r, weights += columns) out[r] = dot_neon(weights, columns, x) + bias[r];
 }
 
-void hidden_neon(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift, int16_t* out) {
+void hidden_neon(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
+                 int16_t* out) {
     for (int r = 0; r < rows; ++r, weights += columns) out[r] = squash(dot_neon(weights, columns, x) + bias[r], shift);
 }
 #endif
@@ -101,7 +107,8 @@ MatVec matvec_for(Simd simd) {
     if (simd != Simd::avx2) return {linear_neon, hidden_neon, "neon"};
 #endif
     if (simd == Simd::automatic) return {linear_scalar, hidden_scalar, "scalar"};
-    throw InvalidInput(std::string("this machine has no ") + (simd == Simd::avx2 ? "AVX2" : "NEON") + "; simd='auto' takes what it has");
+    throw InvalidInput(std::string("this machine has no ") + (simd == Simd::avx2 ? "AVX2" : "NEON") +
+                       "; simd='auto' takes what it has");
 }
 
 }  // namespace lfic

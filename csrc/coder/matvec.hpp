@@ -16,7 +16,8 @@ struct MatVec {
     // out[r] = sum + bias[r]
     void (*linear)(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int32_t* out);
     // out[r] = clamp((sum + bias[r]) >> shift, 0, 255)
-    void (*hidden)(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift, int16_t* out);
+    void (*hidden)(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
+                   int16_t* out);
     const char* name;
 };
 

@@ -8,7 +8,9 @@ void RangeEncoder::carry(std::vector<uint8_t>& out, std::size_t begin, std::size
     }
 }
 
-void RangeEncoder::grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) { out.resize(at + 4 + (at - begin) + 252); }
+void RangeEncoder::grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) {
+    out.resize(at + 4 + (at - begin) + 252);
+}
 
 void RangeEncoder::finish() {
     // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
@@ -31,12 +33,17 @@ void RangeEncoder::finish() {
 
 uint64_t RangeDecoder::last_word(const uint8_t* data, std::size_t size, std::size_t position) {
     uint64_t value = 0;
-    for (const std::size_t end = position + 4; position < end; ++position) value = value << 8 | (position < size ? data[position] : 0);
-    if (position > size + kTail) throw CorruptStream("the stream is cut short: it has " + std::to_string(size) + " bytes and more are needed", size);
+    for (const std::size_t end = position + 4; position < end; ++position)
+        value = value << 8 | (position < size ? data[position] : 0);
+    if (position > size + kTail)
+        throw CorruptStream("the stream is cut short: it has " + std::to_string(size) + " bytes and more are needed",
+                            size);
     return value;
 }
 
-void RangeDecoder::outside(std::size_t position) { throw CorruptStream("the code lies outside its interval, as no encoder writes it", position); }
+void RangeDecoder::outside(std::size_t position) {
+    throw CorruptStream("the code lies outside its interval, as no encoder writes it", position);
+}
 
 void RangeDecoder::check_end() const {
     if (position_ < size_)
@@ -70,7 +77,8 @@ uint64_t EscapeCoder::decode(RangeDecoder& coder) {
         prefix_[bits].update(more);
         if (!more) break;
         if (++bits > kMaxBits)
-            throw CorruptStream("an escape prefix is longer than " + std::to_string(kMaxBits) + " bits", coder.position());
+            throw CorruptStream("an escape prefix is longer than " + std::to_string(kMaxBits) + " bits",
+                                coder.position());
     }
     uint64_t shifted = 1;
     for (int left = bits; left > 0;) {

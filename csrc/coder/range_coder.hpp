@@ -10,9 +10,9 @@
 // big-endian word (carries run back through the words already written) and range grows by 32 bits. As a frequency is at
 // least 1, range is then at least 2^16 * 2^32: one step suffices.
 //
-// At the end the encoder picks the number in [low, low + range) with the most trailing zero bits, writes its 8 bytes and
-// drops those of them that are zeros at the end; the decoder reads up to 8 zeros past the end. So a stream of probable
-// symbols may well be empty, and one that was cut short is noticed.
+// At the end the encoder picks the number in [low, low + range) with the most trailing zero bits, writes its 8 bytes
+// and drops those of them that are zeros at the end; the decoder reads up to 8 zeros past the end. So a stream of
+// probable symbols may well be empty, and one that was cut short is noticed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -49,7 +49,7 @@ LFIC_INLINE void store_word(uint8_t* to, uint32_t word) {
 }
 
 class RangeEncoder {
-public:
+  public:
     // Appends to `out`; what stands there before is left alone. `out` is complete only after finish().
     explicit RangeEncoder(std::vector<uint8_t>& out) : out_(&out), begin_(out.size()), at_(out.size()) {}
 
@@ -79,7 +79,7 @@ public:
 
     uint64_t range() const { return range_; }
 
-private:
+  private:
     LFIC_INLINE void add(uint64_t start) {
         low_ += start;
         if (LFIC_UNLIKELY(low_ < start)) carry(*out_, begin_, at_);
@@ -101,15 +101,15 @@ private:
     uint64_t range_ = ~uint64_t{0};
 };
 
-// The most probable symbol and its two neighbours, in units: the mode owns [0, mode), the one below it [split - below, split),
-// the one above it [split, split + above). Widths of 0 stand for neighbours that a table lacks.
+// The most probable symbol and its two neighbours, in units: the mode owns [0, mode), the one below it [split - below,
+// split), the one above it [split, split + above). Widths of 0 stand for neighbours that a table lacks.
 struct Near {
     uint32_t mode, split, below, above;
     int32_t symbol, under, over;  // the mode; the one below it; the one above it
 };
 
 class RangeDecoder {
-public:
+  public:
     // Reads data[0, size); never past it.
     RangeDecoder(const uint8_t* data, std::size_t size) : data_(data), size_(size) {
         code_ = word();
@@ -124,20 +124,23 @@ public:
         return static_cast<uint32_t>(quotient);
     }
 
-    // If the code lies in one of the three intervals of `near`: consume it, set `symbol`, true. Else nothing is done. No
-    // branch depends on which of the three it is.
+    // If the code lies in one of the three intervals of `near`: consume it, set `symbol`, true. Else nothing is done.
+    // No branch depends on which of the three it is.
     LFIC_INLINE bool try_near(const Near& near, int32_t& symbol) {
         const uint64_t unit = range_ >> kPrecision;
-        const uint64_t split = unit * near.split, below = unit * near.below, mode = unit * near.mode, above = unit * near.above;
+        const uint64_t split = unit * near.split, below = unit * near.below, mode = unit * near.mode,
+                       above = unit * near.above;
         uint64_t next = code_, width = above, lower;  // next: the code within the interval
         int32_t found = near.over;
 #if defined(__x86_64__) && defined(__GNUC__)
-        // Compilers turn these choices into jumps, which nobody can predict: 104 instead of 150 million symbols a second.
+        // Compilers turn these choices into jumps, which nobody can predict: 104 instead of 150 million symbols a
+        // second.
         asm("sub %[split], %[next]\n\tlea (%[next], %[below]), %[lower]\n\t"  // lea leaves the borrow of sub alone
             "cmovb %[lower], %[next]\n\tcmovb %[below], %[width]\n\tcmovb %[under], %[found]\n\t"
             "cmp %[mode], %[code]\n\tcmovb %[code], %[next]\n\tcmovb %[mode], %[width]\n\tcmovb %[symbol], %[found]"
             : [next] "+&r"(next), [width] "+&r"(width), [found] "+&r"(found), [lower] "=&r"(lower)
-            : [code] "r"(code_), [mode] "r"(mode), [split] "r"(split), [below] "r"(below), [under] "m"(near.under), [symbol] "m"(near.symbol)
+            : [code] "r"(code_), [mode] "r"(mode), [split] "r"(split), [below] "r"(below), [under] "m"(near.under),
+              [symbol] "m"(near.symbol)
             : "cc");
 #else
         const bool is_lower = code_ < split, is_mode = code_ < mode;
@@ -158,8 +161,8 @@ public:
     // The 256th of the range in which the code lies, or one less: 0..256. A short quotient: the quickest division.
     LFIC_INLINE uint32_t bucket() const { return static_cast<uint32_t>(code_ / (range_ >> 8)); }
 
-    // Take the slot [cumulative[slot], cumulative[slot + 1]) that the code lies in, searching upwards from `slot`; `last` is
-    // the one that ends at 65536. Throws where the code lies beyond it.
+    // Take the slot [cumulative[slot], cumulative[slot + 1]) that the code lies in, searching upwards from `slot`;
+    // `last` is the one that ends at 65536. Throws where the code lies beyond it.
     LFIC_INLINE uint32_t consume_from(const uint32_t* cumulative, uint32_t slot, uint32_t last) {
         const uint64_t unit = range_ >> kPrecision;
         uint64_t low = unit * cumulative[slot], high = unit * cumulative[slot + 1];
@@ -206,8 +209,8 @@ public:
 
     uint64_t range() const { return range_; }
 
-    // For a caller that keeps the state in registers of its own (lockstep.cpp): the code within the range, the next word of
-    // the stream, and going on from a state.
+    // For a caller that keeps the state in registers of its own (lockstep.cpp): the code within the range, the next
+    // word of the stream, and going on from a state.
     uint64_t code() const { return code_; }
     void resume(uint64_t code, uint64_t range) {
         code_ = code;
@@ -221,10 +224,11 @@ public:
         }
         const uint8_t* p = data_ + position_;
         position_ += 4;
-        return static_cast<uint64_t>(p[0]) << 24 | static_cast<uint64_t>(p[1]) << 16 | static_cast<uint64_t>(p[2]) << 8 | p[3];
+        return static_cast<uint64_t>(p[0]) << 24 | static_cast<uint64_t>(p[1]) << 16 |
+               static_cast<uint64_t>(p[2]) << 8 | p[3];
     }
 
-private:
+  private:
     static uint64_t last_word(const uint8_t* data, std::size_t size, std::size_t position);
     LFIC_INLINE void shift() {
         code_ = code_ << 32 | word();
@@ -262,13 +266,13 @@ struct AdaptiveBit {
 
 // Exp-Golomb code of order 0 with an adaptive unary prefix: values outside a table's support.
 class EscapeCoder {
-public:
+  public:
     static constexpr int kMaxBits = 34;  // any distance between two int32, doubled
     void encode(RangeEncoder& coder, uint64_t value);
     // Throws CorruptStream where the prefix is longer than kMaxBits.
     uint64_t decode(RangeDecoder& coder);
 
-private:
+  private:
     AdaptiveBit prefix_[kMaxBits + 1];
 };
 

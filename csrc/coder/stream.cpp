@@ -12,7 +12,8 @@ void encode_stream(const Tables& tables, const Symbol* symbols, const Index* ind
 }
 
 template <class Index>
-void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const Index* indexes, std::size_t count, int32_t* symbols) {
+void decode_stream(const Tables& tables, const uint8_t* data, std::size_t size, const Index* indexes, std::size_t count,
+                   int32_t* symbols) {
     check_indexes(tables, indexes, count);
     RangeDecoder coder(data, size);
     EscapeCoder escape;
@@ -48,9 +49,9 @@ void decode_streams(const Tables& tables, const Lane<Index>* streams, std::size_
     });
 }
 
-#define LFIC_INSTANTIATE(Index)                                                                                \
-    template void encode_stream(const Tables&, const int16_t*, const Index*, std::size_t, Bytes&);             \
-    template void encode_stream(const Tables&, const int32_t*, const Index*, std::size_t, Bytes&);             \
+#define LFIC_INSTANTIATE(Index)                                                                                   \
+    template void encode_stream(const Tables&, const int16_t*, const Index*, std::size_t, Bytes&);                \
+    template void encode_stream(const Tables&, const int32_t*, const Index*, std::size_t, Bytes&);                \
     template void decode_stream(const Tables&, const uint8_t*, std::size_t, const Index*, std::size_t, int32_t*); \
     template void decode_streams(const Tables&, const Lane<Index>*, std::size_t, int);
 LFIC_INSTANTIATE(uint8_t)
@@ -61,11 +62,13 @@ LFIC_INSTANTIATE(int32_t)
 static void check_count(const ContextModel& model, const Grid& grid, const uint8_t* levels, std::size_t count) {
     model.check(grid);
     const std::size_t expected = model.kept_cells(grid, levels) * model.channels();
-    if (count != expected) throw InvalidInput("there are " + std::to_string(count) + " symbols; this grid and these levels keep " + std::to_string(expected));
+    if (count != expected)
+        throw InvalidInput("there are " + std::to_string(count) + " symbols; this grid and these levels keep " +
+                           std::to_string(expected));
 }
 
-void encode_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, bool coded_levels, const int16_t* symbols,
-                 std::size_t count, Bytes& out) {
+void encode_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, bool coded_levels,
+                 const int16_t* symbols, std::size_t count, Bytes& out) {
     check_count(model, grid, levels, count);
     RangeEncoder coder(out);
     EscapeCoder escape;
@@ -78,13 +81,14 @@ void encode_face(const ContextModel& model, const Grid& grid, const uint8_t* lev
     coder.finish();
 }
 
-std::vector<int16_t> decode_face(const ContextModel& model, const Grid& grid, uint8_t* levels, bool coded_levels, const uint8_t* data,
-                                 std::size_t size, std::size_t max_symbols) {
+std::vector<int16_t> decode_face(const ContextModel& model, const Grid& grid, uint8_t* levels, bool coded_levels,
+                                 const uint8_t* data, std::size_t size, std::size_t max_symbols) {
     model.check(grid);
     // Before anything is allocated for them: what the finest levels could need.
     const std::size_t bound = static_cast<std::size_t>(grid.height) * grid.width * model.channels();
     if (bound > max_symbols)
-        throw InvalidInput("the grid holds up to " + std::to_string(bound) + " symbols; allowed are " + std::to_string(max_symbols));
+        throw InvalidInput("the grid holds up to " + std::to_string(bound) + " symbols; allowed are " +
+                           std::to_string(max_symbols));
     RangeDecoder coder(data, size);
     EscapeCoder escape;
     if (coded_levels) model.decode_levels(coder, grid, levels);
@@ -95,7 +99,8 @@ std::vector<int16_t> decode_face(const ContextModel& model, const Grid& grid, ui
     model.walk(grid, levels, [&](std::size_t k, int table, int mean) {
         if (LFIC_UNLIKELY(k >= symbols.size())) symbols.resize(std::min(total, std::max(k + 1, 2 * symbols.size())), 0);
         const int64_t symbol = static_cast<int64_t>(tables.decode(coder, escape, table)) + mean;
-        if (symbol < -32768 || symbol > 32767) throw CorruptStream("symbol " + std::to_string(k) + " exceeds 16 bits", coder.position());
+        if (symbol < -32768 || symbol > 32767)
+            throw CorruptStream("symbol " + std::to_string(k) + " exceeds 16 bits", coder.position());
         symbols[k] = static_cast<int16_t>(symbol);
         return static_cast<int>(symbol);
     });
@@ -104,8 +109,8 @@ std::vector<int16_t> decode_face(const ContextModel& model, const Grid& grid, ui
     return symbols;
 }
 
-void predict_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, const int16_t* symbols, std::size_t count,
-                  int16_t* tables, int32_t* means) {
+void predict_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, const int16_t* symbols,
+                  std::size_t count, int16_t* tables, int32_t* means) {
     check_count(model, grid, levels, count);
     std::fill(tables, tables + count, int16_t{-1});
     std::fill(means, means + count, 0);
@@ -116,7 +121,8 @@ void predict_face(const ContextModel& model, const Grid& grid, const uint8_t* le
     });
 }
 
-void cost_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, const int16_t* symbols, std::size_t count, float* bits) {
+void cost_face(const ContextModel& model, const Grid& grid, const uint8_t* levels, const int16_t* symbols,
+               std::size_t count, float* bits) {
     check_count(model, grid, levels, count);
     const std::size_t channels = model.channels();
     std::fill(bits, bits + count / channels, 0.0f);

@@ -28,7 +28,8 @@ void demand(bool condition) {
 }
 
 // Four streams side by side and one after the other: the first `sizes` bytes of the data, `counts` symbols of each.
-void lockstep(const std::vector<uint8_t>& indexes, const uint8_t* data, const std::size_t (&sizes)[kLanes], const std::size_t (&counts)[kLanes]) {
+void lockstep(const std::vector<uint8_t>& indexes, const uint8_t* data, const std::size_t (&sizes)[kLanes],
+              const std::size_t (&counts)[kLanes]) {
     const World& w = world();
     std::vector<int32_t> together[kLanes], alone[kLanes];
     Lane<uint8_t> lanes[kLanes];
@@ -68,8 +69,8 @@ void table_stream(std::size_t count, const uint8_t* data, std::size_t size) {
     demand(symbols == again && out.size() <= size);
 }
 
-bool decode_with(const ContextModel& model, const Grid& grid, const uint8_t* data, std::size_t size, std::vector<uint8_t>& levels,
-                 std::vector<int16_t>& symbols) {
+bool decode_with(const ContextModel& model, const Grid& grid, const uint8_t* data, std::size_t size,
+                 std::vector<uint8_t>& levels, std::vector<int16_t>& symbols) {
     levels.assign(static_cast<std::size_t>(grid.rows()) * grid.columns(), 0);
     try {
         symbols = decode_face(model, grid, levels.data(), true, data, size, 1 << 20);

@@ -24,7 +24,8 @@ namespace {
 
 constexpr int kLanes = 16;  // floats of a cache line: rows of scratch memory are padded to whole ones
 constexpr float kSymbolLimit = 32767.0f;
-constexpr std::int64_t kElementsPerThread = std::int64_t{1} << 18;  // to start a thread takes as long as a tenth of them
+constexpr std::int64_t kElementsPerThread = std::int64_t{1}
+                                            << 18;  // to start a thread takes as long as a tenth of them
 
 struct Half {
     std::uint16_t bits;
@@ -40,18 +41,20 @@ struct Job {
     const float *gain = nullptr, *step = nullptr;
     View y, grad_features, grad_symbols;
     Noise noise;
-    Float out = Float::f32;                             // type of what is stored
-    void *features = nullptr, *symbols = nullptr;       // dense results; features: the gradient of y as well
-    float *to_gain = nullptr, *to_step = nullptr;       // [Q, 3, C], or per region [N * hr * wr, C]
+    Float out = Float::f32;                        // type of what is stored
+    void *features = nullptr, *symbols = nullptr;  // dense results; features: the gradient of y as well
+    float *to_gain = nullptr, *to_step = nullptr;  // [Q, 3, C], or per region [N * hr * wr, C]
     bool by_region = false;
-    const std::int64_t* starts = nullptr;               // kept cells before each row of regions of an image
+    const std::int64_t* starts = nullptr;  // kept cells before each row of regions of an image
     const std::int16_t *indexes = nullptr, *coded = nullptr;
     std::int16_t *ragged = nullptr, *tables = nullptr;
-    std::int64_t room = 0;                              // cells that a row of `coded` holds
+    std::int64_t room = 0;  // cells that a row of `coded` holds
 };
 
 // The first of the four cells of a quarter of a region; the others are 1, 4 and 5 further on.
-constexpr int first_cell(int quarter) { return quarter / 2 * 8 + quarter % 2 * 2; }
+constexpr int first_cell(int quarter) {
+    return quarter / 2 * 8 + quarter % 2 * 2;
+}
 
 // One region: which, how much of it exists, its rows of the tables.
 struct Place {
@@ -83,7 +86,8 @@ inline Place place(const Job& job, std::int64_t image, std::int64_t row, std::in
     return at;
 }
 
-// Memory of one thread: rows of C floats, each begins a cache line. Rows 0 and 1 hold what is converted before it is stored.
+// Memory of one thread: rows of C floats, each begins a cache line. Rows 0 and 1 hold what is converted before it is
+// stored.
 constexpr int kMeans = 2, kSums = 6;  // four rows; two times four
 class Scratch {
     static constexpr std::int64_t kRows = 14, kBlocks = 4;
@@ -91,7 +95,7 @@ class Scratch {
     std::unique_ptr<std::int16_t[]> no_symbols_;
     float* first_;
 
-public:
+  public:
     const std::int64_t pitch;
 
     explicit Scratch(std::int64_t channels) : pitch((channels + kLanes - 1) / kLanes * kLanes) {
@@ -104,7 +108,9 @@ public:
     const float* zeros() const { return first_; }
     const std::int16_t* no_symbols() const { return no_symbols_.get(); }
     float* row(std::int64_t k) const { return first_ + (1 + k) * pitch; }
-    float* block(std::int64_t k) const { return first_ + (1 + kRows + 16 * k) * pitch; }  // 16 rows: the cells of a region
+    float* block(std::int64_t k) const {
+        return first_ + (1 + kRows + 16 * k) * pitch;
+    }  // 16 rows: the cells of a region
 };
 
 using RegionRow = void (*)(const Job&, std::int64_t image, std::int64_t row, const Scratch&);
@@ -192,7 +198,8 @@ void for_region_rows(const Job& job, int threads, RegionRow f) {
 // Kept cells of the region whose first cell is (y, x).
 std::int64_t kept_cells(const Grid& grid, std::int64_t y, std::int64_t x, int level) {
     const std::int64_t side = std::int64_t{1} << level;
-    const std::int64_t tall = std::min<std::int64_t>(grid.height - y, kRegion), wide = std::min<std::int64_t>(grid.width - x, kRegion);
+    const std::int64_t tall = std::min<std::int64_t>(grid.height - y, kRegion),
+                       wide = std::min<std::int64_t>(grid.width - x, kRegion);
     return ((tall + side - 1) / side) * ((wide + side - 1) / side);
 }
 
@@ -211,7 +218,8 @@ std::vector<std::int64_t> row_starts(const Grid& grid, std::int64_t* counts, std
     return starts;
 }
 
-// Runs a job that adds to tables: on several threads every region's sums are stored first, then added in the order of the regions.
+// Runs a job that adds to tables: on several threads every region's sums are stored first, then added in the order of
+// the regions.
 void with_tables(Job& job, const Run& run, const Variant& variant, RegionRow f) {
     const Grid& grid = job.grid;
     const int threads = threads_for(grid, run);
@@ -229,7 +237,8 @@ void with_tables(Job& job, const Run& run, const Variant& variant, RegionRow f) 
     parallel((n + kSlice - 1) / kSlice, threads, [&](std::int64_t first, std::int64_t last) {
         const std::int64_t from = first * kSlice, size = std::min(last * kSlice, n) - from;
         for (std::int64_t region = 0; region < regions; ++region) {
-            const std::int64_t row = grid.quality[region / (grid.rows() * grid.columns())] * kLevels + grid.levels[region];
+            const std::int64_t row =
+                grid.quality[region / (grid.rows() * grid.columns())] * kLevels + grid.levels[region];
             for (int k = 0; k < 2; ++k)
                 if (tables[k]) variant.add_rows(memory[k].get() + region * n + from, tables[k] + row * n + from, size);
         }
@@ -242,11 +251,13 @@ void check(const Grid& grid, std::int64_t rows) {
     const std::int64_t regions = grid.count * grid.rows() * grid.columns();
     int highest = 0;
     for (std::int64_t i = 0; i < regions; ++i) highest = std::max<int>(highest, grid.levels[i]);
-    if (highest >= kLevels) throw std::invalid_argument("levels holds " + std::to_string(highest) + "; allowed are 0 to 2");
+    if (highest >= kLevels)
+        throw std::invalid_argument("levels holds " + std::to_string(highest) + "; allowed are 0 to 2");
     if (rows < 0 || grid.count == 0) return;
     const auto [low, high] = std::minmax_element(grid.quality, grid.quality + grid.count);
     if (*low < 0 || *high >= rows)
-        throw std::invalid_argument("quality runs from " + std::to_string(*low) + " to " + std::to_string(*high) + "; the table has rows 0 to " + std::to_string(rows - 1));
+        throw std::invalid_argument("quality runs from " + std::to_string(*low) + " to " + std::to_string(*high) +
+                                    "; the table has rows 0 to " + std::to_string(rows - 1));
 }
 
 void offsets(const Grid& grid, std::int32_t* starts, std::int64_t* counts) {
@@ -261,8 +272,8 @@ void offsets(const Grid& grid, std::int32_t* starts, std::int64_t* counts) {
     }
 }
 
-void quantize(const Grid& grid, const View& y, const float* gain, const std::int16_t* indexes, std::int16_t* symbols, std::int16_t* tables,
-              std::int64_t* counts, const Run& run) {
+void quantize(const Grid& grid, const View& y, const float* gain, const std::int16_t* indexes, std::int16_t* symbols,
+              std::int16_t* tables, std::int64_t* counts, const Run& run) {
     const std::vector<std::int64_t> starts = row_starts(grid, counts, grid.channels);
     Job job(grid);
     job.gain = gain;
@@ -274,8 +285,8 @@ void quantize(const Grid& grid, const View& y, const float* gain, const std::int
     for_region_rows(job, threads_for(grid, run), variant_for(run).quantize);
 }
 
-void dense(const Grid& grid, const View& y, const Noise& noise, const float* gain, const float* step, Float out, void* features, void* symbols,
-           const Run& run) {
+void dense(const Grid& grid, const View& y, const Noise& noise, const float* gain, const float* step, Float out,
+           void* features, void* symbols, const Run& run) {
     Job job(grid);
     job.gain = gain;
     job.step = step;
@@ -287,8 +298,9 @@ void dense(const Grid& grid, const View& y, const Noise& noise, const float* gai
     for_region_rows(job, threads_for(grid, run), variant_for(run).dense);
 }
 
-void dense_backward(const Grid& grid, const View& grad_features, const View& grad_symbols, const View& y, const Noise& noise, const float* gain,
-                    const float* step, void* grad_y, float* to_gain, float* to_step, const Run& run) {
+void dense_backward(const Grid& grid, const View& grad_features, const View& grad_symbols, const View& y,
+                    const Noise& noise, const float* gain, const float* step, void* grad_y, float* to_gain,
+                    float* to_step, const Run& run) {
     Job job(grid);
     job.gain = gain;
     job.step = step;
@@ -304,7 +316,8 @@ void dense_backward(const Grid& grid, const View& grad_features, const View& gra
     with_tables(job, run, variant, variant.backward);
 }
 
-void unpool(const Grid& grid, const std::int16_t* symbols, std::int64_t room, const float* step, Float out, void* features, const Run& run) {
+void unpool(const Grid& grid, const std::int16_t* symbols, std::int64_t room, const float* step, Float out,
+            void* features, const Run& run) {
     const std::vector<std::int64_t> starts = row_starts(grid, nullptr, 1);
     Job job(grid);
     job.step = step;
@@ -316,7 +329,8 @@ void unpool(const Grid& grid, const std::int16_t* symbols, std::int64_t room, co
     for_region_rows(job, threads_for(grid, run), variant_for(run).unpool);
 }
 
-void unpool_backward(const Grid& grid, const View& grad, const std::int16_t* symbols, std::int64_t room, float* to_step, const Run& run) {
+void unpool_backward(const Grid& grid, const View& grad, const std::int16_t* symbols, std::int64_t room, float* to_step,
+                     const Run& run) {
     const std::vector<std::int64_t> starts = row_starts(grid, nullptr, 1);
     Job job(grid);
     job.grad_features = grad;

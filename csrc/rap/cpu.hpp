@@ -1,14 +1,15 @@
-// Regionally adaptive pooling with fused quantisation on the CPU, and its inverse; kernels/reference.py is the specification.
+// Regionally adaptive pooling with fused quantisation on the CPU, and its inverse; kernels/reference.py is the
+// specification.
 //
-// One pass over the features, region after region (4 x 4 cells of all channels). Every variant (portable, AVX2) and every number of
-// threads gives the same bits: sums run over a fixed tree, nothing is contracted, and the sums for the tables add regions in
-// their order. Nothing here depends on PyTorch.
+// One pass over the features, region after region (4 x 4 cells of all channels). Every variant (portable, AVX2) and
+// every number of threads gives the same bits: sums run over a fixed tree, nothing is contracted, and the sums for the
+// tables add regions in their order. Nothing here depends on PyTorch.
 #pragma once
 #include <cstdint>
 
 namespace lfic::rap {
 
-inline constexpr int kRegion = 4;   // cells of a region in each direction
+inline constexpr int kRegion = 4;  // cells of a region in each direction
 inline constexpr int kLevels = 3;
 
 enum class Float { f32, f16, bf16 };
@@ -20,8 +21,8 @@ struct View {
     std::int64_t n = 0, c = 0, h = 0, w = 0;
 };
 
-// What every operation needs. levels [N, ceil(h/4), ceil(w/4)], each 0 to 2; quality [N], rows of tables [Q, 3, C]. Both must have
-// been checked, see check().
+// What every operation needs. levels [N, ceil(h/4), ceil(w/4)], each 0 to 2; quality [N], rows of tables [Q, 3, C].
+// Both must have been checked, see check().
 struct Grid {
     std::int64_t count, channels, height, width;
     const std::uint8_t* levels;
@@ -31,8 +32,8 @@ struct Grid {
     std::int64_t columns() const { return (width + kRegion - 1) / kRegion; }
 };
 
-// How to run. threads: at most so many, fewer where there is little to do; nothing of them is left when a call returns, so
-// that a process may fork. portable: leave AVX2 alone.
+// How to run. threads: at most so many, fewer where there is little to do; nothing of them is left when a call returns,
+// so that a process may fork. portable: leave AVX2 alone.
 struct Run {
     int threads = 1;
     bool portable = false;
@@ -44,29 +45,33 @@ struct Noise {
     const std::int64_t* seed = nullptr;
 };
 
-// Throws std::invalid_argument where a level or a quality is out of range; rows: of the tables, < 0 where there are none.
+// Throws std::invalid_argument where a level or a quality is out of range; rows: of the tables, < 0 where there are
+// none.
 void check(const Grid& grid, std::int64_t rows);
 
 // starts int32 [N, hr * wr], counts int64 [N]: kept cells before each region and in all. quality is not read.
 void offsets(const Grid& grid, std::int32_t* starts, std::int64_t* counts);
 
 // symbols and tables (or null) int16 [N, h * w * C], counts int64 [N] in symbols; indexes int16 [Q, 3, C] or null.
-void quantize(const Grid& grid, const View& y, const float* gain, const std::int16_t* indexes, std::int16_t* symbols, std::int16_t* tables,
-              std::int64_t* counts, const Run& run);
+void quantize(const Grid& grid, const View& y, const float* gain, const std::int16_t* indexes, std::int16_t* symbols,
+              std::int16_t* tables, std::int64_t* counts, const Run& run);
 
 // features and symbols [N, h, w, C] of type `out`.
-void dense(const Grid& grid, const View& y, const Noise& noise, const float* gain, const float* step, Float out, void* features, void* symbols,
-           const Run& run);
+void dense(const Grid& grid, const View& y, const Noise& noise, const float* gain, const float* step, Float out,
+           void* features, void* symbols, const Run& run);
 
-// grad_y [N, h, w, C] of y's type; to_gain and to_step float [Q, 3, C], full of zeros, or null where they are not wanted. Either
-// gradient that comes in may be absent, not both.
-void dense_backward(const Grid& grid, const View& grad_features, const View& grad_symbols, const View& y, const Noise& noise, const float* gain,
-                    const float* step, void* grad_y, float* to_gain, float* to_step, const Run& run);
+// grad_y [N, h, w, C] of y's type; to_gain and to_step float [Q, 3, C], full of zeros, or null where they are not
+// wanted. Either gradient that comes in may be absent, not both.
+void dense_backward(const Grid& grid, const View& grad_features, const View& grad_symbols, const View& y,
+                    const Noise& noise, const float* gain, const float* step, void* grad_y, float* to_gain,
+                    float* to_step, const Run& run);
 
 // symbols int16 [N, room * C] -> features [N, h, w, C] of type `out`; what a row has no room for counts as 0.
-void unpool(const Grid& grid, const std::int16_t* symbols, std::int64_t room, const float* step, Float out, void* features, const Run& run);
+void unpool(const Grid& grid, const std::int16_t* symbols, std::int64_t room, const float* step, Float out,
+            void* features, const Run& run);
 
 // to_step float [Q, 3, C], full of zeros.
-void unpool_backward(const Grid& grid, const View& grad, const std::int16_t* symbols, std::int64_t room, float* to_step, const Run& run);
+void unpool_backward(const Grid& grid, const View& grad, const std::int16_t* symbols, std::int64_t room, float* to_step,
+                     const Run& run);
 
 }  // namespace lfic::rap

@@ -1,7 +1,9 @@
-// One row of regions at a time: the loops over channels. cpu.cpp includes this file once for every instruction set, each time in a
-// namespace of its own; LFIC_TARGET is the attribute of the functions, LFIC_F16C is set where fp16 converts in hardware.
+// One row of regions at a time: the loops over channels. cpu.cpp includes this file once for every instruction set,
+// each time in a namespace of its own; LFIC_TARGET is the attribute of the functions, LFIC_F16C is set where fp16
+// converts in hardware.
 //
-// The 16 cells of a region are rows of C floats, numbered in raster order; those beyond the grid's edge are rows of zeros.
+// The 16 cells of a region are rows of C floats, numbered in raster order; those beyond the grid's edge are rows of
+// zeros.
 
 // --- fp16 and bf16, round half to even -------------------------------------------------------------------------------
 
@@ -17,15 +19,22 @@ LFIC_TARGET inline std::uint32_t as_bits(float x) {
     return bits;
 }
 
-LFIC_TARGET inline float widened(float x) { return x; }
-LFIC_TARGET inline float widened(Bfloat x) { return as_float(static_cast<std::uint32_t>(x.bits) << 16); }
+LFIC_TARGET inline float widened(float x) {
+    return x;
+}
+LFIC_TARGET inline float widened(Bfloat x) {
+    return as_float(static_cast<std::uint32_t>(x.bits) << 16);
+}
 LFIC_TARGET inline float widened(Half x) {
     const std::uint32_t magnitude = x.bits & 0x7fffu, special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;
-    const float scaled = as_float(magnitude << 13) * 0x1p112f;  // exponents differ by 112; subnormal numbers come out right too
+    const float scaled =
+        as_float(magnitude << 13) * 0x1p112f;  // exponents differ by 112; subnormal numbers come out right too
     return as_float(as_bits(scaled) | special | static_cast<std::uint32_t>(x.bits & 0x8000) << 16);
 }
 
-LFIC_TARGET inline void narrow(float x, float& out) { out = x; }
+LFIC_TARGET inline void narrow(float x, float& out) {
+    out = x;
+}
 LFIC_TARGET inline void narrow(float x, Bfloat& out) {
     const std::uint32_t bits = as_bits(x), rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     out.bits = static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
@@ -33,7 +42,8 @@ LFIC_TARGET inline void narrow(float x, Bfloat& out) {
 LFIC_TARGET inline void narrow(float x, Half& out) {
     const std::uint32_t bits = as_bits(x), magnitude = bits & 0x7fffffffu;
     const std::uint32_t normal = ((magnitude + 0xfffu + (magnitude >> 13 & 1u)) >> 13) - (112u << 10);
-    const std::uint32_t subnormal = as_bits(as_float(magnitude) + 0.5f) - 0x3f000000u;  // an ulp of 1/2 is fp16's smallest number
+    const std::uint32_t subnormal =
+        as_bits(as_float(magnitude) + 0.5f) - 0x3f000000u;  // an ulp of 1/2 is fp16's smallest number
     std::uint32_t half = magnitude < 0x38800000u ? subnormal : normal;
     half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // from 65520 on it is infinite
     half = magnitude > 0x7f800000u ? 0x7e00u : half;
@@ -54,7 +64,8 @@ LFIC_TARGET void store_row(const float* in, T* __restrict out, std::int64_t n) {
 template <>
 LFIC_TARGET void load_row(const Half* in, float* __restrict out, std::int64_t n) {
     std::int64_t c = 0;
-    for (; c + 8 <= n; c += 8) _mm256_storeu_ps(out + c, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + c))));
+    for (; c + 8 <= n; c += 8)
+        _mm256_storeu_ps(out + c, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + c))));
     for (; c < n; ++c) out[c] = widened(in[c]);
 }
 
@@ -62,7 +73,8 @@ template <>
 LFIC_TARGET void store_row(const float* in, Half* __restrict out, std::int64_t n) {
     std::int64_t c = 0;
     for (; c + 8 <= n; c += 8)
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c), _mm256_cvtps_ph(_mm256_loadu_ps(in + c), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(in + c), _MM_FROUND_TO_NEAREST_INT));
     for (; c < n; ++c) narrow(in[c], out[c]);
 }
 #endif
@@ -71,14 +83,16 @@ LFIC_TARGET void store_row(const float* in, Half* __restrict out, std::int64_t n
 
 // Cells whose channels do not lie side by side: [C, 4, 4] -> 16 rows.
 template <class T>
-LFIC_TARGET void transpose_cells(const T* base, const View& v, const Place& at, std::int64_t channels, float* out, std::int64_t pitch) {
+LFIC_TARGET void transpose_cells(const T* base, const View& v, const Place& at, std::int64_t channels, float* out,
+                                 std::int64_t pitch) {
     std::int64_t c = 0;
 #ifdef __SSE__
     if (std::is_same_v<T, float> && v.w == 1 && at.wide == 4)
         for (; c + 4 <= channels; c += 4)
             for (int y = 0; y < at.tall; ++y) {
                 const float* from = reinterpret_cast<const float*>(base + c * v.c + y * v.h);
-                __m128 p = _mm_loadu_ps(from), q = _mm_loadu_ps(from + v.c), r = _mm_loadu_ps(from + 2 * v.c), s = _mm_loadu_ps(from + 3 * v.c);
+                __m128 p = _mm_loadu_ps(from), q = _mm_loadu_ps(from + v.c), r = _mm_loadu_ps(from + 2 * v.c),
+                       s = _mm_loadu_ps(from + 3 * v.c);
                 _MM_TRANSPOSE4_PS(p, q, r, s);
                 float* to = out + 4 * y * pitch + c;
                 _mm_storeu_ps(to, p);
@@ -94,7 +108,8 @@ LFIC_TARGET void transpose_cells(const T* base, const View& v, const Place& at, 
 
 // cell[16]: where the rows of a region lie, in the tensor itself or converted in `rows`.
 template <class T>
-LFIC_TARGET void load_cells_of(const View& v, const Place& at, std::int64_t channels, float* rows, const Scratch& scratch, const float** cell) {
+LFIC_TARGET void load_cells_of(const View& v, const Place& at, std::int64_t channels, float* rows,
+                               const Scratch& scratch, const float** cell) {
     const T* base = static_cast<const T*>(v.data) + at.image * v.n + at.top * v.h + at.left * v.w;
     const bool side_by_side = v.c == 1 || channels == 1;
     if (!side_by_side) transpose_cells(base, v, at, channels, rows, scratch.pitch);
@@ -113,7 +128,8 @@ LFIC_TARGET void load_cells_of(const View& v, const Place& at, std::int64_t chan
     }
 }
 
-LFIC_TARGET inline void load_cells(const View& v, const Place& at, std::int64_t channels, float* rows, const Scratch& scratch, const float** cell) {
+LFIC_TARGET inline void load_cells(const View& v, const Place& at, std::int64_t channels, float* rows,
+                                   const Scratch& scratch, const float** cell) {
     if (v.type == Float::f32)
         load_cells_of<float>(v, at, channels, rows, scratch, cell);
     else if (v.type == Float::f16)
@@ -141,8 +157,10 @@ LFIC_TARGET inline void philox(std::uint64_t block, std::uint64_t seed, std::uin
         }
 }
 
-// Noise of the 16 cells: cell x of a row of the region takes word x of the block that belongs to the row and to a channel.
-LFIC_TARGET inline void draw_noise(const Job& job, const Place& at, float* rows, const Scratch& scratch, const float** cell) {
+// Noise of the 16 cells: cell x of a row of the region takes word x of the block that belongs to the row and to a
+// channel.
+LFIC_TARGET inline void draw_noise(const Job& job, const Place& at, float* rows, const Scratch& scratch,
+                                   const float** cell) {
     const std::int64_t n = job.grid.channels, across = (job.grid.width + 3) / 4;
     for (int y = 0; y < at.tall; ++y) {
         const std::int64_t block = ((at.image * job.grid.height + at.top + y) * across + at.left / 4) * n;
@@ -151,14 +169,17 @@ LFIC_TARGET inline void draw_noise(const Job& job, const Place& at, float* rows,
             philox(static_cast<std::uint64_t>(block + c), static_cast<std::uint64_t>(*job.noise.seed), words);
             for (int x = 0; x < 4; ++x) {
                 float* __restrict out = rows + (4 * y + x) * scratch.pitch + c;
-                for (int i = 0; i < kLanes; ++i) out[i] = static_cast<float>(static_cast<std::int32_t>(words[x][i] >> 8)) * 0x1p-24f - 0.5f;
+                for (int i = 0; i < kLanes; ++i)
+                    out[i] = static_cast<float>(static_cast<std::int32_t>(words[x][i] >> 8)) * 0x1p-24f - 0.5f;
             }
         }
     }
-    for (int k = 0; k < 16; ++k) cell[k] = k / 4 < at.tall && k % 4 < at.wide ? rows + k * scratch.pitch : scratch.zeros();
+    for (int k = 0; k < 16; ++k)
+        cell[k] = k / 4 < at.tall && k % 4 < at.wide ? rows + k * scratch.pitch : scratch.zeros();
 }
 
-LFIC_TARGET inline void load_noise(const Job& job, const Place& at, float* rows, const Scratch& scratch, const float** cell) {
+LFIC_TARGET inline void load_noise(const Job& job, const Place& at, float* rows, const Scratch& scratch,
+                                   const float** cell) {
     if (job.noise.seed)
         draw_noise(job, at, rows, scratch, cell);
     else
@@ -167,7 +188,8 @@ LFIC_TARGET inline void load_noise(const Job& job, const Place& at, float* rows,
 
 // --- arithmetic ------------------------------------------------------------------------------------------------------
 
-// round-half-even(clamp(x)); not-a-number stays. Adding 1.5 * 2^23 leaves no bits below one: the addition's own rounding does it.
+// round-half-even(clamp(x)); not-a-number stays. Adding 1.5 * 2^23 leaves no bits below one: the addition's own
+// rounding does it.
 LFIC_TARGET inline float clamped(float x) {
     x = x < -kSymbolLimit ? -kSymbolLimit : x;
     x = x > kSymbolLimit ? kSymbolLimit : x;
@@ -179,16 +201,19 @@ LFIC_TARGET inline float quantised(float mean, float gain, float noise) {
     return kNoise ? mean * gain + noise : clamped(mean * gain);
 }
 
-LFIC_TARGET inline void sum4(const float* a, const float* b, const float* c, const float* d, float scale, float* __restrict out, std::int64_t n) {
+LFIC_TARGET inline void sum4(const float* a, const float* b, const float* c, const float* d, float scale,
+                             float* __restrict out, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) out[i] = ((a[i] + b[i]) + (c[i] + d[i])) * scale;
 }
 
 // Of a pooled region, from the sums over its quarters: the mean over the region.
 LFIC_TARGET inline void whole_mean(const Place& at, std::int64_t n, const Scratch& scratch) {
-    sum4(scratch.row(kSums), scratch.row(kSums + 1), scratch.row(kSums + 2), scratch.row(kSums + 3), at.reciprocal(), scratch.row(kMeans), n);
+    sum4(scratch.row(kSums), scratch.row(kSums + 1), scratch.row(kSums + 2), scratch.row(kSums + 3), at.reciprocal(),
+         scratch.row(kMeans), n);
 }
 
-// Means over the footprints of a pooled region, into the scratch rows from kMeans on: one a quarter at level 1, one in all at level 2.
+// Means over the footprints of a pooled region, into the scratch rows from kMeans on: one a quarter at level 1, one in
+// all at level 2.
 LFIC_TARGET inline void pool(const float* const* cell, const Place& at, std::int64_t n, const Scratch& scratch) {
     for (int q = 0; q < 4; ++q) {
         const float* const* first = cell + first_cell(q);
@@ -206,8 +231,8 @@ LFIC_TARGET inline float* mean_of(const Place& at, int y, int x, const Scratch& 
 // --- the training form -----------------------------------------------------------------------------------------------
 
 template <bool kNoise>
-LFIC_TARGET void quantise_row(const float* mean, const float* noise, const float* gain, const float* step, float* __restrict symbols,
-                              float* __restrict features, std::int64_t n) {
+LFIC_TARGET void quantise_row(const float* mean, const float* noise, const float* gain, const float* step,
+                              float* __restrict symbols, float* __restrict features, std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) {
         const float symbol = quantised<kNoise>(mean[c], gain[c], kNoise ? noise[c] : 0.0f);
         symbols[c] = symbol;
@@ -217,7 +242,8 @@ LFIC_TARGET void quantise_row(const float* mean, const float* noise, const float
 
 // One cell, in the type that is stored.
 template <class T, bool kNoise>
-LFIC_TARGET inline void dense_cell(const float* mean, const float* noise, const Place& at, T* symbols, T* features, std::int64_t n, const Scratch& scratch) {
+LFIC_TARGET inline void dense_cell(const float* mean, const float* noise, const Place& at, T* symbols, T* features,
+                                   std::int64_t n, const Scratch& scratch) {
     if constexpr (std::is_same_v<T, float>) {
         quantise_row<kNoise>(mean, noise, at.gain, at.step, symbols, features, n);
     } else {
@@ -277,41 +303,52 @@ LFIC_TARGET inline float total(const float* features, const float* symbols, cons
 }
 
 template <bool kFeatures, bool kSymbols>
-LFIC_TARGET void total_row(const float* f, const float* s, const float* step, const float* gain, float* __restrict out, std::int64_t n) {
+LFIC_TARGET void total_row(const float* f, const float* s, const float* step, const float* gain, float* __restrict out,
+                           std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) out[c] = total<kFeatures, kSymbols>(f, s, step, c) * gain[c];
 }
 
 // Sum over a quarter of the gradients at its cells, times scale.
 template <bool kFeatures, bool kSymbols>
-LFIC_TARGET void total_sum4(const float* const* f, const float* const* s, const float* step, float scale, float* __restrict out, std::int64_t n) {
+LFIC_TARGET void total_sum4(const float* const* f, const float* const* s, const float* step, float scale,
+                            float* __restrict out, std::int64_t n) {
     const float *f0 = f[0], *f1 = f[1], *f2 = f[4], *f3 = f[5], *s0 = s[0], *s1 = s[1], *s2 = s[4], *s3 = s[5];
     for (std::int64_t c = 0; c < n; ++c)
         out[c] = ((total<kFeatures, kSymbols>(f0, s0, step, c) + total<kFeatures, kSymbols>(f1, s1, step, c)) +
-                  (total<kFeatures, kSymbols>(f2, s2, step, c) + total<kFeatures, kSymbols>(f3, s3, step, c))) * scale;
+                  (total<kFeatures, kSymbols>(f2, s2, step, c) + total<kFeatures, kSymbols>(f3, s3, step, c))) *
+                 scale;
 }
 
 LFIC_TARGET inline void times_row(const float* x, const float* gain, float* __restrict out, std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) out[c] = x[c] * gain[c];
 }
 
-// What a quarter gives to its row of the tables: sums over its cells of gradient * mean and of gradient at the features * symbol.
+// What a quarter gives to its row of the tables: sums over its cells of gradient * mean and of gradient at the features
+// * symbol.
 template <bool kFeatures, bool kSymbols, bool kNoise>
-LFIC_TARGET void table_sum4(const float* const* f, const float* const* s, const float* const* m, const float* const* noise, const Place& at,
-                            float* __restrict to_gain, float* __restrict to_step, std::int64_t n) {
+LFIC_TARGET void table_sum4(const float* const* f, const float* const* s, const float* const* m,
+                            const float* const* noise, const Place& at, float* __restrict to_gain,
+                            float* __restrict to_step, std::int64_t n) {
     const float *gain = at.gain, *step = at.step;
     const float *f0 = f[0], *f1 = f[1], *f2 = f[4], *f3 = f[5], *s0 = s[0], *s1 = s[1], *s2 = s[4], *s3 = s[5];
-    const float *m0 = m[0], *m1 = m[1], *m2 = m[4], *m3 = m[5], *n0 = noise[0], *n1 = noise[1], *n2 = noise[4], *n3 = noise[5];
+    const float *m0 = m[0], *m1 = m[1], *m2 = m[4], *m3 = m[5], *n0 = noise[0], *n1 = noise[1], *n2 = noise[4],
+                *n3 = noise[5];
     for (std::int64_t c = 0; c < n; ++c)
-        to_gain[c] = (total<kFeatures, kSymbols>(f0, s0, step, c) * m0[c] + total<kFeatures, kSymbols>(f1, s1, step, c) * m1[c]) +
-                     (total<kFeatures, kSymbols>(f2, s2, step, c) * m2[c] + total<kFeatures, kSymbols>(f3, s3, step, c) * m3[c]);
+        to_gain[c] =
+            (total<kFeatures, kSymbols>(f0, s0, step, c) * m0[c] +
+             total<kFeatures, kSymbols>(f1, s1, step, c) * m1[c]) +
+            (total<kFeatures, kSymbols>(f2, s2, step, c) * m2[c] + total<kFeatures, kSymbols>(f3, s3, step, c) * m3[c]);
     if constexpr (kFeatures)
         for (std::int64_t c = 0; c < n; ++c)
-            to_step[c] = (f0[c] * quantised<kNoise>(m0[c], gain[c], kNoise ? n0[c] : 0.0f) + f1[c] * quantised<kNoise>(m1[c], gain[c], kNoise ? n1[c] : 0.0f)) +
-                         (f2[c] * quantised<kNoise>(m2[c], gain[c], kNoise ? n2[c] : 0.0f) + f3[c] * quantised<kNoise>(m3[c], gain[c], kNoise ? n3[c] : 0.0f));
+            to_step[c] = (f0[c] * quantised<kNoise>(m0[c], gain[c], kNoise ? n0[c] : 0.0f) +
+                          f1[c] * quantised<kNoise>(m1[c], gain[c], kNoise ? n1[c] : 0.0f)) +
+                         (f2[c] * quantised<kNoise>(m2[c], gain[c], kNoise ? n2[c] : 0.0f) +
+                          f3[c] * quantised<kNoise>(m3[c], gain[c], kNoise ? n3[c] : 0.0f));
 }
 
 // A region's sums from those of its quarters: added to the row of the table, or stored for later.
-LFIC_TARGET inline void finish_sum(const float* q, std::int64_t pitch, float* __restrict out, bool add, std::int64_t n) {
+LFIC_TARGET inline void finish_sum(const float* q, std::int64_t pitch, float* __restrict out, bool add,
+                                   std::int64_t n) {
     const float *a = q, *b = q + pitch, *c = q + 2 * pitch, *d = q + 3 * pitch;
     if (add)
         for (std::int64_t i = 0; i < n; ++i) out[i] += (a[i] + b[i]) + (c[i] + d[i]);
@@ -320,7 +357,8 @@ LFIC_TARGET inline void finish_sum(const float* q, std::int64_t pitch, float* __
 }
 
 template <bool kFeatures, bool kSymbols>
-LFIC_TARGET void table_region(const Job& job, const Place& at, const Scratch& scratch, const float* const* f, const float* const* s) {
+LFIC_TARGET void table_region(const Job& job, const Place& at, const Scratch& scratch, const float* const* f,
+                              const float* const* s) {
     const std::int64_t n = job.grid.channels, pitch = scratch.pitch;
     const float *cell[16], *noise[16] = {};
     load_cells(job.y, at, n, scratch.block(2), scratch, cell);
@@ -335,12 +373,15 @@ LFIC_TARGET void table_region(const Job& job, const Place& at, const Scratch& sc
     for (int q = 0; q < 4; ++q) {
         const int k = first_cell(q);
         if (noisy)
-            table_sum4<kFeatures, kSymbols, true>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch, step + q * pitch, n);
+            table_sum4<kFeatures, kSymbols, true>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch,
+                                                  step + q * pitch, n);
         else
-            table_sum4<kFeatures, kSymbols, false>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch, step + q * pitch, n);
+            table_sum4<kFeatures, kSymbols, false>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch,
+                                                   step + q * pitch, n);
     }
     finish_sum(gain, pitch, job.to_gain + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
-    if constexpr (kFeatures) finish_sum(step, pitch, job.to_step + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
+    if constexpr (kFeatures)
+        finish_sum(step, pitch, job.to_step + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
 }
 
 template <class T, bool kFeatures, bool kSymbols>
@@ -353,7 +394,8 @@ LFIC_TARGET void backward_region(const Job& job, const Place& at, const Scratch&
     if (at.level) {
         for (int q = 0; q < 4; ++q) {
             const float scale = at.level == 1 ? at.quarter_reciprocal(q) : 1.0f;
-            total_sum4<kFeatures, kSymbols>(f + first_cell(q), s + first_cell(q), at.step, scale, scratch.row((at.level == 1 ? kMeans : kSums) + q), n);
+            total_sum4<kFeatures, kSymbols>(f + first_cell(q), s + first_cell(q), at.step, scale,
+                                            scratch.row((at.level == 1 ? kMeans : kSums) + q), n);
         }
         if (at.level == 2) whole_mean(at, n, scratch);
     }
@@ -421,7 +463,9 @@ LFIC_TARGET void quantize(const Job& job, std::int64_t image, std::int64_t row, 
         for (int y = 0; y < at.tall; y += side)
             for (int x = 0; x < at.wide; x += side, ++kept) {
                 symbol_row(at.level == 0 ? cell[4 * y + x] : mean_of(at, y, x, scratch), at.gain, out + kept * n, n);
-                if (tables) std::memcpy(tables + kept * n, job.indexes + at.table * n, static_cast<std::size_t>(n) * sizeof(std::int16_t));
+                if (tables)
+                    std::memcpy(tables + kept * n, job.indexes + at.table * n,
+                                static_cast<std::size_t>(n) * sizeof(std::int16_t));
             }
     }
     if (row + 1 < job.grid.rows()) return;
@@ -431,17 +475,21 @@ LFIC_TARGET void quantize(const Job& job, std::int64_t image, std::int64_t row, 
 }
 
 // Symbols that stand for the 16 cells of a region that begins with kept cell `start`; returns how many it keeps.
-LFIC_TARGET inline std::int64_t symbol_cells(const Job& job, const Place& at, std::int64_t start, const Scratch& scratch, const std::int16_t** cell) {
+LFIC_TARGET inline std::int64_t symbol_cells(const Job& job, const Place& at, std::int64_t start,
+                                             const Scratch& scratch, const std::int16_t** cell) {
     const std::int64_t n = job.grid.channels;
     const int side = 1 << at.level, across = (at.wide + side - 1) / side;
     for (int k = 0; k < 16; ++k) {
         const std::int64_t at_cell = start + (k / 4 >> at.level) * across + (k % 4 >> at.level);
-        cell[k] = k / 4 < at.tall && k % 4 < at.wide && at_cell < job.room ? job.coded + (at.image * job.room + at_cell) * n : scratch.no_symbols();
+        cell[k] = k / 4 < at.tall && k % 4 < at.wide && at_cell < job.room
+                      ? job.coded + (at.image * job.room + at_cell) * n
+                      : scratch.no_symbols();
     }
     return static_cast<std::int64_t>((at.tall + side - 1) / side) * across;
 }
 
-LFIC_TARGET inline void value_row(const std::int16_t* symbols, const float* step, float* __restrict out, std::int64_t n) {
+LFIC_TARGET inline void value_row(const std::int16_t* symbols, const float* step, float* __restrict out,
+                                  std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) out[c] = static_cast<float>(symbols[c]) * step[c];
 }
 
@@ -479,11 +527,13 @@ LFIC_TARGET void unpool(const Job& job, std::int64_t image, std::int64_t row, co
         unpool_regions<Bfloat>(job, image, row, scratch);
 }
 
-LFIC_TARGET inline void step_sum4(const float* const* f, const std::int16_t* const* s, float* __restrict out, std::int64_t n) {
+LFIC_TARGET inline void step_sum4(const float* const* f, const std::int16_t* const* s, float* __restrict out,
+                                  std::int64_t n) {
     const float *f0 = f[0], *f1 = f[1], *f2 = f[4], *f3 = f[5];
     const std::int16_t *s0 = s[0], *s1 = s[1], *s2 = s[4], *s3 = s[5];
     for (std::int64_t c = 0; c < n; ++c)
-        out[c] = (f0[c] * static_cast<float>(s0[c]) + f1[c] * static_cast<float>(s1[c])) + (f2[c] * static_cast<float>(s2[c]) + f3[c] * static_cast<float>(s3[c]));
+        out[c] = (f0[c] * static_cast<float>(s0[c]) + f1[c] * static_cast<float>(s1[c])) +
+                 (f2[c] * static_cast<float>(s2[c]) + f3[c] * static_cast<float>(s3[c]));
 }
 
 LFIC_TARGET void unpool_backward(const Job& job, std::int64_t image, std::int64_t row, const Scratch& scratch) {
@@ -496,7 +546,8 @@ LFIC_TARGET void unpool_backward(const Job& job, std::int64_t image, std::int64_
         kept += symbol_cells(job, at, kept, scratch, cell);
         load_cells(job.grad_features, at, n, scratch.block(0), scratch, grad);
         for (int q = 0; q < 4; ++q) step_sum4(grad + first_cell(q), cell + first_cell(q), scratch.row(kSums + q), n);
-        finish_sum(scratch.row(kSums), pitch, job.to_step + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
+        finish_sum(scratch.row(kSums), pitch, job.to_step + (job.by_region ? at.region : at.table) * n, !job.by_region,
+                   n);
     }
 }
 

@@ -1,5 +1,5 @@
-// The golden streams of tests/data against this build: written byte for byte and read back to the same integers, by every
-// SIMD variant, with one thread and with four. CMake builds it once as the library is and once at -O0.
+// The golden streams of tests/data against this build: written byte for byte and read back to the same integers, by
+// every SIMD variant, with one thread and with four. CMake builds it once as the library is and once at -O0.
 //
 //   golden FOLDER
 #include <cstdio>
@@ -12,12 +12,12 @@
 using namespace lfic;
 
 static int failures = 0;
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        if (!(condition)) {                                                          \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-            ++failures;                                                              \
-        }                                                                            \
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            ++failures;                                                          \
+        }                                                                        \
     } while (0)
 
 // The hexadecimal strings behind "data" in a golden file, in order.
@@ -28,7 +28,8 @@ static std::vector<Bytes> streams_of(const std::string& path) {
     const std::string key = "\"data\": \"";
     for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at)) {
         Bytes bytes;
-        for (at += key.size(); text[at] != '"'; at += 2) bytes.push_back(static_cast<uint8_t>(std::stoi(text.substr(at, 2), nullptr, 16)));
+        for (at += key.size(); text[at] != '"'; at += 2)
+            bytes.push_back(static_cast<uint8_t>(std::stoi(text.substr(at, 2), nullptr, 16)));
         out.push_back(bytes);
     }
     return out;
@@ -42,7 +43,8 @@ static std::shared_ptr<const Tables> integer_tables() {
     int64_t state = 7;
     for (int k = 2; k < 24; ++k) {
         state = (state * 1103515245 + 12345) % (int64_t{1} << 31);
-        const int size = static_cast<int>(3 + state % 37), mode = static_cast<int>(state / 64 % 3 + 1), slope = static_cast<int>(1 + state / 4096 % 5);
+        const int size = static_cast<int>(3 + state % 37), mode = static_cast<int>(state / 64 % 3 + 1),
+                  slope = static_cast<int>(1 + state / 4096 % 5);
         for (int i = 0; i < size; ++i) {
             const int fall = 1 + slope * std::abs(i - mode);
             frequencies.push_back(static_cast<uint16_t>(std::max(1, 20000 / (fall * fall))));
@@ -77,7 +79,8 @@ static void table_streams(const std::string& folder) {
         parallel(golden.size(), threads, [&](std::size_t i) {
             encode_stream(*tables, symbols[i].data(), indexes[i].data(), symbols[i].size(), written[i]);
             read[i].resize(symbols[i].size());
-            decode_stream(*tables, golden[i].data(), golden[i].size(), indexes[i].data(), read[i].size(), read[i].data());
+            decode_stream(*tables, golden[i].data(), golden[i].size(), indexes[i].data(), read[i].size(),
+                          read[i].data());
         });
         CHECK(written == golden);
         CHECK(read == symbols);
@@ -88,7 +91,8 @@ static void table_streams(const std::string& folder) {
         for (std::size_t i = first; i < first + kLanes; ++i) read.emplace_back(symbols[i].size());
         Lane<uint8_t> lanes[kLanes];
         for (std::size_t k = 0; k < kLanes; ++k)
-            lanes[k] = {golden[first + k].data(), golden[first + k].size(), indexes[first + k].data(), read[k].size(), read[k].data()};
+            lanes[k] = {golden[first + k].data(), golden[first + k].size(), indexes[first + k].data(), read[k].size(),
+                        read[k].data()};
         decode_lockstep(*tables, lanes);
         CHECK(read == std::vector<std::vector<int32_t>>(symbols.begin() + first, symbols.begin() + first + kLanes));
     }
@@ -115,7 +119,11 @@ static void faces(const std::string& folder) {
     const struct {
         Grid grid;
         int reach;
-    } cases[] = {{{14, 14, 50, true}, 2}, {{14, 14, 3, false}, 1}, {{1, 1, 100, false}, 4}, {{23, 9, 77, false}, 300}, {{5, 30, 20, false}, 32767}};
+    } cases[] = {{{14, 14, 50, true}, 2},
+                 {{14, 14, 3, false}, 1},
+                 {{1, 1, 100, false}, 4},
+                 {{23, 9, 77, false}, 300},
+                 {{5, 30, 20, false}, 32767}};
     CHECK(golden.size() == 5);
     int variants = 0;
     for (const Simd simd : {Simd::scalar, Simd::automatic, Simd::avx2, Simd::neon}) {
@@ -137,16 +145,19 @@ static void faces(const std::string& folder) {
             for (auto& s : symbols[i]) s = static_cast<int16_t>(numbers.between(-cases[i].reach, cases[i].reach));
             std::vector<int16_t> used(symbols[i].size());
             std::vector<int32_t> means(symbols[i].size());
-            predict_face(*model, grid, levels[i].data(), symbols[i].data(), symbols[i].size(), used.data(), means.data());
+            predict_face(*model, grid, levels[i].data(), symbols[i].data(), symbols[i].size(), used.data(),
+                         means.data());
             for (std::size_t k = 0; k < used.size(); ++k)
                 if (used[k] < 0) symbols[i][k] = 0;
         }
         for (const int threads : {1, 4}) {
             std::vector<Bytes> written(golden.size());
             parallel(golden.size(), threads, [&](std::size_t i) {
-                encode_face(*model, cases[i].grid, levels[i].data(), true, symbols[i].data(), symbols[i].size(), written[i]);
+                encode_face(*model, cases[i].grid, levels[i].data(), true, symbols[i].data(), symbols[i].size(),
+                            written[i]);
                 read_levels[i].assign(levels[i].size(), 0);
-                read[i] = decode_face(*model, cases[i].grid, read_levels[i].data(), true, golden[i].data(), golden[i].size(), std::size_t{1} << 24);
+                read[i] = decode_face(*model, cases[i].grid, read_levels[i].data(), true, golden[i].data(),
+                                      golden[i].size(), std::size_t{1} << 24);
             });
             CHECK(written == golden);
             CHECK(read == symbols);

@@ -13,7 +13,9 @@ struct Random {
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
         return z ^ (z >> 31);
     }
-    int between(int low, int high) { return static_cast<int>(low + static_cast<int64_t>(next() % static_cast<uint64_t>(int64_t{high} - low + 1))); }
+    int between(int low, int high) {
+        return static_cast<int>(low + static_cast<int64_t>(next() % static_cast<uint64_t>(int64_t{high} - low + 1)));
+    }
 };
 
 // Table 0 is one symbol of frequency 65535, table 1 one of frequency 1, table 2 sixty-five thousand symbols of
@@ -32,7 +34,8 @@ inline std::shared_ptr<const Tables> random_tables(int count, uint64_t seed) {
             const int size = random.between(3, 40), mode = random.between(0, size - 1), slope = random.between(1, 12);
             int left = 65000;
             f.assign(size, 1);
-            for (int i = 0; i < size; ++i) f[i] = std::max(1, (40000 >> std::min(20, std::abs(i - mode) * slope / 4)) * 3 / 10);
+            for (int i = 0; i < size; ++i)
+                f[i] = std::max(1, (40000 >> std::min(20, std::abs(i - mode) * slope / 4)) * 3 / 10);
             int sum = 0;
             for (int v : f) sum += v;
             while (sum > left) {

@@ -9,12 +9,12 @@
 using namespace lfic;
 
 static int failures = 0;
-#define CHECK(condition)                                                             \
-    do {                                                                             \
-        if (!(condition)) {                                                          \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-            ++failures;                                                              \
-        }                                                                            \
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            ++failures;                                                          \
+        }                                                                        \
     } while (0)
 
 template <class Error, class F>
@@ -38,7 +38,8 @@ static void range_equality() {
         for (int i = 0; i < n; ++i) {
             const int kind = random.between(0, 3);
             freq[i] = kind == 0 ? 1 : kind == 1 ? 65535 : random.between(1, 65535);
-            cum[i] = kind == 0 ? 65535 : random.between(0, 65536 - static_cast<int>(freq[i]));  // the top: low runs to all ones
+            cum[i] = kind == 0 ? 65535
+                               : random.between(0, 65536 - static_cast<int>(freq[i]));  // the top: low runs to all ones
             encoder.encode(cum[i], freq[i]);
         }
         const uint64_t range = encoder.range();
@@ -73,15 +74,18 @@ static void table_streams() {
         decode_stream(*tables, exact.data(), exact.size(), indexes.data(), n, decoded.data());
         CHECK(decoded == symbols);
         if (exact.size() > 16) {
-            // Cut short: noticed, unless what the zeros behind it decode to happens to be cheap. Never the same symbols.
+            // Cut short: noticed, unless what the zeros behind it decode to happens to be cheap. Never the same
+            // symbols.
             const std::vector<uint8_t> cut(exact.begin(), exact.end() - 13);
-            const bool noticed = throws<CorruptStream>([&] { decode_stream(*tables, cut.data(), cut.size(), indexes.data(), n, decoded.data()); });
+            const bool noticed = throws<CorruptStream>(
+                [&] { decode_stream(*tables, cut.data(), cut.size(), indexes.data(), n, decoded.data()); });
             CHECK(noticed || decoded != symbols);
             cuts += 1;
             cuts_noticed += noticed;
             std::vector<uint8_t> longer(exact);
             longer.resize(longer.size() + 13, 7);
-            CHECK(throws<CorruptStream>([&] { decode_stream(*tables, longer.data(), longer.size(), indexes.data(), n, decoded.data()); }));
+            CHECK(throws<CorruptStream>(
+                [&] { decode_stream(*tables, longer.data(), longer.size(), indexes.data(), n, decoded.data()); }));
         }
     }
     CHECK(cuts > 300 && 2 * cuts_noticed > cuts);
@@ -95,8 +99,8 @@ static void table_streams() {
     CHECK(throws<InvalidInput>([] { Tables({}, {0}, {}); }));
 }
 
-// Four streams in lock-step give what each gives by itself: any lengths, tables, rates and escapes; and where one of them
-// is damaged they throw if it throws by itself, or agree with it.
+// Four streams in lock-step give what each gives by itself: any lengths, tables, rates and escapes; and where one of
+// them is damaged they throw if it throws by itself, or agree with it.
 template <class Index>
 static void lockstep_of(Random& random, int reach) {
     const auto tables = random_tables(24, 7);
@@ -110,7 +114,8 @@ static void lockstep_of(Random& random, int reach) {
             for (int i = 0; i < n; ++i) {
                 indexes[k].push_back(static_cast<Index>(random.between(0, 23)));
                 const int low = tables->lows()[indexes[k][i]];
-                symbols[k].push_back(random.between(0, 199) ? low + random.between(0, reach) : random.between(INT32_MIN, INT32_MAX));
+                symbols[k].push_back(random.between(0, 199) ? low + random.between(0, reach)
+                                                            : random.between(INT32_MIN, INT32_MAX));
             }
             decoded[k].resize(n);
             Bytes out;
@@ -123,7 +128,8 @@ static void lockstep_of(Random& random, int reach) {
                 if (random.between(0, 1))
                     damaged[random.between(0, static_cast<int>(damaged.size()) - 1)] ^= 1 << random.between(0, 7);
                 else
-                    damaged = std::vector<uint8_t>(damaged.begin(), damaged.begin() + random.between(0, static_cast<int>(damaged.size()) - 1));
+                    damaged = std::vector<uint8_t>(
+                        damaged.begin(), damaged.begin() + random.between(0, static_cast<int>(damaged.size()) - 1));
             }
         }
         bool refused = false;
@@ -131,7 +137,10 @@ static void lockstep_of(Random& random, int reach) {
         for (std::size_t k = 0; k < kLanes; ++k) {
             lanes[k] = {bytes[k].data(), bytes[k].size(), indexes[k].data(), indexes[k].size(), decoded[k].data()};
             symbols[k].assign(symbols[k].size(), 0);
-            refused |= throws<CorruptStream>([&] { decode_stream(*tables, bytes[k].data(), bytes[k].size(), indexes[k].data(), indexes[k].size(), symbols[k].data()); });
+            refused |= throws<CorruptStream>([&] {
+                decode_stream(*tables, bytes[k].data(), bytes[k].size(), indexes[k].data(), indexes[k].size(),
+                              symbols[k].data());
+            });
         }
         CHECK(throws<CorruptStream>([&] { decode_lockstep(*tables, lanes); }) == refused);
         if (!refused) CHECK(decoded == symbols);
@@ -222,11 +231,14 @@ struct FaceCase {
 static FaceCase random_face(const ContextModel& model, Random& random, bool extremes) {
     FaceCase f;
     const bool aligned = random.between(0, 3) == 0;
-    f.grid = Grid{aligned ? 14 : random.between(1, 18), aligned ? 14 : random.between(1, 18), random.between(1, 100), aligned};
+    f.grid = Grid{aligned ? 14 : random.between(1, 18), aligned ? 14 : random.between(1, 18), random.between(1, 100),
+                  aligned};
     f.levels.resize(f.grid.rows() * f.grid.columns());
     for (auto& l : f.levels) l = static_cast<uint8_t>(random.between(0, 2));
     f.symbols.resize(model.kept_cells(f.grid, f.levels.data()) * model.channels());
-    for (auto& s : f.symbols) s = static_cast<int16_t>(extremes && !random.between(0, 9) ? (random.between(0, 1) ? 32767 : -32768) : random.between(-9, 9));
+    for (auto& s : f.symbols)
+        s = static_cast<int16_t>(extremes && !random.between(0, 9) ? (random.between(0, 1) ? 32767 : -32768)
+                                                                   : random.between(-9, 9));
     // Inactive channels must be 0: find them through predict.
     std::vector<int16_t> tables(f.symbols.size());
     std::vector<int32_t> means(f.symbols.size());
@@ -262,7 +274,8 @@ static void context_models() {
                 for (const auto& reader : models) {
                     std::vector<uint8_t> levels(f.levels.size(), 0);
                     if (!coded) levels = f.levels;
-                    const auto symbols = decode_face(reader, f.grid, levels.data(), coded, out.data(), out.size(), std::size_t{1} << 24);
+                    const auto symbols =
+                        decode_face(reader, f.grid, levels.data(), coded, out.data(), out.size(), std::size_t{1} << 24);
                     CHECK(symbols == f.symbols && levels == f.levels);
                 }
             }
@@ -284,7 +297,8 @@ static void batches() {
     std::vector<Bytes> one(faces.size()), many(faces.size());
     auto encode_all = [&](std::vector<Bytes>& out, int threads) {
         parallel(faces.size(), threads, [&](std::size_t i) {
-            encode_face(model, faces[i].grid, faces[i].levels.data(), true, faces[i].symbols.data(), faces[i].symbols.size(), out[i]);
+            encode_face(model, faces[i].grid, faces[i].levels.data(), true, faces[i].symbols.data(),
+                        faces[i].symbols.size(), out[i]);
         });
     };
     encode_all(one, 1);
@@ -295,11 +309,13 @@ static void batches() {
     auto decode_all = [&] {
         parallel(faces.size(), 4, [&](std::size_t i) {
             levels[i].assign(faces[i].levels.size(), 0);
-            symbols[i] = decode_face(model, faces[i].grid, levels[i].data(), true, many[i].data(), many[i].size(), std::size_t{1} << 24);
+            symbols[i] = decode_face(model, faces[i].grid, levels[i].data(), true, many[i].data(), many[i].size(),
+                                     std::size_t{1} << 24);
         });
     };
     decode_all();
-    for (std::size_t i = 0; i < faces.size(); ++i) CHECK(symbols[i] == faces[i].symbols && levels[i] == faces[i].levels);
+    for (std::size_t i = 0; i < faces.size(); ++i)
+        CHECK(symbols[i] == faces[i].symbols && levels[i] == faces[i].levels);
     many[17].resize(many[17].size() + 99, 1);
     try {
         decode_all();

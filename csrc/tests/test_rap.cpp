@@ -1,4 +1,5 @@
-// Every operation on exactly sized memory, for the sanitizers; portable and SIMD code, one and four threads give the same bytes.
+// Every operation on exactly sized memory, for the sanitizers; portable and SIMD code, one and four threads give the
+// same bytes.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,14 +29,16 @@ std::vector<unsigned char> values(Float type, std::int64_t count, lfic::Random& 
 }
 
 // The layouts [N, C, h, w] and [N, h, w, C].
-View view(const std::vector<unsigned char>& data, Float type, std::int64_t c, std::int64_t h, std::int64_t w, bool last) {
+View view(const std::vector<unsigned char>& data, Float type, std::int64_t c, std::int64_t h, std::int64_t w,
+          bool last) {
     if (last) return {data.data(), type, c * h * w, 1, w * c, c};
     return {data.data(), type, c * h * w, h * w, w, 1};
 }
 
 using Results = std::vector<std::vector<unsigned char>>;
 
-Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w, Float type, bool last, const Run& run) {
+Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w, Float type, bool last,
+                   const Run& run) {
     lfic::Random random{static_cast<std::uint64_t>(n * 7 + c * 5 + h * 3 + w)};
     const std::int64_t rows = (h + 3) / 4, columns = (w + 3) / 4, cells = n * c * h * w;
     std::vector<std::uint8_t> levels(static_cast<std::size_t>(n * rows * columns));
@@ -50,9 +53,11 @@ Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t 
     for (std::size_t i = 0; i < table; ++i) step[i] = 1.0f / gain[i];
     std::vector<std::int16_t> indexes(table, 7), symbols(all), tables(all);
     std::vector<std::int32_t> starts(levels.size());
-    const auto y = values(type, cells, random), gf = values(type, cells, random), gs = values(Float::f32, cells, random), noise = values(Float::bf16, cells, random);
+    const auto y = values(type, cells, random), gf = values(type, cells, random),
+               gs = values(Float::f32, cells, random), noise = values(Float::bf16, cells, random);
     const std::int64_t seed = 0x1234567890ABCDEF;
-    const View vy = view(y, type, c, h, w, last), vf = view(gf, type, c, h, w, !last), vs = view(gs, Float::f32, c, h, w, last), vn = view(noise, Float::bf16, c, h, w, last);
+    const View vy = view(y, type, c, h, w, last), vf = view(gf, type, c, h, w, !last),
+               vs = view(gs, Float::f32, c, h, w, last), vn = view(noise, Float::bf16, c, h, w, last);
 
     Results out;
     offsets(grid, starts.data(), counts.data());
@@ -77,7 +82,8 @@ Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t 
             std::vector<unsigned char> grad_y(all * (type == Float::f32 ? 4 : 2));
             std::fill(to_gain.begin(), to_gain.end(), 0.0f);
             std::fill(to_step.begin(), to_step.end(), 0.0f);
-            dense_backward(grid, given & 1 ? vf : View{}, given & 2 ? vs : View{}, vy, added, gain.data(), step.data(), grad_y.data(), to_gain.data(), to_step.data(), run);
+            dense_backward(grid, given & 1 ? vf : View{}, given & 2 ? vs : View{}, vy, added, gain.data(), step.data(),
+                           grad_y.data(), to_gain.data(), to_step.data(), run);
             out.insert(out.end(), {grad_y, bytes(to_gain), bytes(to_step)});
         }
     unpool_backward(grid, vf, symbols.data(), h * w, to_step_again.data(), run);
@@ -88,7 +94,8 @@ Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t 
 }  // namespace
 
 int main() {
-    const std::int64_t shapes[][4] = {{2, 16, 14, 14}, {3, 1, 5, 3}, {1, 5, 1, 1}, {2, 9, 7, 13}, {1, 48, 16, 16}, {0, 4, 6, 6}, {2, 70, 75, 101}};
+    const std::int64_t shapes[][4] = {{2, 16, 14, 14}, {3, 1, 5, 3}, {1, 5, 1, 1},    {2, 9, 7, 13},
+                                      {1, 48, 16, 16}, {0, 4, 6, 6}, {2, 70, 75, 101}};
     int compared = 0;
     for (const auto& s : shapes)
         for (const Float type : {Float::f32, Float::f16, Float::bf16})
@@ -98,7 +105,8 @@ int main() {
                     const Results found = everything(s[0], s[1], s[2], s[3], type, last, run);
                     for (std::size_t i = 0; i < expected.size(); ++i, ++compared)
                         if (found[i] != expected[i]) {
-                            std::fprintf(stderr, "result %zu differs: N%d C%d %dx%d type %d, %d threads%s\n", i, int(s[0]), int(s[1]), int(s[2]), int(s[3]), int(type), run.threads,
+                            std::fprintf(stderr, "result %zu differs: N%d C%d %dx%d type %d, %d threads%s\n", i,
+                                         int(s[0]), int(s[1]), int(s[2]), int(s[3]), int(type), run.threads,
                                          run.portable ? ", portable" : "");
                             return 1;
                         }

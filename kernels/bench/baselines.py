@@ -1,12 +1,14 @@
-"""What the benchmarks compare with: the same operations as PyTorch users would write them, for eager mode and torch.compile.
+"""What the benchmarks compare with: the same operations as PyTorch users would write them, for eager mode and
+torch.compile.
 
 Tensors as in ops.py. Sums are not over the fixed tree, so a symbol may differ where a mean lies on a half.
 """
+
 import torch
 from torch.nn import functional as F
 
-from . import eager
 from ..reference import SYMBOL_LIMIT as LIMIT
+from . import eager
 
 
 def through(scaled):
@@ -22,7 +24,9 @@ def pooled_by_layers(y, levels, gain, step, quality):
     for level in range(3):
         mean = y
         if level:
-            mean = F.interpolate(F.avg_pool2d(y, 1 << level, ceil_mode=True, count_include_pad=False), scale_factor=1 << level)
+            mean = F.interpolate(
+                F.avg_pool2d(y, 1 << level, ceil_mode=True, count_include_pad=False), scale_factor=1 << level
+            )
             mean = mean[:, :, :height, :width]
         g, s = gain[quality, level][:, :, None, None], step[quality, level][:, :, None, None]
         symbol = through(mean.float() * g)
@@ -59,16 +63,30 @@ def pooled_by_regions(y, levels, gain, step, quality):
     features = symbols * at_regions(step, quality, levels)
 
     def back(x):
-        return x.reshape(count, levels.shape[1] * 4, levels.shape[2] * 4, channels)[:, :height, :width].permute(0, 3, 1, 2).to(y.dtype)
+        return (
+            x.reshape(count, levels.shape[1] * 4, levels.shape[2] * 4, channels)[:, :height, :width]
+            .permute(0, 3, 1, 2)
+            .to(y.dtype)
+        )
 
     return back(features), back(symbols)
 
 
 def encoded_by_scatter(y, levels, gain, quality):
-    """Symbols in coding order by a scatter into the whole capacity, without a shape that depends on data -> int16 [N, h*w*C], counts."""
+    """Symbols in coding order by a scatter into the whole capacity, without a shape that depends on data -> int16 [N,
+    h*w*C], counts."""
     count, channels, height, width = y.shape
-    scaled = scaled_by_regions(y, levels, gain, quality).reshape(count, levels.shape[1] * 4, levels.shape[2] * 4, channels)
-    symbols = scaled[:, :height, :width].nan_to_num(0.0).clamp(-LIMIT, LIMIT).round().to(torch.int16).reshape(count, height * width, channels)
+    scaled = scaled_by_regions(y, levels, gain, quality).reshape(
+        count, levels.shape[1] * 4, levels.shape[2] * 4, channels
+    )
+    symbols = (
+        scaled[:, :height, :width]
+        .nan_to_num(0.0)
+        .clamp(-LIMIT, LIMIT)
+        .round()
+        .to(torch.int16)
+        .reshape(count, height * width, channels)
+    )
     order = eager.coding_permutation(height, width, y.device)
     kept = eager.kept_cells(eager.cell_levels(levels, height, width)).reshape(count, -1)[:, order]
     place = torch.where(kept, kept.cumsum(1) - 1, height * width)

@@ -1,11 +1,13 @@
 """Microbenchmarks of the RAP operations: ``lfic bench kernels`` or ``python -m lfic.kernels.bench``.
 
 On a GPU every figure is the time of one call inside a CUDA graph of many, whose calls go through enough sets of buffers
-that the L2 cache answers none of them; percentiles are over replays. Baselines run in the same process: eager PyTorch, the
-plain formulation compiled, and the fastest of the formulations written for torch.compile. ``copy`` is the device's own copy of
-the same bytes, the yardstick of ``percent_of_copy``. On the CPU calls are timed in turn. Rows for a GPU that is not there
-say "not run". ``--interpret`` runs every Triton kernel under Triton's interpreter against the CPU's results, without figures.
+that the L2 cache answers none of them; percentiles are over replays. Baselines run in the same process: eager PyTorch,
+the plain formulation compiled, and the fastest of the formulations written for torch.compile. ``copy`` is the device's
+own copy of the same bytes, the yardstick of ``percent_of_copy``. On the CPU calls are timed in turn. Rows for a GPU
+that is not there say "not run". ``--interpret`` runs every Triton kernel under Triton's interpreter against the CPU's
+results, without figures.
 """
+
 import argparse
 import csv
 import functools
@@ -18,14 +20,28 @@ import time
 
 import torch
 
-from . import baselines, eager
 from .. import cpu, rap_quantize, rap_quantize_dense, rap_unpool
+from . import baselines, eager
 
 SHAPES = {"N256-C192-14x14": (256, 192, 14, 14), "N64-C192-64x64": (64, 192, 64, 64), "N1-C192-14x14": (1, 192, 14, 14)}
 CPU_SHAPES = {"N1-C64-14x14": (1, 64, 14, 14), "N64-C64-14x14": (64, 64, 14, 14), "N4-C192-64x64": (4, 192, 64, 64)}
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 OPERATIONS = ("dense", "backward", "train", "encode", "decode")
-FIELDS = ("device", "operation", "shape", "dtype", "what", "p20_us", "p50_us", "p80_us", "bytes", "gb_per_s", "percent_of_copy", "times_lfic", "note")
+FIELDS = (
+    "device",
+    "operation",
+    "shape",
+    "dtype",
+    "what",
+    "p20_us",
+    "p50_us",
+    "p80_us",
+    "bytes",
+    "gb_per_s",
+    "percent_of_copy",
+    "times_lfic",
+    "note",
+)
 L2_FACTOR = 4  # buffers together, in units of the L2 cache
 
 
@@ -49,21 +65,31 @@ def moved(operation, shape, dtype):
 
 
 def calls(operation, shape, dtype, device, seed, compiled):
-    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}, or empty.
+    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}, or
+    empty.
 
     Names that differ in blanks are forms of one baseline: the fastest counts.
     """
     y, levels, gain, step, quality = case(shape, dtype, device, seed)
     arguments = (y, levels, gain, step, quality)
     training = {
-        "lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype), "eager": baselines.pooled_by_layers, "eager ": eager.rap_dense,
-        "naive compile": compiled.get("layers"), "best compile": compiled.get("regions"), "best compile ": compiled.get("tree"),
+        "lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype),
+        "eager": baselines.pooled_by_layers,
+        "eager ": eager.rap_dense,
+        "naive compile": compiled.get("layers"),
+        "best compile": compiled.get("regions"),
+        "best compile ": compiled.get("tree"),
     }
     if operation == "dense":
         forms = training
     elif operation == "encode":
         arguments = (y, levels, gain, quality)
-        forms = {"lfic": rap_quantize, "eager": baselines.encoded_by_scatter, "eager ": eager.rap_quantize, "best compile": compiled.get("scatter")}
+        forms = {
+            "lfic": rap_quantize,
+            "eager": baselines.encoded_by_scatter,
+            "eager ": eager.rap_quantize,
+            "best compile": compiled.get("scatter"),
+        }
     elif operation == "decode":
         arguments = (rap_quantize(y, levels, gain, quality)[0], levels, step, quality, *shape[2:], dtype)
         forms = {"lfic": rap_unpool, "eager": eager.rap_unpool, "best compile": compiled.get("unpool")}
@@ -88,8 +114,11 @@ def calls(operation, shape, dtype, device, seed, compiled):
 def compilations():
     """The formulations that torch.compile gets, compiled."""
     forms = {
-        "layers": baselines.pooled_by_layers, "regions": baselines.pooled_by_regions, "tree": eager.rap_dense,
-        "scatter": baselines.encoded_by_scatter, "unpool": eager.rap_unpool,
+        "layers": baselines.pooled_by_layers,
+        "regions": baselines.pooled_by_regions,
+        "tree": eager.rap_dense,
+        "scatter": baselines.encoded_by_scatter,
+        "unpool": eager.rap_unpool,
     }
     return {name: torch.compile(form, dynamic=False) for name, form in forms.items()}
 
@@ -115,7 +144,8 @@ def timed_on_cpu(functions, rounds, seconds):
 
 
 def timed_in_graph(functions, replays=50, milliseconds=2.0):
-    """Seconds of one call: the functions (the same over other buffers) captured in turn, as often as fills ``milliseconds``."""
+    """Seconds of one call: the functions (the same over other buffers) captured in turn, as often as fills
+    ``milliseconds``."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -147,7 +177,13 @@ def timed_in_graph(functions, replays=50, milliseconds=2.0):
 
 def copy_time(size, device, sets):
     """Seconds of the device's copy that reads and writes ``size`` bytes together."""
-    pairs = [(torch.empty(size // 2, dtype=torch.uint8, device=device), torch.zeros(size // 2, dtype=torch.uint8, device=device)) for _ in range(sets)]
+    pairs = [
+        (
+            torch.empty(size // 2, dtype=torch.uint8, device=device),
+            torch.zeros(size // 2, dtype=torch.uint8, device=device),
+        )
+        for _ in range(sets)
+    ]
     return timed_in_graph([lambda a=a, b=b: a.copy_(b) for a, b in pairs])
 
 
@@ -192,7 +228,17 @@ def rows(operation, name, dtype, device, size, times, notes):
         ))))  # fmt: skip
     for what, note in notes.items():
         if what.strip() not in best:
-            out.append(dict.fromkeys(FIELDS, "") | {"device": device_name(device), "operation": operation, "shape": name, "dtype": dtype, "what": what.strip(), "note": note})
+            out.append(
+                dict.fromkeys(FIELDS, "")
+                | {
+                    "device": device_name(device),
+                    "operation": operation,
+                    "shape": name,
+                    "dtype": dtype,
+                    "what": what.strip(),
+                    "note": note,
+                }
+            )
     return out
 
 
@@ -204,8 +250,19 @@ def not_run():
     """Rows in place of a GPU's figures."""
     empty = dict.fromkeys(FIELDS, "")
     return [
-        empty | {"device": "cuda", "operation": operation, "shape": name, "dtype": dtype, "what": "lfic", "bytes": moved(operation, shape, DTYPES[dtype]), "note": "not run"}
-        for name, shape in SHAPES.items() for dtype in DTYPES for operation in OPERATIONS
+        empty
+        | {
+            "device": "cuda",
+            "operation": operation,
+            "shape": name,
+            "dtype": dtype,
+            "what": "lfic",
+            "bytes": moved(operation, shape, DTYPES[dtype]),
+            "note": "not run",
+        }
+        for name, shape in SHAPES.items()
+        for dtype in DTYPES
+        for operation in OPERATIONS
     ]
 
 
@@ -232,8 +289,14 @@ def interpreted():
     checks = {
         "offsets": (lambda: rap_offsets(levels, 14, 14), cpu.rap_offsets(levels, 14, 14)),
         "encode": (lambda: quantize(y, levels, gain, quality)[:2], (symbols, counts)),
-        "decode": (lambda: unpool(symbols, levels, step, quality, 14, 14, torch.float32), cpu.rap_unpool(symbols, levels, step, quality, 14, 14)),
-        "decode backward": (lambda: sums(rap_unpool_backward(y, symbols, levels, quality, 100)), cpu.rap_unpool_backward(y, symbols, levels, step, quality)),
+        "decode": (
+            lambda: unpool(symbols, levels, step, quality, 14, 14, torch.float32),
+            cpu.rap_unpool(symbols, levels, step, quality, 14, 14),
+        ),
+        "decode backward": (
+            lambda: sums(rap_unpool_backward(y, symbols, levels, quality, 100)),
+            cpu.rap_unpool_backward(y, symbols, levels, step, quality),
+        ),
         "dense": (lambda: rap_dense(y, *dense, torch.float32), cpu.rap_dense(y, *dense)),
         "dense backward": (backward, cpu.rap_dense_backward(y, y, y, *dense, True)),
     }
@@ -245,7 +308,11 @@ def interpreted():
         pairs = zip(found, expected) if isinstance(found, tuple) else [(found, expected)]
         good = all(torch.allclose(a.double(), b.double(), rtol=1e-5, atol=1e-4) for a, b in pairs)
         failed += not good
-        print(f"{name:16} {'same as on the CPU' if good else 'DIFFERS from the CPU'}  ({seconds:.2f} s in the interpreter: no measure of speed)", flush=True)
+        print(
+            f"{name:16} {'same as on the CPU' if good else 'DIFFERS from the CPU'}  ({seconds:.2f} s in the "
+            "interpreter: no measure of speed)",
+            flush=True,
+        )
     return 1 if failed else 0
 
 
@@ -253,7 +320,10 @@ def write(path, found):
     """Rows as CSV with the machine in a first line."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     with open(path, "w", newline="") as file:
-        file.write(f"# {platform.machine()}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}; times of one call\n")
+        file.write(
+            f"# {platform.machine()}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}; times of "
+            "one call\n"
+        )
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in found)
@@ -274,7 +344,12 @@ def plot(path, found):
     figure, axes = pyplot.subplots(figsize=(max(6, 0.7 * len(groups)), 5))
     for i, kind in enumerate(kinds):
         of_kind = {(r["operation"], r["shape"], r["dtype"]): r["gb_per_s"] for r in measured if r["what"] == kind}
-        axes.bar([groups.index(g) + (i - len(kinds) / 2) * 0.8 / len(kinds) for g in of_kind], of_kind.values(), 0.8 / len(kinds), label=kind)
+        axes.bar(
+            [groups.index(g) + (i - len(kinds) / 2) * 0.8 / len(kinds) for g in of_kind],
+            of_kind.values(),
+            0.8 / len(kinds),
+            label=kind,
+        )
     axes.set_xticks(range(len(groups)), [" ".join(g) for g in groups], rotation=60, ha="right", fontsize=7)
     axes.set_ylabel("GB/s")
     axes.set_title(measured[0]["device"])
@@ -283,7 +358,16 @@ def plot(path, found):
     figure.savefig(path, dpi=120)
 
 
-def run(device, rounds=5, seconds=1.0, compile=True, shapes=None, dtypes=None, operations=OPERATIONS, report=lambda row: None):
+def run(
+    device,
+    rounds=5,
+    seconds=1.0,
+    compile=True,
+    shapes=None,
+    dtypes=None,
+    operations=OPERATIONS,
+    report=lambda row: None,
+):
     """All rows for one device, "cpu" or "cuda"."""
     shapes = shapes or (CPU_SHAPES if device == "cpu" else SHAPES)
     found = []
@@ -291,7 +375,9 @@ def run(device, rounds=5, seconds=1.0, compile=True, shapes=None, dtypes=None, o
         for dtype in dtypes or (("fp32",) if device == "cpu" else DTYPES):
             for operation in operations:
                 torch.compiler.reset()
-                for row in measure(operation, name, shape, dtype, device, compilations() if compile else {}, rounds, seconds):
+                for row in measure(
+                    operation, name, shape, dtype, device, compilations() if compile else {}, rounds, seconds
+                ):
                     report(row)
                     found.append(row)
     return found
@@ -300,22 +386,30 @@ def run(device, rounds=5, seconds=1.0, compile=True, shapes=None, dtypes=None, o
 def main(argv=None):
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="lfic bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["kernels"], default="kernels", help="what to measure (default kernels)")
+    parser.add_argument(
+        "what", nargs="?", choices=["kernels"], default="kernels", help="what to measure (default kernels)"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one, else cpu")
-    parser.add_argument("--interpret", action="store_true", help="a smoke test of the Triton kernels on the CPU instead of figures")
+    parser.add_argument(
+        "--interpret", action="store_true", help="a smoke test of the Triton kernels on the CPU instead of figures"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile's baselines out of it")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
     parser.add_argument("--shape", action="append", help="one of the shapes' names, may be repeated (default: all)")
     parser.add_argument("--out", help="CSV to write as well")
     parser.add_argument("--plot", help="PNG to write as well")
     parser.add_argument("--rounds", type=int, default=5, help="on the CPU, at least so many rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="on the CPU, at least so long for each operation (default 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="on the CPU, at least so long for each operation (default 1)"
+    )
     args = parser.parse_args(argv)
     if args.interpret:
         if os.environ.get("TRITON_INTERPRET") == "1":
             return interpreted()
         # Triton looks at the variable when it is imported: a process of its own.
-        return subprocess.run([sys.executable, "-m", __spec__.name, "--interpret"], env=os.environ | {"TRITON_INTERPRET": "1"}).returncode
+        return subprocess.run(
+            [sys.executable, "-m", __spec__.name, "--interpret"], env=os.environ | {"TRITON_INTERPRET": "1"}
+        ).returncode
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device here; leave --device away, or take --device cpu or --interpret")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -325,7 +419,9 @@ def main(argv=None):
     shapes = {k: v for k, v in known.items() if not args.shape or k in args.shape}
 
     def report(row):
-        figures = row["note"] or f"{row['p50_us']:10.1f} us  {row['gb_per_s']:8.1f} GB/s  {row['times_lfic']:6.2f} x lfic"
+        figures = (
+            row["note"] or f"{row['p50_us']:10.1f} us  {row['gb_per_s']:8.1f} GB/s  {row['times_lfic']:6.2f} x lfic"
+        )
         share = f"  {row['percent_of_copy']:.0f} % of copy" if row["percent_of_copy"] != "" else ""
         print(f"{row['operation']:9} {row['shape']:16} {row['dtype']:5} {row['what']:14} {figures}{share}", flush=True)
 

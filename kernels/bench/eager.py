@@ -1,7 +1,9 @@
 """The reference's arithmetic over the fixed tree in plain PyTorch, vectorised: what benchmarks and tests compare with.
 
-On its fastest eager form and on torch.compile's code from it stands what a kernel has to beat. The operations themselves never run it.
+On its fastest eager form and on torch.compile's code from it stands what a kernel has to beat. The operations
+themselves never run it.
 """
+
 import functools
 
 import torch
@@ -88,7 +90,9 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     cells = cell_levels(levels, height, width)
     scaled = pool(y.permute(0, 2, 3, 1).float(), cells) * per_cell(gain, quality, cells)
     # nan_to_num first: a cast of not-a-number to an integer differs between devices.
-    symbols = scaled.nan_to_num(0.0, SYMBOL_LIMIT, -SYMBOL_LIMIT).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16)
+    symbols = (
+        scaled.nan_to_num(0.0, SYMBOL_LIMIT, -SYMBOL_LIMIT).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16)
+    )
     order = coding_permutation(height, width, levels.device)
     kept = kept_cells(cells).reshape(count, height * width)[:, order]
     n, k = kept.nonzero(as_tuple=True)
@@ -117,7 +121,9 @@ def symbols_at_cells(symbols, levels, channels, height, width):
     top_left = (rows - rows % size) * width + (columns - columns % size)
     at = place.gather(1, top_left.reshape(count, height * width))
     room = symbols.shape[1] // channels
-    values = symbols.reshape(count, room, channels).gather(1, at.clamp(max=room - 1)[..., None].expand(-1, -1, channels))
+    values = symbols.reshape(count, room, channels).gather(
+        1, at.clamp(max=room - 1)[..., None].expand(-1, -1, channels)
+    )
     values = values.masked_fill((at >= room)[..., None], 0) if room < height * width else values
     return values.reshape(count, height, width, channels), cells
 

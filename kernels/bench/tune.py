@@ -1,18 +1,25 @@
-"""Measures launch shapes on the GPU at hand: ``python -m lfic.kernels.bench.tune`` prints rows for the table in configs.py.
+"""Measures launch shapes on the GPU at hand: ``python -m lfic.kernels.bench.tune`` prints rows for the table in
+configs.py.
 
-Nothing is tuned while the library runs. Each operation is timed as in bench.py, on N = 64, C = 192, 64 x 64, for every tile and
-number of warps that the device takes; the fastest stands in the printed row.
+Nothing is tuned while the library runs. Each operation is timed as in bench.py, on N = 64, C = 192, 64 x 64, for every
+tile and number of warps that the device takes; the fastest stands in the printed row.
 """
+
 import argparse
 import statistics
 import sys
 
 import torch
 
-from . import bench
 from .. import configs
+from . import bench
 
-CANDIDATES = [configs.Launch(elements, warps) for elements in (128, 256, 512, 1024, 2048) for warps in (1, 2, 4, 8) if elements >= 32 * warps]
+CANDIDATES = [
+    configs.Launch(elements, warps)
+    for elements in (128, 256, 512, 1024, 2048)
+    for warps in (1, 2, 4, 8)
+    if elements >= 32 * warps
+]
 SHAPE = (64, 192, 64, 64)
 
 
@@ -61,7 +68,9 @@ def row(architecture, operation, pair):
 
 def main(argv=None):
     """Command line; returns the exit code."""
-    argparse.ArgumentParser(prog="python -m lfic.kernels.bench.tune", description=__doc__.split("\n")[0]).parse_args(argv)
+    argparse.ArgumentParser(prog="python -m lfic.kernels.bench.tune", description=__doc__.split("\n")[0]).parse_args(
+        argv
+    )
     if not torch.cuda.is_available():
         print("lfic.kernels.bench.tune: there is no CUDA device here", file=sys.stderr)
         return 1
@@ -69,9 +78,14 @@ def main(argv=None):
     operations = list(dict.fromkeys(operation for _, operation in configs.TABLE))
     device = torch.device("cuda", torch.cuda.current_device())
     # A row for each operation to try candidates in: from an older architecture where this one has none.
-    configs.TABLE.update({(architecture, o): tuple(configs.launch(o, device, size) for size in (2, 4)) for o in operations})
+    configs.TABLE.update(
+        {(architecture, o): tuple(configs.launch(o, device, size) for size in (2, 4)) for o in operations}
+    )
     for operation in operations:
-        pair = [fastest(lambda c, d=dtype: seconds(operation, d, c, architecture)) for dtype in (torch.float16, torch.float32)]
+        pair = [
+            fastest(lambda c, d=dtype: seconds(operation, d, c, architecture))
+            for dtype in (torch.float16, torch.float32)
+        ]
         print(row(architecture, operation, pair), flush=True)
     return 0
 

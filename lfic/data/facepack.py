@@ -1,4 +1,5 @@
 """Packed faces: aligned crops of many people in one safetensors file, as lfic.data.pack writes it."""
+
 import io
 import json
 import os
@@ -30,10 +31,14 @@ class FacePack:
         def decode(i):
             image = np.asarray(Image.open(io.BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())))
             if image.shape != (side, side, 3):
-                raise InvalidInputError(f"{path}: face {self.names[i]} has shape {image.shape}; expected {(side, side, 3)}")
+                raise InvalidInputError(
+                    f"{path}: face {self.names[i]} has shape {image.shape}; expected {(side, side, 3)}"
+                )
             self.pixels[i] = image
 
-        with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as pool:  # decoders let go of the lock
+        with ThreadPoolExecutor(
+            os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+        ) as pool:  # decoders let go of the lock
             for _ in pool.map(decode, range(len(self.pixels))):
                 pass
 

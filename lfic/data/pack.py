@@ -2,12 +2,13 @@
 
     python -m lfic.data.pack OUT.safetensors SOURCE[:LANDMARKS.npz] ... [--exclude-pairs pairs.txt] [--webp 82]
 
-A source is a folder, a tar or a parquet file (lfic/data/sources.py), with the landmarks in it or in an .npz (``names``, ``landmarks``
-float32 [N, 5, 2] in pixels). Images without any go through the face detector (lfic.faces), which takes the largest face of each.
-A face is warped by the similarity transform of its five points onto the 112 x 112 template, plus MARGIN pixels on
-every side for crop jitter, and stored as JPEG (``--jpeg`` quality, 4:4:4), or as WebP (``--webp`` quality): a quarter of the bytes, where
-the pack has to travel.
+A source is a folder, a tar or a parquet file (lfic/data/sources.py), with the landmarks in it or in an .npz (``names``,
+``landmarks`` float32 [N, 5, 2] in pixels). Images without any go through the face detector (lfic.faces), which takes
+the largest face of each. A face is warped by the similarity transform of its five points onto the 112 x 112 template,
+plus MARGIN pixels on every side for crop jitter, and stored as JPEG (``--jpeg`` quality, 4:4:4), or as WebP (``--webp``
+quality): a quarter of the bytes, where the pack has to travel.
 """
+
 import argparse
 import io
 import json
@@ -36,8 +37,17 @@ def main(argv=None):
     parser.add_argument("out")
     parser.add_argument("sources", nargs="+", metavar="SOURCE[:LANDMARKS]")
     parser.add_argument("--exclude-pairs", help="leave out every person that this pairs.txt names")
-    parser.add_argument("--jpeg", type=int, default=95, metavar="1..100", choices=range(1, 101), help="JPEG quality of the packed crops (default 95)")
-    parser.add_argument("--webp", type=int, metavar="1..100", choices=range(1, 101), help="WebP quality; then they are no JPEG files")
+    parser.add_argument(
+        "--jpeg",
+        type=int,
+        default=95,
+        metavar="1..100",
+        choices=range(1, 101),
+        help="JPEG quality of the packed crops (default 95)",
+    )
+    parser.add_argument(
+        "--webp", type=int, metavar="1..100", choices=range(1, 101), help="WebP quality; then they are no JPEG files"
+    )
     args = parser.parse_args(argv)
 
     excluded = people_in_pairs(args.exclude_pairs) if args.exclude_pairs else set()
@@ -69,9 +79,16 @@ def main(argv=None):
     save_file(
         {"bytes": np.frombuffer(b"".join(blobs), np.uint8), "offsets": offsets, "source": np.array(sources, np.uint8)},
         args.out,
-        metadata={"names": json.dumps(names), "margin": str(MARGIN), "sources": json.dumps([s.rpartition("/")[2] for s in args.sources])},
+        metadata={
+            "names": json.dumps(names),
+            "margin": str(MARGIN),
+            "sources": json.dumps([s.rpartition("/")[2] for s in args.sources]),
+        },
     )
-    print(f"{len(blobs)} faces, {offsets[-1] / 1e6:.1f} MB -> {args.out}" + (f"; {faceless} images without a face left out" if faceless else ""))
+    print(
+        f"{len(blobs)} faces, {offsets[-1] / 1e6:.1f} MB -> {args.out}"
+        + (f"; {faceless} images without a face left out" if faceless else "")
+    )
     return 0
 
 

@@ -1,4 +1,5 @@
 """Pairs of a verification protocol, in LFW's form."""
+
 import pathlib
 
 import numpy as np
@@ -15,11 +16,15 @@ def read_pairs(path):
     lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     head = lines[0].split() if lines else []
     if not 1 <= len(head) <= 2 or not all(field.isdigit() for field in head):
-        raise InvalidInputError(f"{path}, line 1: found {lines[0][:60] if lines else ''!r}; expected 'FOLDS PAIRS' as in LFW's pairs.txt")
+        raise InvalidInputError(
+            f"{path}, line 1: found {lines[0][:60] if lines else ''!r}; expected 'FOLDS PAIRS' as in LFW's pairs.txt"
+        )
     folds, count = (int(head[0]), int(head[1])) if len(head) == 2 else (1, int(head[0]))
     body = [line for line in lines[1:] if line.strip()]
     if folds < 1 or count < 1 or len(body) != folds * count * 2:
-        raise InvalidInputError(f"{path}: {len(body)} pairs follow the first line; {folds} folds of 2 x {count} make {folds * count * 2}")
+        raise InvalidInputError(
+            f"{path}: {len(body)} pairs follow the first line; {folds} folds of 2 x {count} make {folds * count * 2}"
+        )
     left, right, same, number = [], [], [], []
     for k, line in enumerate(body):
         fields = line.split("\t") if "\t" in line else line.split()
@@ -31,7 +36,9 @@ def read_pairs(path):
             else:
                 raise ValueError
         except ValueError:
-            raise InvalidInputError(f"{path}, pair {k + 1}: found {line[:80]!r}; expected 'NAME I J' or 'NAME I OTHER J'") from None
+            raise InvalidInputError(
+                f"{path}, pair {k + 1}: found {line[:80]!r}; expected 'NAME I J' or 'NAME I OTHER J'"
+            ) from None
         left.append("%s_%04d" % a)
         right.append("%s_%04d" % b)
         same.append(len(fields) == 3)

@@ -2,13 +2,15 @@
 
     pack.safetensors                      python -m lfic.data.pack wrote it; decoded once into memory
     folder/                               images, at any depth
-    shard.tar, shards-*.tar               plain tar files in the WebDataset layout: KEY.jpg (or .png, .webp), and KEY.json with "landmarks"
-    data.parquet, train-*.parquet         Hugging Face's layout: a column "image" of {bytes, path}, and one "landmarks"
+    shard.tar, shards-*.tar               plain tar files in the WebDataset layout: KEY.jpg (or .png, .webp), and
+    KEY.json with "landmarks" data.parquet, train-*.parquet         Hugging Face's layout: a column "image" of {bytes,
+    path}, and one "landmarks"
 
-Landmarks are five points in pixels (eyes, nose, mouth corners), [5, 2] or 10 numbers; a face that has them is aligned when it is read. For
-folders and tars they may also stand in an .npz (``names``, ``landmarks``), as PATH:LANDMARKS.npz. Without landmarks images must be aligned
-crops: squares of 112 pixels and an even margin.
+Landmarks are five points in pixels (eyes, nose, mouth corners), [5, 2] or 10 numbers; a face that has them is aligned
+when it is read. For folders and tars they may also stand in an .npz (``names``, ``landmarks``), as PATH:LANDMARKS.npz.
+Without landmarks images must be aligned crops: squares of 112 pixels and an even margin.
 """
+
 import glob
 import io
 import json
@@ -56,7 +58,9 @@ class Source:
             return image, None
         landmarks = np.asarray(landmarks, np.float64)
         if landmarks.size != 10 or not np.isfinite(landmarks).all():
-            raise InvalidInputError(f"the landmarks of {self.names[i]} are {landmarks.tolist()}; needed are five points, x and y")
+            raise InvalidInputError(
+                f"the landmarks of {self.names[i]} are {landmarks.tolist()}; needed are five points, x and y"
+            )
         return image, landmarks.reshape(5, 2)
 
     def face(self, i):
@@ -67,7 +71,8 @@ class Source:
         margin = image.width - SIDE
         if image.width != image.height or margin < 0 or margin % 2:
             raise InvalidInputError(
-                f"{self.names[i]} has {image.width} x {image.height} pixels and no landmarks: give landmarks, or aligned crops of {SIDE} pixels "
+                f"{self.names[i]} has {image.width} x {image.height} pixels and no landmarks: give landmarks, or "
+                f"aligned crops of {SIDE} pixels "
                 "a side and an even margin; python -m lfic.data.pack finds faces and aligns them"
             )
         return np.asarray(image)
@@ -102,7 +107,9 @@ class Shards(Source):
                         elif member.isfile() and suffix in SUFFIXES and (table is None or member.name in table):
                             images.append((member.name, key, (member.offset_data, member.size)))
             except tarfile.TarError as error:
-                raise InvalidInputError(f"{path} is no plain tar file ({error}); compressed ones can't be read at random") from None
+                raise InvalidInputError(
+                    f"{path} is no plain tar file ({error}); compressed ones can't be read at random"
+                ) from None
             self.names += [name for name, _, _ in images]
             self.places += [(number, place, labels.get(key)) for _, key, place in images]
 
@@ -125,14 +132,16 @@ class Parquet(Source):
             from pyarrow import compute, concat_tables, parquet, types
             from pyarrow.lib import ArrowException
         except ImportError:
-            raise MissingDependencyError("reading parquet files needs pyarrow: pip install \"lfic[parquet]\"") from None
+            raise MissingDependencyError('reading parquet files needs pyarrow: pip install "lfic[parquet]"') from None
         tables = []
         for path in paths:
             try:
                 columns = parquet.read_schema(path).names
                 if "image" not in columns:
                     raise InvalidInputError(f"{path} has the columns {columns}; needed is 'image'")
-                tables.append(parquet.read_table(path, columns=[name for name in ("image", "landmarks") if name in columns]))
+                tables.append(
+                    parquet.read_table(path, columns=[name for name in ("image", "landmarks") if name in columns])
+                )
             except (ArrowException, OSError) as error:
                 raise InvalidInputError(f"{path} is no readable parquet file: {error}") from None
         table = concat_tables(tables)
@@ -146,7 +155,10 @@ class Parquet(Source):
         image = self.images[i].as_py()
         data = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(data, bytes):
-            raise InvalidInputError(f"{self.names[i]}: the column 'image' holds {type(data).__name__}; needed are the bytes of an image file")
+            raise InvalidInputError(
+                f"{self.names[i]}: the column 'image' holds {type(data).__name__}; needed are the bytes of an image "
+                "file"
+            )
         return data, None if self.landmarks is None else self.landmarks[i].as_py()
 
 

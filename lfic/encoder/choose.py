@@ -16,9 +16,7 @@ from .search import improve
 CLEAR = {20: 0.72, 60: 0.81, 80: 0.87, 100: 0.91}
 
 
-def best_drafts(
-    model: Model, pixels: Sequence[Pixels], quality: int, effort: int, aligned: bool | None
-) -> list[Draft]:
+def best_drafts(model: Model, pixels: Sequence[Pixels], quality: int, effort: int, aligned: bool | None) -> list[Draft]:
     """Images of one size at one quality -> a draft each; aligned None: on the template or not, as costs less."""
     if aligned is not None or pixels[0].shape[:2] != (SIDE, SIDE):
         best = first_drafts(model, pixels, quality, bool(aligned))

@@ -53,9 +53,7 @@ def first_drafts(
         levels = model.net.region_levels(y, q, a)
     symbols = pooled_symbols(y, levels, model.gain, q)
     maps = levels.cpu().numpy()
-    return [
-        Draft(width, height, quality, aligned, maps[i], symbols[i], y[i : i + 1]) for i in range(len(pixels))
-    ]
+    return [Draft(width, height, quality, aligned, maps[i], symbols[i], y[i : i + 1]) for i in range(len(pixels))]
 
 
 def estimate_bits(model: Model, draft: Draft) -> float:
@@ -69,9 +67,7 @@ def estimate_bits(model: Model, draft: Draft) -> float:
 
 def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1) -> list[bytes]:
     """Whole files of drafts, coded by ``threads`` threads (0: one a core)."""
-    faces = [
-        (d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts
-    ]
+    faces = [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts]
     payloads = model.context.encode_batch(faces, threads)
     headers = [
         container.Header(d.width, d.height, d.quality, d.level_mode, d.aligned, checksum, model.number) for d in drafts

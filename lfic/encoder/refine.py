@@ -7,12 +7,14 @@ One analysis pass is a guess for all faces (the amortisation gap of Campos et al
 with rounding passed straight through close part of it. Every other step looks at the mirrored face, so that the
 features suit the person rather than one sight of one recogniser.
 """
+
 import torch
 
 from ..format.quality import exponential
 
-# Of Adam, in units of the entropy model's normalised features; falls to a fifth. At qualities 1 and 100, exponential in between: where symbols
-# are fine, so are steps. Found by trial at six steps and qualities 1 to 80 (docs/experiments.md).
+# Of Adam, in units of the entropy model's normalised features; falls to a fifth. At qualities 1 and 100, exponential in
+# between: where symbols are fine, so are steps. Found by trial at six steps and qualities 1 to 80
+# (docs/experiments.md).
 RATES, PIXELS_ALONE, BETAS = (0.035, 0.009), 0.3, (0.7, 0.9)
 
 
@@ -44,7 +46,9 @@ def refine(model, y, levels, original, target, quality, aligned, steps):
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = rate * (1 - 0.8 * step / max(1, steps - 1))
             pixels, bits = net.code(z * unit, levels, q, a, *original.shape[-2:])
-            distortion = objective.distortion(recognizer, pixels.flip(-1) if step % 2 else pixels, *sights[step % 2], quality, aligned)
+            distortion = objective.distortion(
+                recognizer, pixels.flip(-1) if step % 2 else pixels, *sights[step % 2], quality, aligned
+            )
             if step == 0:
                 before = distortion.detach()
             optimizer.zero_grad(set_to_none=True)
@@ -52,5 +56,7 @@ def refine(model, y, levels, original, target, quality, aligned, steps):
             optimizer.step()
     with torch.no_grad():
         y = z * unit
-        after = objective.distortion(recognizer, net.code(y, levels, q, a, *original.shape[-2:])[0], *sights[0], quality, aligned)
+        after = objective.distortion(
+            recognizer, net.code(y, levels, q, a, *original.shape[-2:])[0], *sights[0], quality, aligned
+        )
     return y.detach(), before, after

@@ -3,40 +3,49 @@
 Features: the analysis network guesses, in one pass, what the synthesis network will need; a few gradient steps on the
 features themselves, towards fewer bits and a smaller distortion of this very face, find more (refine.py).
 
-Region levels: with g the gradient of the distortion D at the decoder's features, changing region r to another level changes the loss
-J = bits + beta * D by about
+Region levels: with g the gradient of the distortion D at the decoder's features, changing region r to another level
+changes the loss J = bits + beta * D by about
 
     (bits_r' - bits_r) + beta * <g_r, f_r' - f_r>
 
-The most promising changes to the next finer or coarser level are then tried for real: the synthesis network gives D, the coder's own tables
-the bits, and those stay by which J falls.
+The most promising changes to the next finer or coarser level are then tried for real: the synthesis network gives D,
+the coder's own tables the bits, and those stay by which J falls.
 
 Symbols: the highest effort treats single symbols the same way: those that are dear and hardly matter move one step
 towards their prediction.
 """
+
 import dataclasses
 import functools
 
 import numpy as np
 import torch
 
-from ..network import tiles
-from .draft import estimate_bits
-from ..format.level_map import map_bits
-from ..network.rap import pooled_symbols, region_totals, unpooled_features
-from .refine import refine
 from ..format.geometry import LEVELS
+from ..format.level_map import map_bits
+from ..network import tiles
+from ..network.rap import pooled_symbols, region_totals, unpooled_features
+from .draft import estimate_bits
+from .refine import refine
 
-FEATURE_STEPS = {1: 6, 2: 12, 3: 24}  # gradient steps on the features; beyond 12 hardly any recogniser but the encoder's gains
+FEATURE_STEPS = {
+    1: 6,
+    2: 12,
+    3: 24,
+}  # gradient steps on the features; beyond 12 hardly any recogniser but the encoder's gains
 ROUNDS = {1: 0, 2: 0, 3: 3}  # rounds of gradient and trial over the region levels
 REFINEMENTS = {1: 0, 2: 0, 3: 4}  # rounds over single symbols
-TRIALS = 12  # changes that are tried for real in each round: of the 32 that a 112 x 112 face has they bring four fifths and more of what all would
-MARGIN = 4  # bits that a change must save alone: what saves less seldom saves it beside the others, or for another recogniser
+# changes that are tried for real in each round: of the 32 that a 112 x 112 face has they bring four fifths and more of
+# what all would
+TRIALS = 12
+# bits that a change must save alone: what saves less seldom saves it beside the others, or for another recogniser
+MARGIN = 4
 REGIONS_AT_MOST = 1024  # beyond (a photo, not a face) a region's share is too small to try one by one
 
 
 def improve(model, drafts, pixels, effort):
-    """Drafts of one size, quality and alignment, and their uint8 [H, W, 3] -> (better drafts, their J in bits); deterministic."""
+    """Drafts of one size, quality and alignment, and their uint8 [H, W, 3] -> (better drafts, their J in bits);
+    deterministic."""
     if drafts[0].levels.size > REGIONS_AT_MOST:
         return drafts, [estimate_bits(model, draft) for draft in drafts]
     faces = [Candidate(model, draft, image) for draft, image in zip(drafts, pixels)]
@@ -48,7 +57,8 @@ def improve(model, drafts, pixels, effort):
 
 
 def refine_features(model, faces, states, steps):
-    """States (levels, symbols) -> (levels, symbols, J) after gradient steps on the features; what did not gain stays as it was."""
+    """States (levels, symbols) -> (levels, symbols, J) after gradient steps on the features; what did not gain stays as
+    it was."""
     first = faces[0]
     levels = first.maps([levels for levels, _ in states])
     y = torch.cat([face.y for face in faces])
@@ -79,7 +89,9 @@ class Candidate:
         count = len(pixels)
         target = None if self.target is None else self.target.expand(count, -1)
         original = self.original.expand(count, -1, -1, -1)
-        return self.model.objective.distortion(self.model.recognizer, pixels, original, target, self.draft.quality, self.draft.aligned)
+        return self.model.objective.distortion(
+            self.model.recognizer, pixels, original, target, self.draft.quality, self.draft.aligned
+        )
 
     @functools.cached_property
     def uniform(self):
@@ -123,7 +135,9 @@ class Candidate:
         """(features, dD/dfeatures), both float [1, C, h, w]."""
         with torch.enable_grad():
             features = self.features(levels, symbols).detach().requires_grad_(True)
-            pixels = self.model.net.synthesise(features, self.maps([levels]), self.q, self.a, self.draft.height, self.draft.width)
+            pixels = self.model.net.synthesise(
+                features, self.maps([levels]), self.q, self.a, self.draft.height, self.draft.width
+            )
             d = self.distortion(pixels).sum()
             return features.detach(), torch.autograd.grad(d, features)[0]
 
@@ -165,7 +179,8 @@ def better_levels(face, levels, symbols):
 
 
 def promising(face, levels, symbols):
-    """Changes of one region's level to the next finer or coarser one, list of (region, level), those first whose J should fall most."""
+    """Changes of one region's level to the next finer or coarser one, list of (region, level), those first whose J
+    should fall most."""
     features, gradient = face.gradient(levels, symbols)
     bits = region_sums(face.cell_bits(levels, symbols), levels, *face.draft.grid)
     gains = []

@@ -4,6 +4,7 @@
 
 FACES are folders or tar files. The cache makes a second run, or one that was killed, go on where the first stood.
 """
+
 import argparse
 import sys
 
@@ -11,30 +12,72 @@ from ..errors import InvalidInputError, LficError
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog="lfic evaluate", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="lfic evaluate", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("faces", nargs="+", help="folders or tar files of images")
     parser.add_argument("--pairs", help="pairs file in LFW's form; without one, similarity and PSNR only")
-    parser.add_argument("--landmarks", help=".npz with names and landmarks [N, 5, 2]; without one, images are aligned 112 x 112 crops")
-    parser.add_argument("--recogniser", action="append", required=True, metavar="FILE", help="TorchScript network, RGB 112 x 112 in 0..255; repeatable")
-    parser.add_argument("--codecs", default="lfic,jpeg,jpeg2000,webp,avif,jxl", help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N")
+    parser.add_argument(
+        "--landmarks", help=".npz with names and landmarks [N, 5, 2]; without one, images are aligned 112 x 112 crops"
+    )
+    parser.add_argument(
+        "--recogniser",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="TorchScript network, RGB 112 x 112 in 0..255; repeatable",
+    )
+    parser.add_argument(
+        "--codecs",
+        default="lfic,jpeg,jpeg2000,webp,avif,jxl",
+        help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N",
+    )
     parser.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     parser.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")
-    parser.add_argument("--encoder-recogniser", metavar="FILE", help="TorchScript network that lfic's efforts 1 to 3 look through while they encode; not one that measures")
-    parser.add_argument("--train-faces", help="packed faces (lfic.data.pack) for the codecs that are learned here: eigenface, dictionary")
+    parser.add_argument(
+        "--encoder-recogniser",
+        metavar="FILE",
+        help="TorchScript network that lfic's efforts 1 to 3 look through while they encode; not one that measures",
+    )
+    parser.add_argument(
+        "--train-faces",
+        help="packed faces (lfic.data.pack) for the codecs that are learned here: eigenface, dictionary",
+    )
     parser.add_argument("--bmshj2018", help="checkpoint that benchmarks/train_bmshj2018.py wrote, for codec bmshj2018")
     parser.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     parser.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
-    parser.add_argument("--per-group", type=int, help="a sample with so many faces of each age, sex and skin group, by UTKFace's file names (without --pairs)")
-    parser.add_argument("--groups", metavar="CSV", help="OUT-groups.csv of an earlier run, for the page of one whose faces have no groups")
-    parser.add_argument("--earlier", metavar="CSV", help="OUT.csv of an earlier run on the same faces: codecs that this one does not measure are compared by their rows there, without intervals")
-    parser.add_argument("--allow-missing", action="store_true", help="leave out pairs whose images or landmarks are missing")
-    parser.add_argument("--anchor", default="JPEG 2000,WebP,AVIF s4,JPEG XL e7,JPEG", help="codecs that BD-rates are taken against")
+    parser.add_argument(
+        "--per-group",
+        type=int,
+        help="a sample with so many faces of each age, sex and skin group, by UTKFace's file names (without --pairs)",
+    )
+    parser.add_argument(
+        "--groups",
+        metavar="CSV",
+        help="OUT-groups.csv of an earlier run, for the page of one whose faces have no groups",
+    )
+    parser.add_argument(
+        "--earlier",
+        metavar="CSV",
+        help="OUT.csv of an earlier run on the same faces: codecs that this one does not measure are compared by "
+        "their rows there, without intervals",
+    )
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="leave out pairs whose images or landmarks are missing"
+    )
+    parser.add_argument(
+        "--anchor", default="JPEG 2000,WebP,AVIF s4,JPEG XL e7,JPEG", help="codecs that BD-rates are taken against"
+    )
     parser.add_argument("--bootstrap", type=int, default=200, help="replicates for confidence intervals; 0 for none")
     parser.add_argument("--cache", default="evaluate-cache.sqlite", help="where files and embeddings are kept")
-    parser.add_argument("--out", default="evaluation", help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT-*.png, OUT.html")
+    parser.add_argument(
+        "--out", default="evaluation", help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT-*.png, OUT.html"
+    )
     parser.add_argument("--no-report", action="store_true", help="write no HTML page and no PNG files")
     parser.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
-    parser.add_argument("--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default")
+    parser.add_argument(
+        "--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default"
+    )
     parser.add_argument("--speed", action="store_true", help="measure speed too: CPU time of one thread")
     parser.add_argument("--workers", type=int, default=1, help="threads: encoders, decoders and torch")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -73,16 +116,24 @@ def build_codecs(args):
             try:
                 options["settings"] = tuple(int(s) for s in settings.split("/"))
             except ValueError:
-                raise InvalidInputError(f"settings of {name} are {settings!r}; give integers as in {name}:10/20/40") from None
+                raise InvalidInputError(
+                    f"settings of {name} are {settings!r}; give integers as in {name}:10/20/40"
+                ) from None
         if name == "lfic":
-            options |= {"weights": args.weights, "effort": int(effort) if at else args.effort, "recognizer": args.encoder_recogniser}
+            options |= {
+                "weights": args.weights,
+                "effort": int(effort) if at else args.effort,
+                "recognizer": args.encoder_recogniser,
+            }
         elif name in ("eigenface", "dictionary"):
             if not args.train_faces:
                 raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")
             options |= {"pack": args.train_faces, "store": args.cache}
         elif name == "bmshj2018":
             if not args.bmshj2018:
-                raise InvalidInputError("codec bmshj2018 needs --bmshj2018 CHECKPOINT (benchmarks/train_bmshj2018.py writes one)")
+                raise InvalidInputError(
+                    "codec bmshj2018 needs --bmshj2018 CHECKPOINT (benchmarks/train_bmshj2018.py writes one)"
+                )
             options["checkpoint"] = args.bmshj2018
         if name not in codecs.CODECS:
             raise InvalidInputError(f"no codec {name!r}; there are {', '.join(codecs.CODECS)}")
@@ -102,7 +153,9 @@ def run(args):
     codecs = build_codecs(args)
     recognisers = [recognise.load_recogniser(path) for path in args.recogniser]
     if len({r.name for r in recognisers}) < len(recognisers):
-        raise InvalidInputError(f"two recognisers have one name: {', '.join(r.name for r in recognisers)}; rename a file")
+        raise InvalidInputError(
+            f"two recognisers have one name: {', '.join(r.name for r in recognisers)}; rename a file"
+        )
     folds = numbers(args.folds) if args.folds else None
     choose = None if args.per_group is None else lambda names: groups.balanced(names, args.per_group)
     faces = data.load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose)
@@ -146,16 +199,25 @@ def run(args):
         shown = shown[np.linspace(0, len(shown) - 1, min(args.pictures, len(shown))).astype(int)]
         images = report.figures(rows, report.rocs(points, reference, faces))
         report.write_figures(args.out, images)
-        report.write(f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), by_group, speed, note, images=images)
-    print(f"{args.out}.csv" + ("" if not deltas else f", {args.out}-bdrate.csv") + ("" if args.no_report else f", {args.out}.html"))
+        report.write(
+            f"{args.out}.html", rows, deltas, report.pictures(codecs, shown), by_group, speed, note, images=images
+        )
+    print(
+        f"{args.out}.csv"
+        + ("" if not deltas else f", {args.out}-bdrate.csv")
+        + ("" if args.no_report else f", {args.out}.html")
+    )
     return 0
 
 
 def print_row(row):
-    text = f"{row['codec']} {row['setting']}: {row['bytes']:.0f} bytes, PSNR {row['psnr_db']:.2f} dB, {row['recogniser']} similarity {row['similarity']:.4f}"
+    text = f"{row['codec']} {row['setting']}: {row['bytes']:.0f} bytes, PSNR {row['psnr_db']:.2f} dB, "
+    f"{row['recogniser']} similarity {row['similarity']:.4f}"
     if "accuracy" in row:
         tar = row.get("tar_at_far_0.001")
-        text += f", accuracy {100 * row['accuracy']:.2f} %" + ("" if tar is None else f", TAR@FAR 1e-3 {100 * tar:.1f} %")
+        text += f", accuracy {100 * row['accuracy']:.2f} %" + (
+            "" if tar is None else f", TAR@FAR 1e-3 {100 * tar:.1f} %"
+        )
     print(text, flush=True)
 
 

@@ -1,9 +1,10 @@
 """Bjontegaard differences: how many per cent fewer bytes one codec needs for the same quality as another.
 
 Quality is whatever rises with bytes: accuracy, TAR, similarity, PSNR. Curves are piecewise cubic Hermite (PCHIP) in
-(quality, log bytes), integrated over the qualities that both curves reach and nowhere else (Bjontegaard, VCEG-M33, 2001; PCHIP as
-in JCTVC-L1100). The arithmetic is that of the package ``bjontegaard`` (Herglotz et al., ICIP 2022).
+(quality, log bytes), integrated over the qualities that both curves reach and nowhere else (Bjontegaard, VCEG-M33,
+2001; PCHIP as in JCTVC-L1100). The arithmetic is that of the package ``bjontegaard`` (Herglotz et al., ICIP 2022).
 """
+
 import importlib.util
 import warnings
 
@@ -23,7 +24,9 @@ def rising(rates, qualities):
     """
     rates, qualities = np.asarray(rates, np.float64), np.asarray(qualities, np.float64)
     if rates.shape != qualities.shape or rates.ndim != 1:
-        raise InvalidInputError(f"rates have shape {rates.shape}, qualities {qualities.shape}; needed are two arrays [M]")
+        raise InvalidInputError(
+            f"rates have shape {rates.shape}, qualities {qualities.shape}; needed are two arrays [M]"
+        )
     if not (np.isfinite(rates).all() and np.isfinite(qualities).all() and (rates > 0).all()):
         raise InvalidInputError("rates must be positive and finite, qualities finite")
     keep, best = [], -np.inf
@@ -59,16 +62,23 @@ def bd_rate(anchor_rates, anchor_qualities, rates, qualities, method="pchip"):
         return float("nan"), None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns below 75 % overlap; here the overlap is part of the result
-        value = bjontegaard.bd_rate(anchor_rates, anchor_qualities, rates, qualities, method=method,
-                                    require_matching_points=False, min_overlap=0)
+        value = bjontegaard.bd_rate(
+            anchor_rates,
+            anchor_qualities,
+            rates,
+            qualities,
+            method=method,
+            require_matching_points=False,
+            min_overlap=0,
+        )
     return float(value), (float(low), float(high))
 
 
 def pchip_integral(x, y, low, high):
     """Integral from ``low`` to ``high`` of the PCHIP curve through (x, y), ``x`` strictly rising: exact, plain floats.
 
-    The same curve as ``scipy.interpolate.PchipInterpolator`` (Fritsch and Butland 1984), some twenty times as fast on the few
-    points of a rate curve, which is what makes thousands of bootstrap replicates affordable.
+    The same curve as ``scipy.interpolate.PchipInterpolator`` (Fritsch and Butland 1984), some twenty times as fast on
+    the few points of a rate curve, which is what makes thousands of bootstrap replicates affordable.
     """
     n = len(x)
     h = [x[i + 1] - x[i] for i in range(n - 1)]
@@ -132,15 +142,19 @@ def bytes_at(rates, qualities, target):
     return float(np.exp(PchipInterpolator(qualities, np.log(rates))(target)))
 
 
-TARGETS = {"accuracy": (0.90, 0.95, 0.98, 0.99), "tar_at_far_0.001": (0.5, 0.8, 0.9), "similarity": (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)}
+TARGETS = {
+    "accuracy": (0.90, 0.95, 0.98, 0.99),
+    "tar_at_far_0.001": (0.5, 0.8, 0.9),
+    "similarity": (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99),
+}
 
 
 def bytes_table(rows):
     """Bytes that each codec needs for some round qualities: list of dicts codec, recogniser, measure, target, bytes.
 
     Args:
-        rows: of ``run.summarise``; protocol "both" (or "similarity") is used. Targets outside a codec's measured range are
-            left out, and those that nobody reaches altogether.
+        rows: of ``run.summarise``; protocol "both" (or "similarity") is used. Targets outside a codec's measured range
+            are left out, and those that nobody reaches altogether.
     """
     out = []
     rows = [r for r in rows if r["protocol"] in ("both", "similarity") and r["codec"] != "uncompressed"]
@@ -148,10 +162,23 @@ def bytes_table(rows):
         for measure, targets in TARGETS.items():
             for target in targets:
                 for codec in dict.fromkeys(r["codec"] for r in rows):
-                    curve = [(r["bytes"], r[measure]) for r in rows
-                             if r["codec"] == codec and r["recogniser"] == recogniser and isinstance(r.get(measure), (int, float))]
+                    curve = [
+                        (r["bytes"], r[measure])
+                        for r in rows
+                        if r["codec"] == codec
+                        and r["recogniser"] == recogniser
+                        and isinstance(r.get(measure), (int, float))
+                    ]
                     if len(curve) > 1 and np.isfinite(value := bytes_at(*zip(*curve), target)):
-                        out.append({"codec": codec, "recogniser": recogniser, "measure": measure, "target": target, "bytes": value})
+                        out.append(
+                            {
+                                "codec": codec,
+                                "recogniser": recogniser,
+                                "measure": measure,
+                                "target": target,
+                                "bytes": value,
+                            }
+                        )
     return out
 
 
@@ -166,13 +193,17 @@ def curves(points, reference, faces, weights=None):
     of_faces, of_pairs = weights or (None, None)
 
     def means(values):  # of [M, N] figures of faces
-        return values.mean(1).tolist(), None if of_faces is None else (of_faces @ values.T) / of_faces.sum(1, keepdims=True)
+        return values.mean(1).tolist(), None if of_faces is None else (of_faces @ values.T) / of_faces.sum(
+            1, keepdims=True
+        )
 
     out = {("psnr", ""): means(np.stack([p.psnr for p in points]))}
     for name, original in reference.items():
         if any(name not in p.embeddings for p in points):  # it does not judge this codec
             continue
-        out["similarity", name] = means(np.stack([np.einsum("nd,nd->n", p.embeddings[name].astype(np.float64), original) for p in points]))
+        out["similarity", name] = means(
+            np.stack([np.einsum("nd,nd->n", p.embeddings[name].astype(np.float64), original) for p in points])
+        )
         if not len(faces.pairs):
             continue
         scores = [pair_scores(p.embeddings[name], p.embeddings[name], faces.pairs) for p in points]
@@ -195,7 +226,12 @@ def curves_of_rows(rows):
     for name in dict.fromkeys(row["recogniser"] for row in rows):
         of_name = [row for row in rows if row["recogniser"] == name]
         out["psnr", ""] = [row["psnr_db"] for row in of_name], None
-        columns = {"similarity": "similarity", "accuracy": "accuracy", "tar@1e-2": "tar_at_far_0.01", "tar@1e-3": "tar_at_far_0.001"}
+        columns = {
+            "similarity": "similarity",
+            "accuracy": "accuracy",
+            "tar@1e-2": "tar_at_far_0.01",
+            "tar@1e-3": "tar_at_far_0.001",
+        }
         for measure, column in columns.items():
             values = [row.get(column) for row in of_name]
             if all(isinstance(value, float) for value in values):
@@ -208,10 +244,9 @@ def table(points, reference, faces, anchors, replicates=200, earlier=()):
 
     earlier: rows of an earlier run on the same faces, of codecs that have no points; their figures have no intervals.
 
-    ``low``/``high`` bound a 95 % interval: pairs (faces, for similarity and PSNR) are drawn anew, the same for both codecs,
-    ``replicates`` times.
-    ``..._without_header`` are the same three figures over bytes without what is fixed in every file. ``replicates`` counts
-    those that gave a figure: one whose curves no longer overlap gives none.
+    ``low``/``high`` bound a 95 % interval: pairs (faces, for similarity and PSNR) are drawn anew, the same for both
+    codecs, ``replicates`` times. ``..._without_header`` are the same three figures over bytes without what is fixed in
+    every file. ``replicates`` counts those that gave a figure: one whose curves no longer overlap gives none.
     """
     groups = {}
     for point in points:
@@ -219,10 +254,17 @@ def table(points, reference, faces, anchors, replicates=200, earlier=()):
     weights = None
     if replicates:
         alike = np.zeros(len(faces), bool)  # faces are of one kind and one fold
-        weights = bootstrap_weights(alike, alike, replicates, seed=2), bootstrap_weights(faces.same, faces.folds, replicates)
+        weights = (
+            bootstrap_weights(alike, alike, replicates, seed=2),
+            bootstrap_weights(faces.same, faces.folds, replicates),
+        )
     known = {name: curves(group, reference, faces, weights) for name, group in groups.items() if len(group) > 1}
-    rates = {"": {name: [p.size.mean() for p in group] for name, group in groups.items()},
-             "_without_header": {name: [max(1.0, (p.size - p.header).mean()) for p in group] for name, group in groups.items()}}
+    rates = {
+        "": {name: [p.size.mean() for p in group] for name, group in groups.items()},
+        "_without_header": {
+            name: [max(1.0, (p.size - p.header).mean()) for p in group] for name, group in groups.items()
+        },
+    }
     used = [row for row in earlier if row["protocol"] in ("both", "similarity") and row["codec"] not in groups]
     for name in dict.fromkeys(row["codec"] for row in used):
         of_codec = [row for row in used if row["codec"] == name]
@@ -232,8 +274,13 @@ def table(points, reference, faces, anchors, replicates=200, earlier=()):
             known[name] = curves_of_rows(of_codec)
             rates[""][name] = [row["bytes"] for row in settings]
             rates["_without_header"][name] = [max(1.0, row["bytes_without_header"]) for row in settings]
-    drawn = {(name, curve, column): [prepared(rates[column][name], sample) for sample in samples]
-             for name in known for curve, (_, samples) in known[name].items() if samples is not None for column in rates}
+    drawn = {
+        (name, curve, column): [prepared(rates[column][name], sample) for sample in samples]
+        for name in known
+        for curve, (_, samples) in known[name].items()
+        if samples is not None
+        for column in rates
+    }
     rows = []
     for anchor in anchors:
         for name in known:
@@ -245,7 +292,10 @@ def table(points, reference, faces, anchors, replicates=200, earlier=()):
                     value, span = bd_rate(sizes[anchor], known[anchor][curve][0], sizes[name], known[name][curve][0])
                     row[f"bd_rate{column}_percent"] = value
                     if (name, curve, column) in drawn and (anchor, curve, column) in drawn and np.isfinite(value):
-                        samples = [quick_bd_rate(a, s) for a, s in zip(drawn[anchor, curve, column], drawn[name, curve, column])]
+                        samples = [
+                            quick_bd_rate(a, s)
+                            for a, s in zip(drawn[anchor, curve, column], drawn[name, curve, column])
+                        ]
                         row[f"low{column}_percent"], row[f"high{column}_percent"] = interval(samples)
                         row["replicates"] = int(np.isfinite(samples).sum())
                     row |= {"overlap_from": span and span[0], "overlap_to": span and span[1]}

@@ -1,4 +1,5 @@
 """What was computed once: coded files and embeddings, by content, in one SQLite file that survives a kill at any time."""
+
 import hashlib
 import pathlib
 import sqlite3
@@ -36,17 +37,22 @@ class Cache:
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise InvalidInputError(f"{path} can't be used as a cache ({error}): give another path with --cache, or delete it") from None
+            raise InvalidInputError(
+                f"{path} can't be used as a cache ({error}): give another path with --cache, or delete it"
+            ) from None
 
     def files(self, codec):
-        """Everything known of one codec at one setting: image key -> (bytes of the file, header bytes, MSE, key of the decoded image)."""
+        """Everything known of one codec at one setting: image key -> (bytes of the file, header bytes, MSE, key of the
+        decoded image)."""
         rows = self.db.execute("SELECT image, length(data), header, mse, decoded FROM files WHERE codec = ?", (codec,))
         return {row[0]: row[1:] for row in rows}
 
     def put_files(self, codec, rows):
         """rows: (image key, data, header bytes, MSE, key of the decoded image)."""
         with self.db:
-            self.db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", [(codec, *row) for row in rows])
+            self.db.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", [(codec, *row) for row in rows]
+            )
 
     def data(self, codec, image):
         """The coded file, or None."""
@@ -57,7 +63,9 @@ class Cache:
         """Known embeddings of some image keys -> dict to float32 [D]."""
         out = {}
         for image in images:
-            row = self.db.execute("SELECT vector FROM embeddings WHERE recogniser = ? AND image = ?", (recogniser, image)).fetchone()
+            row = self.db.execute(
+                "SELECT vector FROM embeddings WHERE recogniser = ? AND image = ?", (recogniser, image)
+            ).fetchone()
             if row is not None:
                 out[image] = np.frombuffer(row[0], np.float32)
         return out
@@ -65,8 +73,10 @@ class Cache:
     def put_embeddings(self, recogniser, rows):
         """rows: (image key, float32 [D])."""
         with self.db:
-            self.db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
-                                [(recogniser, key, np.asarray(vector, np.float32).tobytes()) for key, vector in rows])
+            self.db.executemany(
+                "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
+                [(recogniser, key, np.asarray(vector, np.float32).tobytes()) for key, vector in rows],
+            )
 
     def close(self):
         self.db.close()

@@ -3,6 +3,7 @@
 A codec at one setting turns images (uint8 [H, W, 3], RGB) into files and files into images; ``header`` says how many
 bytes of a file would be the same for every face, so that tables can show a second column without them.
 """
+
 import dataclasses
 import functools
 import importlib.util
@@ -29,7 +30,8 @@ class Codec:
         batch: images per call.
         threads: whether calls may run in several threads.
         region_levels: (image, setting) -> uint8 [rows, columns] for codecs with RAP, for heat maps.
-        looks_through: SHA-256 of the recogniser's file that the encoder looks through; that network does not judge this codec.
+        looks_through: SHA-256 of the recogniser's file that the encoder looks through; that network does not judge this
+        codec.
     """
 
     name: str
@@ -59,10 +61,13 @@ def from_function(name, function, version):
         decoded.update(zip(map(bytes, files), images))
         return list(files)
 
-    return Codec(name, ("",), encode, lambda files: [decoded.pop(bytes(f)) for f in files], version=version, threads=False)
+    return Codec(
+        name, ("",), encode, lambda files: [decoded.pop(bytes(f)) for f in files], version=version, threads=False
+    )
 
 
 # ---- pictures around the coded ones: downscaled and grey variants
+
 
 def shrink(image, scale):
     """A fraction of the size with a good filter; the decoder goes back to the full size with a bicubic one."""
@@ -101,6 +106,7 @@ def pillow_codec(name, settings, save, options, header, strip=None, scale=1.0, g
 
 # ---- JPEG
 
+
 def jpeg_segments(data):
     """Yield (marker, start, end) of a JPEG file's segments; a scan's entropy-coded bytes are not part of any."""
     at = 2
@@ -114,7 +120,9 @@ def jpeg_segments(data):
         yield marker, at, end
         at = end
         if marker == 0xDA:  # skip the scan: up to the next marker that is neither a stuffed 0xff nor a restart
-            while at + 1 < len(data) and not (data[at] == 0xFF and data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7):
+            while at + 1 < len(data) and not (
+                data[at] == 0xFF and data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7
+            ):
                 at += 1
 
 
@@ -134,14 +142,21 @@ def jpeg_header(data):
 def jpeg(settings=(3, 5, 7, 10, 15, 24, 40), subsampling="4:2:0", **variant):
     """JPEG by libjpeg-turbo: fitted Huffman tables, sequential (smaller than progressive here), no JFIF segment."""
     return pillow_codec(
-        "JPEG" + ("" if subsampling == "4:2:0" else " " + subsampling), settings, "JPEG",
+        "JPEG" + ("" if subsampling == "4:2:0" else " " + subsampling),
+        settings,
+        "JPEG",
         lambda q: {"quality": q, "optimize": True, "subsampling": subsampling},
-        jpeg_header, jpeg_strip, version=f"libjpeg-turbo {features.version('libjpeg_turbo')}", **variant)
+        jpeg_header,
+        jpeg_strip,
+        version=f"libjpeg-turbo {features.version('libjpeg_turbo')}",
+        **variant,
+    )
 
 
 def mozjpeg(settings=(5, 8, 14, 26, 38)):
-    """MozJPEG through jpeglib: trellis quantisation, its own tables, 4:2:0. Its progressive scans are then written as one sequential scan with fitted
-    Huffman tables, from the same coefficients, which is some 7 % smaller at this size. jpeglib's choice of a library is global, so calls take turns."""
+    """MozJPEG through jpeglib: trellis quantisation, its own tables, 4:2:0. Its progressive scans are then written as
+    one sequential scan with fitted Huffman tables, from the same coefficients, which is some 7 % smaller at this size.
+    jpeglib's choice of a library is global, so calls take turns."""
     if importlib.util.find_spec("jpeglib") is None:
         raise MissingDependencyError("MozJPEG needs jpeglib: pip install jpeglib")
     import pathlib
@@ -163,10 +178,19 @@ def mozjpeg(settings=(5, 8, 14, 26, 38)):
                 out.append(jpeg_strip(pathlib.Path(second).read_bytes()))
         return out
 
-    return Codec("MozJPEG", tuple(settings), encode, jpeg().decode, jpeg_header, f"mozjpeg 4.0.3 jpeglib {package_version('jpeglib')}", threads=False)
+    return Codec(
+        "MozJPEG",
+        tuple(settings),
+        encode,
+        jpeg().decode,
+        jpeg_header,
+        f"mozjpeg 4.0.3 jpeglib {package_version('jpeglib')}",
+        threads=False,
+    )
 
 
 # ---- JPEG 2000
+
 
 def jpeg2000_segments(data):
     """Yield (marker, start, end) of a codestream's main and tile-part header."""
@@ -200,12 +224,25 @@ def jpeg2000(settings=(180, 120, 85, 60, 42, 28), mct=1, **variant):
         raise MissingDependencyError("this Pillow has no JPEG 2000; install a wheel of pillow>=11.3 from PyPI")
     grey = variant.get("grey", False)
     return pillow_codec(
-        "JPEG 2000" + ("" if mct or grey else " no-MCT"), settings, "JPEG2000",
-        lambda r: {"no_jp2": True, "quality_mode": "rates", "quality_layers": [r], "irreversible": True, "mct": 0 if grey else mct},
-        jpeg2000_header, jpeg2000_strip, version=f"OpenJPEG {features.version('jpg_2000')}", **variant)
+        "JPEG 2000" + ("" if mct or grey else " no-MCT"),
+        settings,
+        "JPEG2000",
+        lambda r: {
+            "no_jp2": True,
+            "quality_mode": "rates",
+            "quality_layers": [r],
+            "irreversible": True,
+            "mct": 0 if grey else mct,
+        },
+        jpeg2000_header,
+        jpeg2000_strip,
+        version=f"OpenJPEG {features.version('jpg_2000')}",
+        **variant,
+    )
 
 
 # ---- WebP
+
 
 def webp_header(data):
     """RIFF header, chunk header(s) and VP8's frame header (RFC 6386, 9.1)."""
@@ -221,11 +258,19 @@ def webp(settings=(0, 4, 10, 20, 36, 60), method=6, **variant):
     """WebP, lossy, slowest method (always 4:2:0)."""
     if not features.check("webp"):
         raise MissingDependencyError("this Pillow has no WebP; install a wheel of pillow>=11.3 from PyPI")
-    return pillow_codec("WebP", settings, "WEBP", lambda q: {"quality": q, "method": method}, webp_header,
-                        version=f"libwebp {features.version('webp')} m{method}", **variant)
+    return pillow_codec(
+        "WebP",
+        settings,
+        "WEBP",
+        lambda q: {"quality": q, "method": method},
+        webp_header,
+        version=f"libwebp {features.version('webp')} m{method}",
+        **variant,
+    )
 
 
 # ---- AVIF
+
 
 def avif_header(data):
     """Everything but the payload of the mdat box, which holds the coded picture."""
@@ -244,12 +289,18 @@ def avif(settings=(8, 14, 21, 29, 38, 48), speed=4, subsampling="4:2:0", **varia
     if not features.check("avif"):
         raise MissingDependencyError("this Pillow has no AVIF; install a wheel of pillow>=11.3 from PyPI")
     return pillow_codec(
-        f"AVIF s{speed}" + ("" if subsampling == "4:2:0" else " " + subsampling), settings, "AVIF",
+        f"AVIF s{speed}" + ("" if subsampling == "4:2:0" else " " + subsampling),
+        settings,
+        "AVIF",
         lambda q: {"quality": q, "speed": speed, "subsampling": subsampling, "codec": "aom", "max_threads": 1},
-        avif_header, version=f"libavif {features.version('avif')}", **variant)
+        avif_header,
+        version=f"libavif {features.version('avif')}",
+        **variant,
+    )
 
 
 # ---- JPEG XL
+
 
 def jxl(settings=(1, 5, 11, 20, 34, 52), effort=7, **variant):
     """JPEG XL, lossy, bare codestream; settings are qualities. Its image header is bit-packed: 2 bytes of signature,
@@ -259,8 +310,14 @@ def jxl(settings=(1, 5, 11, 20, 34, 52), effort=7, **variant):
     import pillow_jxl  # noqa: F401  registers the format
 
     return pillow_codec(
-        f"JPEG XL e{effort}", settings, "JXL", lambda q: {"quality": q, "effort": effort, "use_container": False, "num_threads": 1},
-        lambda data: min(12, len(data)), version=f"pillow_jxl {package_version('pillow-jxl-plugin')}", **variant)
+        f"JPEG XL e{effort}",
+        settings,
+        "JXL",
+        lambda q: {"quality": q, "effort": effort, "use_container": False, "num_threads": 1},
+        lambda data: min(12, len(data)),
+        version=f"pillow_jxl {package_version('pillow-jxl-plugin')}",
+        **variant,
+    )
 
 
 def package_version(name):
@@ -274,38 +331,71 @@ def package_version(name):
 
 # ---- lfic
 
-def lfic_codec(weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, name="lfic", device="cpu", recognizer=None):
+
+def lfic_codec(
+    weights="face-v1", settings=(5, 15, 30, 45, 60, 80), effort=0, name="lfic", device="cpu", recognizer=None
+):
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
-    A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the encoder's
-    efforts look through; it should be none of those that measure.
+    A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
+    encoder's efforts look through; it should be none of those that measure.
     """
     import lfic
+
     from ..metric.identity import file_sha256, load_torchscript
 
-    codec = lfic.load_codec(weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None)
+    codec = lfic.load_codec(
+        weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None
+    )
     looks_through = file_sha256(recognizer) if codec.model.recognizer else ""
     eyes = f" recogniser {looks_through[:16]}" if looks_through else ""
     return Codec(
-        name if effort == 0 else f"{name} effort {effort}", tuple(settings),
+        name if effort == 0 else f"{name} effort {effort}",
+        tuple(settings),
         lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
         lambda files: codec.decode_batch(files, out="numpy"),
-        lambda data: 5, f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}", threads=False, batch=64,
-        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True), looks_through=looks_through)
+        lambda data: 5,
+        f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}",
+        threads=False,
+        batch=64,
+        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
+        looks_through=looks_through,
+    )
 
 
 @functools.cache
 def code_key():
-    """Hash of what decides over lfic's files and pictures: its modules, kernels and coder, without its commands and plug-ins."""
+    """Hash of what decides over lfic's files and pictures: its modules, kernels and coder, without its commands and
+    plug-ins."""
     import hashlib
     import pathlib
 
     package, digest = pathlib.Path(__file__).parent.parent, hashlib.sha256()
     import lfic.kernels
 
-    around = {"__main__.py", "align.py", "faces.py", "bulk.py", "cli.py", "demo.py", "errors.py", "info.py", "pillow_plugin.py", "bench.py", "baselines.py", "eager.py", "tune.py", "graphs.py"}
+    around = {
+        "__main__.py",
+        "align.py",
+        "faces.py",
+        "bulk.py",
+        "cli.py",
+        "demo.py",
+        "errors.py",
+        "info.py",
+        "pillow_plugin.py",
+        "bench.py",
+        "baselines.py",
+        "eager.py",
+        "tune.py",
+        "graphs.py",
+    }
     kernels = pathlib.Path(lfic.kernels.__file__).parent
-    for path in [*sorted(package.glob("*.py")), *sorted(package.glob("_coder*.so")), *sorted(kernels.glob("_rap*.so")), *sorted(kernels.rglob("*.py"))]:
+    for path in [
+        *sorted(package.glob("*.py")),
+        *sorted(package.glob("_coder*.so")),
+        *sorted(kernels.glob("_rap*.so")),
+        *sorted(kernels.rglob("*.py")),
+    ]:
         if path.name not in around:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -332,13 +422,23 @@ def learned(name, **options):
 
 
 CODECS = {
-    "lfic": lfic_codec, "jpeg": jpeg, "jpeg444": functools.partial(jpeg, subsampling="4:4:4"), "jpeg-grey": functools.partial(jpeg, grey=True),
-    "jpeg-half": functools.partial(jpeg, settings=(15, 25, 40, 60, 80), scale=0.5), "mozjpeg": mozjpeg,
-    "jpeg2000": jpeg2000, "jpeg2000-grey": functools.partial(jpeg2000, grey=True, settings=(60, 40, 25, 17)),
+    "lfic": lfic_codec,
+    "jpeg": jpeg,
+    "jpeg444": functools.partial(jpeg, subsampling="4:4:4"),
+    "jpeg-grey": functools.partial(jpeg, grey=True),
+    "jpeg-half": functools.partial(jpeg, settings=(15, 25, 40, 60, 80), scale=0.5),
+    "mozjpeg": mozjpeg,
+    "jpeg2000": jpeg2000,
+    "jpeg2000-grey": functools.partial(jpeg2000, grey=True, settings=(60, 40, 25, 17)),
     "jpeg2000-half": functools.partial(jpeg2000, scale=0.5, settings=(30, 20, 12, 8)),
-    "webp": webp, "webp-small": functools.partial(webp, settings=(0, 10, 30, 60), scale=0.75),
-    "avif": avif, "avif444": functools.partial(avif, subsampling="4:4:4"), "avif-grey": functools.partial(avif, subsampling="4:0:0", grey=True),
+    "webp": webp,
+    "webp-small": functools.partial(webp, settings=(0, 10, 30, 60), scale=0.75),
+    "avif": avif,
+    "avif444": functools.partial(avif, subsampling="4:4:4"),
+    "avif-grey": functools.partial(avif, subsampling="4:0:0", grey=True),
     "avif-half": functools.partial(avif, settings=(30, 45, 60, 75), scale=0.5),
-    "jxl": jxl, "jxl-grey": functools.partial(jxl, grey=True), "jxl-half": functools.partial(jxl, settings=(20, 45, 65, 80), scale=0.5),
+    "jxl": jxl,
+    "jxl-grey": functools.partial(jxl, grey=True),
+    "jxl-half": functools.partial(jxl, settings=(20, 45, 65, 80), scale=0.5),
     **{name: functools.partial(learned, name) for name in ("eigenface", "dictionary", "bmshj2018")},
 }

@@ -3,6 +3,7 @@
 A landmarks table is an .npz with ``names`` (file names) and ``landmarks`` float [N, 5, 2] in pixels. Without one the
 images have to be aligned 112 x 112 crops already.
 """
+
 import dataclasses
 import io
 import pathlib
@@ -11,10 +12,10 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from ..format.geometry import SIDE
 from ..align import align
 from ..data.pairs import read_pairs
 from ..errors import InvalidInputError
+from ..format.geometry import SIDE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 
@@ -70,7 +71,8 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         pairs: a pairs file; without one every image is taken and there are no pairs.
         landmarks: .npz as described above; without one the images must be 112 x 112 crops.
         limit: at most so many images (without pairs only), evenly spread.
-        allow_missing: leave out pairs whose image or landmarks are missing, instead of an error; ``missing`` lists them.
+        allow_missing: leave out pairs whose image or landmarks are missing, instead of an error; ``missing`` lists
+            them.
         choose: function, list of usable file names -> those to take (without pairs only), applied before ``limit``.
         folds: take only these folds of the pairs, numbers from 0.
 
@@ -83,7 +85,9 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         if folds is not None:
             keep = np.isin(numbers, list(folds))
             if not keep.any() or not set(folds) <= set(numbers.tolist()):
-                raise InvalidInputError(f"folds {sorted(k + 1 for k in folds)} were asked for; {pairs} has 1 to {numbers.max() + 1}")
+                raise InvalidInputError(
+                    f"folds {sorted(k + 1 for k in folds)} were asked for; {pairs} has 1 to {numbers.max() + 1}"
+                )
             left, right = ([name for name, k in zip(side, keep) if k] for side in (left, right))
             same, numbers = same[keep], numbers[keep]
         wanted = dict.fromkeys(left + right)
@@ -96,7 +100,7 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
     found, reasons = {}, {}
     for name, data in open_images(sources):
         stem = name.rsplit(".", 1)[0]
-        if wanted is not None and stem not in wanted or name in found:
+        if (wanted is not None and stem not in wanted) or name in found:
             continue
         if points is not None and name not in points:
             reasons[stem] = "no landmarks"
@@ -108,11 +112,17 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
     if limit is not None and pairs is None and limit < len(names):
         names = [names[i] for i in np.linspace(0, len(names) - 1, limit).astype(int)]
     stems = {name.rsplit(".", 1)[0]: i for i, name in enumerate(names)}
-    missing = [] if wanted is None else [f"{stem} ({reasons.get(stem, 'no such image')})" for stem in wanted if stem not in stems]
+    missing = (
+        []
+        if wanted is None
+        else [f"{stem} ({reasons.get(stem, 'no such image')})" for stem in wanted if stem not in stems]
+    )
     if missing and not allow_missing:
         listed = ", ".join(missing[:12]) + (f" and {len(missing) - 12} more" if len(missing) > 12 else "")
-        raise InvalidInputError(f"{len(missing)} of {len(wanted)} images that {pairs} names can't be used: {listed}. "
-                                "Add their folder or tar file, or leave their pairs out with --allow-missing")
+        raise InvalidInputError(
+            f"{len(missing)} of {len(wanted)} images that {pairs} names can't be used: {listed}. "
+            "Add their folder or tar file, or leave their pairs out with --allow-missing"
+        )
     if not names:
         raise InvalidInputError(f"no usable image in {', '.join(map(str, sources))}")
     pixels = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
@@ -124,11 +134,16 @@ def load_faces(sources, pairs=None, landmarks=None, limit=None, allow_missing=Fa
         if points is not None:
             image = align(image, points[name])
         elif image.size != (SIDE, SIDE):
-            raise InvalidInputError(f"{name} is {image.width} x {image.height}; without a landmarks file images must be aligned {SIDE} x {SIDE} crops")
+            raise InvalidInputError(
+                f"{name} is {image.width} x {image.height}; without a landmarks file images must be aligned {SIDE} x "
+                f"{SIDE} crops"
+            )
         pixels[i] = np.asarray(image)
     people = [name.rsplit(".", 1)[0].rsplit("_", 1)[0] for name in names]
     if pairs is None:
-        return Faces(names, pixels, people, np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(0, np.int64), missing)
+        return Faces(
+            names, pixels, people, np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(0, np.int64), missing
+        )
     keep = np.array([a in stems and b in stems for a, b in zip(left, right)])
     index = np.array([[stems[a], stems[b]] for a, b, k in zip(left, right, keep) if k], np.int64).reshape(-1, 2)
     return Faces(names, pixels, people, index, same[keep], numbers[keep], missing)

@@ -2,14 +2,16 @@
 
 * ``eigenface``: one PCA of whole faces (Sirovich and Kirby 1987; Turk and Pentland 1991).
 * ``dictionary``: position-wise bases of overlapping-free blocks, in the manner of Bryt and Elad, "Compression of facial
-  images using the K-SVD algorithm", J. Vis. Commun. Image R. 19, 2008: every 16 x 16 block position has its own dictionary, because aligned
-  faces look alike there. Here each is a PCA (an orthogonal dictionary), with the components' variances steering how many bits each
-  gets: reverse water-filling by one quantiser step for all coefficients.
+  images using the K-SVD algorithm", J. Vis. Commun. Image R. 19, 2008: every 16 x 16 block position has its own
+  dictionary, because aligned faces look alike there. Here each is a PCA (an orthogonal dictionary), with the
+  components' variances steering how many bits each gets: reverse water-filling by one quantiser step for all
+  coefficients.
 
-Both work on YCbCr with the chroma at half size, learn mean, basis and the spread of every coefficient from training faces, quantise with one
-step, and write the integers with ``lfic.coder`` under a Laplace table for each spread. A file is the payload and nothing else:
-size and model are known to both sides, as in the papers.
+Both work on YCbCr with the chroma at half size, learn mean, basis and the spread of every coefficient from training
+faces, quantise with one step, and write the integers with ``lfic.coder`` under a Laplace table for each spread. A file
+is the payload and nothing else: size and model are known to both sides, as in the papers.
 """
+
 import hashlib
 import io
 import json
@@ -18,8 +20,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from ..format.geometry import SIDE
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from ..format.geometry import SIDE
 from .codecs import Codec
 
 SCALES = 48  # Laplace tables, spread in quantiser steps from 0.05 upwards, a factor of 2 ** (1 / 4) apart
@@ -77,7 +79,11 @@ def blocks(luma, chroma, side):
 
 def unblocks(vectors, side):
     """The inverse of ``blocks`` for one face: list of float [D] -> luma [112, 112], chroma [2, 56, 56]."""
-    luma, chroma, items = np.empty((SIDE, SIDE), np.float32), np.empty((2, SIDE // 2, SIDE // 2), np.float32), iter(vectors)
+    luma, chroma, items = (
+        np.empty((SIDE, SIDE), np.float32),
+        np.empty((2, SIDE // 2, SIDE // 2), np.float32),
+        iter(vectors),
+    )
     for y in range(0, SIDE, side):
         for x in range(0, SIDE, side):
             luma[y : y + side, x : x + side] = next(items).reshape(side, side)
@@ -106,20 +112,25 @@ class LinearFaceCodec:
 
     @classmethod
     def learn(cls, pixels, side, components):
-        """From training faces, uint8 [N, 112, 112, 3], aligned, N of a few hundred at least; ``components`` of each block are kept at most."""
+        """From training faces, uint8 [N, 112, 112, 3], aligned, N of a few hundred at least; ``components`` of each
+        block are kept at most."""
         try:
             from sklearn.decomposition import PCA
         except ImportError:
             raise MissingDependencyError("this codec is learned with scikit-learn: pip install scikit-learn") from None
         pixels = np.asarray(pixels)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (SIDE, SIDE, 3) or len(pixels) < 8:
-            raise InvalidInputError(f"training faces are {pixels.dtype} {pixels.shape}; needed are uint8 [N >= 8, {SIDE}, {SIDE}, 3]")
+            raise InvalidInputError(
+                f"training faces are {pixels.dtype} {pixels.shape}; needed are uint8 [N >= 8, {SIDE}, {SIDE}, 3]"
+            )
         if side < 2 or side % 2 or SIDE % side:
             raise InvalidInputError(f"block side is {side}; allowed are even divisors of {SIDE}")
         bases = []
         for vectors in blocks(*planes(pixels), side):
             kept = min(components, vectors.shape[1], len(vectors) - 1)
-            pca = PCA(kept, svd_solver="randomized" if kept < min(vectors.shape) // 2 else "full", random_state=0).fit(vectors)
+            pca = PCA(kept, svd_solver="randomized" if kept < min(vectors.shape) // 2 else "full", random_state=0).fit(
+                vectors
+            )
             spread = np.abs(pca.transform(vectors)).mean(0)  # of a Laplace variable: its scale
             bases.append((pca.mean_.astype(np.float32), pca.components_.astype(np.float32), spread.astype(np.float32)))
         return cls(side, bases)
@@ -130,8 +141,18 @@ class LinearFaceCodec:
 
         from ..files import write_atomically
 
-        arrays = {f"{k}.{name}": np.ascontiguousarray(array) for k, basis in enumerate(self.bases) for name, array in zip(("mean", "basis", "spread"), basis)}
-        write_atomically(pathlib.Path(path), save(arrays, metadata={"linear_face_codec": json.dumps({**about, "side": self.side, "blocks": len(self.bases)})}))
+        arrays = {
+            f"{k}.{name}": np.ascontiguousarray(array)
+            for k, basis in enumerate(self.bases)
+            for name, array in zip(("mean", "basis", "spread"), basis)
+        }
+        write_atomically(
+            pathlib.Path(path),
+            save(
+                arrays,
+                metadata={"linear_face_codec": json.dumps({**about, "side": self.side, "blocks": len(self.bases)})},
+            ),
+        )
 
     @classmethod
     def load(cls, path, about):
@@ -145,18 +166,26 @@ class LinearFaceCodec:
                 found = json.loads((file.metadata() or {})["linear_face_codec"])
                 if any(found.get(key) != value for key, value in about.items()):
                     return None
-                bases = [tuple(file.get_tensor(f"{k}.{name}") for name in ("mean", "basis", "spread")) for k in range(found["blocks"])]
+                bases = [
+                    tuple(file.get_tensor(f"{k}.{name}") for name in ("mean", "basis", "spread"))
+                    for k in range(found["blocks"])
+                ]
         except (OSError, KeyError, ValueError, SafetensorError) as error:
-            raise WeightsError(f"{path} is no learned facial codec ({error}): delete it, and it is learned again") from None
+            raise WeightsError(
+                f"{path} is no learned facial codec ({error}): delete it, and it is learned again"
+            ) from None
         return cls(found["side"], bases)
 
     def indexes(self, step):
         """Table of every coefficient, and whether it is coded at all: a spread far below the step is not."""
         scale = np.concatenate([spread for _, _, spread in self.bases]) / step
-        return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-9) / 0.05)), 0, SCALES - 1).astype(np.int32), scale > 0.08
+        return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-9) / 0.05)), 0, SCALES - 1).astype(
+            np.int32
+        ), scale > 0.08
 
     def encode(self, images, step):
-        """uint8 [112, 112, 3] each -> list of bytes. ``step``: quantiser step in grey levels, the same for every coefficient."""
+        """uint8 [112, 112, 3] each -> list of bytes. ``step``: quantiser step in grey levels, the same for every
+        coefficient."""
         from .. import coder
 
         table, coded = self.indexes(step)
@@ -164,7 +193,10 @@ class LinearFaceCodec:
         y = np.concatenate([(v - mean) @ basis.T for v, (mean, basis, _) in zip(vectors, self.bases)], 1)
         # A dead zone of a sixth of a step: rounding towards zero pays for peaked distributions.
         symbols = (np.sign(y) * np.floor(np.abs(y) / step + 1 / 3)).astype(np.int32)
-        return [coder.encode(np.ascontiguousarray(s[coded]), np.ascontiguousarray(table[coded]), self.tables) for s in symbols]
+        return [
+            coder.encode(np.ascontiguousarray(s[coded]), np.ascontiguousarray(table[coded]), self.tables)
+            for s in symbols
+        ]
 
     def decode(self, files, step):
         from .. import coder
@@ -184,7 +216,9 @@ class LinearFaceCodec:
     def codec(self, name, settings):
         """As a ``Codec``; a file begins with its step, one byte, 1 to 255, counted as header."""
         if not all(isinstance(step, int) and 1 <= step <= 255 for step in settings):
-            raise InvalidInputError(f"settings of {name} are {settings}; they are quantiser steps, integers from 1 to 255")
+            raise InvalidInputError(
+                f"settings of {name} are {settings}; they are quantiser steps, integers from 1 to 255"
+            )
 
         def encode(images, step):
             return [bytes([step]) + data for data in self.encode(np.stack(images), step)]
@@ -193,7 +227,10 @@ class LinearFaceCodec:
             out = []
             for data in files:
                 if not data or not data[0]:
-                    raise InvalidInputError(f"first byte of a {name} file is {data[:1].hex() or 'missing'}; it is the quantiser step, 1 to 255")
+                    raise InvalidInputError(
+                        f"first byte of a {name} file is {data[:1].hex() or 'missing'}; it is the quantiser step, 1 "
+                        "to 255"
+                    )
                 out += self.decode([data[1:]], data[0])
             return out
 
@@ -201,16 +238,22 @@ class LinearFaceCodec:
 
 
 def training_faces(pack, count):
-    """Evenly spread aligned crops of a packed file (``lfic.data.pack``): uint8 [count, 112, 112, 3]. Only those are decoded."""
+    """Evenly spread aligned crops of a packed file (``lfic.data.pack``): uint8 [count, 112, 112, 3]. Only those are
+    decoded."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(pack, "np") as file:
             margin, offsets, data = int(file.metadata()["margin"]), file.get_tensor("offsets"), file.get_slice("bytes")
             index = np.linspace(0, len(offsets) - 2, min(count, len(offsets) - 1)).astype(int)
-            whole = [np.asarray(Image.open(io.BytesIO(data[int(offsets[i]) : int(offsets[i + 1])].tobytes())).convert("RGB")) for i in index]
+            whole = [
+                np.asarray(Image.open(io.BytesIO(data[int(offsets[i]) : int(offsets[i + 1])].tobytes())).convert("RGB"))
+                for i in index
+            ]
     except (OSError, KeyError, TypeError, SafetensorError) as error:
-        raise InvalidInputError(f"{pack} is no file of packed faces ({error}): python -m lfic.data.pack writes one") from None
+        raise InvalidInputError(
+            f"{pack} is no file of packed faces ({error}): python -m lfic.data.pack writes one"
+        ) from None
     return np.stack([image[margin : margin + SIDE, margin : margin + SIDE] for image in whole])
 
 
@@ -218,7 +261,12 @@ def learned(name, pack, side, components, count, store):
     """Learn from a pack's faces, or load what an earlier run learned from the same and left at ``store``."""
     from ..metric.identity import file_sha256
 
-    about = {"pack": file_sha256(pack) if pathlib.Path(pack).is_file() else "", "side": side, "components": components, "count": count}
+    about = {
+        "pack": file_sha256(pack) if pathlib.Path(pack).is_file() else "",
+        "side": side,
+        "components": components,
+        "count": count,
+    }
     path = store and f"{store}.{name}.safetensors"
     codec = LinearFaceCodec.load(path, about) if path else None
     if codec is None:

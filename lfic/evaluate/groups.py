@@ -1,4 +1,5 @@
 """Does a codec treat groups of people alike? Similarity by age, sex and skin group, where file names follow UTKFace's."""
+
 import numpy as np
 
 AGES = ((0, 12), (13, 19), (20, 39), (40, 59), (60, 200))
@@ -28,8 +29,8 @@ def members(names):
 def balanced(names, count):
     """A sample of file names in which every group has ``count`` members, or all that there are -> sorted list.
 
-    Small groups choose first; what a group has through the others' choices counts. Members are taken evenly over the sorted
-    names, so that the same files give the same sample. A name of no group is not taken.
+    Small groups choose first; what a group has through the others' choices counts. Members are taken evenly over the
+    sorted names, so that the same files give the same sample. A name of no group is not taken.
     """
     names, chosen = sorted(names), set()
     for indices in sorted(members(names).values(), key=len):
@@ -40,10 +41,11 @@ def balanced(names, count):
 
 
 def group_rows(points, reference, names):
-    """Similarity of each group of faces: list of dicts codec, setting, recogniser, group, faces, bytes, similarity, standard_error, gap.
+    """Similarity of each group of faces: list of dicts codec, setting, recogniser, group, faces, bytes, similarity,
+    standard_error, gap.
 
-    ``bytes`` are the group's own. ``gap`` is the group's mean similarity less that of all faces with a group. The last row of
-    each point, group "all", has the means over those faces.
+    ``bytes`` are the group's own. ``gap`` is the group's mean similarity less that of all faces with a group. The last
+    row of each point, group "all", has the means over those faces.
     """
     groups = members(names)
     if not groups:
@@ -54,8 +56,19 @@ def group_rows(points, reference, names):
         for recogniser, embeddings in point.embeddings.items():
             similarity = np.einsum("nd,nd->n", embeddings.astype(np.float64), reference[recogniser].astype(np.float64))
             for group, member in {**groups, "all": labelled}.items():
-                rows.append({"codec": point.codec, "setting": point.setting, "recogniser": recogniser, "group": group, "faces": len(member),
-                             "bytes": point.size[member].mean(), "similarity": similarity[member].mean(),
-                             "standard_error": similarity[member].std(ddof=1) / len(member) ** 0.5 if len(member) > 1 else None,
-                             "gap": similarity[member].mean() - similarity[labelled].mean()})
+                rows.append(
+                    {
+                        "codec": point.codec,
+                        "setting": point.setting,
+                        "recogniser": recogniser,
+                        "group": group,
+                        "faces": len(member),
+                        "bytes": point.size[member].mean(),
+                        "similarity": similarity[member].mean(),
+                        "standard_error": similarity[member].std(ddof=1) / len(member) ** 0.5
+                        if len(member) > 1
+                        else None,
+                        "gap": similarity[member].mean() - similarity[labelled].mean(),
+                    }
+                )
     return rows

@@ -1,8 +1,11 @@
-"""The neural baseline: CompressAI's bmshj2018 models (Balle et al., ICLR 2018), trained by benchmarks/train_bmshj2018.py.
+"""The neural baseline: CompressAI's bmshj2018 models (Balle et al., ICLR 2018), trained by
+benchmarks/train_bmshj2018.py.
 
-One checkpoint holds one network for each rate. Its files carry the networks' entropy-coded strings behind a lean header: one byte for the
-network and, for the hyperprior, two for the length of the first string; sizes are known to be 112 x 112, as in the other facial codecs.
+One checkpoint holds one network for each rate. Its files carry the networks' entropy-coded strings behind a lean
+header: one byte for the network and, for the hyperprior, two for the length of the first string; sizes are known to be
+112 x 112, as in the other facial codecs.
 """
+
 import functools
 import json
 
@@ -22,7 +25,9 @@ def build(architecture, channels, latent):
     try:
         from compressai.models import FactorizedPrior, ScaleHyperprior
     except ImportError as error:
-        raise MissingDependencyError(f"the neural baseline needs CompressAI ({error}): pip install compressai") from None
+        raise MissingDependencyError(
+            f"the neural baseline needs CompressAI ({error}): pip install compressai"
+        ) from None
     if architecture not in ARCHITECTURES:
         raise InvalidInputError(f"architecture is {architecture!r}; allowed are {ARCHITECTURES}")
     return (FactorizedPrior if architecture == "factorized" else ScaleHyperprior)(channels, latent)
@@ -50,7 +55,7 @@ def bmshj2018(checkpoint, settings=None):
     try:
         with safe_open(checkpoint, "pt") as file:
             about = json.loads((file.metadata() or {})["bmshj2018"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{checkpoint} is no checkpoint of benchmarks/train_bmshj2018.py: {error}") from None
 
@@ -60,7 +65,9 @@ def bmshj2018(checkpoint, settings=None):
         for k in range(len(about["lambdas"])):
             network = build(about["architecture"], about["channels"], about["latent"])
             prefix = f"{k}."
-            network.load_state_dict({name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
+            network.load_state_dict(
+                {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            )
             network.update(force=True)
             out.append(network.eval())
         return out
@@ -82,7 +89,10 @@ def bmshj2018(checkpoint, settings=None):
         out = []
         for data in files:
             if len(data) < 3 or data[0] >= len(about["lambdas"]):
-                raise InvalidInputError(f"a bmshj2018 file of {len(data)} bytes names network {data[0] if data else 'none'}; there are {len(about['lambdas'])}")
+                raise InvalidInputError(
+                    f"a bmshj2018 file of {len(data)} bytes names network {data[0] if data else 'none'}; there are "
+                    f"{len(about['lambdas'])}"
+                )
             if hyper:
                 end = 3 + int.from_bytes(data[1:3], "big")
                 strings, shape = [[data[3:end]], [data[end:]]], (side // 64, side // 64)
@@ -92,5 +102,12 @@ def bmshj2018(checkpoint, settings=None):
             out.append((x.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
         return out
 
-    return Codec("bmshj2018", tuple(settings or range(len(about["lambdas"]))), encode, decode, lambda data: 3 if hyper else 1,
-                 f"{about['architecture']} {file_sha256(checkpoint)[:16]}", threads=False)
+    return Codec(
+        "bmshj2018",
+        tuple(settings or range(len(about["lambdas"]))),
+        encode,
+        decode,
+        lambda data: 3 if hyper else 1,
+        f"{about['architecture']} {file_sha256(checkpoint)[:16]}",
+        threads=False,
+    )

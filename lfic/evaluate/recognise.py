@@ -1,4 +1,5 @@
 """Face recognisers as the evaluation uses them: aligned uint8 crops in, unit embeddings out, the same bits every time."""
+
 import hashlib
 import pathlib
 import warnings
@@ -9,7 +10,9 @@ import torch
 from ..errors import InvalidInputError, WeightsError
 from ..metric.identity import Recognizer, file_sha256
 
-BATCH = 16  # larger batches fall out of the cache of a CPU core; one fixed size keeps the arithmetic the same in every run
+BATCH = (
+    16  # larger batches fall out of the cache of a CPU core; one fixed size keeps the arithmetic the same in every run
+)
 
 
 class EvalRecogniser:

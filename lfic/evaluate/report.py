@@ -1,4 +1,6 @@
-"""One self-contained HTML page: curves with confidence bands, BD-rates, pictures at equal bytes, heat maps, groups, speed."""
+"""One self-contained HTML page: curves with confidence bands, BD-rates, pictures at equal bytes, heat maps, groups,
+speed."""
+
 import base64
 import html
 import io
@@ -16,8 +18,19 @@ from .verification import pair_scores, roc
 
 BUDGETS = (150, 300, 600, 1000)
 PAPER = {"JPEG 2000": 71.41, "WebP": 48.28, "bmshj2018": 52.67}  # arXiv 1812.10067: bit-rate saved, per cent
-COLOURS = {"lfic": "#c2185b", "lfic effort 1": "#6d003a", "JPEG": "#9e6b00", "MozJPEG": "#c9a227", "JPEG 2000": "#1565c0", "WebP": "#2e7d32", "AVIF s4": "#6a1b9a", "JPEG XL e7": "#e65100",
-           "bmshj2018": "#00838f", "dictionary": "#5d4037", "eigenface": "#757575"}
+COLOURS = {
+    "lfic": "#c2185b",
+    "lfic effort 1": "#6d003a",
+    "JPEG": "#9e6b00",
+    "MozJPEG": "#c9a227",
+    "JPEG 2000": "#1565c0",
+    "WebP": "#2e7d32",
+    "AVIF s4": "#6a1b9a",
+    "JPEG XL e7": "#e65100",
+    "bmshj2018": "#00838f",
+    "dictionary": "#5d4037",
+    "eigenface": "#757575",
+}
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1200px;padding:0 1rem;color:#222;background:#fff}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}
@@ -29,6 +42,7 @@ h3{font-size:1rem;margin:1.2rem 0 .3rem}summary{cursor:pointer;color:#06c;margin
 
 
 # ---- pictures at equal bytes
+
 
 def largest_that_fits(codec, image, budget, settings):
     """The best of a codec's settings whose file has at most ``budget`` bytes.
@@ -93,15 +107,21 @@ def heat_map(face, levels):
     tint = np.array([[255, 255, 255], [255, 214, 80], [230, 70, 60]], np.float32)[levels]
     tint = tint.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
     grey = face.astype(np.float32).mean(2, keepdims=True)
-    out = np.where((levels.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1], None] > 0), 0.55 * tint + 0.45 * grey, face)
+    out = np.where(
+        (levels.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1], None] > 0),
+        0.55 * tint + 0.45 * grey,
+        face,
+    )
     out[::32, :] = out[:, ::32] = 255
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
 # ---- speed
 
+
 def measure_speed(codecs, faces, repeats=5):
-    """Milliseconds of CPU time a face, medians over ``repeats`` passes: list of dicts codec, setting, bytes, encode_ms, decode_ms.
+    """Milliseconds of CPU time a face, medians over ``repeats`` passes: list of dicts codec, setting, bytes, encode_ms,
+    decode_ms.
 
     Every codec is told to use one thread, so this is the time on one core, and it stays what it is on a busy machine.
     """
@@ -119,17 +139,26 @@ def measure_speed(codecs, faces, repeats=5):
             codec.decode(files)
             encode.append(middle - start)
             decode.append(time.process_time() - middle)
-        rows.append({"codec": codec.name, "setting": setting, "bytes": statistics.fmean(map(len, files)),
-                     "encode_ms": 1e3 * statistics.median(encode) / len(faces), "decode_ms": 1e3 * statistics.median(decode) / len(faces)})
+        rows.append(
+            {
+                "codec": codec.name,
+                "setting": setting,
+                "bytes": statistics.fmean(map(len, files)),
+                "encode_ms": 1e3 * statistics.median(encode) / len(faces),
+                "decode_ms": 1e3 * statistics.median(decode) / len(faces),
+            }
+        )
     return rows
 
 
 # ---- the page
 
+
 def pyplot():
     """matplotlib's, drawing to files."""
     try:
         import matplotlib
+
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
@@ -147,13 +176,20 @@ def png(figure):
 
 
 def plot(rows, measure, recogniser, title):
-    """A curve for each codec of ``measure`` against bytes, with a band of 1.96 standard errors where there is one -> PNG bytes."""
+    """A curve for each codec of ``measure`` against bytes, with a band of 1.96 standard errors where there is one ->
+    PNG bytes."""
     figure, axes = pyplot().subplots(figsize=(6.4, 4.2), dpi=110)
     scale = 1 if measure == "psnr_db" or measure == "similarity" else 100
     names = list(dict.fromkeys(r["codec"] for r in rows))
     for k, name in enumerate(names):
-        mine = sorted((r for r in rows if r["codec"] == name and r["recogniser"] == recogniser and isinstance(r.get(measure), (int, float))),
-                      key=lambda r: r["bytes"])
+        mine = sorted(
+            (
+                r
+                for r in rows
+                if r["codec"] == name and r["recogniser"] == recogniser and isinstance(r.get(measure), (int, float))
+            ),
+            key=lambda r: r["bytes"],
+        )
         if not mine:
             continue
         x, y = np.array([r["bytes"] for r in mine]), scale * np.array([r[measure] for r in mine])
@@ -167,9 +203,17 @@ def plot(rows, measure, recogniser, title):
         if all(isinstance(r.get(spread), (int, float)) and np.isfinite(r[spread]) for r in mine):
             e = 1.96 * scale * np.array([r[spread] for r in mine])
             axes.fill_between(x, y - e, y + e, color=colour, alpha=0.13, lw=0)
-    axes.set(xscale="log", xlabel="bytes per face (whole file, mean)", title=title,
-             ylabel={"psnr_db": "PSNR, dB", "similarity": "cosine similarity"}.get(measure, "%"))
-    ticks = [t for t in (50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
+    axes.set(
+        xscale="log",
+        xlabel="bytes per face (whole file, mean)",
+        title=title,
+        ylabel={"psnr_db": "PSNR, dB", "similarity": "cosine similarity"}.get(measure, "%"),
+    )
+    ticks = [
+        t
+        for t in (50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000)
+        if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]
+    ]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.minorticks_off()
     if scale == 100:
@@ -180,10 +224,12 @@ def plot(rows, measure, recogniser, title):
 
 
 def rocs(points, reference, faces, around=300):
-    """ROC curves at about equal bytes: every codec's setting whose mean file is nearest to ``around`` bytes, and the uncompressed faces.
+    """ROC curves at about equal bytes: every codec's setting whose mean file is nearest to ``around`` bytes, and the
+    uncompressed faces.
 
     Returns:
-        List of dicts codec, setting, recogniser, bytes, far, tar (float64 [T] each; both images compressed); empty without pairs.
+        List of dicts codec, setting, recogniser, bytes, far, tar (float64 [T] each; both images compressed); empty
+        without pairs.
     """
     if not len(faces.pairs):
         return []
@@ -206,10 +252,23 @@ def plot_roc(curves, title):
     for k, curve in enumerate(curves):
         plain = curve["codec"] == "uncompressed"
         label = curve["codec"] if plain else f"{curve['codec']}, {curve['bytes']:.0f} bytes"
-        axes.step(curve["far"], 100 * curve["tar"], where="post", label=label, color="#888" if plain else COLOURS.get(curve["codec"], f"C{k % 10}"),
-                  linestyle=":" if plain else "-", linewidth=2.2 if curve["codec"].startswith("lfic") else 1.3)
+        axes.step(
+            curve["far"],
+            100 * curve["tar"],
+            where="post",
+            label=label,
+            color="#888" if plain else COLOURS.get(curve["codec"], f"C{k % 10}"),
+            linestyle=":" if plain else "-",
+            linewidth=2.2 if curve["codec"].startswith("lfic") else 1.3,
+        )
     axes.set_xscale("log")
-    axes.set(xlim=(min(c["far"][c["far"] > 0].min() for c in curves), 1), ylim=(0, 101), xlabel="false accept rate", ylabel="true accept rate, %", title=title)
+    axes.set(
+        xlim=(min(c["far"][c["far"] > 0].min() for c in curves), 1),
+        ylim=(0, 101),
+        xlabel="false accept rate",
+        ylabel="true accept rate, %",
+        title=title,
+    )
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return png(figure)
@@ -219,7 +278,11 @@ def figures(rows, curves=()):
     """Every plot of the page: title -> PNG bytes. rows: of ``run.summarise``; curves: of ``rocs``."""
     both, out = [r for r in rows if r["protocol"] in ("both", "similarity")], {}
     for recogniser in dict.fromkeys(r["recogniser"] for r in both):
-        for measure, name in (("accuracy", "accuracy"), ("tar_at_far_0.001", "TAR at FAR 1e-3"), ("similarity", "similarity to the uncompressed face")):
+        for measure, name in (
+            ("accuracy", "accuracy"),
+            ("tar_at_far_0.001", "TAR at FAR 1e-3"),
+            ("similarity", "similarity to the uncompressed face"),
+        ):
             if any(isinstance(r.get(measure), (int, float)) for r in both if r["codec"] != "uncompressed"):
                 title = f"{recogniser}: {name}"
                 out[title] = plot(both, measure, recogniser, title)
@@ -249,7 +312,9 @@ def data_uri(data, kind="png"):
 def face_tag(pixels, text=""):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return f'<img class="face" src="{data_uri(buffer.getvalue())}" alt="{html.escape(text)}" title="{html.escape(text)}">'
+    return (
+        f'<img class="face" src="{data_uri(buffer.getvalue())}" alt="{html.escape(text)}" title="{html.escape(text)}">'
+    )
 
 
 def cell(value, digits=2):
@@ -278,29 +343,70 @@ def with_interval(delta, column):
 def delta_section(deltas):
     """BD-rates as a table, the paper's three figures beside those that they match."""
     lines = []
-    for d in sorted(deltas, key=lambda d: (not d["codec"].startswith("lfic"), d["codec"], d["measure"], d["recogniser"])):
+    for d in sorted(
+        deltas, key=lambda d: (not d["codec"].startswith("lfic"), d["codec"], d["measure"], d["recogniser"])
+    ):
         scale = 100 if d["measure"].startswith(("acc", "tar")) else 1
-        span = "no overlap" if d["overlap_from"] is None else f"{cell(scale * d['overlap_from'])} to {cell(scale * d['overlap_to'])}"
+        span = (
+            "no overlap"
+            if d["overlap_from"] is None
+            else f"{cell(scale * d['overlap_from'])} to {cell(scale * d['overlap_to'])}"
+        )
         paper = PAPER.get(d["anchor"]) if d["codec"].startswith("lfic") and d["measure"] == "accuracy" else None
-        lines.append([html.escape(d["codec"]), html.escape(d["anchor"]), d["measure"], html.escape(d["recogniser"]),
-                      with_interval(d, ""), with_interval(d, "_without_header"), span, f"−{paper}" if paper else ""])
-    return html_table(["codec", "against", "at equal", "recogniser", "bytes, % [95 %]", "without headers, % [95 %]", "over", "the paper's"], lines)
+        lines.append(
+            [
+                html.escape(d["codec"]),
+                html.escape(d["anchor"]),
+                d["measure"],
+                html.escape(d["recogniser"]),
+                with_interval(d, ""),
+                with_interval(d, "_without_header"),
+                span,
+                f"−{paper}" if paper else "",
+            ]
+        )
+    return html_table(
+        [
+            "codec",
+            "against",
+            "at equal",
+            "recogniser",
+            "bytes, % [95 %]",
+            "without headers, % [95 %]",
+            "over",
+            "the paper's",
+        ],
+        lines,
+    )
 
 
 def delta_matrices(deltas, measures=("accuracy", "similarity")):
-    """BD-rates over whole files at a glance, a table for each recogniser and measure: codecs in lines, those compared with in columns; the paper's below."""
+    """BD-rates over whole files at a glance, a table for each recogniser and measure: codecs in lines, those compared
+    with in columns; the paper's below."""
     out, names = [], {"accuracy": "equal accuracy", "similarity": "equal similarity"}
     anchors = list(dict.fromkeys(d["anchor"] for d in deltas))
     for recogniser in dict.fromkeys(d["recogniser"] for d in deltas if d["recogniser"]):
         for measure in measures:
-            value = {(d["codec"], d["anchor"]): d for d in deltas if d["measure"] == measure and d["recogniser"] == recogniser}
+            value = {
+                (d["codec"], d["anchor"]): d
+                for d in deltas
+                if d["measure"] == measure and d["recogniser"] == recogniser
+            }
             codecs = sorted(dict.fromkeys(codec for codec, _ in value), key=lambda c: not c.startswith("lfic"))
-            lines = [[html.escape(c)] + [with_interval(value[c, a], "") if (c, a) in value else "" for a in anchors] for c in codecs]
+            lines = [
+                [html.escape(c)] + [with_interval(value[c, a], "") if (c, a) in value else "" for a in anchors]
+                for c in codecs
+            ]
             if not lines:
                 continue
             if measure == "accuracy":
-                lines.append(["<i>the paper's codec, on its data</i>"] + [f"−{PAPER[a]}" if a in PAPER else "" for a in anchors])
-            out.append(f"<h3>{html.escape(recogniser)}, {names[measure]}: per cent of bytes against</h3>" + html_table(["codec", *anchors], lines))
+                lines.append(
+                    ["<i>the paper's codec, on its data</i>"] + [f"−{PAPER[a]}" if a in PAPER else "" for a in anchors]
+                )
+            out.append(
+                f"<h3>{html.escape(recogniser)}, {names[measure]}: per cent of bytes against</h3>"
+                + html_table(["codec", *anchors], lines)
+            )
     return "".join(out)
 
 
@@ -311,8 +417,14 @@ def bytes_section(equal):
         mine = [e for e in equal if e["recogniser"] == recogniser]
         heads = list(dict.fromkeys((e["measure"], e["target"]) for e in mine))
         value = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in mine}
-        lines = [[html.escape(codec)] + [cell(value.get((codec, *head)), 0) for head in heads] for codec in dict.fromkeys(e["codec"] for e in mine)]
-        out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["codec"] + [f"{names[m]} {t:g}" for m, t in heads], lines))
+        lines = [
+            [html.escape(codec)] + [cell(value.get((codec, *head)), 0) for head in heads]
+            for codec in dict.fromkeys(e["codec"] for e in mine)
+        ]
+        out.append(
+            f"<h3>{html.escape(recogniser)}</h3>"
+            + html_table(["codec"] + [f"{names[m]} {t:g}" for m, t in heads], lines)
+        )
     return "".join(out)
 
 
@@ -322,16 +434,35 @@ def group_sections(groups):
     for recogniser in dict.fromkeys(g["recogniser"] for g in groups):
         value = {(g["codec"], g["setting"], g["group"]): g for g in groups if g["recogniser"] == recogniser}
         columns = list(dict.fromkeys((codec, setting) for codec, setting, _ in value))
-        heads = [f"{codec} {setting}, {cell(value[codec, setting, 'all']['bytes'], 0)} bytes" for codec, setting in columns]
+        heads = [
+            f"{codec} {setting}, {cell(value[codec, setting, 'all']['bytes'], 0)} bytes" for codec, setting in columns
+        ]
         lines = []
         for name in names:
             mine = [value[codec, setting, name] for codec, setting in columns]
-            lines.append([html.escape(name)] + [f"{g['similarity']:.3f}" + ("" if name == "all" else f" ({g['gap']:+.3f} ± {g['standard_error'] or float('nan'):.3f})") for g in mine])
+            lines.append(
+                [html.escape(name)]
+                + [
+                    f"{g['similarity']:.3f}"
+                    + ("" if name == "all" else f" ({g['gap']:+.3f} ± {g['standard_error'] or float('nan'):.3f})")
+                    for g in mine
+                ]
+            )
         out.append(f"<h3>{html.escape(recogniser)}</h3>" + html_table(["group", *heads], lines))
     return out
 
 
-def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="lfic: face verification against bytes", images=None):
+def write(
+    path,
+    rows,
+    deltas=(),
+    faces=(),
+    groups=(),
+    speed=(),
+    note="",
+    title="lfic: face verification against bytes",
+    images=None,
+):
     """Write the page; nothing in it is loaded from elsewhere.
 
     Args:
@@ -340,45 +471,139 @@ def write(path, rows, deltas=(), faces=(), groups=(), speed=(), note="", title="
     """
     from .run import machine
 
-    out = [f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(title)}</title>"
-           f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p class=note>{html.escape(note)}<br>{html.escape(machine())}</p>"]
-    out.append("<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' mean; TAR: pairs drawn anew; similarity and PSNR: of the faces' mean). "
-               "Dotted: uncompressed. ROC: each codec's measured setting nearest to 300 bytes.</p><div class=plots>")
-    out += [f'<img src="{data_uri(data)}" alt="{html.escape(name)}">' for name, data in (figures(rows) if images is None else images).items()]
+    out = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+        f"content='width=device-width'><title>{html.escape(title)}</title>"
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p "
+        f"class=note>{html.escape(note)}<br>{html.escape(machine())}</p>"
+    ]
+    out.append(
+        "<h2>Curves</h2><p class=note>Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' "
+        "mean; TAR: pairs drawn anew; similarity and PSNR: of the faces' mean). "
+        "Dotted: uncompressed. ROC: each codec's measured setting nearest to 300 bytes.</p><div class=plots>"
+    )
+    out += [
+        f'<img src="{data_uri(data)}" alt="{html.escape(name)}">'
+        for name, data in (figures(rows) if images is None else images).items()
+    ]
     out.append("</div>")
     if deltas:
-        out.append("<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared with. Only over the qualities that both reach; "
-                   "95 % intervals by drawing the pairs anew.</p>" + delta_matrices(deltas)
-                   + f"<details><summary>All {len(deltas)} BD-rates: other measures, without headers, ranges</summary>{delta_section(deltas)}</details>")
+        out.append(
+            "<h2>BD-rate: bytes at equal quality</h2><p class=note>Negative: fewer bytes than the codec compared "
+            "with. Only over the qualities that both reach; "
+            "95 % intervals by drawing the pairs anew.</p>"
+            + delta_matrices(deltas)
+            + f"<details><summary>All {len(deltas)} BD-rates: other measures, without headers, "
+            f"ranges</summary>{delta_section(deltas)}</details>"
+        )
     equal = bytes_table(rows)
     if equal:
-        out.append("<h2>Bytes for a given quality</h2><p class=note>Read off the curves between measured points, never beyond them.</p>" + bytes_section(equal))
+        out.append(
+            "<h2>Bytes for a given quality</h2><p class=note>Read off the curves between measured points, never "
+            "beyond them.</p>" + bytes_section(equal)
+        )
     if faces:
-        out.append("<h2>Faces at equal bytes</h2><p class=note>In each line the largest file of every codec that fits; the number is its size.</p>")
+        out.append(
+            "<h2>Faces at equal bytes</h2><p class=note>In each line the largest file of every codec that fits; the "
+            "number is its size.</p>"
+        )
         for entry in faces:
-            lines = [[f"{budget} bytes", face_tag(entry["original"], "uncompressed")] + [
-                f"{face_tag(cells[k][1], f'{name}, {cells[k][0]} bytes')}{cells[k][0]}" if cells[k] else "does not fit" for name, cells in entry["codecs"].items()]
-                for k, budget in enumerate(BUDGETS)]
+            lines = [
+                [f"{budget} bytes", face_tag(entry["original"], "uncompressed")]
+                + [
+                    f"{face_tag(cells[k][1], f'{name}, {cells[k][0]} bytes')}{cells[k][0]}"
+                    if cells[k]
+                    else "does not fit"
+                    for name, cells in entry["codecs"].items()
+                ]
+                for k, budget in enumerate(BUDGETS)
+            ]
             out.append(html_table(["", "uncompressed", *entry["codecs"]], lines, "faces"))
         if any(entry["levels"] for entry in faces):
-            out.append("<h2>Region levels</h2><p class=note>Untinted: 16 coefficients a channel and region; yellow: 4; red: 1.</p>")
+            out.append(
+                "<h2>Region levels</h2><p class=note>Untinted: 16 coefficients a channel and region; yellow: 4; red: "
+                "1.</p>"
+            )
             qualities = list(next(e["levels"] for e in faces if e["levels"]))
-            out.append(html_table(["face"] + [f"quality {q}" for q in qualities],
-                                  [[face_tag(e["original"])] + [face_tag(heat_map(e["original"], e["levels"][q])) for q in qualities] for e in faces if e["levels"]], "faces"))
+            out.append(
+                html_table(
+                    ["face"] + [f"quality {q}" for q in qualities],
+                    [
+                        [face_tag(e["original"])]
+                        + [face_tag(heat_map(e["original"], e["levels"][q])) for q in qualities]
+                        for e in faces
+                        if e["levels"]
+                    ],
+                    "faces",
+                )
+            )
     if groups:
-        out.append("<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and in brackets its distance from the mean of all these faces with its standard error. "
-                   "Groups and faces of each: " + html.escape(", ".join(f"{g} {n:.0f}" for g, n in {g["group"]: g["faces"] for g in groups}.items())) + ".</p>")
+        out.append(
+            "<h2>Groups</h2><p class=note>Mean similarity to the uncompressed face, and in brackets its distance "
+            "from the mean of all these faces with its standard error. "
+            "Groups and faces of each: "
+            + html.escape(", ".join(f"{g} {n:.0f}" for g, n in {g["group"]: g["faces"] for g in groups}.items()))
+            + ".</p>"
+        )
         out += group_sections(groups)
     if speed:
         out.append("<h2>Speed</h2><p class=note>Milliseconds of one core's time a face, median.</p>")
-        out.append(html_table(["codec", "setting", "bytes", "encode", "decode"],
-                              [[html.escape(s["codec"]), html.escape(str(s["setting"])), cell(s["bytes"], 0), cell(s["encode_ms"]), cell(s["decode_ms"])] for s in speed]))
+        out.append(
+            html_table(
+                ["codec", "setting", "bytes", "encode", "decode"],
+                [
+                    [
+                        html.escape(s["codec"]),
+                        html.escape(str(s["setting"])),
+                        cell(s["bytes"], 0),
+                        cell(s["encode_ms"]),
+                        cell(s["decode_ms"]),
+                    ]
+                    for s in speed
+                ],
+            )
+        )
     out.append("<h2>All figures</h2><details><summary>Every codec at every setting</summary>")
-    lines = [[html.escape(r["codec"]), html.escape(str(r["setting"])), html.escape(r["recogniser"]), r["protocol"], cell(r["bytes"], 0), cell(r["bytes_without_header"], 0),
-              cell(r["psnr_db"]), cell(r["similarity"], 4), percent(r.get("accuracy")) + (f" ± {percent(r['standard_error'])}" if isinstance(r.get("standard_error"), float) else ""),
-              percent(r.get("tar_at_far_0.01"), 1), percent(r.get("tar_at_far_0.001"), 1), percent(r.get("all_pairs_tar_at_far_0.0001"), 1), percent(r.get("eer"))] for r in rows]
-    out.append(html_table(["codec", "setting", "recogniser", "protocol", "bytes", "no header", "PSNR", "similarity", "accuracy, %", "TAR@1e-2", "TAR@1e-3",
-                           "all pairs TAR@1e-4", "EER, %"], lines) + "</details></html>")
+    lines = [
+        [
+            html.escape(r["codec"]),
+            html.escape(str(r["setting"])),
+            html.escape(r["recogniser"]),
+            r["protocol"],
+            cell(r["bytes"], 0),
+            cell(r["bytes_without_header"], 0),
+            cell(r["psnr_db"]),
+            cell(r["similarity"], 4),
+            percent(r.get("accuracy"))
+            + (f" ± {percent(r['standard_error'])}" if isinstance(r.get("standard_error"), float) else ""),
+            percent(r.get("tar_at_far_0.01"), 1),
+            percent(r.get("tar_at_far_0.001"), 1),
+            percent(r.get("all_pairs_tar_at_far_0.0001"), 1),
+            percent(r.get("eer")),
+        ]
+        for r in rows
+    ]
+    out.append(
+        html_table(
+            [
+                "codec",
+                "setting",
+                "recogniser",
+                "protocol",
+                "bytes",
+                "no header",
+                "PSNR",
+                "similarity",
+                "accuracy, %",
+                "TAR@1e-2",
+                "TAR@1e-3",
+                "all pairs TAR@1e-4",
+                "EER, %",
+            ],
+            lines,
+        )
+        + "</details></html>"
+    )
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(out).encode())

@@ -1,4 +1,5 @@
 """One codec at one setting over all faces: files, decoded pictures, embeddings, figures. Cached, resumable."""
+
 import collections
 import concurrent.futures
 import csv
@@ -16,7 +17,6 @@ from ..errors import InvalidInputError
 from ..files import write_atomically
 from .cache import Cache, content_key
 from .verification import FARS, all_pairs_tar, bootstrap_tar, bootstrap_weights, pair_scores, verify
-
 
 REPLICATES = 100  # for the standard errors of TARs
 
@@ -54,8 +54,9 @@ def evaluate_point(codec, setting, faces, recognisers, cache=None, workers=1, pr
     keys = keys or [content_key(p) for p in faces.pixels]
     known = cache.files(codec.key(setting))
     have = {r.name: cache.embeddings(r.key, [known[k][3] for k in keys if k in known]) for r in recognisers}
-    todo = [i for i, k in enumerate(keys)
-            if k not in known or any(known[k][3] not in have[r.name] for r in recognisers)]
+    todo = [
+        i for i, k in enumerate(keys) if k not in known or any(known[k][3] not in have[r.name] for r in recognisers)
+    ]
     chunks = [todo[i : i + codec.batch] for i in range(0, len(todo), codec.batch)]
 
     def work(chunk):
@@ -67,13 +68,23 @@ def evaluate_point(codec, setting, faces, recognisers, cache=None, workers=1, pr
 
     # SQLite belongs to this thread, so what is stored is fetched before the threads start.
     cache_data = {keys[i]: cache.data(codec.key(setting), keys[i]) for i in todo if keys[i] in known}
-    bar = tqdm(total=len(keys), initial=len(keys) - len(todo), desc=f"{codec.name} {setting}", unit="face", disable=not progress, file=sys.stderr)
+    bar = tqdm(
+        total=len(keys),
+        initial=len(keys) - len(todo),
+        desc=f"{codec.name} {setting}",
+        unit="face",
+        disable=not progress,
+        file=sys.stderr,
+    )
     with bar, concurrent.futures.ThreadPoolExecutor(workers if codec.threads else 1) as pool:
         for chunk, blobs, decoded in ordered(pool, work, chunks, 4 * workers):
             originals = faces.pixels[chunk]
             for i, image in zip(chunk, decoded):
                 if image.dtype != np.uint8 or image.shape != faces.pixels[i].shape:
-                    raise InvalidInputError(f"{codec.name} decoded {faces.names[i]} to {image.dtype} {image.shape}; expected uint8 {faces.pixels[i].shape}")
+                    raise InvalidInputError(
+                        f"{codec.name} decoded {faces.names[i]} to {image.dtype} {image.shape}; expected uint8 "
+                        f"{faces.pixels[i].shape}"
+                    )
             decoded = np.stack(decoded)
             hashes = [content_key(image) for image in decoded]
             mse = ((decoded.astype(np.float64) - originals) ** 2).mean((1, 2, 3))
@@ -85,15 +96,22 @@ def evaluate_point(codec, setting, faces, recognisers, cache=None, workers=1, pr
                     rows = [(hashes[j], vector) for j, vector in zip(new, vectors)]
                     cache.put_embeddings(r.key, rows)
                     cached.update(rows)
-            rows = [(keys[i], bytes(b), int(codec.header(b)), float(m), h) for i, b, m, h in zip(chunk, blobs, mse, hashes)]
+            rows = [
+                (keys[i], bytes(b), int(codec.header(b)), float(m), h) for i, b, m, h in zip(chunk, blobs, mse, hashes)
+            ]
             cache.put_files(codec.key(setting), rows)
             known.update({row[0]: (len(row[1]), *row[2:]) for row in rows})
             bar.update(len(chunk))
     rows = [known[k] for k in keys]
     error = np.maximum(np.array([row[2] for row in rows]), 255**2 / 10**9.9)
     return Point(
-        codec.name, str(setting), np.array([row[0] for row in rows]), np.array([row[1] for row in rows]),
-        10 * np.log10(255**2 / error), {r.name: np.stack([have[r.name][row[3]] for row in rows]) for r in recognisers})
+        codec.name,
+        str(setting),
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]),
+        10 * np.log10(255**2 / error),
+        {r.name: np.stack([have[r.name][row[3]] for row in rows]) for r in recognisers},
+    )
 
 
 def ordered(pool, function, items, ahead):
@@ -117,7 +135,9 @@ def reference_embeddings(faces, recognisers, cache, keys, progress=True):
     for r in recognisers:
         known = cache.embeddings(r.key, keys)
         todo = [i for i, k in enumerate(keys) if k not in known]
-        for start in tqdm(range(0, len(todo), 64), desc=f"uncompressed, {r.name}", disable=not progress or not todo, file=sys.stderr):
+        for start in tqdm(
+            range(0, len(todo), 64), desc=f"uncompressed, {r.name}", disable=not progress or not todo, file=sys.stderr
+        ):
             part = todo[start : start + 64]
             rows = list(zip([keys[i] for i in part], r.embed(faces.pixels[part])))
             cache.put_embeddings(r.key, rows)
@@ -139,20 +159,42 @@ def summarise(point, reference, faces, all_pairs=True):
         original = reference[name]
         similarity = np.einsum("nd,nd->n", embeddings.astype(np.float64), original.astype(np.float64))
         base = {
-            "codec": point.codec, "setting": point.setting, "recogniser": name, "faces": len(point.size),
-            "bytes": point.size.mean(), "bytes_without_header": (point.size - point.header).mean(),
-            "bytes_median": float(np.median(point.size)), "bytes_p95": float(np.percentile(point.size, 95)),
-            "psnr_db": point.psnr.mean(), "psnr_db_error": point.psnr.std() / root, "similarity": similarity.mean(),
-            "similarity_error": similarity.std() / root, "similarity_p5": float(np.percentile(similarity, 5)),
+            "codec": point.codec,
+            "setting": point.setting,
+            "recogniser": name,
+            "faces": len(point.size),
+            "bytes": point.size.mean(),
+            "bytes_without_header": (point.size - point.header).mean(),
+            "bytes_median": float(np.median(point.size)),
+            "bytes_p95": float(np.percentile(point.size, 95)),
+            "psnr_db": point.psnr.mean(),
+            "psnr_db_error": point.psnr.std() / root,
+            "similarity": similarity.mean(),
+            "similarity_error": similarity.std() / root,
+            "similarity_p5": float(np.percentile(similarity, 5)),
         }
         for protocol, right in (("both", embeddings), ("gallery", original)) if len(faces.pairs) else ():
             scores = pair_scores(embeddings, right, faces.pairs)
             result = verify(scores, faces.same, faces.folds)
-            row = {**base, "protocol": protocol, "accuracy": result.accuracy, "standard_error": result.standard_error, "eer": result.eer}
+            row = {
+                **base,
+                "protocol": protocol,
+                "accuracy": result.accuracy,
+                "standard_error": result.standard_error,
+                "eer": result.eer,
+            }
             row |= {f"tar_at_far_{far:g}": value for far, value in result.tar.items()}
-            row |= {f"tar_at_far_{far:g}_error": None if value is None else bootstrap_tar(scores, faces.same, weights, far).std() for far, value in result.tar.items()}
+            row |= {
+                f"tar_at_far_{far:g}_error": None
+                if value is None
+                else bootstrap_tar(scores, faces.same, weights, far).std()
+                for far, value in result.tar.items()
+            }
             if all_pairs:
-                row |= {f"all_pairs_tar_at_far_{far:g}": value for far, value in all_pairs_tar(embeddings, right, faces.people, FARS).items()}
+                row |= {
+                    f"all_pairs_tar_at_far_{far:g}": value
+                    for far, value in all_pairs_tar(embeddings, right, faces.people, FARS).items()
+                }
             rows.append(row)
         if not len(faces.pairs):
             rows.append({**base, "protocol": "similarity"})
@@ -176,8 +218,10 @@ def machine():
             cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return (f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, numpy {np.__version__}, "
-            f"torch {torch.__version__}, Pillow {PIL.__version__}")
+    return (
+        f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, numpy {np.__version__}, "
+        f"torch {torch.__version__}, Pillow {PIL.__version__}"
+    )
 
 
 def write_csv(path, rows, note=""):
@@ -191,28 +235,44 @@ def write_csv(path, rows, note=""):
     writer = csv.DictWriter(text, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, (float, np.floating)) else ("" if v is None else v) for k, v in row.items()})
+        writer.writerow(
+            {k: f"{v:.6g}" if isinstance(v, (float, np.floating)) else ("" if v is None else v) for k, v in row.items()}
+        )
     write_atomically(path, text.getvalue().encode())
 
 
 def earlier_rows(path, codecs, recognisers, faces):
-    """Rows of an earlier run's CSV for codecs that are not measured now, and recognisers that are; they must be of as many faces."""
+    """Rows of an earlier run's CSV for codecs that are not measured now, and recognisers that are; they must be of as
+    many faces."""
     measured, judges = {"uncompressed", *(codec.name for codec in codecs)}, {r.name for r in recognisers}
     try:
         rows = read_csv(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"--earlier {path} can't be read: {error}") from None
-    lacking = {"codec", "setting", "recogniser", "faces", "bytes", "bytes_without_header", "psnr_db", "similarity", "protocol"} - set(rows[0] if rows else ())
+    lacking = {
+        "codec",
+        "setting",
+        "recogniser",
+        "faces",
+        "bytes",
+        "bytes_without_header",
+        "psnr_db",
+        "similarity",
+        "protocol",
+    } - set(rows[0] if rows else ())
     if lacking:
         raise InvalidInputError(f"{path} is no table of an evaluation: it lacks {', '.join(sorted(lacking))}")
     rows = [row for row in rows if row["codec"] not in measured and row["recogniser"] in judges]
     if any(row["faces"] != len(faces) for row in rows):
-        raise InvalidInputError(f"{path} was measured on {rows[0]['faces']:.0f} faces, this run has {len(faces)}: they can't be compared")
+        raise InvalidInputError(
+            f"{path} was measured on {rows[0]['faces']:.0f} faces, this run has {len(faces)}: they can't be compared"
+        )
     return rows
 
 
 def read_csv(path):
     """Rows of a file that ``write_csv`` wrote, numbers as numbers."""
+
     def number(text):
         try:
             return float(text)
@@ -220,5 +280,12 @@ def read_csv(path):
             return text
 
     with open(path, newline="", encoding="utf-8") as file:
-        return [{k: number(v) if k not in ("codec", "setting", "recogniser", "protocol", "group", "measure", "anchor") else v for k, v in row.items()}
-                for row in csv.DictReader(line for line in file if not line.startswith("#"))]
+        return [
+            {
+                k: number(v)
+                if k not in ("codec", "setting", "recogniser", "protocol", "group", "measure", "anchor")
+                else v
+                for k, v in row.items()
+            }
+            for row in csv.DictReader(line for line in file if not line.startswith("#"))
+        ]

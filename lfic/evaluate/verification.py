@@ -1,9 +1,10 @@
 """Face verification after LFW's protocol: scores of pairs -> accuracy over folds, ROC, TAR@FAR, EER, and their spread.
 
-The protocol is "restricted, View 2" of Huang et al., "Labeled Faces in the Wild", 2007: the threshold of each fold is the
-one that is best on the other folds, and the standard error is that of the folds' mean. Scores are cosine similarities,
-float [P]; a pair is accepted when its score is at least the threshold.
+The protocol is "restricted, View 2" of Huang et al., "Labeled Faces in the Wild", 2007: the threshold of each fold is
+the one that is best on the other folds, and the standard error is that of the folds' mean. Scores are cosine
+similarities, float [P]; a pair is accepted when its score is at least the threshold.
 """
+
 import dataclasses
 
 import numpy as np
@@ -38,14 +39,21 @@ def verify(scores, same, folds, fars=FARS):
     check(scores, same, folds)
     accuracies = fold_accuracies(scores, same, folds)
     error = accuracies.std(ddof=1) / np.sqrt(len(accuracies)) if len(accuracies) > 1 else float("nan")
-    return Verification(float(accuracies.mean()), float(error), eer(scores, same),
-                        {far: tar_at_far(scores, same, far) for far in fars}, len(scores))
+    return Verification(
+        float(accuracies.mean()),
+        float(error),
+        eer(scores, same),
+        {far: tar_at_far(scores, same, far) for far in fars},
+        len(scores),
+    )
 
 
 def check(scores, same, folds=None):
     scores, same = np.asarray(scores), np.asarray(same)
     if scores.ndim != 1 or scores.shape != same.shape or (folds is not None and np.shape(folds) != scores.shape):
-        raise InvalidInputError(f"scores have shape {scores.shape}, same {same.shape}, folds {np.shape(folds)}; needed is one [P] for all")
+        raise InvalidInputError(
+            f"scores have shape {scores.shape}, same {same.shape}, folds {np.shape(folds)}; needed is one [P] for all"
+        )
     if not np.isfinite(scores).all():
         raise InvalidInputError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite numbers")
     if not same.any() or same.all():
@@ -135,7 +143,8 @@ def all_pairs_tar(left, right, people, fars=FARS):
     count = len(identity)
     matrix = np.asarray(left, np.float32) @ np.asarray(right, np.float32).T
     scores = np.concatenate([matrix[i, i + 1 :] for i in range(count - 1)]) if count > 1 else np.zeros(0, np.float32)
-    # Genuine pairs are few: their places in the flat upper triangle, rather than a comparison of everybody with everybody.
+    # Genuine pairs are few: their places in the flat upper triangle, rather than a comparison of everybody with
+    # everybody.
     order = np.argsort(identity, kind="stable")
     places = []
     for member in np.split(order, np.flatnonzero(np.diff(identity[order])) + 1):
@@ -148,7 +157,10 @@ def all_pairs_tar(left, right, people, fars=FARS):
     ranks = {far: len(impostors) - 1 - n for far, n in allowed.items() if n < len(impostors)}
     if ranks:
         impostors.partition(sorted(set(ranks.values())))
-    return {far: None if far not in allowed else float((hits > impostors[ranks[far]]).mean()) if far in ranks else 1.0 for far in fars}
+    return {
+        far: None if far not in allowed else float((hits > impostors[ranks[far]]).mean()) if far in ranks else 1.0
+        for far in fars
+    }
 
 
 def bootstrap_weights(same, folds, replicates=1000, seed=1):
@@ -162,15 +174,17 @@ def bootstrap_weights(same, folds, replicates=1000, seed=1):
         for kind in (False, True):
             member = np.flatnonzero((folds == fold) & (same == kind))
             if len(member):
-                out[:, member] = generator.multinomial(len(member), np.full(len(member), 1 / len(member)), size=replicates)
+                out[:, member] = generator.multinomial(
+                    len(member), np.full(len(member), 1 / len(member)), size=replicates
+                )
     return out
 
 
 def bootstrap_accuracy(scores, same, folds, weights, chunk=100):
     """Mean accuracy over folds in every replicate: float64 [B] for weights [B, P]."""
-    return np.concatenate([
-        fold_accuracies(scores, same, folds, weights[i : i + chunk]).mean(1) for i in range(0, len(weights), chunk)
-    ])
+    return np.concatenate(
+        [fold_accuracies(scores, same, folds, weights[i : i + chunk]).mean(1) for i in range(0, len(weights), chunk)]
+    )
 
 
 def bootstrap_tar(scores, same, weights, far):

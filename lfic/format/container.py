@@ -1,10 +1,11 @@
 """The header of an lfic file: 3 bytes for a 112 x 112 face, 5 with the checksum. docs/FORMAT.md has the diagrams.
 
-    byte 0   0xFC
-    byte 1   version (3 bits) | level map (2) | aligned (1) | checksum (1) | size follows (1)
-    byte 2   quality 1..100 (7 bits) | model follows (1)
-    [model byte] [width - 1, height - 1 as LEB128] payload [CRC-16 of all before, big-endian]
+byte 0   0xFC
+byte 1   version (3 bits) | level map (2) | aligned (1) | checksum (1) | size follows (1)
+byte 2   quality 1..100 (7 bits) | model follows (1)
+[model byte] [width - 1, height - 1 as LEB128] payload [CRC-16 of all before, big-endian]
 """
+
 import binascii
 import dataclasses
 
@@ -55,9 +56,14 @@ def write(header, payload):
     if header.model not in MODELS:
         raise InvalidInputError(f"the model is {header.model}; known are {known_models()}")
     if header.aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
-        raise InvalidInputError(f"only grids of 14 x 14 cells can be aligned; {header.width} x {header.height} pixels have {header.grid[0]} x {header.grid[1]}")
+        raise InvalidInputError(
+            f"only grids of 14 x 14 cells can be aligned; {header.width} x {header.height} pixels have "
+            f"{header.grid[0]} x {header.grid[1]}"
+        )
     if not (1 <= header.width <= MAX_SIDE and 1 <= header.height <= MAX_SIDE):
-        raise InvalidInputError(f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side")
+        raise InvalidInputError(
+            f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side"
+        )
     explicit = (header.width, header.height) != (SIDE, SIDE)
     flags = VERSION << 5 | header.level_mode << 3 | header.aligned << 2 | header.checksum << 1 | explicit
     out = bytearray([MAGIC, flags, header.quality << 1 | (header.model != 0)])
@@ -83,13 +89,17 @@ def read(data, max_pixels=MAX_PIXELS):
     except TypeError:
         raise InvalidInputError(f"a file is bytes; found {type(data).__name__}") from None
     if len(data) < 3:
-        raise CorruptStreamError(f"the file has {len(data)} bytes; an lfic file has at least 3 (noticed at byte {len(data)})")
+        raise CorruptStreamError(
+            f"the file has {len(data)} bytes; an lfic file has at least 3 (noticed at byte {len(data)})"
+        )
     if data[0] != MAGIC:
         raise ContainerError(f"this is no lfic file: it starts with byte 0x{data[0]:02X}, not 0x{MAGIC:02X}")
     version, level_mode = data[1] >> 5, data[1] >> 3 & 3
     aligned, checksum, explicit = bool(data[1] & 4), bool(data[1] & 2), bool(data[1] & 1)
     if version != VERSION:
-        raise ContainerError(f"the file has format version {version}; this lfic reads version {VERSION}: a newer lfic may read it")
+        raise ContainerError(
+            f"the file has format version {version}; this lfic reads version {VERSION}: a newer lfic may read it"
+        )
     quality, with_model = data[2] >> 1, data[2] & 1
     if not 1 <= quality <= 100:
         raise ContainerError(f"the file has quality {quality}; allowed are 1 to 100")
@@ -108,10 +118,15 @@ def read(data, max_pixels=MAX_PIXELS):
         if (width, height) == (SIDE, SIDE):
             raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
     if width * height > max_pixels:
-        raise ContainerError(f"the image is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels if you trust it")
+        raise ContainerError(
+            f"the image is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels "
+            "if you trust it"
+        )
     header = Header(width, height, quality, level_mode, aligned, checksum, model)
     if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
-        raise ContainerError(f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are")
+        raise ContainerError(
+            f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are"
+        )
     end = len(data)
     if checksum:
         if end - at < 2:
@@ -119,7 +134,9 @@ def read(data, max_pixels=MAX_PIXELS):
         end -= 2
         stored, found = int.from_bytes(data[end:], "big"), crc16(data[:end])
         if stored != found:
-            raise CorruptStreamError(f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})")
+            raise CorruptStreamError(
+                f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
+            )
     return header, data[at:end]
 
 

@@ -1,6 +1,6 @@
 """The sizes that everything is cut by: pixels, feature cells, regions, levels.
 
-    pixels --STRIDE--> cells of the feature grid --REGION--> regions, each of which has a level
+pixels --STRIDE--> cells of the feature grid --REGION--> regions, each of which has a level
 """
 
 STRIDE = 8  # pixels of a feature cell's side

@@ -1,4 +1,5 @@
 """What a level map costs, as the coder codes it: two binary decisions a region (is the level above 0, above 1)."""
+
 import math
 
 BUCKETS = 8  # of the quality, in the table of start probabilities
@@ -25,7 +26,9 @@ def map_bits(prior, levels, quality, aligned):
             context = 4 * (row[x - 1] if x else ABSENT) + (grid[y - 1][x] if y else ABSENT)
             for decision in range(2):
                 more = level > decision
-                state = [table[1 + y * columns + x][context][decision] << 8] * 2 if aligned else states[context][decision]
+                state = (
+                    [table[1 + y * columns + x][context][decision] << 8] * 2 if aligned else states[context][decision]
+                )
                 p = min(max(sum(state) >> 9, 32), 65504) / 65536
                 bits -= math.log2(p if more else 1 - p)
                 if not aligned:

@@ -1,12 +1,13 @@
 """What a file says of itself, without torch and without decoding pixels."""
+
 import dataclasses
 import functools
 
 import numpy as np
 
+from ..errors import ContainerError
 from . import container, weights
 from .container import MAX_PIXELS, MODELS, PRIVATE
-from ..errors import ContainerError
 from .payload import uniform_levels
 
 
@@ -35,11 +36,21 @@ def probe(data, max_pixels=MAX_PIXELS, context=None):
     levels = uniform_levels(header)
     if levels is None:
         if context is None and header.model == PRIVATE:
-            raise ContainerError("the level map of this file was coded with private weights: use load_codec(PATH).probe")
+            raise ContainerError(
+                "the level map of this file was coded with private weights: use load_codec(PATH).probe"
+            )
         context = context or bundled_context(MODELS[header.model])
         levels = context.decode_levels(payload, *header.grid, header.quality, header.aligned)
     return Info(
-        header.width, header.height, MODELS[header.model], header.quality, header.aligned, header.checksum, levels, len(data), len(payload)
+        header.width,
+        header.height,
+        MODELS[header.model],
+        header.quality,
+        header.aligned,
+        header.checksum,
+        levels,
+        len(data),
+        len(payload),
     )
 
 

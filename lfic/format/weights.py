@@ -3,14 +3,15 @@
 Keys: ``net.<parameter>`` (float16), ``context.<name>`` and ``tables.<name>`` (integers). Metadata: ``format``,
 ``config`` (JSON of ``CodecNetConfig``), ``digest`` (SHA-256 over names, shapes and bytes), ``card``, ``training``.
 """
+
 import hashlib
 import os
 import pathlib
 
 import numpy as np
 
-from .container import MODELS, PRIVATE
 from ..errors import WeightsError
+from .container import MODELS, PRIVATE
 
 FORMAT = "lfic-weights-1"
 FOLDER = pathlib.Path(__file__).parent.parent / "weights"
@@ -22,7 +23,9 @@ def weights_path(name):
     path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
     if not path.is_file():
         bundled = sorted(p.stem for p in FOLDER.glob("*.safetensors"))
-        raise WeightsError(f"there are no weights {name!r} ({path}); bundled are {bundled}, or give the path of a .safetensors file")
+        raise WeightsError(
+            f"there are no weights {name!r} ({path}); bundled are {bundled}, or give the path of a .safetensors file"
+        )
     return path
 
 
@@ -44,14 +47,16 @@ def load_arrays(name):
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}
+            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
     except (SafetensorError, OSError, TypeError) as error:
         raise WeightsError(f"{path} is no readable safetensors file: {error}") from None
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} has format {metadata.get('format')!r}; this lfic reads {FORMAT!r}")
     found = digest(arrays)
     if found != metadata.get("digest"):
-        raise WeightsError(f"{path} is damaged: its digest is {found[:16]}..., it says {str(metadata.get('digest'))[:16]}...")
+        raise WeightsError(
+            f"{path} is damaged: its digest is {found[:16]}..., it says {str(metadata.get('digest'))[:16]}..."
+        )
     return arrays, metadata
 
 

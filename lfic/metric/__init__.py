@@ -4,6 +4,7 @@
 
 Names are looked up when first used, so that importing the package does not load torch.
 """
+
 import importlib
 
 _HOMES = {

@@ -1,11 +1,14 @@
 """GAN as a metric: a discriminator's opinion of a reconstruction, given the region levels it was coded with.
 
-    least squares (Mao et al. 2017):  generator (D(x') - 1)**2,  discriminator ((D(x) - 1)**2 + D(x')**2) / 2,  range 0..
-    hinge (Lim and Ye 2017):          generator -D(x'),  discriminator max(0, 1 - D(x)) + max(0, 1 + D(x')),  range any / 0..
-    feature matching (Wang et al. 2018): mean over layers of |f_k(x) - f_k(x')|,  range 0..
+    least squares (Mao et al. 2017):  generator (D(x') - 1)**2,  discriminator ((D(x) - 1)**2 + D(x')**2) / 2,  range
+    0.. hinge (Lim and Ye 2017):          generator -D(x'),  discriminator max(0, 1 - D(x)) + max(0, 1 + D(x')),  range
+    any / 0.. feature matching (Wang et al. 2018): mean over layers of |f_k(x) - f_k(x')|,  range 0..
 
 It is off by default: a generator that pleases a discriminator may invent detail, which no biometric use can afford.
 """
+
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -26,7 +29,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         sizes = [3 + LEVELS, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in zip(sizes, sizes[1:])
+            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in itertools.pairwise(sizes)
         )
         self.score = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, padding=1))
 
@@ -34,7 +37,8 @@ class PatchDiscriminator(nn.Module):
         """Pixels float [N, 3, H, W] in 0..1, level weights float [N, 3, hr, wr] -> (scores [N, 1, H/8, W/8], features)."""
         if levels.ndim != 4 or levels.shape[:2] != (len(pixels), LEVELS):
             raise InvalidInputError(
-                f"levels have shape {tuple(levels.shape)}; expected [{len(pixels)}, {LEVELS}, rows, columns] one-hot weights"
+                f"levels have shape {tuple(levels.shape)}; expected [{len(pixels)}, {LEVELS}, rows, columns] one-hot "
+                "weights"
             )
         x = torch.cat([pixels * 2 - 1, F.interpolate(levels, pixels.shape[-2:], mode="nearest")], 1)
         features = []

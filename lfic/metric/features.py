@@ -1,10 +1,13 @@
 """Intermediate features of a recogniser, the perceptual part of the identity term.
 
-    d(x, x') = mean over maps k, mean over places of |n_k(x) - n_k(x')|**2,   n: unit length over the channels,   range 0..4
+    d(x, x') = mean over maps k, mean over places of |n_k(x) - n_k(x')|**2,   n: unit length over the channels,   range
+    0..4
 
-after Johnson et al. 2016 and, with the normalisation, Zhang et al. 2018 (LPIPS without its learned weights). The maps are the last one of
-each resolution that the network computes, those of no more than three channels or of a single cell left out.
+after Johnson et al. 2016 and, with the normalisation, Zhang et al. 2018 (LPIPS without its learned weights). The maps
+are the last one of each resolution that the network computes, those of no more than three channels or of a single cell
+left out.
 """
+
 import torch
 
 from ..errors import InvalidInputError
@@ -17,7 +20,12 @@ class LastMaps:
         self.found = {}
 
     def see(self, value):
-        if isinstance(value, torch.Tensor) and value.ndim == 4 and value.shape[1] > 3 and value.shape[2] * value.shape[3] > 1:
+        if (
+            isinstance(value, torch.Tensor)
+            and value.ndim == 4
+            and value.shape[1] > 3
+            and value.shape[2] * value.shape[3] > 1
+        ):
             self.found[tuple(value.shape[2:])] = value
 
     def maps(self):
@@ -26,7 +34,8 @@ class LastMaps:
 
 
 def run_with_maps(network, pixels):
-    """(what the network gives, its ``LastMaps.maps()``). The network is a module, a GraphModule (torch.export), or frozen TorchScript."""
+    """(what the network gives, its ``LastMaps.maps()``). The network is a module, a GraphModule (torch.export), or
+    frozen TorchScript."""
     keep = LastMaps()
     if isinstance(network, torch.jit.ScriptModule):
         out = interpret(network, pixels, keep)
@@ -34,14 +43,21 @@ def run_with_maps(network, pixels):
         out = GraphReader(network, keep).run(pixels)
         out = out[0] if isinstance(out, (tuple, list)) else out
     else:
-        hooks = [module.register_forward_hook(lambda m, i, out: keep.see(out)) for module in network.modules() if not list(module.children())]
+        hooks = [
+            module.register_forward_hook(lambda m, i, out: keep.see(out))
+            for module in network.modules()
+            if not list(module.children())
+        ]
         try:
             out = network(pixels)
         finally:
             for hook in hooks:
                 hook.remove()
     if not keep.found:
-        raise InvalidInputError("this recogniser shows no feature maps: its layers are no modules of their own; leave the feature weight at 0")
+        raise InvalidInputError(
+            "this recogniser shows no feature maps: its layers are no modules of their own; leave the feature weight "
+            "at 0"
+        )
     return out, keep.maps()
 
 
@@ -79,13 +95,17 @@ def interpret(network, pixels, keep):
             result = call(node.schema(), inputs)
             keep.see(result)
         else:
-            raise InvalidInputError(f"this TorchScript recogniser uses {kind}, which can't be followed for its features; leave the feature weight at 0")
+            raise InvalidInputError(
+                f"this TorchScript recogniser uses {kind}, which can't be followed for its features; leave the "
+                "feature weight at 0"
+            )
         known[node.output().debugName()] = result
     return known[next(graph.outputs()).debugName()]
 
 
 def call(schema, inputs):
-    """Run the aten operator of a node's schema, such as "aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor"."""
+    """Run the aten operator of a node's schema, such as "aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1)
+    -> Tensor"."""
     name, _, overload = schema.partition("(")[0].removeprefix("aten::").partition(".")
     operator = getattr(getattr(torch.ops.aten, name), overload or "default")
     arguments = operator._schema.arguments

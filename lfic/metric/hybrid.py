@@ -6,6 +6,7 @@
 
 The loss of a codec is bits + beta * d; the bits come from the entropy model that writes the file.
 """
+
 import dataclasses
 
 import torch
@@ -35,20 +36,33 @@ class HybridMetric(nn.Module):
     Args:
         recognizers: a ``Recognizer``, or a list of recognisers or of (recogniser, weight); None: no identity term.
         pixel: "mse", "l1" or "ms_ssim" (then 1 - MS-SSIM).
-        pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; the last two are 0, off, by default.
-            ``feature_weight`` is that of the recognisers' intermediate features and needs one.
+        pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; the last two are 0, off, by
+            default. ``feature_weight`` is that of the recognisers' intermediate features and needs one.
         adversarial: an ``AdversarialMetric``, needed where its weight is not 0.
         texture_weight: not negative, beside a pixel term of weight 1; 0, off, by default.
     """
 
     def __init__(
-        self, recognizers=None, pixel="mse", pixel_weight=30.0, identity_weight=1.0, adversarial_weight=0.0, adversarial=None,
-        feature_weight=0.0, texture_weight=0.0,
+        self,
+        recognizers=None,
+        pixel="mse",
+        pixel_weight=30.0,
+        identity_weight=1.0,
+        adversarial_weight=0.0,
+        adversarial=None,
+        feature_weight=0.0,
+        texture_weight=0.0,
     ):
         super().__init__()
         if pixel not in ("mse", "l1", "ms_ssim"):
             raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
-        weights = {"pixel": pixel_weight, "identity": identity_weight, "adversarial": adversarial_weight, "feature": feature_weight, "texture": texture_weight}
+        weights = {
+            "pixel": pixel_weight,
+            "identity": identity_weight,
+            "adversarial": adversarial_weight,
+            "feature": feature_weight,
+            "texture": texture_weight,
+        }
         for name, value in weights.items():
             if not value >= 0:
                 raise InvalidInputError(f"{name}_weight is {value}; it must be at least 0")
@@ -71,8 +85,16 @@ class HybridMetric(nn.Module):
         return getattr(pixel_terms, self.pixel)(pixels, target, weight)
 
     def forward(
-        self, pixels, target, weight=None, levels=None, seen=None, embedding=None,
-        pixel_weight=None, identity_weight=None, adversarial_weight=None,
+        self,
+        pixels,
+        target,
+        weight=None,
+        levels=None,
+        seen=None,
+        embedding=None,
+        pixel_weight=None,
+        identity_weight=None,
+        adversarial_weight=None,
     ):
         """Distance of reconstructions from originals: ``MetricTerms``.
 
@@ -81,8 +103,10 @@ class HybridMetric(nn.Module):
             weight: pixel weights float [N or 1, 1, H, W], or None.
             levels: one-hot region levels float [N, 3, rows, columns]; needed by the GAN.
             seen: bool [N], the pictures that the recognisers see; None: all.
-            embedding: the originals' embeddings [number seen, D], where they are known; None, or where features count: computed.
-            pixel_weight, identity_weight: float [N] or numbers, adversarial_weight: a number, in the place of the constructor's.
+            embedding: the originals' embeddings [number seen, D], where they are known; None, or where features count:
+                computed.
+            pixel_weight, identity_weight: float [N] or numbers, adversarial_weight: a number, in the place of the
+                constructor's.
         """
         pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
         identity_weight = self.identity_weight if identity_weight is None else identity_weight
@@ -95,7 +119,9 @@ class HybridMetric(nn.Module):
             some = slice(None) if seen is None else seen
 
             def spread(distance):
-                return distance if seen is None else torch.zeros_like(error).masked_scatter(seen, distance.to(error.dtype))
+                return (
+                    distance if seen is None else torch.zeros_like(error).masked_scatter(seen, distance.to(error.dtype))
+                )
 
             if self.feature_weight:
                 with torch.no_grad():

@@ -4,6 +4,7 @@
 
 The recogniser's own preprocessing (size, range, colour order, alignment) is declared with it in ``Recognizer``.
 """
+
 import contextlib
 import hashlib
 import pathlib
@@ -19,12 +20,14 @@ from .features import normalised, run_with_maps
 
 
 def uncompiled(pixels):
-    """A context in which TorchScript runs as it stands where pixels are on a GPU: there it compiles anew for every number of faces, seconds each."""
+    """A context in which TorchScript runs as it stands where pixels are on a GPU: there it compiles anew for every
+    number of faces, seconds each."""
     return torch.jit.optimized_execution(False) if pixels.is_cuda else contextlib.nullcontext()
 
 
 class Recognizer(nn.Module):
-    """A frozen face recogniser with its preprocessing: pixels float [N, 3, H, W], RGB in 0..1 -> unit embeddings [N, D].
+    """A frozen face recogniser with its preprocessing: pixels float [N, 3, H, W], RGB in 0..1 -> unit embeddings [N,
+    D].
 
     Args:
         network: any module from preprocessed pixels to embeddings [N, D]; it is put in eval mode and frozen.
@@ -54,7 +57,8 @@ class Recognizer(nn.Module):
             return F.normalize(self.network(self.prepared(pixels)), dim=1)
 
     def describe(self, pixels):
-        """(unit embeddings [N, D], feature maps as ``features.normalised`` gives them) of pixels float [N, 3, H, W] in 0..1."""
+        """(unit embeddings [N, D], feature maps as ``features.normalised`` gives them) of pixels float [N, 3, H, W] in
+        0..1."""
         with uncompiled(pixels):
             embedding, maps = run_with_maps(self.network, self.prepared(pixels))
         return F.normalize(embedding, dim=1), normalised(maps)
@@ -89,14 +93,17 @@ def load_torchscript(path, device="cpu", **preprocessing):
 
 
 def load_exported(path, device="cpu", **preprocessing):
-    """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for ``load_torchscript``."""
+    """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for
+    ``load_torchscript``."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a torch.export file")
     try:
         network = torch.export.load(str(path)).module()
     except Exception as error:  # the reader raises many kinds on a damaged file
-        raise WeightsError(f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+        raise WeightsError(
+            f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from None
     # An exported graph has one mode for good, and refuses to be asked for another.
     network.train = types.MethodType(lambda self, mode=True: self, network)
     network.eval = types.MethodType(lambda self: self, network)
@@ -105,7 +112,8 @@ def load_exported(path, device="cpu", **preprocessing):
 
 
 def load_recognizer(text, device="cpu"):
-    """A recogniser by name: "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a TorchScript file."""
+    """A recogniser by name: "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a TorchScript
+    file."""
     if text.startswith("facenet:"):
         return load_facenet(text.removeprefix("facenet:"), device=device)
     return (load_exported if str(text).endswith(".pt2") else load_torchscript)(text, device)
@@ -138,7 +146,8 @@ class RecognizerEnsemble(nn.Module):
         weights = [1.0] * len(recognizers) if weights is None else list(weights)
         if not recognizers or len(weights) != len(recognizers) or not all(w > 0 for w in weights):
             raise InvalidInputError(
-                f"{len(recognizers)} recognisers with weights {weights}; give at least one, and a positive weight for each"
+                f"{len(recognizers)} recognisers with weights {weights}; give at least one, and a positive weight "
+                "for each"
             )
         self.recognizers = nn.ModuleList(recognizers)
         self.roots = [(w / sum(weights)) ** 0.5 for w in weights]
@@ -174,19 +183,23 @@ def load_facenet(name="vggface2", path=None, sha256=None, device="cpu"):
 
     Args:
         name: "vggface2" or "casia-webface".
-        path: the weights file; None: torch's cache, into which it is downloaded (about 110 MB) with a progress bar on first use.
+        path: the weights file; None: torch's cache, into which it is downloaded (about 110 MB) with a progress bar on
+            first use.
         sha256: hex digest that the file must have, or None.
 
     Raises:
         MissingDependencyError: facenet-pytorch is not installed.
-        WeightsError: the file can't be had, has another digest, or does not hold this network. There are never random weights.
+        WeightsError: the file can't be had, has another digest, or does not hold this network. There are never random
+            weights.
     """
     if name not in FACENET_FILES:
         raise InvalidInputError(f"no facenet recogniser {name!r}; there are {sorted(FACENET_FILES)}")
     try:
         from facenet_pytorch import InceptionResnetV1
     except ImportError:
-        raise MissingDependencyError("this recogniser needs facenet-pytorch: pip install --no-deps facenet-pytorch") from None
+        raise MissingDependencyError(
+            "this recogniser needs facenet-pytorch: pip install --no-deps facenet-pytorch"
+        ) from None
     file = FACENET_FILES[name]
     if path is None:
         path = pathlib.Path(torch.hub.get_dir()) / "checkpoints" / file
@@ -196,13 +209,16 @@ def load_facenet(name="vggface2", path=None, sha256=None, device="cpu"):
                 torch.hub.download_url_to_file(FACENET_URL + file, str(path))
             except OSError as error:
                 raise WeightsError(
-                    f"could not download {FACENET_URL + file} ({error}): fetch it where there is a network and put it at {path}"
+                    f"could not download {FACENET_URL + file} ({error}): fetch it where there is a network and put "
+                    f"it at {path}"
                 ) from None
     path = pathlib.Path(path)
     if not path.is_file():
         raise WeightsError(f"no weights at {path}: leave path out to download {FACENET_URL + file}")
     if sha256 is not None and file_sha256(path) != sha256.lower():
-        raise WeightsError(f"{path} has SHA-256 {file_sha256(path)}, expected {sha256}: delete it and download it again")
+        raise WeightsError(
+            f"{path} has SHA-256 {file_sha256(path)}, expected {sha256}: delete it and download it again"
+        )
     network = InceptionResnetV1(pretrained=None, classify=False)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # tensors only: no code in the file is run

@@ -7,6 +7,7 @@
 
 w is an optional weight of each pixel, float [N or 1, 1, H, W]; ``landmark_weight`` makes one that is 1 on the face.
 """
+
 import functools
 
 import torch
@@ -57,8 +58,8 @@ def squared_gradient(x):
 def texture(pixels, target, weight=None):
     """Squared error of the gradient where the target is smooth: float [N] in 0..2.
 
-    People see an invented pattern on smooth skin and hardly any error in hair: activity of the picture masks errors (Daly 1993 and later models
-    of visibility). The squared error of the pixels tells neither apart; this term does.
+    People see an invented pattern on smooth skin and hardly any error in hair: activity of the picture masks errors
+    (Daly 1993 and later models of visibility). The squared error of the pixels tells neither apart; this term does.
     """
     check_pair(pixels, target)
     activity = F.avg_pool2d(squared_gradient(target).mean(1, keepdim=True), 5, 1, 2, count_include_pad=False)
@@ -106,7 +107,8 @@ def ms_ssim(pixels, target):
 
 @functools.cache
 def template_weight(floor=0.25):
-    """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be changed in place)."""
+    """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be
+    changed in place)."""
     y, x = torch.meshgrid(torch.arange(112) + 0.5, torch.arange(112) + 0.5, indexing="ij")
     distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
     return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]

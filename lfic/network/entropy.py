@@ -9,6 +9,7 @@ Fixed-point contract (normalised float here <-> integer there):
     context value  v:   16 units to 1.0, clamped to +-127          hidden activations: 32 units to 1.0, 0..255
     mean:              128 units to 1.0, clamped to +-2047          scale: 64 units to one octave (16 to a table step)
 """
+
 import math
 
 import numpy as np
@@ -63,7 +64,8 @@ def neighbour_indexes(levels, height, width):
 
 
 def rows_of(table, index, product):
-    """``table[index]`` [n, K]; ``product``: as one with one-hot rows, since a GPU takes long to add up the gradient of few rows that many want."""
+    """``table[index]`` [n, K]; ``product``: as one with one-hot rows, since a GPU takes long to add up the gradient of
+    few rows that many want."""
     return F.one_hot(index, len(table)).to(table.dtype) @ table if product else table[index]
 
 
@@ -81,7 +83,10 @@ class EntropyModel(nn.Module):
         self.b_available = nn.Parameter(torch.zeros(16, hidden1))
         self.b_position = nn.Parameter(torch.randn(1 + ALIGNED_GRID**2, hidden1) * 0.3)
         self.w2 = nn.ParameterList(
-            [torch.randn(hidden2, hidden1 + g * per_group) * (1.0 / math.sqrt(hidden1 + g * per_group)) for g in range(groups)]
+            [
+                torch.randn(hidden2, hidden1 + g * per_group) * (1.0 / math.sqrt(hidden1 + g * per_group))
+                for g in range(groups)
+            ]
         )
         self.b2 = nn.Parameter(torch.full((groups, hidden2), 0.5))
         self.w3 = nn.Parameter(torch.randn(groups, 2 * per_group, hidden2) * (0.1 / math.sqrt(hidden2)))
@@ -119,8 +124,8 @@ class EntropyModel(nn.Module):
         v = self.values(dequantised.permute(0, 2, 3, 1).reshape(count, height * width, channels))
         padded = F.pad(v, (0, 0, 0, 1)).flatten(0, 1)
         index, available, representative = neighbour_indexes(levels, height, width)
-        # Only the kept cells are computed: the others repeat what their footprint's first one has. A GPU would have to be waited for to know
-        # which those are; it computes all, to the same effect.
+        # Only the kept cells are computed: the others repeat what their footprint's first one has. A GPU would have to
+        # be waited for to know which those are; it computes all, to the same effect.
         everywhere = levels.is_cuda if self.everywhere is None else self.everywhere
         cells = torch.arange(height * width, device=levels.device)
         kept = (representative == cells).flatten()
@@ -129,7 +134,11 @@ class EntropyModel(nn.Module):
         neighbours = index.transpose(1, 2).reshape(-1, 4)[at] + (face * (height * width + 1))[:, None]
         gathered = padded.index_select(0, neighbours.flatten()).reshape(len(at), -1)
         v = v.flatten(0, 1).index_select(0, at)
-        place = torch.where(aligned[:, None], representative + 1, 0) if height * width == ALIGNED_GRID**2 else representative * 0
+        place = (
+            torch.where(aligned[:, None], representative + 1, 0)
+            if height * width == ALIGNED_GRID**2
+            else representative * 0
+        )
         bias = (
             rows_of(self.b_level, levels.flatten()[at], everywhere)
             + self.quality_bias()[quality - 1].index_select(0, face)
@@ -143,7 +152,11 @@ class EntropyModel(nn.Module):
             x = torch.cat([h1, v[..., : g * per_group]], -1)
             # The integers of the columns that read v carry one more bit, as v has 16 units to 1.0 and h1 has 32.
             weight = torch.cat(
-                [self._weight(self.w2[g][:, : self.hidden1], W_BITS), self._weight(self.w2[g][:, self.hidden1 :], W_BITS + 1)], 1
+                [
+                    self._weight(self.w2[g][:, : self.hidden1], W_BITS),
+                    self._weight(self.w2[g][:, self.hidden1 :], W_BITS + 1),
+                ],
+                1,
             )
             h2 = self._hidden(F.linear(x, weight, self.b2[g]))
             mean_rows = self._weight(self.w3[g, :per_group], SH3 + 2)
@@ -157,7 +170,9 @@ class EntropyModel(nn.Module):
             mean = round_through(mean * MEAN_UNIT) / MEAN_UNIT
             scale = round_through(scale * 64) / 64
         if not everywhere:
-            owner = (kept.cumsum(0) - 1)[representative + height * width * torch.arange(count, device=levels.device)[:, None]].flatten()
+            owner = (kept.cumsum(0) - 1)[
+                representative + height * width * torch.arange(count, device=levels.device)[:, None]
+            ].flatten()
             mean, scale = mean.index_select(0, owner), scale.index_select(0, owner)
         mean, scale = (x.reshape(count, -1, channels).transpose(1, 2).reshape(dequantised.shape) for x in (mean, scale))
         log_value = (step.log() + self.value_scale[None, :, None, None]) / math.log(2)  # log2(context value per symbol)
@@ -186,7 +201,8 @@ class EntropyModel(nn.Module):
 
     @torch.no_grad()
     def restore(self, arrays):
-        """Take the weights back from what ``export`` gave (W2 a list), to the integers' precision; then compute as the integers do."""
+        """Take the weights back from what ``export`` gave (W2 a list), to the integers' precision; then compute as the
+        integers do."""
         per_group, columns = self.channels // self.groups, self.hidden1
 
         def floats(name, unit):

@@ -3,6 +3,7 @@
 A coefficient of channel c in a region of level l at quality q is multiplied by gain[q, l, c] before it is rounded and
 divided by it afterwards. Gains are interpolated exponentially over the quality.
 """
+
 import torch
 from torch import nn
 

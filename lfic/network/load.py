@@ -116,9 +116,7 @@ def usable_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidInputError(
-            f"device {str(device)!r} can't be used here: {reason}; 'cpu' always works"
-        ) from None
+        raise InvalidInputError(f"device {str(device)!r} can't be used here: {reason}; 'cpu' always works") from None
 
 
 def load_model(

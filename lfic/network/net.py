@@ -1,22 +1,23 @@
 """The whole network: analysis -> RAP -> quantise -> (entropy model) -> dequantise -> synthesis.
 
-             quality, aligned                              quality, aligned, levels
-                   |                                                |
-    pixels --> Analysis --> y --> pool by level --> round --> unpool --> Synthesis --> pixels
-                            |           ^             |
-                            +-> LevelHead             +--> EntropyModel: bits
+         quality, aligned                              quality, aligned, levels
+               |                                                |
+pixels --> Analysis --> y --> pool by level --> round --> unpool --> Synthesis --> pixels
+                        |           ^             |
+                        +-> LevelHead             +--> EntropyModel: bits
 """
+
 import dataclasses
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .entropy import EntropyModel
+from ..format.geometry import LEVELS
 from ..kernels import rap_quantize_dense
+from .entropy import EntropyModel
 from .gains import Gains
 from .rap import LevelHead, expand_regions, explored
-from ..format.geometry import LEVELS
 from .transform import Analysis, Synthesis
 
 
@@ -37,8 +38,8 @@ class CodecNetConfig:
 class TrainingOutput:
     """What ``CodecNet.forward`` gives.
 
-    pixels float [N, 3, H, W]; bits float [N]; levels uint8 [N, hr, wr]; logits of the levels float [N, 3, hr, wr], whose gradient reaches
-    the head alone; features float [N, C, h, w].
+    pixels float [N, 3, H, W]; bits float [N]; levels uint8 [N, hr, wr]; logits of the levels float [N, 3, hr, wr],
+    whose gradient reaches the head alone; features float [N, C, h, w].
     """
 
     pixels: torch.Tensor
@@ -91,9 +92,11 @@ class CodecNet(nn.Module):
         return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1)
 
     def code(self, y, levels, quality, aligned, height, width):
-        """What a file at given region levels would show and cost, differentiable in y: (pixels float [N, 3, H, W] in 0..1, bits float [N]).
+        """What a file at given region levels would show and cost, differentiable in y: (pixels float [N, 3, H, W] in
+        0..1, bits float [N]).
 
-        Symbols are rounded; the gradient passes as if they were not. levels uint8 [N, hr, wr]. The level map's bits are not counted.
+        Symbols are rounded; the gradient passes as if they were not. levels uint8 [N, hr, wr]. The level map's bits are
+        not counted.
         """
         features, cells, bits = self.coded(y, levels, quality, aligned)
         return self.synthesis(features, cells, quality, aligned, height, width).clamp(0, 1), bits.sum((1, 2))
@@ -102,7 +105,8 @@ class CodecNet(nn.Module):
         """Features as the decoder has them, and what they cost.
 
         Args as for ``code``; noise: float [N, C, h, w] that takes the place of rounding in the rates, or None.
-        Returns (features float [N, C, h, w], one-hot levels float [N, 3, h, w], bits float [N, h, w], a kept cell's spread over its footprint).
+        Returns (features float [N, C, h, w], one-hot levels float [N, 3, h, w], bits float [N, h, w], a kept cell's
+        spread over its footprint).
         """
         gain, step = self.gain, self.step
         features, symbols = rap_quantize_dense(y, levels, gain, step, quality - 1)
@@ -116,7 +120,9 @@ class CodecNet(nn.Module):
             mean, log_scale = self.entropy(features, steps, cells.argmax(1), quality, aligned)
         return features, cells, self.entropy.bits(symbols, mean, log_scale).sum(1) * share
 
-    def forward(self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True):
+    def forward(
+        self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True
+    ):
         """One training pass.
 
         Args:
@@ -130,11 +136,14 @@ class CodecNet(nn.Module):
         Under autocast the transforms run in its precision; features, symbols and rates stay in float32.
         """
         y = self.analyse(pixels, quality, aligned).float()  # bfloat16 could not hold a symbol
-        # What a level is worth is measured (lfic/train/levels.py), not read off the gradient: the head alone learns from that.
+        # What a level is worth is measured (lfic/train/levels.py), not read off the gradient: the head alone learns
+        # from that.
         logits = self.level_logits(y.detach(), quality, aligned).float()
         levels = explored(logits.detach(), explore, draw)
         if uniform_level is not None:
-            levels = torch.where((uniform_level >= 0)[:, None, None], uniform_level.to(torch.uint8)[:, None, None], levels)
+            levels = torch.where(
+                (uniform_level >= 0)[:, None, None], uniform_level.to(torch.uint8)[:, None, None], levels
+            )
         noise = None if hard else draw(y.shape, device=y.device) - 0.5
         features, cells, bits = self.coded(y, levels, quality, aligned, noise)
         out = self.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesise else None

@@ -1,8 +1,10 @@
 """Regionally Adaptive Pooling: which regions are kept fine and which are pooled (Chen and He 2018, section on RAP).
 
 The feature grid is cut into regions of 4 x 4 cells. A region's level l in {0, 1, 2} pools it by 2**l in each direction.
-``LevelHead`` proposes levels. It learns from what each level would have cost each region, measured (lfic/train/levels.py).
+``LevelHead`` proposes levels. It learns from what each level would have cost each region, measured
+(lfic/train/levels.py).
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -3,6 +3,7 @@
 A tile is computed with a halo as wide as the networks can see, and the halo is thrown away: the result is what one pass
 over the whole picture gives, up to the order of float additions.
 """
+
 import torch
 
 from ..format.geometry import REGION, STRIDE, cell_grid
@@ -13,8 +14,8 @@ TILE = 192  # cells a side, halo not counted; 1536 pixels
 def reach(blocks):
     """Cells that one output cell depends on in each direction, rounded up to even (tiles start at even cells).
 
-    blocks: how many at a quarter (3 x 3), an eighth and a sixteenth (5 x 5) of the size; the windows of the lapped transform and the
-    places where cells are joined in fours see three cells more.
+    blocks: how many at a quarter (3 x 3), an eighth and a sixteenth (5 x 5) of the size; the windows of the lapped
+    transform and the places where cells are joined in fours see three cells more.
     """
     fine, middle, inner = blocks
     cells = -(-fine // 2) + 2 * middle + 4 * inner + 3
@@ -57,14 +58,21 @@ def synthesise(net, features, levels, quality, aligned, height, width):
     for top, bottom, first_row, last_row in spans(rows, halo):
         for left, right, first_column, last_column in spans(columns, halo):
             end_row, end_column = min(bottom * STRIDE, height), min(right * STRIDE, width)
-            tile = eight_bits(net.synthesise(
-                features[:, :, top:bottom, left:right].contiguous(memory_format=torch.channels_last),
-                levels[:, top // REGION : -(-bottom // REGION), left // REGION : -(-right // REGION)],
-                quality, aligned, end_row - top * STRIDE, end_column - left * STRIDE,
-            ))
+            tile = eight_bits(
+                net.synthesise(
+                    features[:, :, top:bottom, left:right].contiguous(memory_format=torch.channels_last),
+                    levels[:, top // REGION : -(-bottom // REGION), left // REGION : -(-right // REGION)],
+                    quality,
+                    aligned,
+                    end_row - top * STRIDE,
+                    end_column - left * STRIDE,
+                )
+            )
             y0, y1 = first_row * STRIDE, min(last_row * STRIDE, height)
             x0, x1 = first_column * STRIDE, min(last_column * STRIDE, width)
-            out[:, :, y0:y1, x0:x1] = tile[:, :, y0 - top * STRIDE : y1 - top * STRIDE, x0 - left * STRIDE : x1 - left * STRIDE]
+            out[:, :, y0:y1, x0:x1] = tile[
+                :, :, y0 - top * STRIDE : y1 - top * STRIDE, x0 - left * STRIDE : x1 - left * STRIDE
+            ]
     return out
 
 

@@ -1,16 +1,18 @@
 """Analysis and synthesis transforms: pixels <-> features at one eighth of the size.
 
-    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16 -> repeated 2 x 2, + detail at 1/8 -> y [N, C, h, w]
-    y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4 -> lapped 8x8/4 synthesis -> pixels
+    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16 -> repeated 2 x 2, + detail at
+    1/8 -> y [N, C, h, w] y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4 -> lapped 8x8/4
+    synthesis -> pixels
 
-What a face is made of is coded at a sixteenth of the size, as in most learned codecs: a region of level 1 keeps just that. The grid
-has eighths, so that a region of level 0 can add detail to it, and one of level 2 can do with less.
+What a face is made of is coded at a sixteenth of the size, as in most learned codecs: a region of level 1 keeps just
+that. The grid has eighths, so that a region of level 0 can add detail to it, and one of level 2 can do with less.
 
 Everything runs at a quarter of the image's size or below: space-to-depth first, then pointwise and depthwise
 convolutions, because memory traffic and the number of calls bound a small codec (the observation behind DCVC-RT,
 Jia et al. 2025). The first and the last layer work on 8 x 8 windows that advance by 4 (a lapped transform, Malvar
 1989), so that no edge of a 4 x 4 grid shows.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -37,7 +39,8 @@ class Block(nn.Module):
 
 
 class Condition(nn.Module):
-    """A bias per channel that depends on the quality, plus one per cell where faces are aligned; ``side``: of their grid."""
+    """A bias per channel that depends on the quality, plus one per cell where faces are aligned; ``side``: of their
+    grid."""
 
     def __init__(self, channels, side=ALIGNED_GRID, anchors=16):
         super().__init__()
@@ -89,7 +92,8 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped); arguments as for ``Analysis``."""
+    """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped); arguments as for
+    ``Analysis``."""
 
     def __init__(self, channels, widths, blocks):
         super().__init__()
@@ -97,7 +101,9 @@ class Synthesis(nn.Module):
         self.enter_inner = nn.Conv2d(channels * 4, inner, 1)
         with torch.no_grad():  # at first all four cells count alike
             weight = self.enter_inner.weight
-            weight.copy_(weight.reshape(inner, channels, 4).mean(2, keepdim=True).expand(-1, -1, 4).reshape(weight.shape) * 2)
+            weight.copy_(
+                weight.reshape(inner, channels, 4).mean(2, keepdim=True).expand(-1, -1, 4).reshape(weight.shape) * 2
+            )
         self.level = nn.Parameter(torch.zeros(LEVELS, inner))
         self.condition_inner = Condition(inner, ALIGNED_GRID // 2)
         self.inner = stage(inner, blocks[2])

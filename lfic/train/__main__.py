@@ -1,4 +1,5 @@
 """lfic train CONFIG.toml, or python -m lfic.train CONFIG.toml; with torchrun in several processes."""
+
 import argparse
 
 from .config import TrainConfig
@@ -6,10 +7,19 @@ from .config import TrainConfig
 
 def main(argv=None):
     """Command line: train, or resume, the run that a TOML file describes."""
-    parser = argparse.ArgumentParser(prog="lfic train", description="Train a codec; resumes from its newest checkpoint.")
+    parser = argparse.ArgumentParser(
+        prog="lfic train", description="Train a codec; resumes from its newest checkpoint."
+    )
     parser.add_argument("config", help="TOML file, see configs/")
     parser.add_argument("--seconds", type=float, help="stop and save after about so many seconds; run again to go on")
-    parser.add_argument("--profile", type=int, nargs="?", const=5, metavar="N", help="train nothing; show where a step's time goes, N repeats (default 5)")
+    parser.add_argument(
+        "--profile",
+        type=int,
+        nargs="?",
+        const=5,
+        metavar="N",
+        help="train nothing; show where a step's time goes, N repeats (default 5)",
+    )
     args = parser.parse_args(argv)
     config = TrainConfig.load(args.config)
     if args.profile is not None:

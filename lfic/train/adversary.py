@@ -1,16 +1,18 @@
 """The discriminator of a run: trained beside the codec, with an optimiser of its own (lfic/metric/adversarial.py)."""
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..format.geometry import LEVELS
 from ..metric.adversarial import AdversarialMetric, PatchDiscriminator
 from ..network.rap import expand_regions
-from ..format.geometry import LEVELS
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 
 
 class DiscriminatorLoss(nn.Module):
-    """``AdversarialMetric.discriminator_loss`` as a module's forward pass, which is where gradients of processes are joined."""
+    """``AdversarialMetric.discriminator_loss`` as a module's forward pass, which is where gradients of processes are
+    joined."""
 
     def __init__(self, metric):
         super().__init__()
@@ -27,12 +29,15 @@ class Adversary:
         self.metric = AdversarialMetric(
             config.adversarial_loss, config.feature_matching, PatchDiscriminator(config.discriminator_width)
         ).to(world.device)
-        self.optimizer = torch.optim.Adam(self.metric.parameters(), lr=config.discriminator_learning_rate, betas=(0.5, 0.99))
+        self.optimizer = torch.optim.Adam(
+            self.metric.parameters(), lr=config.discriminator_learning_rate, betas=(0.5, 0.99)
+        )
         self.loss = world.wrap(DiscriminatorLoss(self.metric))
 
     @staticmethod
     def levels(out):
-        """One-hot levels of every cell, float [N, 3, h, w], of a ``TrainingOutput``: regions at the edge may be partial."""
+        """One-hot levels of every cell, float [N, 3, h, w], of a ``TrainingOutput``: regions at the edge may be
+        partial."""
         cells = F.one_hot(out.levels.long(), LEVELS).permute(0, 3, 1, 2).to(out.pixels.dtype)
         return expand_regions(cells, *out.features.shape[-2:])
 

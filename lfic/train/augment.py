@@ -1,4 +1,5 @@
 """What happens to a face before the codec sees it. Crops, scaling, grey and JPEG are Pillow's."""
+
 import dataclasses
 import io
 
@@ -9,14 +10,13 @@ from PIL import Image
 from ..format.geometry import SIDE
 
 
-
 @dataclasses.dataclass
 class Plan:
     """The random numbers of a whole batch.
 
-    index int64 [N]: which face; flipped, grey bool [N]; aligned bool [N]: on the template, others are crops from anywhere;
-    place float [N, 3] in 0..1: scale, top and left of those; moved bool [N]: shift float [N, 2] pixels and zoom float [N] apply to an
-    aligned one; jpeg int64 [N]: quality that it was compressed with before, or 0.
+    index int64 [N]: which face; flipped, grey bool [N]; aligned bool [N]: on the template, others are crops from
+    anywhere; place float [N, 3] in 0..1: scale, top and left of those; moved bool [N]: shift float [N, 2] pixels and
+    zoom float [N] apply to an aligned one; jpeg int64 [N]: quality that it was compressed with before, or 0.
     """
 
     index: torch.Tensor
@@ -46,7 +46,9 @@ class Plan:
         count = config.batch
         self.shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * config.jitter
         self.zoom = 1 + (torch.rand(count, generator=generator) * 2 - 1) * config.jitter_scale
-        self.moved = (torch.rand(count, generator=generator) < config.jitter_share) & bool(config.jitter or config.jitter_scale)
+        self.moved = (torch.rand(count, generator=generator) < config.jitter_share) & bool(
+            config.jitter or config.jitter_scale
+        )
         quality = torch.randint(config.jpeg_lowest, 96, (count,), generator=generator)
         self.jpeg = torch.where(torch.rand(count, generator=generator) < config.jpeg, quality, 0)
 

@@ -1,4 +1,6 @@
-"""The files of a checkpoint folder: tensors by name, none larger than 15 MiB, so that they pass where large files may not."""
+"""The files of a checkpoint folder: tensors by name, none larger than 15 MiB, so that they pass where large files may
+not."""
+
 import pathlib
 
 import torch
@@ -10,7 +12,8 @@ LIMIT = 15 << 20
 
 
 def save_tensors(tensors, folder, stem, limit=LIMIT):
-    """Write a dict of tensors as ``stem.safetensors``, then ``stem-2.safetensors`` and so on where one would pass the limit."""
+    """Write a dict of tensors as ``stem.safetensors``, then ``stem-2.safetensors`` and so on where one would pass the
+    limit."""
     shards, room = [{}], limit
     for name, tensor in tensors.items():
         size = tensor.numel() * tensor.element_size()
@@ -20,7 +23,9 @@ def save_tensors(tensors, folder, stem, limit=LIMIT):
         shards[-1][name] = tensor.detach().cpu().contiguous()
         room -= size
     for number, shard in enumerate(shards, 1):
-        save_file(shard, pathlib.Path(folder) / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors"))
+        save_file(
+            shard, pathlib.Path(folder) / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors")
+        )
 
 
 def load_tensors(folder, stem):
@@ -36,7 +41,9 @@ def load_tensors(folder, stem):
 def optimizer_state(optimizer, names, parameters):
     """An optimiser's tensors by "parameter:key"."""
     return {
-        f"{name}:{key}": value for name, parameter in zip(names, parameters) for key, value in optimizer.state[parameter].items()
+        f"{name}:{key}": value
+        for name, parameter in zip(names, parameters)
+        for key, value in optimizer.state[parameter].items()
     }
 
 
@@ -49,7 +56,10 @@ def restore_optimizer(optimizer, names, parameters, saved):
     follows = not isinstance(optimizer, Soap)  # which keeps its own row by row
     for name, parameter in zip(names, parameters):
         optimizer.state[parameter] = {
-            key: torch.empty_like(parameter).copy_(value) if follows and value.shape == parameter.shape
-            else value.to(parameter.device) if value.ndim else value
+            key: torch.empty_like(parameter).copy_(value)
+            if follows and value.shape == parameter.shape
+            else value.to(parameter.device)
+            if value.ndim
+            else value
             for key, value in parts.get(name, {}).items()
         }

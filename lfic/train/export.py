@@ -4,6 +4,7 @@ The network is stored in half precision, the entropy model as integers. Its tabl
 integer context model (C++) predicts every symbol of a few thousand faces, the residuals of each table are counted, and
 a discretised logistic fills in where few were seen.
 """
+
 import argparse
 import datetime
 import json
@@ -12,12 +13,12 @@ import pathlib
 import numpy as np
 import torch
 
-from ..network.entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
+from ..data.sources import template_crops
 from ..errors import InvalidInputError, WeightsError
+from ..network.entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
 from ..network.net import CodecNet
 from ..network.rap import pooled_symbols
 from .checkpoint import load_tensors
-from ..data.sources import template_crops
 from .state import network_config
 
 FRACTIONS = 8  # the mean's fraction of a symbol, in eighths
@@ -27,7 +28,8 @@ PRIOR_WEIGHT = 200.0  # counts that the logistic is worth
 
 
 def logistic_table(scale, offset):
-    """Probabilities of r = low, low + 1, ... for a logistic of deviation ``scale`` about ``offset``: (low, float64 [n])."""
+    """Probabilities of r = low, low + 1, ... for a logistic of deviation ``scale`` about ``offset``: (low, float64
+    [n])."""
     reach = int(np.ceil(scale * 7 + 2))
     r = np.arange(-reach, reach + 1)
     s = scale * LOGISTIC
@@ -43,7 +45,7 @@ def logistic_table(scale, offset):
 
 def integer_frequencies(probability, escape):
     """Integers >= 1 that sum to TOTAL - (escape frequency); escape frequency >= 1."""
-    escape_frequency = max(1, int(round(escape * TOTAL)))
+    escape_frequency = max(1, round(escape * TOTAL))
     budget = TOTAL - escape_frequency
     frequencies = np.maximum(1, np.floor(probability / probability.sum() * budget)).astype(np.int64)
     # What rounding left over goes to, or comes from, the most probable symbol: it loses least there.
@@ -77,7 +79,8 @@ def build_tables(histograms=None):
 
 
 def collect(net, pack, indexes, generator, batch=32):
-    """Symbols of faces at random qualities, levels as the head chooses: list of (symbols, levels, h, w, quality, aligned)."""
+    """Symbols of faces at random qualities, levels as the head chooses: list of (symbols, levels, h, w, quality,
+    aligned)."""
     out = []
     for start in range(0, len(indexes), batch):
         chosen = indexes[start : start + batch]
@@ -144,16 +147,23 @@ def model_card(training, net):
         value = config.get(key) or nothing
         return ", ".join(value) if isinstance(value, list) else value
 
-    return "\n".join([
-        f"# {names('out', 'a run')}",
-        "",
-        f"- **Network.** {sum(p.numel() for p in net.parameters()) / 1e6:.1f} million parameters, {net.config.channels} feature channels.",
-        f"- **Training.** {training['step']} steps, {training['seconds']} seconds, batch {config.get('batch', 'not recorded')}, on {names('data', 'data not recorded')}.",
-        f"- **Recognisers in the loss.** {names('recognizer', 'none')}; accuracy with them says little, report others.",
-        f"- **Adversarial term.** {'weight ' + str(config['adversarial_weight']) + ': detail may be invented' if config.get('adversarial_weight') else 'none'}.",
-        f"- **Tables.** Counted on {training['faces_for_tables']} faces at most, {training['exported']}.",
-        "- **Not measured.** Rate, accuracy and how they differ between groups of people: measure them before use (`lfic evaluate`).",
-    ])
+    return "\n".join(
+        [
+            f"# {names('out', 'a run')}",
+            "",
+            f"- **Network.** {sum(p.numel() for p in net.parameters()) / 1e6:.1f} million parameters, "
+            f"{net.config.channels} feature channels.",
+            f"- **Training.** {training['step']} steps, {training['seconds']} seconds, batch "
+            f"{config.get('batch', 'not recorded')}, on {names('data', 'data not recorded')}.",
+            f"- **Recognisers in the loss.** {names('recognizer', 'none')}; accuracy with them says little, report "
+            "others.",
+            "- **Adversarial term.** "
+            f"{'weight ' + str(config['adversarial_weight']) + ': detail may be invented' if config.get('adversarial_weight') else 'none'}.",
+            f"- **Tables.** Counted on {training['faces_for_tables']} faces at most, {training['exported']}.",
+            "- **Not measured.** Rate, accuracy and how they differ between groups of people: measure them before "
+            "use (`lfic evaluate`).",
+        ]
+    )
 
 
 def calibrate(net, pack, faces=6000, seed=0):
@@ -190,12 +200,18 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="lfic export", description="Turn a training checkpoint into a weights file.")
     parser.add_argument("checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint)")
     parser.add_argument("out", help="weights file to write, .safetensors")
-    parser.add_argument("--data", required=True, nargs="+", help="faces to count the tables on: whatever a run takes as data")
+    parser.add_argument(
+        "--data", required=True, nargs="+", help="faces to count the tables on: whatever a run takes as data"
+    )
     parser.add_argument("--faces", type=int, default=6000, help="faces to count the tables on (default 6000)")
-    parser.add_argument("--card", help="text file with the model card that is stored in the metadata (default: one made of what the checkpoint knows)")
+    parser.add_argument(
+        "--card",
+        help="text file with the model card that is stored in the metadata (default: one made of what the checkpoint "
+        "knows)",
+    )
     args = parser.parse_args(argv)
-    from ..network.load import save_model
     from ..data.sources import open_faces
+    from ..network.load import save_model
 
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
@@ -204,8 +220,13 @@ def main(argv=None):
     print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
     # Names of files, not where they lay: that is nobody's business.
     config = {k: only_name(v) for k, v in state["config"].items()}
-    training = {"step": state["step"], "seconds": round(state["seconds"]), "config": config, "faces_for_tables": args.faces}
-    training["exported"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    training = {
+        "step": state["step"],
+        "seconds": round(state["seconds"]),
+        "config": config,
+        "faces_for_tables": args.faces,
+    }
+    training["exported"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
     save_model(args.out, net, arrays, tables.state(), {"training": json.dumps(training), "card": card})
     return 0

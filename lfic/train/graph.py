@@ -1,9 +1,11 @@
 """A whole training step as one CUDA graph: gradient, clipping, optimiser.
 
-The network is small and its steps are short: launching some five thousand kernels one by one takes a GPU's host several times as long as
-they run. Captured once and replayed, they cost one launch. Random numbers still follow the seed that is set before each step. What does not fit
-into a graph stays outside: data, logs, the average, and the turning of SOAP's bases.
+The network is small and its steps are short: launching some five thousand kernels one by one takes a GPU's host several
+times as long as they run. Captured once and replayed, they cost one launch. Random numbers still follow the seed that
+is set before each step. What does not fit into a graph stays outside: data, logs, the average, and the turning of
+SOAP's bases.
 """
+
 import dataclasses
 
 import torch
@@ -14,7 +16,8 @@ MOVED = ("pixels", "aligned", "quality", "uniform_level", "identity")
 
 
 class GraphedStep:
-    """Steps of a ``Trainer`` on one GPU, captured anew where a run enters another phase. The optimiser must be SOAP and have taken a step."""
+    """Steps of a ``Trainer`` on one GPU, captured anew where a run enters another phase. The optimiser must be SOAP and
+    have taken a step."""
 
     def __init__(self, trainer, objective):
         self.trainer, self.objective = trainer, objective
@@ -24,8 +27,8 @@ class GraphedStep:
     def __call__(self, batch, step, rate):
         """One step on a ``Batch`` on the device.
 
-        Returns (figures: dict of 0-d tensors, valid until the next call; (batch, loss, norm) of the call before, numbers, or None): looking at its own
-        loss would stop the host until the device is through.
+        Returns (figures: dict of 0-d tensors, valid until the next call; (batch, loss, norm) of the call before,
+        numbers, or None): looking at its own loss would stop the host until the device is through.
         """
         trainer = self.trainer
         phase = (self.objective.phase(step), trainer.net.entropy.integers, trainer.frozen)

@@ -1,26 +1,32 @@
-"""What the head that chooses region levels learns from: the cost of every level in a region, measured, all other regions as they are.
+"""What the head that chooses region levels learns from: the cost of every level in a region, measured, all other
+regions as they are.
 
-A face is coded with each of the three levels in one region that is drawn at random, and with the head's first choice in the others; bits + beta *
-distortion of the whole face are the costs c. With the head's probabilities p there,
+A face is coded with each of the three levels in one region that is drawn at random, and with the head's first choice in
+the others; bits + beta * distortion of the whole face are the costs c. With the head's probabilities p there,
 
     sum p c - temperature * entropy(p)
 
-is made small: the mean cost, and a choice that matters little stays open. Its minimum is softmax(-mean c / temperature).
+is made small: the mean cost, and a choice that matters little stays open. Its minimum is softmax(-mean c /
+temperature).
 
-Earlier ways pooled too much: a straight-through gradient (Jang et al. 2017) compares levels by a derivative at the level that was drawn; costs of
-one level everywhere had to share out identity, which belongs to the face as a whole, among its regions; and the cross entropy against softmax(-c /
-temperature) counts how often a level is the cheapest, not by how much.
+Earlier ways pooled too much: a straight-through gradient (Jang et al. 2017) compares levels by a derivative at the
+level that was drawn; costs of one level everywhere had to share out identity, which belongs to the face as a whole,
+among its regions; and the cross entropy against softmax(-c / temperature) counts how often a level is the cheapest, not
+by how much.
 """
+
 import torch
 
-from ..metric.pixel import mse, texture
 from ..format.geometry import LEVELS
+from ..metric.pixel import mse, texture
 
 TEMPERATURE = 0.005  # in units of the loss's scale
 
 
 @torch.no_grad()
-def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta, pixel_weight, texture_weight=0.0, identity=None):
+def region_costs(
+    net, y, levels, region, pixels, quality, aligned, weight, beta, pixel_weight, texture_weight=0.0, identity=None
+):
     """Bits + beta * distortion of a face with each level in one of its regions: float [N, 3].
 
     Args:
@@ -32,6 +38,7 @@ def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta,
         beta, pixel_weight: float [N]. texture_weight: a number.
         identity: (reconstructions of 3 N faces, level by level) -> weighted identity distances float [3 N], or None.
     """
+
     def each(x):
         return x.repeat(LEVELS, *[1] * (x.ndim - 1))
 
@@ -50,9 +57,11 @@ def region_costs(net, y, levels, region, pixels, quality, aligned, weight, beta,
 
 
 def level_loss(logits, region, costs, scale):
-    """Mean cost above the cheapest level's, less the temperature times the entropy, in a region: float [N], in units of ``scale``.
+    """Mean cost above the cheapest level's, less the temperature times the entropy, in a region: float [N], in units of
+    ``scale``.
 
-    logits float [N, 3, hr, wr]; region, costs as in ``region_costs``; scale float [N]: what the codec's loss is divided by.
+    logits float [N, 3, hr, wr]; region, costs as in ``region_costs``; scale float [N]: what the codec's loss is divided
+    by.
     """
     there = torch.log_softmax(logits.flatten(2).gather(2, region[:, None, None].expand(-1, LEVELS, 1))[:, :, 0], 1)
     excess = (costs - costs.amin(1, keepdim=True)) / scale[:, None]

@@ -1,4 +1,5 @@
 """The training loop, top to bottom."""
+
 import csv
 import datetime
 import math
@@ -9,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from ..data.sources import open_faces
 from ..errors import InvalidInputError, LficError
 from ..metric.identity import load_recognizer
 from .batches import batches
 from .graph import GraphedStep
 from .objective import Objective, beta, load_recognizers  # noqa: F401  (beta: part of this module's interface)
-from ..data.sources import open_faces
 from .state import Trainer
 from .validate import aligned_faces, append_rows, save_sheet, validate
 from .world import World
@@ -26,14 +27,17 @@ def learning_rate(step, config):
         return config.learning_rate * (step + 1) / config.warmup
     alone = config.entropy_step <= step < config.steps
     first, begin, end = (
-        (config.entropy_learning_rate, config.entropy_step, config.steps) if alone else (config.learning_rate, config.warmup, config.entropy_step)
+        (config.entropy_learning_rate, config.entropy_step, config.steps)
+        if alone
+        else (config.learning_rate, config.warmup, config.entropy_step)
     )
     done = min(1.0, (step - begin) / max(1, end - begin))
     return config.final_learning_rate + (first - config.final_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def run(config, seconds=None):
-    """Train until ``config.steps``, or for about ``seconds``; resumes by itself from ``config.out``. Returns the ``Trainer``."""
+    """Train until ``config.steps``, or for about ``seconds``; resumes by itself from ``config.out``. Returns the
+    ``Trainer``."""
     world = World.join(config.device)
     try:
         return train(config, world, seconds)
@@ -47,7 +51,9 @@ def train(config, world, seconds):
     if config.batch % world.size:
         raise InvalidInputError(f"batch is {config.batch}: {world.size} processes can't share it evenly")
     if config.graphs and world.size > 1:
-        raise InvalidInputError(f"graphs is true, but there are {world.size} processes: a captured step serves one GPU alone")
+        raise InvalidInputError(
+            f"graphs is true, but there are {world.size} processes: a captured step serves one GPU alone"
+        )
     trainer = Trainer(config, world)
     resumed = trainer.resume()
     faces = open_faces(config.data)
@@ -101,7 +107,8 @@ def train(config, world, seconds):
 
 
 def eager_step(trainer, objective, net, batch, step, rate, out_of_time):
-    """Gradient, clipping, optimisers: (figures, whether any process is out of time). Nothing moves where a loss or a gradient is no number."""
+    """Gradient, clipping, optimisers: (figures, whether any process is out of time). Nothing moves where a loss or a
+    gradient is no number."""
     config, optimizer, adversary = trainer.config, trainer.optimizer, trainer.adversary
     loss, figures, out = objective(net, batch, step)
     optimizer.zero_grad(set_to_none=True)
@@ -124,7 +131,9 @@ def eager_step(trainer, objective, net, batch, step, rate, out_of_time):
 
 def keep_bad_batch(trainer, batch, loss, norm):
     """Store the batch of a loss or a gradient (numbers) that is none; returns the message."""
-    path = trainer.out / ("bad-batch.safetensors" if trainer.world.size == 1 else f"bad-batch-{trainer.world.rank}.safetensors")
+    path = trainer.out / (
+        "bad-batch.safetensors" if trainer.world.size == 1 else f"bad-batch-{trainer.world.rank}.safetensors"
+    )
     save_file({"pixels": batch.pixels.cpu().contiguous(), "quality": batch.quality.cpu()}, path)
     return f"loss is {loss}, its gradient's norm {norm} at step {trainer.step}: the batch is in {path}"
 
@@ -162,7 +171,9 @@ class Log:
         self.row["wait"] = round(self.waited / elapsed, 4)
         if trainer.world.first:
             left = (config.steps - trainer.step) * elapsed / self.count
-            tqdm.write(" ".join(f"{k}={v}" for k, v in self.row.items()) + f" left={datetime.timedelta(seconds=round(left))}")
+            tqdm.write(
+                " ".join(f"{k}={v}" for k, v in self.row.items()) + f" left={datetime.timedelta(seconds=round(left))}"
+            )
             sys.stdout.flush()  # into a file lines would wait for a full buffer
             append_log(self.path, self.row)
         self.restart()
@@ -198,18 +209,30 @@ class Watch:
 
     def __init__(self, trainer, faces):
         self.trainer, config, device = trainer, trainer.config, trainer.world.device
-        self.held_out = aligned_faces(open_faces(config.validation), config.validation_faces).to(device) if config.validation else None
+        self.held_out = (
+            aligned_faces(open_faces(config.validation), config.validation_faces).to(device)
+            if config.validation
+            else None
+        )
         self.judge = load_recognizer(config.validation_recognizer, device) if config.validation_recognizer else None
         self.samples = aligned_faces(faces, 4).to(device) if self.held_out is None else self.held_out[:4]
-        self.bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=None)  # silent where there is no terminal
+        self.bar = tqdm(
+            total=config.steps, initial=trainer.step, unit="step", disable=None
+        )  # silent where there is no terminal
 
     def look(self, log):
         """After a step."""
         trainer, config = self.trainer, self.trainer.config
         if log.count == 0:
-            self.bar.set_postfix({k: log.row[k] for k in ("loss", "bytes", "psnr", "cos", "faces_per_s")}, refresh=False)
+            self.bar.set_postfix(
+                {k: log.row[k] for k in ("loss", "bytes", "psnr", "cos", "faces_per_s")}, refresh=False
+            )
         self.bar.update()
         if self.held_out is not None and trainer.step % config.validate_every == 0:
-            append_rows(trainer.out / "validation.csv", trainer.step, validate(trainer.averaged_net(), self.held_out, self.judge))
+            append_rows(
+                trainer.out / "validation.csv",
+                trainer.step,
+                validate(trainer.averaged_net(), self.held_out, self.judge),
+            )
         if trainer.step % config.sample_every == 0:
             save_sheet(trainer.out / "samples" / f"{trainer.step:07d}.png", trainer.averaged_net(), self.samples)

@@ -1,13 +1,13 @@
 """From a batch to the number that is minimised: bits + beta(quality) * distortion."""
+
 import contextlib
 
 import torch
 
+from ..format.geometry import LEVELS, SIDE
 from ..metric.hybrid import HybridMetric
 from ..metric.identity import RecognizerEnsemble, identity_distance, load_recognizer
 from ..metric.pixel import template_weight
-from ..format.geometry import LEVELS
-from ..format.geometry import SIDE
 from .levels import level_loss, region_costs
 
 
@@ -47,8 +47,11 @@ class TargetEmbeddings:
         new = ~plain | ~self.known[index, side]
         if new.any():
             fresh = pixels[new.to(pixels.device)]
-            # Sums depend on the size of a batch in their last bits. One by one, a resumed run finds the same; a GPU promises no such thing.
-            embedding = self.recognizer(fresh) if fresh.is_cuda else torch.cat([self.recognizer(one[None]) for one in fresh])
+            # Sums depend on the size of a batch in their last bits. One by one, a resumed run finds the same; a GPU
+            # promises no such thing.
+            embedding = (
+                self.recognizer(fresh) if fresh.is_cuda else torch.cat([self.recognizer(one[None]) for one in fresh])
+            )
             if self.table is None:
                 self.table = torch.zeros(*self.known.shape, embedding.shape[1], device=pixels.device)
             keep = plain[new]
@@ -72,9 +75,12 @@ class Objective:
     def __init__(self, config, world, recognizer, faces, adversary=None):
         self.config, self.world, self.adversary = config, world, adversary
         self.metric = HybridMetric(
-            recognizer, pixel_weight=config.pixel_weight, identity_weight=config.identity_weight / config.identity_share,
+            recognizer,
+            pixel_weight=config.pixel_weight,
+            identity_weight=config.identity_weight / config.identity_share,
             adversarial=adversary.metric if adversary else None,
-            feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0, texture_weight=config.texture_weight,
+            feature_weight=config.feature_weight / config.identity_share if recognizer is not None else 0,
+            texture_weight=config.texture_weight,
         ).to(world.device)
         self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
         self.weight_map = template_weight(config.face_floor).to(world.device)
@@ -91,7 +97,12 @@ class Objective:
         config = self.config
         entropy_only = step >= config.entropy_step
         hard = entropy_only or step >= config.hard_from * config.steps
-        return 0.5 if step < config.explore_until else config.explore, hard, self.targets is not None and step >= config.identity_from, entropy_only
+        return (
+            0.5 if step < config.explore_until else config.explore,
+            hard,
+            self.targets is not None and step >= config.identity_from,
+            entropy_only,
+        )
 
     def __call__(self, net, batch, step):
         """(loss, figures: dict of 0-d tensors, ``TrainingOutput``) of a batch on the device."""
@@ -101,13 +112,24 @@ class Objective:
         # Rates differ by a factor of 20 between the ends: this keeps their gradients comparable.
         scale = 600 * (b / config.beta_low) ** 0.4
         with self.autocast():
-            out = net(batch.pixels, batch.quality, aligned, explore, batch.uniform_level, hard, self.world.draw, not (entropy_only or config.levels_only))
+            out = net(
+                batch.pixels,
+                batch.quality,
+                aligned,
+                explore,
+                batch.uniform_level,
+                hard,
+                self.world.draw,
+                not (entropy_only or config.levels_only),
+            )
         if entropy_only:
             loss = (out.bits / scale).mean()
             return loss, self.figures(loss, out), out
         seen = batch.identity & identity_on
         target = identity_weight = None
-        static = config.graphs and identity_on  # nothing that a captured graph could not do: no look at a tensor, no shape that depends on one
+        static = (
+            config.graphs and identity_on
+        )  # nothing that a captured graph could not do: no look at a tensor, no shape that depends on one
         if static:
             with torch.no_grad():
                 target = self.targets.recognizer(batch.pixels)
@@ -116,14 +138,25 @@ class Objective:
             at = seen.cpu()
             target = self.targets(batch.pixels[seen], batch.index[at], batch.flipped[at], batch.plain[at])
         weight = torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere)
-        pixel_weight = torch.where(aligned & identity_on, pixel_weights(batch.quality, config), config.pixel_only_weight)
+        pixel_weight = torch.where(
+            aligned & identity_on, pixel_weights(batch.quality, config), config.pixel_only_weight
+        )
         if config.levels_only:
-            loss = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale, target if static else None)
+            loss = self.head_loss(
+                net, out, batch, identity_on, b, pixel_weight, weight, scale, target if static else None
+            )
             return loss, self.figures(loss, out), out
         judged = self.judges(step)
         terms = self.metric(
-            out.pixels, batch.pixels, weight, self.adversary.levels(out) if judged else None, None if static else seen, target, pixel_weight,
-            identity_weight, adversarial_weight=config.adversarial_weight if judged else 0,
+            out.pixels,
+            batch.pixels,
+            weight,
+            self.adversary.levels(out) if judged else None,
+            None if static else seen,
+            target,
+            pixel_weight,
+            identity_weight,
+            adversarial_weight=config.adversarial_weight if judged else 0,
         )
         loss = ((out.bits + b * terms.total) / scale).mean()
         head = self.head_loss(net, out, batch, identity_on, b, pixel_weight, weight, scale, target if static else None)
@@ -149,26 +182,49 @@ class Objective:
             at = slice(None, None, every)
 
             def identity(shown):
-                return config.identity_weight * batch.aligned[at].repeat(LEVELS) * identity_distance(self.targets.recognizer(shown), embedding[at].repeat(LEVELS, 1))
+                return (
+                    config.identity_weight
+                    * batch.aligned[at].repeat(LEVELS)
+                    * identity_distance(self.targets.recognizer(shown), embedding[at].repeat(LEVELS, 1))
+                )
         elif identity_on:
             faces = batch.aligned[at]
             known = at[faces.cpu()]
-            targets = self.targets(batch.pixels[known], batch.index[known], batch.flipped[known], batch.plain[known]) if len(known) else None
+            targets = (
+                self.targets(batch.pixels[known], batch.index[known], batch.flipped[known], batch.plain[known])
+                if len(known)
+                else None
+            )
 
             def identity(shown):
                 distances, some = shown.new_zeros(len(shown)), faces.repeat(LEVELS)
                 if targets is not None:
-                    distances[some] = config.identity_weight * identity_distance(self.targets.recognizer(shown[some]), targets.repeat(LEVELS, 1))
+                    distances[some] = config.identity_weight * identity_distance(
+                        self.targets.recognizer(shown[some]), targets.repeat(LEVELS, 1)
+                    )
                 return distances
 
-        # What the encoder will choose: levels drawn at random would have lost much of the person before the region is looked at.
+        # What the encoder will choose: levels drawn at random would have lost much of the person before the region is
+        # looked at.
         levels = out.logits[at].detach().argmax(1).to(torch.uint8)
         regions = levels[0].numel()
-        region = (self.world.draw((len(out.logits),), device=out.logits.device)[at] * regions).long().clamp(max=regions - 1)
+        region = (
+            (self.world.draw((len(out.logits),), device=out.logits.device)[at] * regions).long().clamp(max=regions - 1)
+        )
         with self.autocast():
             costs = region_costs(
-                net, out.features[at].detach(), levels, region, batch.pixels[at], batch.quality[at], batch.aligned[at], weight[at], b[at],
-                pixel_weight[at], config.texture_weight, identity,
+                net,
+                out.features[at].detach(),
+                levels,
+                region,
+                batch.pixels[at],
+                batch.quality[at],
+                batch.aligned[at],
+                weight[at],
+                b[at],
+                pixel_weight[at],
+                config.texture_weight,
+                identity,
             )
         # Processes average their gradients: those of few measured faces are not to count more.
         return level_loss(out.logits[at], region, costs, scale[at]).sum() * (self.world.size / chosen.sum())
@@ -182,8 +238,12 @@ class Objective:
         nothing = loss.new_full((), float("nan"))
         levels = [(out.levels == level).float().mean() for level in range(LEVELS)]
         figures = {
-            "loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),
-            "cos": nothing if cosine is None else cosine, "level1": levels[1], "level2": levels[2],
+            "loss": loss,
+            "bytes": out.bits.mean() / 8,
+            "psnr": nothing if error is None else -10 * torch.log10(error + 1e-9),
+            "cos": nothing if cosine is None else cosine,
+            "level1": levels[1],
+            "level2": levels[2],
         }
         if self.config.feature_weight:
             figures["features"] = nothing if features is None else features

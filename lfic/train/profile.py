@@ -1,16 +1,18 @@
 """Where a training step's time goes: whole steps, and each part alone, forward and backward, on what a step hands it.
 
-Parts and whole are measured in turns, so that other work on the machine slows all alike; medians, but for the optimiser (a mean over ten
-steps, since every tenth may do more). On one thread of a CPU the process's own time counts, so that other work is left out as well.
+Parts and whole are measured in turns, so that other work on the machine slows all alike; medians, but for the optimiser
+(a mean over ten steps, since every tenth may do more). On one thread of a CPU the process's own time counts, so that
+other work is left out as well.
 """
+
 import statistics
 import time
 
 import torch
 
+from ..data.sources import open_faces
 from .batches import Steps, batches
 from .objective import Objective, load_recognizers
-from ..data.sources import open_faces
 from .state import Trainer
 from .world import World
 
@@ -18,7 +20,12 @@ from .world import World
 def tensors_in(value):
     """All float tensors with a gradient in what a part gave."""
     values = value if isinstance(value, (tuple, list)) else [value]
-    return [t for v in values for t in (tensors_in(v) if isinstance(v, (tuple, list)) else [v]) if isinstance(t, torch.Tensor) and t.requires_grad]
+    return [
+        t
+        for v in values
+        for t in (tensors_in(v) if isinstance(v, (tuple, list)) else [v])
+        if isinstance(t, torch.Tensor) and t.requires_grad
+    ]
 
 
 class Clock:
@@ -43,7 +50,10 @@ class Clock:
 
     def part(self, name, module, inputs):
         """A part alone: forward, and backward from a sum of its results."""
-        inputs = [x.detach().requires_grad_(x.requires_grad) if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs]
+        inputs = [
+            x.detach().requires_grad_(x.requires_grad) if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+            for x in inputs
+        ]
 
         def both():
             results = tensors_in(module(*inputs))
@@ -65,7 +75,8 @@ def inputs_of(modules, function):
 
 
 def profile(config, repeats=5):
-    """Print and return the table: dict of part -> seconds of a step, ``faces_per_s`` and ``data`` (making a batch) among them.
+    """Print and return the table: dict of part -> seconds of a step, ``faces_per_s`` and ``data`` (making a batch)
+    among them.
 
     The run's newest checkpoint is used where there is one; nothing is written to disk. One process.
     """
@@ -84,7 +95,16 @@ def profile(config, repeats=5):
 
     def codec():
         with objective.autocast():
-            out = net(batch.pixels, batch.quality, batch.aligned, config.explore, batch.uniform_level, False, world.draw, step < config.entropy_step)
+            out = net(
+                batch.pixels,
+                batch.quality,
+                batch.aligned,
+                config.explore,
+                batch.uniform_level,
+                False,
+                world.draw,
+                step < config.entropy_step,
+            )
         torch.autograd.backward([t.sum() for t in (out.pixels, out.bits) if t is not None and t.requires_grad])
 
     def step_gradient():
@@ -103,11 +123,20 @@ def profile(config, repeats=5):
         mean, log_scale = net.entropy(*inputs)
         return net.entropy.bits(mean.detach().round(), mean, log_scale)
 
-    parts = {"analysis": net.analysis, "level head": net.level_head, "entropy model": net.entropy, "synthesis": net.synthesis}
+    parts = {
+        "analysis": net.analysis,
+        "level head": net.level_head,
+        "entropy model": net.entropy,
+        "synthesis": net.synthesis,
+    }
     step_gradient()  # embeddings of the originals are known from here on, as in all but a run's first epoch
     _, inputs = inputs_of(parts, codec)
     seen = batch.pixels[batch.identity]
-    recognizer = objective.metric.recognizer if len(seen) and step >= config.identity_from and step < config.entropy_step else None
+    recognizer = (
+        objective.metric.recognizer
+        if len(seen) and step >= config.identity_from and step < config.entropy_step
+        else None
+    )
     for _ in range(repeats):
         clock.time("data", lambda: making[step])
         clock.time("gradient", step_gradient)
@@ -123,11 +152,16 @@ def profile(config, repeats=5):
         optimise()  # a fresh optimiser makes its state in its first step
         for _ in range(10):
             clock.time("optimiser", optimise)
-    found = {name: statistics.mean(s) if name == "optimiser" else statistics.median(s) for name, s in clock.seconds.items()}
+    found = {
+        name: statistics.mean(s) if name == "optimiser" else statistics.median(s) for name, s in clock.seconds.items()
+    }
     if world.first:
         report(found, config, step, clock.kind)
     world.leave()
-    return found | {"faces_per_s": config.batch / (found["gradient"] + found["optimiser"] + (0 if config.workers else found["data"]))}
+    return found | {
+        "faces_per_s": config.batch
+        / (found["gradient"] + found["optimiser"] + (0 if config.workers else found["data"]))
+    }
 
 
 def report(found, config, step, kind):
@@ -142,7 +176,10 @@ def report(found, config, step, kind):
     rows.append(("optimiser", found["optimiser"]))
     if not config.workers:
         rows.append(("data", found["data"]))
-    print(f"step {step}, batch {config.batch}, {config.device}, {config.precision}, {config.threads} threads, {kind}: {config.batch / whole:.1f} faces/s")
+    print(
+        f"step {step}, batch {config.batch}, {config.device}, {config.precision}, {config.threads} threads, {kind}: "
+        f"{config.batch / whole:.1f} faces/s"
+    )
     for name, seconds in rows:
         print(f"{name:<20}{seconds * 1e3:>10.1f} ms{100 * seconds / whole:>7.1f} %")
     print(f"{'whole':<20}{whole * 1e3:>10.1f} ms")

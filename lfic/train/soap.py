@@ -3,9 +3,12 @@
 For a matrix G of gradients, L and R are running means of G G' and G' G; with their eigenvectors QL and QR Adam runs on
 QL' G QR. Rate and distortion pull along different directions, which Adam's diagonal cannot separate.
 """
+
 import torch
 
-LARGEST = 300  # sides beyond keep their own basis: the cost grows with the cube (at 1024 a step of the default network costs a third more)
+# sides beyond keep their own basis: the cost grows with the cube (at 1024 a step of the default network costs a third
+# more)
+LARGEST = 300
 
 
 class Soap(torch.optim.Optimizer):
@@ -64,7 +67,8 @@ def begin(parameter, state):
         for side, product in (("left", matrix @ matrix.T), ("right", matrix.T @ matrix)):
             if len(product) <= LARGEST:
                 state[side] = product
-                # In double precision: of a matrix of rank one with hardly a number in it, single precision finds no eigenvectors.
+                # In double precision: of a matrix of rank one with hardly a number in it, single precision finds no
+                # eigenvectors.
                 state[f"{side}_basis"] = torch.linalg.eigh(product.double())[1].flip(1).to(product.dtype).contiguous()
 
 
@@ -112,11 +116,13 @@ def rotate_back(matrix, state):
 
 
 def turn_basis(state, side):
-    """One power iteration with QR, eigenvectors kept in falling order; second moments follow their vectors. Tensors stay where they lie."""
+    """One power iteration with QR, eigenvectors kept in falling order; second moments follow their vectors. Tensors
+    stay where they lie."""
     product, basis = state[side], state[f"{side}_basis"]
     second = state["exp_avg_sq"].view(*(len(state[each]) if each in state else -1 for each in ("left", "right")))
     image = product @ basis
     order = (basis * image).sum(0).argsort(descending=True)
-    # LAPACK answers column by column; kept row by row, as a checkpoint has it, so that a resumed run adds in the same order.
+    # LAPACK answers column by column; kept row by row, as a checkpoint has it, so that a resumed run adds in the same
+    # order.
     basis.copy_(torch.linalg.qr(image[:, order])[0])
     second.copy_(second[order] if side == "left" else second[:, order])

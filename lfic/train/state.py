@@ -1,4 +1,5 @@
 """What a run consists of between two steps, and its checkpoints."""
+
 import dataclasses
 import json
 import os
@@ -8,9 +9,9 @@ import shutil
 import torch
 
 from ..errors import InvalidInputError, WeightsError
+from ..network.load import load_model
 from ..network.net import CodecNet, CodecNetConfig
 from ..network.transform import Block
-from ..network.load import load_model
 from .adversary import Adversary
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
 from .soap import Soap
@@ -20,23 +21,31 @@ from .world import World
 def network_config(config):
     """``CodecNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
     known = [field.name for field in dataclasses.fields(CodecNetConfig) if field.name in config]
-    return CodecNetConfig(**{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known})
+    return CodecNetConfig(
+        **{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known}
+    )
 
 
 def begin_with(net, tensors, place):
     """Load a network that may have fewer blocks in its transforms: those that it lacks change nothing at first."""
     missing = sorted(set(net.state_dict()) - set(tensors))
     blocks = {name.rsplit(".", 2)[0] for name in missing}
-    strange = sorted(set(tensors) - set(net.state_dict())) + [b for b in blocks if not isinstance(net.get_submodule(b), Block)]
+    strange = sorted(set(tensors) - set(net.state_dict())) + [
+        b for b in blocks if not isinstance(net.get_submodule(b), Block)
+    ]
     if strange or any(not name.startswith(("analysis.", "synthesis.")) for name in missing):
-        raise InvalidInputError(f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the transforms may have more blocks")
+        raise InvalidInputError(
+            f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the transforms may have "
+            "more blocks"
+        )
     net.load_state_dict(tensors, strict=False)
     for block in blocks:
         torch.nn.init.zeros_(net.get_submodule(block).project.weight)
 
 
 def starting_tensors(start):
-    """The network of a checkpoint folder, averaged (which lags, and is a better place to go on from than the last step), or of a weights file."""
+    """The network of a checkpoint folder, averaged (which lags, and is a better place to go on from than the last
+    step), or of a weights file."""
     folder = pathlib.Path(start)
     if folder.is_dir():
         tensors = load_tensors(folder, "average")
@@ -88,7 +97,10 @@ class Trainer:
         if self.adversary:
             self.adversary.save(fresh)
         (fresh / "state.json").write_text(
-            json.dumps({"step": self.step, "seconds": self.seconds, "frozen": self.frozen, "config": vars(self.config)}, indent=1)
+            json.dumps(
+                {"step": self.step, "seconds": self.seconds, "frozen": self.frozen, "config": vars(self.config)},
+                indent=1,
+            )
         )
         shutil.rmtree(old, ignore_errors=True)
         if place.exists():
@@ -98,7 +110,9 @@ class Trainer:
 
     def resume(self):
         """Continue from the newest whole checkpoint; False where there is none."""
-        place = next((p for p in (self.out / "checkpoint", self.out / "checkpoint.old") if (p / "state.json").is_file()), None)
+        place = next(
+            (p for p in (self.out / "checkpoint", self.out / "checkpoint.old") if (p / "state.json").is_file()), None
+        )
         if place is None:
             return False
         state = json.loads((place / "state.json").read_text())

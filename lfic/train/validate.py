@@ -1,4 +1,5 @@
 """What a run looks like from outside: figures on faces held out, and sheets of reconstructions."""
+
 import csv
 import math
 import os
@@ -6,8 +7,8 @@ import os
 import torch
 from PIL import Image
 
-from ..metric.identity import identity_distance
 from ..data.sources import template_crops
+from ..metric.identity import identity_distance
 
 QUALITIES = (10, 40, 70, 100)
 
@@ -23,7 +24,12 @@ def code(net, pixels, quality):
     torch.manual_seed(0)
     count = len(pixels)
     device = pixels.device
-    return net(pixels, torch.full((count,), quality, device=device), torch.ones(count, dtype=torch.bool, device=device), hard=True)
+    return net(
+        pixels,
+        torch.full((count,), quality, device=device),
+        torch.ones(count, dtype=torch.bool, device=device),
+        hard=True,
+    )
 
 
 @torch.no_grad()

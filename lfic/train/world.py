@@ -1,4 +1,5 @@
 """The processes that train together, as torchrun starts them; one process alone is a world of one."""
+
 import dataclasses
 import os
 
@@ -29,8 +30,12 @@ class World:
         rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if device.type == "cuda":
             if not torch.cuda.is_available():
-                raise MissingDependencyError("device is 'cuda', but this PyTorch sees no CUDA device: set device = \"cpu\"")
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index)
+                raise MissingDependencyError(
+                    "device is 'cuda', but this PyTorch sees no CUDA device: set device = \"cpu\""
+                )
+            device = torch.device(
+                "cuda", int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
+            )
             torch.cuda.set_device(device)
         if size > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -52,7 +57,8 @@ class World:
         return whole[self.rank * share : (self.rank + 1) * share]
 
     def draw(self, shape, device=None):
-        """Uniform random numbers like ``torch.rand``, equal to this process's rows of those that a single process would draw."""
+        """Uniform random numbers like ``torch.rand``, equal to this process's rows of those that a single process would
+        draw."""
         return self.rows(torch.rand(shape[0] * self.size, *shape[1:], device=device))
 
     def wrap(self, module):

@@ -1,14 +1,15 @@
-"""benchmarks/ablation.py: its variants train from one checkpoint, and their files have the levels that they should have."""
+"""benchmarks/ablation.py: its variants train from one checkpoint, and their files have the levels that they should
+have."""
 
 import sys
+
+import ablation
 import numpy as np
 import pytest
+from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 import lfic
 from lfic.train.loop import run
-
-import ablation  # noqa: E402
-from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 
 def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
@@ -16,7 +17,16 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
     start = config(pack, tmp_path / "start", steps=2)
     run(start)
     toml = write_toml(tmp_path / "base.toml", start)
-    common = ["--config", str(toml), "--start", f"{start.out}/checkpoint", "--steps", "3", "--runs", str(tmp_path / "runs")]
+    common = [
+        "--config",
+        str(toml),
+        "--start",
+        f"{start.out}/checkpoint",
+        "--steps",
+        "3",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
     monkeypatch.setattr(sys, "argv", ["ablation", "train", "level2", "full", *common])
     ablation.main()
     assert set(column(tmp_path / "runs" / "level2", "level2").values()) == {1.0}
@@ -28,11 +38,15 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
     assert {level for file in files for level in lfic.probe(file).levels.ravel().tolist()} == {2}
     shared = ablation.codec_of("level1", tmp_path / "none", f"{tmp_path}/runs/full/weights.safetensors")
     assert {level for file in shared.encode(faces, 50) for level in lfic.probe(file).levels.ravel().tolist()} == {1}
-    monkeypatch.setattr(sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--weights", "face-v1"])
+    monkeypatch.setattr(
+        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--weights", "face-v1"]
+    )
     with pytest.raises(SystemExit):
         ablation.main()
     assert "pixels, gan would not differ from full" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--variants", "searched"])
+    monkeypatch.setattr(
+        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--variants", "searched"]
+    )
     with pytest.raises(SystemExit):
         ablation.main()
     assert "needs --encoder-recogniser" in capsys.readouterr().err
@@ -46,7 +60,11 @@ def test_searched_levels_cost_less(tmp_path, monkeypatch, face):
     """With the shipped weights and some recogniser in the objective: other levels than the head's, a smaller J."""
     codec = ablation.codec_of("searched", tmp_path, "face-v1", (5,), str(make_recognizer(tmp_path / "eyes.pt")))
     found = []
-    monkeypatch.setattr(ablation, "searched", lambda *args, search=ablation.searched: found.append((*args, search(*args))) or found[-1][-1])
+    monkeypatch.setattr(
+        ablation,
+        "searched",
+        lambda *args, search=ablation.searched: found.append((*args, search(*args))) or found[-1][-1],
+    )
     (file,) = codec.encode([face], 5)
     ((net, before, pixels, after),) = found
     assert np.array_equal(lfic.probe(file).levels, after.levels) and not np.array_equal(before.levels, after.levels)

@@ -1,4 +1,5 @@
 """The command line: results, exit codes, atomic writes, interruption."""
+
 import io
 import json
 import os
@@ -35,7 +36,9 @@ def test_encode_info_decode(png, tmp_path, capsys):
     (info,) = lines(capsys)
     assert info["bytes"] == row["bytes"] and info["size"] == "112x112" and np.array(info["levels"]).shape == (4, 4)
     assert main(["decode", str(out), "-o", str(tmp_path / "back.png")]) == 0
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "back.png")), np.asarray(lfic.decode(out.read_bytes())))
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(tmp_path / "back.png")), np.asarray(lfic.decode(out.read_bytes()))
+    )
     assert "112x112" in capsys.readouterr().out
 
 
@@ -50,7 +53,23 @@ def test_other_process_decodes_the_same(png, tmp_path, face):
 
 
 def test_max_bytes_and_effort(png, tmp_path):
-    assert main(["encode", str(png), "--max-bytes", "150", "--effort", "1", "--no-checksum", "--aligned", "-o", str(tmp_path / "b.lfic")]) == 0
+    assert (
+        main(
+            [
+                "encode",
+                str(png),
+                "--max-bytes",
+                "150",
+                "--effort",
+                "1",
+                "--no-checksum",
+                "--aligned",
+                "-o",
+                str(tmp_path / "b.lfic"),
+            ]
+        )
+        == 0
+    )
     info = lfic.probe((tmp_path / "b.lfic").read_bytes())
     assert info.bytes <= 150 and info.aligned and not info.checksum
 
@@ -87,7 +106,9 @@ def test_what_exists_is_replaced_only_where_that_was_said(png, tmp_path, face, c
 
 def test_standard_input_and_output(png, tmp_path):
     def run(*arguments, data):
-        return subprocess.run([sys.executable, "-m", "lfic", *arguments], input=data, capture_output=True, cwd=tmp_path, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-m", "lfic", *arguments], input=data, capture_output=True, cwd=tmp_path, check=True
+        ).stdout
 
     data = run("encode", "-", "--quality", "20", data=png.read_bytes())
     assert lfic.probe(data).quality == 20
@@ -112,11 +133,14 @@ def test_transcode_both_ways(png, tmp_path):
     assert Image.open(tmp_path / "y" / "face.png").size == (112, 112)
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["decode", "none.lfic"], "none.lfic"),
-    (["info", "none.lfic"], "none.lfic"),
-    (["encode", "none.png"], "no file"),
-])
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["decode", "none.lfic"], "none.lfic"),
+        (["info", "none.lfic"], "none.lfic"),
+        (["encode", "none.png"], "no file"),
+    ],
+)
 def test_missing_files(arguments, text, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
@@ -124,26 +148,40 @@ def test_missing_files(arguments, text, capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["unknown"], ["encode"], ["encode", "a.png", "--quality", "0"], ["encode", "a.png", "--quality", "5", "--max-bytes", "6"],
-    ["encode", "a.png", "--effort", "9"], ["encode", "a.png", "--max-bytes", "-3"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["unknown"],
+        ["encode"],
+        ["encode", "a.png", "--quality", "0"],
+        ["encode", "a.png", "--quality", "5", "--max-bytes", "6"],
+        ["encode", "a.png", "--effort", "9"],
+        ["encode", "a.png", "--max-bytes", "-3"],
+    ],
+)
 def test_wrong_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         main(arguments)
     assert exit.value.code == 2
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["encode", "{folder}"], "is a folder"), (["encode", "."], "is a folder"), (["decode", "{folder}"], "is a folder"),
-    (["info", "{folder}"], "Is a directory"),
-    (["encode", "{png}", "{folder}/b.png", "-o", "{png}"], "is a file"),
-    (["encode", "{png}", "-o", "{folder}/none/a.lfic"], "{folder}/none/a.lfic: No such file"),
-    (["encode", "{png}", "--device", "bogus"], "bogus"),
-    (["encode", "-", "{png}"], "one file alone"), (["demo", "{png}", "-o", "{png}"], "overwritten"),
-    (["decode", "{lfic}", "-o", "{folder}/a.psd"], "writes no .psd"),
-    (["transcode", "{lfic}", "{folder}/a.png"], "overwritten"),
-])
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["encode", "{folder}"], "is a folder"),
+        (["encode", "."], "is a folder"),
+        (["decode", "{folder}"], "is a folder"),
+        (["info", "{folder}"], "Is a directory"),
+        (["encode", "{png}", "{folder}/b.png", "-o", "{png}"], "is a file"),
+        (["encode", "{png}", "-o", "{folder}/none/a.lfic"], "{folder}/none/a.lfic: No such file"),
+        (["encode", "{png}", "--device", "bogus"], "bogus"),
+        (["encode", "-", "{png}"], "one file alone"),
+        (["demo", "{png}", "-o", "{png}"], "overwritten"),
+        (["decode", "{lfic}", "-o", "{folder}/a.psd"], "writes no .psd"),
+        (["transcode", "{lfic}", "{folder}/a.png"], "overwritten"),
+    ],
+)
 def test_mistakes_are_named_without_a_traceback(arguments, text, png, face, tmp_path, capsys):
     (tmp_path / "a.lfic").write_bytes(lfic.encode(face, quality=1))
     names = {"folder": tmp_path, "png": png, "lfic": tmp_path / "a.lfic"}
@@ -183,7 +221,7 @@ def test_unknown_format_to_decode_to(tmp_path, face, capsys):
 
 
 def test_writes_are_atomic(tmp_path, monkeypatch):
-    from lfic.format import weights
+    from lfic import files
 
     target = tmp_path / "a.lfic"
     target.write_bytes(b"before")
@@ -193,7 +231,7 @@ def test_writes_are_atomic(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        weights.write_atomically(target, b"after")
+        files.write_atomically(target, b"after")
     assert target.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["a.lfic"]
 
 
@@ -224,8 +262,13 @@ def test_ctrl_c_leaves_no_half_file(tmp_path, face):
         files.append(str(path))
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "lfic", "encode", *files, "-o", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background inherits an ignored SIGINT
+        [sys.executable, "-m", "lfic", "encode", *files, "-o", str(out), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a test run in the background inherits an ignored SIGINT
     )
     process.stdout.readline()  # the first one is done
     time.sleep(0.1)
@@ -255,7 +298,9 @@ def test_demo_without_an_optional_codec(tmp_path, capsys, monkeypatch):
     import importlib.util
 
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pillow_jxl" else find(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "pillow_jxl" else find(name, *rest)
+    )
     assert main(["demo", "-o", str(tmp_path / "d.png"), "--effort", "0"]) == 0
     text = capsys.readouterr().out
     assert "JPEG XL is left out" in text and "pillow-jxl-plugin" in text and "AVIF" in text

@@ -1,4 +1,5 @@
 """The arithmetic coder by itself: round trips, limits, sizes, refusals, damage, threads, golden streams."""
+
 import doctest
 import hashlib
 import json
@@ -75,7 +76,11 @@ def test_round_trip(count, symbol_type, index_type):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 23), st.one_of(st.integers(-9, 9), st.integers(-(2**31), 2**31 - 1))), max_size=200))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 23), st.one_of(st.integers(-9, 9), st.integers(-(2**31), 2**31 - 1))), max_size=200
+    )
+)
 def test_any_int32_round_trips(pairs):
     tables = integer_tables()
     indexes = np.array([k for k, _ in pairs], np.uint8)
@@ -111,7 +116,9 @@ def test_strided_and_foreign_buffers():
     np.testing.assert_array_equal(coder.decode(bytearray(strided), indexes[::-2], tables), wide[::2])
 
 
-@pytest.mark.parametrize(("low", "high", "allowed"), [(0.2, 3.8, 0.0005), (0.1, 0.85, 0.002)], ids=["726-bytes", "184-bytes"])
+@pytest.mark.parametrize(
+    ("low", "high", "allowed"), [(0.2, 3.8, 0.0005), (0.1, 0.85, 0.002)], ids=["726-bytes", "184-bytes"]
+)
 def test_size_over_ideal(low, high, allowed):
     tables, rng = gaussian_tables(low, high), np.random.default_rng(1)
     coded = ideal = 0.0
@@ -130,7 +137,9 @@ def test_the_end_of_a_stream_costs_half_a_byte_on_average():
     for _ in range(1000):
         indexes = rng.integers(0, 64, rng.integers(1, 61))
         symbols = np.clip(draw(tables, indexes, rng), tables.lows[indexes], -tables.lows[indexes])
-        over.append(len(coder.encode(symbols, indexes.astype(np.uint8), tables)) - ideal_bytes(tables, symbols, indexes))
+        over.append(
+            len(coder.encode(symbols, indexes.astype(np.uint8), tables)) - ideal_bytes(tables, symbols, indexes)
+        )
     assert 0 < np.mean(over) <= 0.5 and max(over) <= 1.5  # 1.5 on average was asked for
 
 
@@ -142,9 +151,14 @@ def test_packed_and_batch_agree_with_single_calls():
     for threads in (0, 1, 3):
         assert coder.encode_batch(list(symbols), list(indexes), tables, threads=threads) == single
         buffer, offsets = coder.encode_packed(symbols, indexes, tables, threads=threads)
-        assert buffer.tobytes() == b"".join(single) and offsets.tolist() == np.cumsum([0] + [len(s) for s in single]).tolist()
+        assert (
+            buffer.tobytes() == b"".join(single)
+            and offsets.tolist() == np.cumsum([0] + [len(s) for s in single]).tolist()
+        )
         np.testing.assert_array_equal(coder.decode_packed(buffer, offsets, indexes, tables, threads=threads), symbols)
-        np.testing.assert_array_equal(np.stack(coder.decode_batch(single, list(indexes), tables, threads=threads)), symbols)
+        np.testing.assert_array_equal(
+            np.stack(coder.decode_batch(single, list(indexes), tables, threads=threads)), symbols
+        )
     shared, offsets = coder.encode_packed(symbols, indexes[0], tables)
     np.testing.assert_array_equal(coder.decode_packed(shared, offsets, indexes[0], tables), symbols)
     assert coder.encode_batch([], [], tables) == [] and coder.decode_batch([], [], tables, threads=2) == []
@@ -192,7 +206,9 @@ def test_many_python_threads():
     def work(seed):
         rng = np.random.default_rng(seed)
         symbols, indexes = rng.integers(-9, 9, 2000).astype(np.int32), rng.integers(0, 24, 2000).astype(np.uint8)
-        return all((coder.decode(coder.encode(symbols, indexes, tables), indexes, tables) == symbols).all() for _ in range(20))
+        return all(
+            (coder.decode(coder.encode(symbols, indexes, tables), indexes, tables) == symbols).all() for _ in range(20)
+        )
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(16)))
@@ -223,7 +239,9 @@ def test_trained_start_of_short_masks(p):
     rng, zeros = np.random.default_rng(1), np.zeros(196, np.uint8)
     encoder = coder.RangeEncoder()
     for _ in range(500):
-        encoder.encode_bits((rng.random(196) < p).astype(np.uint8), zeros, coder.AdaptiveBits(np.array([round(65536 * p)], np.uint16)))
+        encoder.encode_bits(
+            (rng.random(196) < p).astype(np.uint8), zeros, coder.AdaptiveBits(np.array([round(65536 * p)], np.uint16))
+        )
     ideal = 500 * 196 * -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
     assert len(encoder.finish()) * 8 / ideal - 1 <= 0.05
 
@@ -264,7 +282,9 @@ def test_an_empty_stream_of_improbable_symbols():
     """b"" is what probable symbols become; asked for more than zeros can hold, the decoder says so."""
     tables = integer_tables()
     assert coder.decode(b"", np.zeros(1000, np.uint8), tables).tolist() == [-3] * 1000
-    with pytest.raises(CorruptStreamError, match=r"cut short: it has 0 bytes and more are needed \(noticed at byte 0\)"):
+    with pytest.raises(
+        CorruptStreamError, match=r"cut short: it has 0 bytes and more are needed \(noticed at byte 0\)"
+    ):
         coder.decode(b"", np.full(1000, 5, np.uint8), tables)
 
 
@@ -276,7 +296,9 @@ def test_int16_limits_in_int16(value):
 
 
 def test_frequencies_1_and_65535_side_by_side():
-    tables = coder.Tables.from_frequencies([(0, [65535]), (0, [1]), (0, [65534, 1]), (0, [1, 65534]), (-9, [1] * 65535), (7, [1, 65533, 1])])
+    tables = coder.Tables.from_frequencies(
+        [(0, [65535]), (0, [1]), (0, [65534, 1]), (0, [1, 65534]), (-9, [1] * 65535), (7, [1, 65533, 1])]
+    )
     rng = np.random.default_rng(8)
     indexes = rng.integers(0, 6, 5000).astype(np.uint8)
     symbols = rng.integers(-1, 9, 5000).astype(np.int32)
@@ -306,7 +328,10 @@ GOOD = np.zeros(2, np.int32)
         (lambda t: coder.encode(np.zeros(2), GOOD, t), "symbols has dtype float64; allowed are int16 and int32"),
         (lambda t: coder.encode(np.zeros(2, np.int64), GOOD, t), "symbols has dtype int64"),
         (lambda t: coder.encode(np.zeros(2, ">i4"), GOOD, t), "symbols has dtype >i4"),
-        (lambda t: coder.encode(GOOD, np.zeros(2, np.uint16), t), "indexes has dtype uint16; allowed are uint8, int16 and int32"),
+        (
+            lambda t: coder.encode(GOOD, np.zeros(2, np.uint16), t),
+            "indexes has dtype uint16; allowed are uint8, int16 and int32",
+        ),
         (lambda t: coder.encode([0, 0], GOOD, t), "symbols is a list; a numpy array or a buffer is needed"),
         (lambda t: coder.encode(GOOD[None], GOOD, t), "symbols has 2 axes; needed is 1"),
         (lambda t: coder.encode(GOOD, np.zeros(3, np.int32), t), "there are 2 symbols and 3 indexes"),
@@ -314,38 +339,101 @@ GOOD = np.zeros(2, np.int32)
         (lambda t: coder.encode(GOOD, np.array([24, 0], np.uint8), t), r"indexes\[0\] is 24; allowed are 0 to 23"),
         (lambda t: coder.decode(b"", np.array([99], np.int16), t), r"indexes\[0\] is 99; allowed are 0 to 23"),
         (lambda t: coder.decode(b"", np.array([0, -3], np.int16), t), r"indexes\[1\] is -3; allowed are 0 to 23"),
-        (lambda t: coder.decode(b"", np.zeros(2, np.int64), t), "indexes has dtype int64; allowed are uint8, int16 and int32"),
-        (lambda t: coder.decode_batch([b""] * 8, [GOOD] * 7 + [np.array([0, 200], np.uint8)], t), r"indexes\[1\] is 200; allowed are 0 to 23"),
-        (lambda t: coder.encode_packed(GOOD[None], np.array([0, 24], np.uint8), t), r"indexes\[1\] is 24; allowed are 0 to 23"),
-        (lambda t: coder.decode_packed(b"", np.zeros(2, np.int64), np.array([-1], np.int32), t), r"indexes\[0\] is -1; allowed are 0 to 23"),
-        (lambda t: coder.decode_packed(b"", np.zeros(2, np.int32), GOOD, t), "offsets has dtype int32; needed is int64"),
-        (lambda t: coder.RangeEncoder().encode(GOOD, np.array([0, 24], np.int16), t), r"indexes\[1\] is 24; allowed are 0 to 23"),
-        (lambda t: coder.RangeDecoder(b"").decode(np.array([-1], np.int32), t), r"indexes\[0\] is -1; allowed are 0 to 23"),
+        (
+            lambda t: coder.decode(b"", np.zeros(2, np.int64), t),
+            "indexes has dtype int64; allowed are uint8, int16 and int32",
+        ),
+        (
+            lambda t: coder.decode_batch([b""] * 8, [GOOD] * 7 + [np.array([0, 200], np.uint8)], t),
+            r"indexes\[1\] is 200; allowed are 0 to 23",
+        ),
+        (
+            lambda t: coder.encode_packed(GOOD[None], np.array([0, 24], np.uint8), t),
+            r"indexes\[1\] is 24; allowed are 0 to 23",
+        ),
+        (
+            lambda t: coder.decode_packed(b"", np.zeros(2, np.int64), np.array([-1], np.int32), t),
+            r"indexes\[0\] is -1; allowed are 0 to 23",
+        ),
+        (
+            lambda t: coder.decode_packed(b"", np.zeros(2, np.int32), GOOD, t),
+            "offsets has dtype int32; needed is int64",
+        ),
+        (
+            lambda t: coder.RangeEncoder().encode(GOOD, np.array([0, 24], np.int16), t),
+            r"indexes\[1\] is 24; allowed are 0 to 23",
+        ),
+        (
+            lambda t: coder.RangeDecoder(b"").decode(np.array([-1], np.int32), t),
+            r"indexes\[0\] is -1; allowed are 0 to 23",
+        ),
         (lambda t: coder.decode("text", GOOD, t), "data is a str; bytes, or a contiguous buffer, are needed"),
         (lambda t: coder.encode_batch([GOOD], [], t), "there are 1 symbol arrays and 0 index arrays"),
         (lambda t: coder.encode_batch([GOOD], [GOOD[:1]], t), "stream 0: there are 2 symbols and 1 indexes"),
-        (lambda t: coder.encode_batch([GOOD], [GOOD], t, threads=-1), r"threads is -1; allowed are 0 \(one a core\) to 256"),
-        (lambda t: coder.encode_packed(GOOD[None], np.zeros((2, 2), np.uint8), t), "indexes must have the shape of symbols"),
-        (lambda t: coder.decode_packed(b"abc", np.array([0, 9]), GOOD, t), r"offsets\[1\] is 9; allowed are ascending places in 0 to 3"),
+        (
+            lambda t: coder.encode_batch([GOOD], [GOOD], t, threads=-1),
+            r"threads is -1; allowed are 0 \(one a core\) to 256",
+        ),
+        (
+            lambda t: coder.encode_packed(GOOD[None], np.zeros((2, 2), np.uint8), t),
+            "indexes must have the shape of symbols",
+        ),
+        (
+            lambda t: coder.decode_packed(b"abc", np.array([0, 9]), GOOD, t),
+            r"offsets\[1\] is 9; allowed are ascending places in 0 to 3",
+        ),
         (lambda t: coder.decode_packed(b"abc", np.array([2, 1]), GOOD, t), r"offsets\[1\] is 1"),
         (lambda t: coder.RangeEncoder().encode_bit(1, 65536), "p1 is 65536; allowed are 1 to 65535"),
         (lambda t: coder.RangeEncoder().encode_bypass(4, 2), "value 4 does not fit 2 bits"),
         (lambda t: coder.RangeDecoder(b"").decode_bypass(17), "count is 17; allowed are 0 to 16"),
-        (lambda t: coder.RangeEncoder().encode_bits(np.zeros(1, np.uint8), np.ones(1, np.uint8), coder.AdaptiveBits(np.ones(1, np.uint16))), r"contexts\[0\] is 1; allowed are 0 to 0"),
-        (lambda t: coder.RangeEncoder().encode_bits(np.zeros(1, np.int64), np.zeros(1, np.uint8), coder.AdaptiveBits(np.ones(1, np.uint16))), "bits has dtype int64; needed is uint8"),
-        (lambda t: coder.RangeDecoder(b"").decode_bits(np.array([-1], np.int32), coder.AdaptiveBits(np.ones(1, np.uint16))), r"contexts\[0\] is -1; allowed are 0 to 0"),
+        (
+            lambda t: coder.RangeEncoder().encode_bits(
+                np.zeros(1, np.uint8), np.ones(1, np.uint8), coder.AdaptiveBits(np.ones(1, np.uint16))
+            ),
+            r"contexts\[0\] is 1; allowed are 0 to 0",
+        ),
+        (
+            lambda t: coder.RangeEncoder().encode_bits(
+                np.zeros(1, np.int64), np.zeros(1, np.uint8), coder.AdaptiveBits(np.ones(1, np.uint16))
+            ),
+            "bits has dtype int64; needed is uint8",
+        ),
+        (
+            lambda t: coder.RangeDecoder(b"").decode_bits(
+                np.array([-1], np.int32), coder.AdaptiveBits(np.ones(1, np.uint16))
+            ),
+            r"contexts\[0\] is -1; allowed are 0 to 0",
+        ),
         (lambda t: coder.AdaptiveBits(np.zeros(1, np.int32)), "p1 has dtype int32; needed is uint16"),
         (lambda t: coder.AdaptiveBits(np.zeros(0, np.uint16)), "p1 is empty; at least one context is needed"),
         (lambda t: coder.AdaptiveBits(np.zeros(1, np.uint16)), "p1 is 0; allowed are 1 to 65535"),
-        (lambda t: coder.Tables.from_frequencies([(0, [40000, 40000])]), "table 0 sums to 80000; allowed are at most 65535"),
-        (lambda t: coder.Tables.from_frequencies([(0, [65535]), (0, [65535, 1])]), "table 1 sums to 65536; allowed are at most 65535"),
-        (lambda t: coder.Tables.from_frequencies([(0, [0.5, 0.5])]), r"table 0: frequencies must be integers \[n\]; found float64"),
+        (
+            lambda t: coder.Tables.from_frequencies([(0, [40000, 40000])]),
+            "table 0 sums to 80000; allowed are at most 65535",
+        ),
+        (
+            lambda t: coder.Tables.from_frequencies([(0, [65535]), (0, [65535, 1])]),
+            "table 1 sums to 65536; allowed are at most 65535",
+        ),
+        (
+            lambda t: coder.Tables.from_frequencies([(0, [0.5, 0.5])]),
+            r"table 0: frequencies must be integers \[n\]; found float64",
+        ),
         (lambda t: coder.Tables.from_frequencies([(0, [1]), (0, [1, 0])]), "table 1: frequencies run from 0"),
         (lambda t: coder.Tables.from_frequencies([]), "there are 0 tables; allowed are 1 to 65536"),
         (lambda t: coder.Tables.from_frequencies([(2**30 + 1, [5])]), "table 0 starts at 1073741825"),
-        (lambda t: coder.Tables(np.zeros(1, np.int32), np.array([0, 2]), np.array([1, 0], np.uint16)), "table 0: symbol 1 has frequency 0"),
-        (lambda t: coder.Tables(np.zeros(1, np.int32), np.array([0, 3]), np.array([1, 1], np.uint16)), "starts do not run from 0"),
-        (lambda t: coder.Tables(np.zeros(2, np.int32), np.array([0, 5, 2]), np.array([1, 1], np.uint16)), "table 0 lies outside"),
+        (
+            lambda t: coder.Tables(np.zeros(1, np.int32), np.array([0, 2]), np.array([1, 0], np.uint16)),
+            "table 0: symbol 1 has frequency 0",
+        ),
+        (
+            lambda t: coder.Tables(np.zeros(1, np.int32), np.array([0, 3]), np.array([1, 1], np.uint16)),
+            "starts do not run from 0",
+        ),
+        (
+            lambda t: coder.Tables(np.zeros(2, np.int32), np.array([0, 5, 2]), np.array([1, 1], np.uint16)),
+            "table 0 lies outside",
+        ),
         (lambda t: coder.Tables.from_probabilities(np.array([[0.5, np.nan]])), "negative or non-finite"),
         (lambda t: coder.Tables.from_probabilities(np.zeros((1, 3))), "a row that sums to 0"),
         (lambda t: coder.Tables.from_probabilities(np.ones(3)), r"p has shape \(3,\)"),
@@ -364,7 +452,9 @@ def test_damage_is_told_with_its_place():
     data = coder.encode(symbols, indexes, tables)
     with pytest.raises(CorruptStreamError, match=r"bytes follow the end of the stream \(noticed at byte \d+\)"):
         coder.decode(data + bytes(range(1, 20)), indexes, tables)
-    with pytest.raises(CorruptStreamError, match=r"cut short: it has 60 bytes and more are needed \(noticed at byte 60\)"):
+    with pytest.raises(
+        CorruptStreamError, match=r"cut short: it has 60 bytes and more are needed \(noticed at byte 60\)"
+    ):
         coder.decode(data[:60], indexes, tables)
     with pytest.raises(CorruptStreamError, match="ends in a zero byte that no encoder writes"):
         coder.decode(coder.encode(symbols[:2], indexes[:2], tables) + b"\0", indexes[:2], tables)

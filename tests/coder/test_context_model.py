@@ -1,4 +1,6 @@
-"""The integer context model: against a plain Python one, every SIMD variant crossed, refusals, damage, threads, golden faces."""
+"""The integer context model: against a plain Python one, every SIMD variant crossed, refusals, damage, threads, golden
+faces."""
+
 import hashlib
 import json
 import pathlib
@@ -7,8 +9,8 @@ import numpy as np
 import pytest
 
 from lfic import coder
-from lfic.format import container, weights
 from lfic.errors import CorruptStreamError, InvalidInputError, LficError
+from lfic.format import container, weights
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 
@@ -97,11 +99,21 @@ def plain_predict(a, symbols, levels, h, w, quality, aligned):
         v = np.concatenate([V[c] if t else np.zeros(C, np.int64) for t, c in zip(there, cells)])
         mask = sum(int(t) << i for i, t in enumerate(there))
         place = 1 + 14 * y + x if aligned else 0
-        pre = a["W1"].astype(np.int64) @ v + a["B_level"][level] + a["B_quality"][q] + a["B_avail"][mask] + a["B_pos"][place]
+        pre = (
+            a["W1"].astype(np.int64) @ v
+            + a["B_level"][level]
+            + a["B_quality"][q]
+            + a["B_avail"][mask]
+            + a["B_pos"][place]
+        )
         h1 = np.clip(shift(pre, a["sh1"]), 0, 255)
         current = np.zeros(C, np.int64)
         for g in range(G):
-            h2 = np.clip(shift(a["W2"][g].astype(np.int64) @ np.concatenate([h1, current[: g * per]]) + a["b2"][g], a["sh2"]), 0, 255)
+            h2 = np.clip(
+                shift(a["W2"][g].astype(np.int64) @ np.concatenate([h1, current[: g * per]]) + a["b2"][g], a["sh2"]),
+                0,
+                255,
+            )
             out = shift(a["W3"][g].astype(np.int64) @ h2 + a["b3"][g], a["sh3"])
             for i in range(per):
                 c = g * per + i
@@ -247,19 +259,37 @@ EMPTY = np.zeros(0, np.int16)
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda m: m.encode(EMPTY, np.zeros((4, 4), np.uint8), 14, 14, 50), "there are 0 symbols; this grid and these levels keep 1568"),
-        (lambda m: m.encode(EMPTY, np.zeros((4, 3), np.uint8), 14, 14, 50), r"levels must have shape \[4, 4\] for a grid of 14 x 14"),
-        (lambda m: m.encode(EMPTY, np.full((4, 4), 3, np.uint8), 14, 14, 50), "a region level is 3; allowed are 0, 1 and 2"),
+        (
+            lambda m: m.encode(EMPTY, np.zeros((4, 4), np.uint8), 14, 14, 50),
+            "there are 0 symbols; this grid and these levels keep 1568",
+        ),
+        (
+            lambda m: m.encode(EMPTY, np.zeros((4, 3), np.uint8), 14, 14, 50),
+            r"levels must have shape \[4, 4\] for a grid of 14 x 14",
+        ),
+        (
+            lambda m: m.encode(EMPTY, np.full((4, 4), 3, np.uint8), 14, 14, 50),
+            "a region level is 3; allowed are 0, 1 and 2",
+        ),
         (lambda m: m.encode(EMPTY, np.zeros((4, 4)), 14, 14, 50), "levels has dtype float64; needed is uint8"),
-        (lambda m: m.encode(np.zeros(1568, np.int32), np.zeros((4, 4), np.uint8), 14, 14, 50), "symbols has dtype int32; needed is int16"),
+        (
+            lambda m: m.encode(np.zeros(1568, np.int32), np.zeros((4, 4), np.uint8), 14, 14, 50),
+            "symbols has dtype int32; needed is int16",
+        ),
         (lambda m: m.decode(b"", 14, 14, 0), "quality is 0; allowed are 1 to 100"),
         (lambda m: m.decode(b"", 14, 14, 101), "quality is 101"),
         (lambda m: m.decode(b"", 14, 15, 50, True), "aligned needs a grid of 14 x 14 cells; found 14 x 15"),
         (lambda m: m.decode(b"", 0, 14, 50), "the grid is 0 x 14 cells; allowed are 1 x 1 to 65536 x 65536"),
         (lambda m: m.decode(b"", 2**31 - 1, 2**31 - 1, 50), "the grid is 2147483647 x 2147483647"),
-        (lambda m: m.decode(b"", 65536, 65536, 50), "the grid holds up to 34359738368 symbols; max_symbols allows 268435456"),
+        (
+            lambda m: m.decode(b"", 65536, 65536, 50),
+            "the grid holds up to 34359738368 symbols; max_symbols allows 268435456",
+        ),
         (lambda m: m.decode_levels(b"", 65536, 65536, 50), "max_symbols allows"),
-        (lambda m: m.decode(b"", 14, 14, 50, max_symbols=1000), "the grid holds up to 1568 symbols; max_symbols allows 1000"),
+        (
+            lambda m: m.decode(b"", 14, 14, 50, max_symbols=1000),
+            "the grid holds up to 1568 symbols; max_symbols allows 1000",
+        ),
         (lambda m: m.decode_batch([(b"", 14, 14)]), r"a stream is \(data, h, w"),
         (lambda m: m.encode_batch([(EMPTY,)]), r"a face is \(symbols, levels, h, w"),
     ],
@@ -281,7 +311,11 @@ def test_values_at_the_int16_limits(value):
 def test_a_symbol_past_int16_is_refused():
     """Mean 3 and a table whose symbol is 32765: unchecked, the sum would wrap to a negative one."""
     arrays = random_arrays(C=1, G=1, H1=1, H2=1, S=1, tables=1)
-    arrays |= {"W3": np.zeros((1, 2, 1), np.int16), "b3": np.array([[24 << 7, 0]], np.int32), "active": np.ones((100, 3, 1), np.uint8)}
+    arrays |= {
+        "W3": np.zeros((1, 2, 1), np.int16),
+        "b3": np.array([[24 << 7, 0]], np.int32),
+        "active": np.ones((100, 3, 1), np.uint8),
+    }
     arrays |= {"mgain": np.full((100, 3, 1), 1 << 12, np.int32), "table_map": np.zeros(8, np.int32)}
     tables = coder.Tables.from_frequencies([(32765, [60000])])
     model = coder.ContextModel(arrays, tables)
@@ -322,8 +356,19 @@ def test_missing_array_and_unknown_simd():
 
 
 def golden_faces(model):
-    return [random_face(model, i, h, w, q, aligned, reach) for i, (h, w, q, aligned, reach) in enumerate(
-        [(14, 14, 50, True, 2), (14, 14, 3, False, 1), (1, 1, 100, False, 4), (23, 9, 77, False, 300), (5, 30, 20, False, 32767)])]  # fmt: skip
+    return [
+        random_face(model, i, h, w, q, aligned, reach)
+        for i, (h, w, q, aligned, reach) in enumerate(
+            # fmt: skip
+            [
+                (14, 14, 50, True, 2),
+                (14, 14, 3, False, 1),
+                (1, 1, 100, False, 4),
+                (23, 9, 77, False, 300),
+                (5, 30, 20, False, 32767),
+            ]
+        )
+    ]
 
 
 def test_golden_faces():

@@ -1,4 +1,5 @@
 """Faces from folders, tar shards and parquet files; packing with detection; augmentation."""
+
 import io
 import json
 import pathlib
@@ -10,17 +11,16 @@ import pytest
 import torch
 from PIL import Image
 from skimage.data import astronaut
+from train_faces import column, config, make_pack, write_toml
 
-from lfic.errors import InvalidInputError, MissingDependencyError
 from lfic.data import pack as packing
+from lfic.data.facepack import FacePack
+from lfic.data.sources import Joined, open_faces, template_crops
+from lfic.errors import InvalidInputError, MissingDependencyError
 from lfic.train.augment import Plan, box, render
 from lfic.train.config import TrainConfig
-from lfic.data.facepack import FacePack
 from lfic.train.loop import run
 from lfic.train.objective import TargetEmbeddings
-from lfic.data.sources import Joined, open_faces, template_crops
-
-from train_faces import column, config, make_pack, write_toml
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,14 @@ def faces(tmp_path_factory):
             member.size = len(buffer.getvalue())
             tar.addfile(member, io.BytesIO(buffer.getvalue()))
         rows.append({"bytes": buffer.getvalue(), "path": f"{i}.png"})
-    parquet.write_table(pyarrow.table({"image": rows, "label": list(range(6))}), folder / "train.parquet", row_group_size=2)
+    parquet.write_table(
+        pyarrow.table({"image": rows, "label": list(range(6))}), folder / "train.parquet", row_group_size=2
+    )
     return folder, {
-        "pack": str(pack), "folder": str(folder / "images"), "shards": str(folder / "shard-*.tar"), "parquet": str(folder / "train.parquet"),
+        "pack": str(pack),
+        "folder": str(folder / "images"),
+        "shards": str(folder / "shard-*.tar"),
+        "parquet": str(folder / "train.parquet"),
     }
 
 
@@ -76,7 +81,11 @@ def test_landmarks_align_what_is_read(faces, tmp_path):
         for member in tar:
             data = tar.extractfile(member).read()
             label = json.dumps({"landmarks": points[member.name]}).encode()
-            for name, content in ((member.name, data), (member.name.replace(".png", ".json"), label), (member.name.replace(".png", ".cls"), b"1")):
+            for name, content in (
+                (member.name, data),
+                (member.name.replace(".png", ".json"), label),
+                (member.name.replace(".png", ".cls"), b"1"),
+            ):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content)
                 out.addfile(entry, io.BytesIO(content))
@@ -129,7 +138,9 @@ def test_sources_that_cannot_be_read_are_named(faces, tmp_path, monkeypatch):
     Image.new("RGB", (90, 112)).save(buffer, "PNG")
     parquet.write_table(pyarrow.table({"image": [buffer.getvalue()]}), tmp_path / "size.parquet")
     refused("90 x 112", tmp_path / "size.parquet")
-    parquet.write_table(pyarrow.table({"image": [buffer.getvalue()], "landmarks": [[1.0, 2.0]]}), tmp_path / "points.parquet")
+    parquet.write_table(
+        pyarrow.table({"image": [buffer.getvalue()], "landmarks": [[1.0, 2.0]]}), tmp_path / "points.parquet"
+    )
     refused("five points", tmp_path / "points.parquet")
     with pytest.raises(InvalidInputError, match="packed already"):
         packing.main([str(tmp_path / "out.safetensors"), faces[1]["pack"]])
@@ -160,8 +171,15 @@ def test_augmentation_is_what_the_plan_says():
     generator = torch.Generator().manual_seed(0)
     plan = Plan.draw(torch.ones(1), settings, generator)
     plan.draw_more(settings, generator)
-    share = {name: float(value.float().mean()) for name, value in (("grey", plan.grey), ("moved", plan.moved), ("jpeg", plan.jpeg > 0))}
-    assert share == {"grey": pytest.approx(0.2, abs=0.06), "moved": pytest.approx(0.5, abs=0.08), "jpeg": pytest.approx(0.3, abs=0.08)}
+    share = {
+        name: float(value.float().mean())
+        for name, value in (("grey", plan.grey), ("moved", plan.moved), ("jpeg", plan.jpeg > 0))
+    }
+    assert share == {
+        "grey": pytest.approx(0.2, abs=0.06),
+        "moved": pytest.approx(0.5, abs=0.08),
+        "jpeg": pytest.approx(0.3, abs=0.08),
+    }
     assert set(plan.jpeg.tolist()) <= {0, *range(40, 96)}
     seen = set()
     for i in range(60):
@@ -195,7 +213,11 @@ def test_embeddings_of_untouched_faces_alone_are_kept():
 
     targets = TargetEmbeddings(recognizer, 4)
     pixels = torch.rand(4, 3, 8, 8)
-    index, flipped, plain = torch.tensor([0, 1, 1, 2]), torch.tensor([False, False, True, False]), torch.tensor([True, True, True, False])
+    index, flipped, plain = (
+        torch.tensor([0, 1, 1, 2]),
+        torch.tensor([False, False, True, False]),
+        torch.tensor([True, True, True, False]),
+    )
     for expected in (4, 1):  # the second time only the one that was changed
         calls.clear()
         assert torch.equal(targets(pixels, index, flipped, plain), pixels.mean((2, 3))) and sum(calls) == expected
@@ -207,5 +229,9 @@ def test_faces_packed_as_webp(tmp_path):
     source = f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"
     assert packing.main([str(webp), source, "--exclude-pairs", str(tmp_path / "pairs.txt"), "--webp", "82"]) == 0
     one, two = FacePack(jpeg), FacePack(webp)
-    assert one.names == two.names and one.pixels.shape == two.pixels.shape and webp.stat().st_size < pathlib.Path(jpeg).stat().st_size
+    assert (
+        one.names == two.names
+        and one.pixels.shape == two.pixels.shape
+        and webp.stat().st_size < pathlib.Path(jpeg).stat().st_size
+    )
     assert np.abs(one.pixels.astype(int) - two.pixels).mean() < 8

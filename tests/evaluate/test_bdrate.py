@@ -1,4 +1,5 @@
 """BD-rates against the published example of the package, known shifts, and what must not be computed."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,8 @@ from lfic import InvalidInputError
 from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, pchip_integral, prepared, quick_bd_rate, rising, table
 from lfic.evaluate.run import Point
 
-# The example of the package's documentation (libx265, two presets), and the values that its implementation of the JCT-VC sheet gives.
+# The example of the package's documentation (libx265, two presets), and the values that its implementation of the
+# JCT-VC sheet gives.
 ANCHOR = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
 TEST = [9787.80, 4469.00, 2451.52, 1356.24], [40.121, 38.651, 36.970, 34.987]
 
@@ -17,7 +19,9 @@ def by_hand(anchor, test, points=200_000):
     """The definition with another library's PCHIP and a plain sum."""
     from scipy.interpolate import PchipInterpolator
 
-    curves = [PchipInterpolator(np.array(q)[np.argsort(q)], np.log10(np.array(r)[np.argsort(q)])) for r, q in (anchor, test)]
+    curves = [
+        PchipInterpolator(np.array(q)[np.argsort(q)], np.log10(np.array(r)[np.argsort(q)])) for r, q in (anchor, test)
+    ]
     low, high = max(min(anchor[1]), min(test[1])), min(max(anchor[1]), max(test[1]))
     x = np.linspace(low, high, points)
     return 100 * (10 ** (curves[1](x) - curves[0](x)).mean() - 1)
@@ -45,16 +49,25 @@ def test_a_constant_factor_is_found(factor, steps):
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 8))
 def test_the_quick_form_is_the_same(seed, points):
-    """Replicates go through plain floats; the figure itself through the package. Curves are as crooked as noise makes them."""
+    """Replicates go through plain floats; the figure itself through the package. Curves are as crooked as noise makes
+    them."""
     from scipy.interpolate import PchipInterpolator
 
     generator = np.random.default_rng(seed)
-    curves = [(np.sort(generator.uniform(100, 2000, points)), np.sort(generator.uniform(0.5, 1, points)) + generator.normal(0, 0.02, points)) for _ in range(2)]
+    curves = [
+        (
+            np.sort(generator.uniform(100, 2000, points)),
+            np.sort(generator.uniform(0.5, 1, points)) + generator.normal(0, 0.02, points),
+        )
+        for _ in range(2)
+    ]
     expected, found = bd_rate(*curves[0], *curves[1])[0], quick_bd_rate(prepared(*curves[0]), prepared(*curves[1]))
-    assert np.isnan(expected) and np.isnan(found) or found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert (np.isnan(expected) and np.isnan(found)) or found == pytest.approx(expected, rel=1e-9, abs=1e-9)
     x, y = np.cumsum(generator.uniform(0.01, 1, points)), generator.normal(size=points)
     low, high = np.sort(generator.uniform(x[0], x[-1], 2))
-    assert pchip_integral(x.tolist(), y.tolist(), low, high) == pytest.approx(float(PchipInterpolator(x, y).integrate(low, high)), abs=1e-9)
+    assert pchip_integral(x.tolist(), y.tolist(), low, high) == pytest.approx(
+        float(PchipInterpolator(x, y).integrate(low, high)), abs=1e-9
+    )
 
 
 class Pairs:
@@ -64,7 +77,9 @@ class Pairs:
         i = np.arange(0, 2 * people, 2)
         self.pairs = np.concatenate([np.stack([i, i + 1], 1), np.stack([i, (i + 2) % (2 * people)], 1)])
         self.same, self.folds = np.arange(2 * people) < people, np.arange(2 * people) % 4
-        self.embeddings = unit(np.repeat(generator.normal(size=(people, 16)), 2, 0) + generator.normal(0, 0.7, (2 * people, 16)))
+        self.embeddings = unit(
+            np.repeat(generator.normal(size=(people, 16)), 2, 0) + generator.normal(0, 0.7, (2 * people, 16))
+        )
 
     def __len__(self):
         return len(self.embeddings)
@@ -82,13 +97,23 @@ def test_both_columns_have_intervals():
         embeddings = {"r": unit(faces.embeddings + noise * generator.normal(0, 0.4, faces.embeddings.shape))}
         whole = np.full(len(faces), size)
         psnr = 30 - 5 * noise + generator.normal(0, 0.1, len(faces))
-        points += [Point("wide", "", whole + 50, np.full(len(faces), 50), psnr, embeddings), Point("narrow", "", whole // 2 + 50, np.full(len(faces), 50), psnr, embeddings)]
+        points += [
+            Point("wide", "", whole + 50, np.full(len(faces), 50), psnr, embeddings),
+            Point("narrow", "", whole // 2 + 50, np.full(len(faces), 50), psnr, embeddings),
+        ]
     rows = {(r["codec"], r["measure"]): r for r in table(points, {"r": faces.embeddings}, faces, ["wide"], 60)}
-    assert set(rows) == {("narrow", m) for m in ("psnr", "similarity", "accuracy", "tar@1e-2")}  # 300 impostors show no 1e-3
+    assert set(rows) == {
+        ("narrow", m) for m in ("psnr", "similarity", "accuracy", "tar@1e-2")
+    }  # 300 impostors show no 1e-3
     for row in rows.values():
         assert row["bd_rate_without_header_percent"] == pytest.approx(-50)
-        assert row["low_without_header_percent"] == pytest.approx(-50) == row["high_without_header_percent"]  # no replicate differs: the curves are one
-        assert -50 < row["low_percent"] <= row["bd_rate_percent"] + 1e-9 <= row["high_percent"] + 2e-9 < -30 and row["replicates"] == 60
+        assert (
+            row["low_without_header_percent"] == pytest.approx(-50) == row["high_without_header_percent"]
+        )  # no replicate differs: the curves are one
+        assert (
+            -50 < row["low_percent"] <= row["bd_rate_percent"] + 1e-9 <= row["high_percent"] + 2e-9 < -30
+            and row["replicates"] == 60
+        )
 
 
 def test_only_the_overlap_counts():
@@ -124,9 +149,27 @@ def test_bad_curves(rates, qualities):
 
 
 def test_bytes_table_reads_between_points_only():
-    rows = [{"codec": codec, "recogniser": "r", "protocol": "both", "bytes": size, "accuracy": accuracy, "similarity": accuracy}
-            for codec, curve in {"a": [(100, 0.85), (400, 0.97)], "b": [(200, 0.96), (300, 0.985)], "uncompressed": [(9999, 0.99)]}.items() for size, accuracy in curve]
+    rows = [
+        {
+            "codec": codec,
+            "recogniser": "r",
+            "protocol": "both",
+            "bytes": size,
+            "accuracy": accuracy,
+            "similarity": accuracy,
+        }
+        for codec, curve in {
+            "a": [(100, 0.85), (400, 0.97)],
+            "b": [(200, 0.96), (300, 0.985)],
+            "uncompressed": [(9999, 0.99)],
+        }.items()
+        for size, accuracy in curve
+    ]
     table = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in bytes_table(rows)}
     assert table["a", "accuracy", 0.9] == pytest.approx(bytes_at([100, 400], [0.85, 0.97], 0.9))
-    assert ("a", "accuracy", 0.98) not in table and ("b", "accuracy", 0.95) not in table and ("b", "accuracy", 0.98) in table
+    assert (
+        ("a", "accuracy", 0.98) not in table
+        and ("b", "accuracy", 0.95) not in table
+        and ("b", "accuracy", 0.98) in table
+    )
     assert not any(codec == "uncompressed" or target == 0.99 for codec, _, target in table)

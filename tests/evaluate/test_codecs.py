@@ -1,12 +1,12 @@
 """Every codec on real pixels: round trip, rate order, header accounting checked against the formats themselves."""
+
 import io
 import struct
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from evaluate_faces import crops
+from PIL import Image
 
 from lfic import InvalidInputError, WeightsError
 from lfic.evaluate import codecs as C
@@ -15,11 +15,23 @@ from lfic.evaluate.report import fine_settings, largest_that_fits
 
 FACES = list(crops(2, 2)[0])
 CLASSICAL = {
-    "jpeg": ("JPEG", b"\xff\xd8\xff\xdb"), "jpeg444": ("JPEG", b"\xff\xd8\xff\xdb"), "jpeg-grey": ("JPEG", b"\xff\xd8\xff\xdb"), "jpeg-half": ("JPEG", b"\xff\xd8\xff\xdb"),
-    "jpeg2000": ("JPEG2000", b"\xff\x4f\xff\x51"), "webp": ("WEBP", b"RIFF"), "webp-small": ("WEBP", b"RIFF"), "jxl": ("JXL", b"\xff\x0a"),
+    "jpeg": ("JPEG", b"\xff\xd8\xff\xdb"),
+    "jpeg444": ("JPEG", b"\xff\xd8\xff\xdb"),
+    "jpeg-grey": ("JPEG", b"\xff\xd8\xff\xdb"),
+    "jpeg-half": ("JPEG", b"\xff\xd8\xff\xdb"),
+    "jpeg2000": ("JPEG2000", b"\xff\x4f\xff\x51"),
+    "webp": ("WEBP", b"RIFF"),
+    "webp-small": ("WEBP", b"RIFF"),
+    "jxl": ("JXL", b"\xff\x0a"),
     "avif": ("AVIF", b"\x00\x00\x00"),
-    "avif444": ("AVIF", b"\x00\x00\x00"), "avif-grey": ("AVIF", b"\x00\x00\x00"), "avif-half": ("AVIF", b"\x00\x00\x00"), "mozjpeg": ("JPEG", b"\xff\xd8\xff\xdb"),
-    "jpeg2000-grey": ("JPEG2000", b"\xff\x4f\xff\x51"), "jpeg2000-half": ("JPEG2000", b"\xff\x4f\xff\x51"), "jxl-grey": ("JXL", b"\xff\x0a"), "jxl-half": ("JXL", b"\xff\x0a"),
+    "avif444": ("AVIF", b"\x00\x00\x00"),
+    "avif-grey": ("AVIF", b"\x00\x00\x00"),
+    "avif-half": ("AVIF", b"\x00\x00\x00"),
+    "mozjpeg": ("JPEG", b"\xff\xd8\xff\xdb"),
+    "jpeg2000-grey": ("JPEG2000", b"\xff\x4f\xff\x51"),
+    "jpeg2000-half": ("JPEG2000", b"\xff\x4f\xff\x51"),
+    "jxl-grey": ("JXL", b"\xff\x0a"),
+    "jxl-half": ("JXL", b"\xff\x0a"),
 }
 
 
@@ -63,7 +75,8 @@ def test_jpeg_is_lean_and_whole():
 
 
 def test_mozjpeg_is_worth_its_name():
-    """One sequential scan, and fewer bytes than libjpeg-turbo at equal PSNR; a trellis that is not on would not give them."""
+    """One sequential scan, and fewer bytes than libjpeg-turbo at equal PSNR; a trellis that is not on would not give
+    them."""
     moz, turbo = C.mozjpeg(), C.jpeg()
     files = moz.encode(FACES, 26)
     for data in files:
@@ -73,7 +86,9 @@ def test_mozjpeg_is_worth_its_name():
     curve = []
     for q in range(10, 60, 2):
         coded = turbo.encode(FACES, q)
-        curve.append((np.mean([psnr(a, b) for a, b in zip(FACES, turbo.decode(coded))]), np.mean([len(f) for f in coded])))
+        curve.append(
+            (np.mean([psnr(a, b) for a, b in zip(FACES, turbo.decode(coded))]), np.mean([len(f) for f in coded]))
+        )
     quality = np.mean([psnr(a, b) for a, b in zip(FACES, moz.decode(files))])
     assert curve[0][0] < quality < curve[-1][0]
     assert np.mean([len(f) for f in files]) < np.interp(quality, *zip(*curve))
@@ -82,7 +97,11 @@ def test_mozjpeg_is_worth_its_name():
 def test_jpeg2000_is_a_bare_codestream_without_comment():
     data = C.jpeg2000().encode(FACES[:1], 60)[0]
     segments = list(C.jpeg2000_segments(data))
-    assert [m for m, _, _ in segments][0] == 0xFF51 and segments[-1][0] == 0xFF93 and 0xFF64 not in [m for m, _, _ in segments]
+    assert (
+        next(m for m, _, _ in segments) == 0xFF51
+        and segments[-1][0] == 0xFF93
+        and 0xFF64 not in [m for m, _, _ in segments]
+    )
     assert b"OpenJPEG" not in data and b"jp2" not in data
     # The tile-part's length field still agrees with the file.
     start = next(s for m, s, _ in segments if m == 0xFF90)
@@ -91,6 +110,7 @@ def test_jpeg2000_is_a_bare_codestream_without_comment():
 
 def test_colour_transform_pays():
     """Pillow's default leaves OpenJPEG's colour transform out; a table with that would flatter the rivals of JPEG 2000."""
+
     def quality(codec):
         return np.mean([psnr(a, b) for a, b in zip(FACES, codec.decode(codec.encode(FACES, 40)))])
 
@@ -139,7 +159,8 @@ def test_learned_facial_codecs(side, components):
 
 
 def test_what_was_learned_is_kept(tmp_path, monkeypatch):
-    """Learned from a real pack's faces once; a second run loads it, another pack or a damaged file does not pass for it."""
+    """Learned from a real pack's faces once; a second run loads it, another pack or a damaged file does not pass for
+    it."""
     from safetensors.numpy import save_file
 
     def pack(path, seed):
@@ -149,7 +170,11 @@ def test_what_was_learned_is_kept(tmp_path, monkeypatch):
             Image.fromarray(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="edge")).save(buffer, "PNG")
             blobs.append(np.frombuffer(buffer.getvalue(), np.uint8))
         offsets = np.cumsum([0] + [len(b) for b in blobs])
-        save_file({"bytes": np.concatenate(blobs), "offsets": offsets, "source": np.zeros(len(blobs), np.int16)}, path, metadata={"margin": "8", "names": "[]"})
+        save_file(
+            {"bytes": np.concatenate(blobs), "offsets": offsets, "source": np.zeros(len(blobs), np.int16)},
+            path,
+            metadata={"margin": "8", "names": "[]"},
+        )
         return path, pixels
 
     path, pixels = pack(tmp_path / "a.safetensors", 1)

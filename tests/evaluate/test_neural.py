@@ -1,8 +1,10 @@
 """The neural baseline's adapter and its training script.
 
-CompressAI pins numpy below 2, so it is no dependency of the tests: what needs it says so and is run in an environment of its own
-(docs/evaluation.md). The framing of the files and the checks are tested everywhere, over a small network of our own.
+CompressAI pins numpy below 2, so it is no dependency of the tests: what needs it says so and is run in an environment
+of its own (docs/evaluation.md). The framing of the files and the checks are tested everywhere, over a small network of
+our own.
 """
+
 import importlib.util
 import json
 import pathlib
@@ -12,9 +14,8 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-
 from evaluate_faces import crops, write_recogniser
+from safetensors.torch import save_file
 
 from lfic import InvalidInputError, MissingDependencyError, WeightsError
 from lfic.evaluate import neural
@@ -25,7 +26,10 @@ from lfic.evaluate.run import evaluate_point
 
 FACES = list(crops(2, 2)[0])
 BENCHMARK = pathlib.Path(__file__).parents[2] / "benchmarks" / "train_bmshj2018.py"
-needs_compressai = pytest.mark.skipif(importlib.util.find_spec("compressai") is None, reason="CompressAI is not installed here: see docs/evaluation.md, 'The neural baseline'")
+needs_compressai = pytest.mark.skipif(
+    importlib.util.find_spec("compressai") is None,
+    reason="CompressAI is not installed here: see docs/evaluation.md, 'The neural baseline'",
+)
 
 
 class Plain(torch.nn.Module):
@@ -52,7 +56,12 @@ class Plain(torch.nn.Module):
 
 def checkpoint(path, architecture, networks):
     tensors = {f"{k}.{name}": t.detach().clone() for k, n in enumerate(networks) for name, t in n.state_dict().items()}
-    about = {"architecture": architecture, "channels": 8, "latent": 12, "lambdas": [0.001 * (k + 1) for k in range(len(networks))]}
+    about = {
+        "architecture": architecture,
+        "channels": 8,
+        "latent": 12,
+        "lambdas": [0.001 * (k + 1) for k in range(len(networks))],
+    }
     save_file(tensors, path, metadata={"bmshj2018": json.dumps(about)})
     return path
 
@@ -89,7 +98,14 @@ def test_without_compressai(tmp_path, monkeypatch):
     with pytest.raises(MissingDependencyError, match="needs CompressAI"):
         neural.build("factorized", 8, 12)
     path, cache = checkpoint(tmp_path / "n.safetensors", "factorized", [Plain(1)]), Cache()
-    faces = Faces(["a"] * len(FACES), np.stack(FACES), ["a"] * len(FACES), np.zeros((0, 2), np.int64), np.zeros(0, bool), np.zeros(0, np.int64))
+    faces = Faces(
+        ["a"] * len(FACES),
+        np.stack(FACES),
+        ["a"] * len(FACES),
+        np.zeros((0, 2), np.int64),
+        np.zeros(0, bool),
+        np.zeros(0, np.int64),
+    )
     net = load_recogniser(write_recogniser(tmp_path / "tiny.pt"))
     with monkeypatch.context() as patch:
         patch.setattr(neural, "build", lambda *_: Plain(1))
@@ -104,7 +120,8 @@ def test_without_compressai(tmp_path, monkeypatch):
 @needs_compressai
 @pytest.mark.parametrize("architecture", neural.ARCHITECTURES)
 def test_real_streams(tmp_path, architecture):
-    """Bytes of CompressAI's coder: what is decoded from them is what the network itself computes, and they are as long as the likelihoods say."""
+    """Bytes of CompressAI's coder: what is decoded from them is what the network itself computes, and they are as long
+    as the likelihoods say."""
     torch.manual_seed(0)
     networks = [neural.build(architecture, 8, 12) for _ in range(2)]
     codec = neural.bmshj2018(checkpoint(tmp_path / "n.safetensors", architecture, networks))
@@ -113,13 +130,17 @@ def test_real_streams(tmp_path, architecture):
     network = networks[1].eval()
     network.update(force=True)
     for image, data, decoded in zip(FACES, files, codec.decode(files)):
-        x = neural.pad(torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255, neural.padding(architecture))
+        x = neural.pad(
+            torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255, neural.padding(architecture)
+        )
         with torch.inference_mode():
             out = network(x)
         expected = (out["x_hat"][0, :, :112, :112].clamp(0, 1) * 255).permute(1, 2, 0).numpy()
         assert np.abs(expected - decoded).max() < 0.51  # rounding to 8 bits
         bits = sum(float(-torch.log2(p).sum()) for p in out["likelihoods"].values())
-        assert len(data) - codec.header(data) == pytest.approx(bits / 8, rel=0.05, abs=24)  # the coder's state is up to 8 bytes a string
+        assert len(data) - codec.header(data) == pytest.approx(
+            bits / 8, rel=0.05, abs=24
+        )  # the coder's state is up to 8 bytes a string
 
 
 @needs_compressai
@@ -142,7 +163,19 @@ def test_training_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(script, "FacePack", Pack)
     monkeypatch.setattr(script, "SETTLING", 20)
-    arguments = ["", str(tmp_path / "n.safetensors"), "--channels", "8", "--latent", "12", "--lambdas", "0.001", "0.01", "--batch", "2"]
+    arguments = [
+        "",
+        str(tmp_path / "n.safetensors"),
+        "--channels",
+        "8",
+        "--latent",
+        "12",
+        "--lambdas",
+        "0.001",
+        "0.01",
+        "--batch",
+        "2",
+    ]
 
     def about():
         with safe_open(tmp_path / "n.safetensors", "pt") as file:

@@ -1,4 +1,5 @@
 """The whole evaluation on small public pictures: protocol, cache, kill and restart, errors, the command line."""
+
 import os
 import re
 import shutil
@@ -12,9 +13,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from evaluate_faces import TinyRecogniser, crops, write_folder, write_recogniser
+from PIL import Image
 
 from lfic import InvalidInputError, align
 from lfic.evaluate import codecs, data, recognise, run
@@ -32,8 +32,26 @@ def world(tmp_path_factory):
 
 def command(world, out, *more):
     _, images, pairs, recogniser = world
-    return [str(images), "--pairs", str(pairs), "--recogniser", str(recogniser), "--quiet", "--no-report", "--bootstrap", "30", "--anchor", "WebP,JPEG",
-            "--codecs", "webp:0/20/60,jpeg:5/20/50", "--cache", str(out) + ".sqlite", "--out", str(out), *more]
+    return [
+        str(images),
+        "--pairs",
+        str(pairs),
+        "--recogniser",
+        str(recogniser),
+        "--quiet",
+        "--no-report",
+        "--bootstrap",
+        "30",
+        "--anchor",
+        "WebP,JPEG",
+        "--codecs",
+        "webp:0/20/60,jpeg:5/20/50",
+        "--cache",
+        str(out) + ".sqlite",
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def figures(path):
@@ -50,7 +68,10 @@ def test_command_line_gives_the_same_numbers_twice(world, tmp_path, capsys):
     assert main(command(world, tmp_path / "a")) == 0  # from the cache
     assert figures(tmp_path / "a.csv") == figures(tmp_path / "b.csv") and before == 0
     rows = run.read_csv(tmp_path / "a.csv")
-    assert {r["codec"] for r in rows} == {"uncompressed", "WebP", "JPEG"} and {r["protocol"] for r in rows} == {"both", "gallery"}
+    assert {r["codec"] for r in rows} == {"uncompressed", "WebP", "JPEG"} and {r["protocol"] for r in rows} == {
+        "both",
+        "gallery",
+    }
     top = next(r for r in rows if r["codec"] == "uncompressed")
     assert top["similarity"] == 1 and top["bytes"] == 112 * 112 * 3
     webp = [r for r in rows if r["codec"] == "WebP" and r["protocol"] == "both"]
@@ -74,8 +95,15 @@ def test_rows_of_an_earlier_run_stand_for_codecs_that_are_not_measured(world, tm
     assert not any("low_percent" in row and isinstance(row["low_percent"], float) for row in part)
     run.write_csv(tmp_path / "fewer.csv", [{**row, "faces": 7} for row in run.read_csv(tmp_path / "a.csv")])
     run.write_csv(tmp_path / "other.csv", [{"codec": "JPEG", "bytes": 3}])
-    for name, text in (("fewer", "measured on 7 faces"), ("other", "no table of an evaluation"), ("nothing", "nothing.csv")):
-        assert main(command(world, tmp_path / "c", "--codecs", "webp:0/20/60", "--earlier", str(tmp_path / f"{name}.csv"))) == 2
+    for name, text in (
+        ("fewer", "measured on 7 faces"),
+        ("other", "no table of an evaluation"),
+        ("nothing", "nothing.csv"),
+    ):
+        assert (
+            main(command(world, tmp_path / "c", "--codecs", "webp:0/20/60", "--earlier", str(tmp_path / f"{name}.csv")))
+            == 2
+        )
         assert text in capsys.readouterr().err
 
 
@@ -104,8 +132,14 @@ def test_two_runs_share_a_cache(world, tmp_path):
     """Two processes write into one file at the same time; both end with the numbers of a run alone."""
     assert main(command(world, tmp_path / "alone")) == 0
     shared = ["--cache", str(tmp_path / "shared.sqlite")]
-    runs = [subprocess.Popen([sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / name, *shared)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            for name in ("left", "right")]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / name, *shared)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for name in ("left", "right")
+    ]
     for process in runs:
         errors = process.communicate(timeout=240)[1]
         assert process.returncode == 0, errors
@@ -119,7 +153,10 @@ def test_two_runs_share_a_cache(world, tmp_path):
 def test_killed_and_started_again(world, tmp_path):
     """SIGKILL in the middle of a run; the second run goes on and ends with the numbers of an undisturbed one."""
     assert main(command(world, tmp_path / "whole")) == 0
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "lfic.evaluate", *command(world, tmp_path / "cut")],
+        stdout=subprocess.DEVNULL,
+    )
     deadline, stored = time.monotonic() + 120, 0
     while process.poll() is None and time.monotonic() < deadline and stored == 0:
         if os.path.exists(tmp_path / "cut.sqlite"):
@@ -184,7 +221,9 @@ def test_another_recogniser_or_setting_has_another_key(world, tmp_path):
     assert a.key != recognise.load_recogniser(world[3], order="BGR").key
     assert codecs.webp().key(10) != codecs.webp().key(20) != codecs.webp(method=4).key(20)
     pixels = crops(1, 2)[0]
-    assert content_key(pixels[0]) != content_key(pixels[1]) and content_key(pixels[0]) != content_key(pixels[0].reshape(-1))
+    assert content_key(pixels[0]) != content_key(pixels[1]) and content_key(pixels[0]) != content_key(
+        pixels[0].reshape(-1)
+    )
 
 
 def test_tar_and_folder_are_the_same(world, tmp_path):
@@ -208,14 +247,23 @@ def test_missing_images_are_named(world, tmp_path):
         data.load_faces([tmp_path / "images"], pairs)
     faces = data.load_faces([tmp_path / "images"], pairs, allow_missing=True)
     assert len(faces.pairs) == 10 and faces.missing == ["Person2_0001 (no such image)"]
-    np.savez(tmp_path / "points.npz", names=np.array(["Person0_0001.png"]), landmarks=np.float32(align.TEMPLATE_112[None]))
+    np.savez(
+        tmp_path / "points.npz", names=np.array(["Person0_0001.png"]), landmarks=np.float32(align.TEMPLATE_112[None])
+    )
     with pytest.raises(InvalidInputError, match="no landmarks"):
         data.load_faces([images], pairs, tmp_path / "points.npz")
 
 
-@pytest.mark.parametrize(("text", "found"), [
-    ("", "line 1"), ("x y\n", "line 1"), ("1 1\nA 1 2\n", "1 pairs follow"), ("1 1\nA 1 2\nA one B 2\n", "pair 2"), ("1 1\nA 1 2\nA 1\n", "pair 2"),
-])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "line 1"),
+        ("x y\n", "line 1"),
+        ("1 1\nA 1 2\n", "1 pairs follow"),
+        ("1 1\nA 1 2\nA one B 2\n", "pair 2"),
+        ("1 1\nA 1 2\nA 1\n", "pair 2"),
+    ],
+)
 def test_bad_pairs_files(tmp_path, text, found):
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(InvalidInputError, match=found):
@@ -225,7 +273,9 @@ def test_bad_pairs_files(tmp_path, text, found):
 def test_names_with_blanks_in_tab_separated_pairs(tmp_path):
     (tmp_path / "pairs.txt").write_text("1\t1\nAnna Maria\t1\t2\nAnna Maria\t1\tOtto\t3\n")
     left, right, same, folds = data.read_pairs(tmp_path / "pairs.txt")
-    assert left == ["Anna Maria_0001"] * 2 and right == ["Anna Maria_0002", "Otto_0003"] and same.tolist() == [True, False]
+    assert (
+        left == ["Anna Maria_0001"] * 2 and right == ["Anna Maria_0002", "Otto_0003"] and same.tolist() == [True, False]
+    )
 
 
 def test_errors_on_the_command_line(world, tmp_path, capsys):
@@ -236,7 +286,10 @@ def test_errors_on_the_command_line(world, tmp_path, capsys):
         ([str(images), "--recogniser", str(recogniser), "--codecs", "gif"], "no codec 'gif'"),
         ([str(images), "--recogniser", str(recogniser), "--codecs", "webp:x"], "give integers"),
         ([str(images), "--recogniser", str(recogniser), "--codecs", "eigenface"], "--train-faces"),
-        ([str(images), "--recogniser", str(recogniser), "--codecs", "webp", "--pairs", str(pairs), "--folds", "3"], "has 1 to 2"),
+        (
+            [str(images), "--recogniser", str(recogniser), "--codecs", "webp", "--pairs", str(pairs), "--folds", "3"],
+            "has 1 to 2",
+        ),
         ([str(images), "--recogniser", str(recogniser), "--workers", "0"], "--workers is 0"),
     ):
         assert main([*arguments, "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 2
@@ -258,21 +311,57 @@ def test_without_pairs_and_by_groups(tmp_path):
     for image, name in zip(pixels, names):
         Image.fromarray(image).save(tmp_path / "utk" / name)
     recogniser = write_recogniser(tmp_path / "tiny.pt")
-    assert main([str(tmp_path / "utk"), "--recogniser", str(recogniser), "--codecs", "webp:0/60", "--quiet", "--no-report", "--bootstrap", "0",
-                 "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 0
+    assert (
+        main(
+            [
+                str(tmp_path / "utk"),
+                "--recogniser",
+                str(recogniser),
+                "--codecs",
+                "webp:0/60",
+                "--quiet",
+                "--no-report",
+                "--bootstrap",
+                "0",
+                "--cache",
+                str(tmp_path / "c"),
+                "--out",
+                str(tmp_path / "o"),
+            ]
+        )
+        == 0
+    )
     rows = run.read_csv(tmp_path / "o-groups.csv")
-    assert {r["group"] for r in rows} == {"age 0-12", "age 20-39", "age 60+", "male", "female", "White", "Black", "Asian", "all"}
+    assert {r["group"] for r in rows} == {
+        "age 0-12",
+        "age 20-39",
+        "age 60+",
+        "male",
+        "female",
+        "White",
+        "Black",
+        "Asian",
+        "all",
+    }
     assert [r["gap"] for r in rows if r["group"] == "all"] == [0, 0]
     assert next(r["faces"] for r in rows if r["group"] == "Asian") == 2
-    female = [r for r in rows if r["group"] == "female" and r["setting"] == "0"][0]
+    female = next(r for r in rows if r["group"] == "female" and r["setting"] == "0")
     assert abs(female["gap"]) < 1 and female["bytes"] > 0
     assert utkface_groups("Anna_0001.jpg") == [] and group_rows([], {}, ["a_b.jpg"]) == []
 
 
 def test_a_balanced_sample():
     generator = np.random.default_rng(0)
-    names = [f"{age}_{sex}_{race}_{k:04d}.jpg" for k, (age, sex, race) in enumerate(zip(
-        generator.choice([5, 15, 30, 30, 30, 50, 80], 2000), generator.integers(0, 2, 2000), generator.choice([0, 0, 0, 0, 1, 2, 3, 4], 2000)))]
+    names = [
+        f"{age}_{sex}_{race}_{k:04d}.jpg"
+        for k, (age, sex, race) in enumerate(
+            zip(
+                generator.choice([5, 15, 30, 30, 30, 50, 80], 2000),
+                generator.integers(0, 2, 2000),
+                generator.choice([0, 0, 0, 0, 1, 2, 3, 4], 2000),
+            )
+        )
+    ]
     chosen = balanced([*names, "Anna_0001.jpg", "x.jpg"], 60)
     counts = {}
     for name in chosen:
@@ -295,18 +384,48 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
     # An encoder that looks through a recogniser writes other files, under another key; that network doesn't judge them.
     seeing = tmp_path / "seeing.pt"  # the judge's network in another file, so that what it sees is what the judge sees
     torch.jit.script(TinyRecogniser().eval()).save(str(seeing), _extra_files={"note": "a copy"})
-    assert main(command(world, tmp_path / "p", "--codecs", "lfic:30/60,lfic@1:30/60,jpeg:20/50", "--recogniser", str(seeing), "--encoder-recogniser", str(seeing),
-                        "--cache", str(tmp_path / "o.sqlite"))) == 0
+    assert (
+        main(
+            command(
+                world,
+                tmp_path / "p",
+                "--codecs",
+                "lfic:30/60,lfic@1:30/60,jpeg:20/50",
+                "--recogniser",
+                str(seeing),
+                "--encoder-recogniser",
+                str(seeing),
+                "--cache",
+                str(tmp_path / "o.sqlite"),
+            )
+        )
+        == 0
+    )
     assert "lfic effort 1 is not judged by seeing" in capsys.readouterr().err
     judged = run.read_csv(tmp_path / "p.csv")
-    assert {r["recogniser"] for r in judged if r["codec"] == "lfic effort 1"} == {"tiny"} < {r["recogniser"] for r in judged if r["codec"] == "lfic"} == {"tiny", "seeing"}
+    assert (
+        {r["recogniser"] for r in judged if r["codec"] == "lfic effort 1"}
+        == {"tiny"}
+        < {r["recogniser"] for r in judged if r["codec"] == "lfic"}
+        == {"tiny", "seeing"}
+    )
     deltas = run.read_csv(tmp_path / "p-bdrate.csv")
     assert {(r["codec"], r["recogniser"]) for r in deltas if r["measure"] == "similarity" and r["codec"] != "JPEG"} == {
-        ("lfic", "tiny"), ("lfic", "seeing"), ("lfic effort 1", "tiny")}
-    looking = next(r for r in judged if r["protocol"] == "both" and r["codec"] == "lfic effort 1" and r["setting"] == "30")
+        ("lfic", "tiny"),
+        ("lfic", "seeing"),
+        ("lfic effort 1", "tiny"),
+    }
+    looking = next(
+        r for r in judged if r["protocol"] == "both" and r["codec"] == "lfic effort 1" and r["setting"] == "30"
+    )
     assert looking["similarity"] > rows[2]["similarity"]
     with sqlite3.connect(tmp_path / "o.sqlite") as db:
-        efforts = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files WHERE codec LIKE 'lfic effort 1%' AND codec LIKE '%|30'")}
+        efforts = {
+            row[0]
+            for row in db.execute(
+                "SELECT DISTINCT codec FROM files WHERE codec LIKE 'lfic effort 1%' AND codec LIKE '%|30'"
+            )
+        }
         assert len(efforts) == 2
     capsys.readouterr()
     assert main(command(world, tmp_path / "o", "--codecs", "webp@2:30")) == 2
@@ -320,12 +439,21 @@ def test_errors_of_tars_are_the_spread_over_pairs():
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
     pairs = np.stack([np.arange(0, 800, 2), np.arange(0, 800, 2) + 1], 1)
     pairs[~same, 1] = (pairs[~same, 1] + 2) % 800
-    faces = data.Faces([""] * 800, np.zeros((800, 1, 1, 3), np.uint8), [str(k // 2) for k in range(800)], pairs, same, np.arange(400) % 4)
+    faces = data.Faces(
+        [""] * 800,
+        np.zeros((800, 1, 1, 3), np.uint8),
+        [str(k // 2) for k in range(800)],
+        pairs,
+        same,
+        np.arange(400) % 4,
+    )
     point = run.uncompressed_point({"r": embeddings}, faces)
     row = run.summarise(point, {"r": embeddings}, faces)[0]
     binomial = (row["tar_at_far_0.01"] * (1 - row["tar_at_far_0.01"]) / 200) ** 0.5
     assert row["similarity_error"] < 1e-6 and row["tar_at_far_0.001"] is None and row["tar_at_far_0.001_error"] is None
-    assert binomial < row["tar_at_far_0.01_error"] < 6 * binomial  # the threshold moves with the impostors that are drawn
+    assert (
+        binomial < row["tar_at_far_0.01_error"] < 6 * binomial
+    )  # the threshold moves with the impostors that are drawn
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(0, 1.0), (20, 2.4), (-35, 0.6)])
@@ -338,7 +466,9 @@ def test_alignment_puts_landmarks_on_the_template(angle, scale):
     picture = np.zeros((340, 340), np.float32)
     for px, py in points:
         picture += 255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * (1.5 * scale) ** 2))
-    crop = np.asarray(align.align(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), points))[..., 0].astype(np.float64)
+    crop = np.asarray(align.align(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)), points))[..., 0].astype(
+        np.float64
+    )
     for px, py in align.TEMPLATE_112:
         top, left = round(py) - 4, round(px) - 4
         window = crop[top : top + 9, left : left + 9]
@@ -360,6 +490,10 @@ def test_similarity_transform_refuses_nonsense():
 
 
 def test_csv_round_trip(tmp_path):
-    run.write_csv(tmp_path / "x.csv", [{"codec": "a", "setting": 1, "bytes": 12.5, "tar": None}, {"codec": "b", "setting": 2, "eer": 0.25}], "two lines\nof notes")
+    run.write_csv(
+        tmp_path / "x.csv",
+        [{"codec": "a", "setting": 1, "bytes": 12.5, "tar": None}, {"codec": "b", "setting": 2, "eer": 0.25}],
+        "two lines\nof notes",
+    )
     assert re.match(r"# .*torch .*\n# two lines\n# of notes\ncodec,", (tmp_path / "x.csv").read_text())
     assert run.read_csv(tmp_path / "x.csv")[0] == {"codec": "a", "setting": "1", "bytes": 12.5, "tar": "", "eer": ""}

@@ -1,4 +1,5 @@
 """Verification figures against definitions written out, against scikit-learn, and under ties."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,7 +97,10 @@ def test_gallery_and_both():
 def test_all_pairs_counts_every_pair_once():
     people = ["a", "a", "b", "c"]
     embeddings = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
-    assert V.all_pairs_tar(embeddings, embeddings, people, (0.2, 0.1)) == {0.2: 1.0, 0.1: None}  # b and c are confused: 1 of 5
+    assert V.all_pairs_tar(embeddings, embeddings, people, (0.2, 0.1)) == {
+        0.2: 1.0,
+        0.1: None,
+    }  # b and c are confused: 1 of 5
 
 
 @settings(max_examples=40, deadline=None)
@@ -110,7 +114,9 @@ def test_all_pairs_against_the_definition(seed, count, people):
     if not same.any():
         return
     fars = (0.5, 0.1, 0.02, 1.0)
-    assert V.all_pairs_tar(left, right, names, fars) == {far: V.tar_at_far(scores, same, far) if (~same).any() else None for far in fars}
+    assert V.all_pairs_tar(left, right, names, fars) == {
+        far: V.tar_at_far(scores, same, far) if (~same).any() else None for far in fars
+    }
 
 
 def test_interval_covers():
@@ -118,9 +124,14 @@ def test_interval_covers():
     assert np.isnan(V.interval([1.0, np.nan])).all()
 
 
-@pytest.mark.parametrize(("scores", "same", "text"), [
-    ([0.1, np.nan], [True, False], "1 of 2 scores"), ([0.1, 0.2], [True, True], "2 genuine pairs among 2"), ([0.1], [True, False], "one \\[P\\]"),
-])
+@pytest.mark.parametrize(
+    ("scores", "same", "text"),
+    [
+        ([0.1, np.nan], [True, False], "1 of 2 scores"),
+        ([0.1, 0.2], [True, True], "2 genuine pairs among 2"),
+        ([0.1], [True, False], "one \\[P\\]"),
+    ],
+)
 def test_bad_input(scores, same, text):
     with pytest.raises(InvalidInputError, match=text):
         V.verify(np.array(scores), np.array(same), np.zeros(len(same), int))

@@ -1,11 +1,12 @@
 """The header: every field, every bound, every malformed input by name."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from lfic.format import container
 from lfic.format.container import Header, crc16, leb128, read, read_leb128, write
-from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 
 FACE = Header(112, 112, 40, 3, aligned=True)
 
@@ -18,7 +19,9 @@ def test_a_standard_face_has_five_fixed_bytes():
 
 def test_the_bytes_are_those_of_the_specification():
     assert write(FACE, b"\x12\x34")[:-2] == bytes([0xFC, 0b001_11_1_1_0, 40 << 1, 0x12, 0x34])
-    assert write(Header(300, 1, 100, 2, checksum=False), b"\x01") == bytes([0xFC, 0b001_10_0_0_1, 200, 0xAB, 0x02, 0x00, 0x01])
+    assert write(Header(300, 1, 100, 2, checksum=False), b"\x01") == bytes(
+        [0xFC, 0b001_10_0_0_1, 200, 0xAB, 0x02, 0x00, 0x01]
+    )
     assert write(Header(112, 112, 1, 0, checksum=False, model=255), b"") == bytes([0xFC, 0b001_00_0_0_0, 3, 255])
 
 
@@ -27,8 +30,13 @@ def test_crc_is_crc16_xmodem():
 
 
 @given(
-    st.integers(1, 13_000), st.integers(1, 13_000), st.integers(1, 100), st.integers(0, 3), st.booleans(),
-    st.sampled_from(sorted(container.MODELS)), st.binary(max_size=40),
+    st.integers(1, 13_000),
+    st.integers(1, 13_000),
+    st.integers(1, 100),
+    st.integers(0, 3),
+    st.booleans(),
+    st.sampled_from(sorted(container.MODELS)),
+    st.binary(max_size=40),
 )
 def test_what_is_written_is_read(width, height, quality, mode, checksum, model, payload):
     header = Header(width, height, quality, mode, False, checksum, model)
@@ -56,33 +64,39 @@ def changed(at, value, data=write(Header(300, 200, 40, 1, checksum=False), b"abc
     return data[:at] + bytes([value]) + data[at + 1 :]
 
 
-@pytest.mark.parametrize("data, text", [
-    (b"\x89PNG\r\n\x1a\n", "no lfic file"),
-    (changed(1, 0b010_01_0_0_1), "version 2"),
-    (changed(1, 0b000_01_0_0_1), "version 0"),
-    (changed(1, 0b001_01_1_0_1), "aligned"),
-    (changed(2, 0), "quality 0"),
-    (changed(2, 101 << 1), "quality 101"),
-    (bytes([0xFC, 0x20, 81, 7]), "model 7"),
-    (bytes([0xFC, 0x20, 81, 0]), "model 0"),
-    (bytes([0xFC, 0x21, 80, 0x80, 0x00, 0x01]), "needless"),
-    (bytes([0xFC, 0x21, 80, 0x80, 0x80, 0x80, 0x01, 0x01]), "more than 3"),
-    (bytes([0xFC, 0x21, 80, 111, 111]), "standard size"),
-    (bytes([0xFC, 0x21, 80, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0x7F]), "pixels"),
-])
+@pytest.mark.parametrize(
+    "data, text",
+    [
+        (b"\x89PNG\r\n\x1a\n", "no lfic file"),
+        (changed(1, 0b010_01_0_0_1), "version 2"),
+        (changed(1, 0b000_01_0_0_1), "version 0"),
+        (changed(1, 0b001_01_1_0_1), "aligned"),
+        (changed(2, 0), "quality 0"),
+        (changed(2, 101 << 1), "quality 101"),
+        (bytes([0xFC, 0x20, 81, 7]), "model 7"),
+        (bytes([0xFC, 0x20, 81, 0]), "model 0"),
+        (bytes([0xFC, 0x21, 80, 0x80, 0x00, 0x01]), "needless"),
+        (bytes([0xFC, 0x21, 80, 0x80, 0x80, 0x80, 0x01, 0x01]), "more than 3"),
+        (bytes([0xFC, 0x21, 80, 111, 111]), "standard size"),
+        (bytes([0xFC, 0x21, 80, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0x7F]), "pixels"),
+    ],
+)
 def test_malformed_headers_are_refused_by_name(data, text):
     with pytest.raises(ContainerError, match=text):
         read(data)
 
 
-@pytest.mark.parametrize("data, text", [
-    (bytes([0xFC, 0x20, 81]), "model byte"),
-    (bytes([0xFC, 0x21, 80]), "width"),
-    (bytes([0xFC, 0x21, 80, 0x80]), "width"),
-    (bytes([0xFC, 0x21, 80, 5]), "height"),
-    (bytes([0xFC, 0x22, 80, 5]), "before its checksum"),
-    (write(FACE, b"abc")[:-1] + b"?", "checksum"),
-])
+@pytest.mark.parametrize(
+    "data, text",
+    [
+        (bytes([0xFC, 0x20, 81]), "model byte"),
+        (bytes([0xFC, 0x21, 80]), "width"),
+        (bytes([0xFC, 0x21, 80, 0x80]), "width"),
+        (bytes([0xFC, 0x21, 80, 5]), "height"),
+        (bytes([0xFC, 0x22, 80, 5]), "before its checksum"),
+        (write(FACE, b"abc")[:-1] + b"?", "checksum"),
+    ],
+)
 def test_damaged_headers_say_where(data, text):
     with pytest.raises(CorruptStreamError, match=text):
         read(data)
@@ -109,12 +123,18 @@ def test_pixel_bound_is_adjustable_and_checked_first():
     assert read(data, max_pixels=400_000_000)[0].width == 20_000
 
 
-@pytest.mark.parametrize("header, text", [
-    (Header(112, 112, 0, 0), "quality is 0"), (Header(112, 112, 101, 0), "quality is 101"),
-    (Header(0, 5, 40, 0), "0 x 5"), (Header(5, container.MAX_SIDE + 1, 40, 0), "pixels a side"),
-    (Header(112, 112, 40, 4), "mode is 4"), (Header(112, 112, 40, 0, model=9), "model is 9"),
-    (Header(113, 112, 40, 0, aligned=True), "aligned"),
-])
+@pytest.mark.parametrize(
+    "header, text",
+    [
+        (Header(112, 112, 0, 0), "quality is 0"),
+        (Header(112, 112, 101, 0), "quality is 101"),
+        (Header(0, 5, 40, 0), "0 x 5"),
+        (Header(5, container.MAX_SIDE + 1, 40, 0), "pixels a side"),
+        (Header(112, 112, 40, 4), "mode is 4"),
+        (Header(112, 112, 40, 0, model=9), "model is 9"),
+        (Header(113, 112, 40, 0, aligned=True), "aligned"),
+    ],
+)
 def test_what_can_not_be_written_is_refused(header, text):
     with pytest.raises(InvalidInputError, match=text):
         write(header, b"")

@@ -1,16 +1,17 @@
 """docs/FORMAT.md by itself: a decoder written from its text, in plain Python, reads what the codec writes."""
+
 import numpy as np
 import pytest
 
-from lfic.format import container
 from lfic.encoder.draft import files, first_drafts
+from lfic.format import container
 from lfic.format.weights import load_arrays
 
 TAIL = bytes(16)
 
 
 class Decoder:
-    """"Range coder", "Adaptive bit" and "Table" of docs/FORMAT.md."""
+    """ "Range coder", "Adaptive bit" and "Table" of docs/FORMAT.md."""
 
     def __init__(self, data):
         self.data, self.at, self.range = data + TAIL, 8, 2**64 - 1
@@ -68,7 +69,11 @@ class Decoder:
 
 def decode(payload, rows, columns, quality, aligned, mode, arrays):
     """(symbols in coding order, level map) as "Payload" says."""
-    a = {key.removeprefix("context."): value.astype(np.int64) for key, value in arrays.items() if key.startswith("context.")}
+    a = {
+        key.removeprefix("context."): value.astype(np.int64)
+        for key, value in arrays.items()
+        if key.startswith("context.")
+    }
     lows, starts, frequencies = (arrays[f"tables.{name}"].tolist() for name in ("lows", "starts", "frequencies"))
     tables = [(low, frequencies[s:e]) for low, s, e in zip(lows, starts, starts[1:])]
     coder, q, channels = Decoder(payload), quality - 1, a["vstep"].shape[2]
@@ -106,7 +111,9 @@ def decode(payload, rows, columns, quality, aligned, mode, arrays):
                 h1 = np.clip((pre + rnd(sh1)) >> sh1, 0, 255)
                 now = np.zeros(channels, np.int64)
                 for g in range(groups):
-                    h2 = np.clip((a[f"W2.{g}"] @ np.concatenate([h1, now[: g * per]]) + a["b2"][g] + rnd(sh2)) >> sh2, 0, 255)
+                    h2 = np.clip(
+                        (a[f"W2.{g}"] @ np.concatenate([h1, now[: g * per]]) + a["b2"][g] + rnd(sh2)) >> sh2, 0, 255
+                    )
                     result = (w3[g] @ h2 + b3[g] + rnd(sh3)) >> sh3
                     for i in range(per):
                         c = g * per + i
@@ -155,6 +162,8 @@ def check(codec, image, arrays, quality, aligned):
 
 def compare(data, symbols, levels, arrays):
     header, payload = container.read(data)
-    found, found_levels = decode(bytes(payload), *header.grid, header.quality, header.aligned, header.level_mode, arrays)
+    found, found_levels = decode(
+        bytes(payload), *header.grid, header.quality, header.aligned, header.level_mode, arrays
+    )
     np.testing.assert_array_equal(found_levels, levels)
     np.testing.assert_array_equal(found, symbols)

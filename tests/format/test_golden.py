@@ -1,4 +1,5 @@
 """Golden streams: files written once decode to the same symbols for ever (tests/support/make_golden.py wrote them)."""
+
 import hashlib
 import json
 import pathlib
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lfic.format.payload import decode_payloads
 from lfic.format import container
+from lfic.format.payload import decode_payloads
 
 FOLDER = pathlib.Path(__file__).parents[1] / "data" / "golden"
 INDEX = json.loads((FOLDER / "index.json").read_text())
@@ -32,7 +33,9 @@ def test_symbols_code_to_the_same_bytes(codec):
         data = (FOLDER / f"{name}.lfic").read_bytes()
         header, payload = container.read(data)
         ((symbols, levels),) = decode_payloads(codec.model.context, [(header, payload)])
-        coded = codec.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, header.level_mode == container.CODED_MAP)
+        coded = codec.model.context.encode(
+            symbols, levels, *header.grid, header.quality, header.aligned, header.level_mode == container.CODED_MAP
+        )
         assert container.write(header, coded) == data
 
 

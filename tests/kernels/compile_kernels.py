@@ -3,10 +3,11 @@
     python tests/kernels/compile_kernels.py [NAME...] [--all] [--write]
 
 Run without TRITON_INTERPRET. Launches are those of configs.py for C = 192 and a large batch. ``--all`` takes every
-combination instead of those that the test takes, names pick single ones. ``--write`` raises and lowers budgets.json to fit; kept from
-other versions of Triton are the larger register count and the smaller number of wide accesses. Needs triton alone of the
-GPU's tools: its own ptxas, cuobjdump and nvdisasm.
+combination instead of those that the test takes, names pick single ones. ``--write`` raises and lowers budgets.json to
+fit; kept from other versions of Triton are the larger register count and the smaller number of wide accesses. Needs
+triton alone of the GPU's tools: its own ptxas, cuobjdump and nvdisasm.
 """
+
 import argparse
 import collections
 import itertools
@@ -23,8 +24,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfic.kernels import configs
-from lfic.kernels.offsets import rap_offsets_kernel
 from lfic.kernels.dense import rap_dense_backward_kernel, rap_dense_kernel
+from lfic.kernels.offsets import rap_offsets_kernel
 from lfic.kernels.quantize import rap_quantize_kernel
 from lfic.kernels.unpool import rap_unpool_backward_kernel, rap_unpool_kernel
 
@@ -34,17 +35,40 @@ ARCHITECTURES = (80, 90)
 TYPES = {"fp16": 2, "bf16": 2, "fp32": 4}
 MODES = {"round": 0, "noise": 1, "seed": 2}
 POINTERS = {
-    "levels": "u8", "starts": "i32", "gain": "fp32", "step": "fp32", "quality": "i64", "seed": "i64", "indexes": "i16", "out": "i16",
-    "tables": "i16", "symbols": "i16", "counts": "i64", "to_gain": "fp32", "to_step": "fp32",
+    "levels": "u8",
+    "starts": "i32",
+    "gain": "fp32",
+    "step": "fp32",
+    "quality": "i64",
+    "seed": "i64",
+    "indexes": "i16",
+    "out": "i16",
+    "tables": "i16",
+    "symbols": "i16",
+    "counts": "i64",
+    "to_gain": "fp32",
+    "to_step": "fp32",
 }
 FLOATS = ("y", "noise", "features", "grad_features", "grad_symbols", "grad_y", "grad")
 
 
 # What the test compiles: every kernel, mode and element type once, partial grids (the larger code) before whole ones.
 TESTED = {
-    "offsets", "quantize-fp16-partial-indexed", "quantize-fp32-whole", "dense-fp16-whole-round", "dense-bf16-partial-round", "dense-fp32-partial-seed",
-    "dense-bf16-whole-noise", "dense_backward-bf16-partial", "dense_backward-fp32-whole", "dense_backward_tables-fp16-partial-round",
-    "dense_backward_tables-fp32-partial-seed", "unpool-fp16-partial", "unpool-fp32-whole", "unpool_backward-fp16-partial", "dense-fp16-partial-round-oddC",
+    "offsets",
+    "quantize-fp16-partial-indexed",
+    "quantize-fp32-whole",
+    "dense-fp16-whole-round",
+    "dense-bf16-partial-round",
+    "dense-fp32-partial-seed",
+    "dense-bf16-whole-noise",
+    "dense_backward-bf16-partial",
+    "dense_backward-fp32-whole",
+    "dense_backward_tables-fp16-partial-round",
+    "dense_backward_tables-fp32-partial-seed",
+    "unpool-fp16-partial",
+    "unpool-fp32-whole",
+    "unpool_backward-fp16-partial",
+    "dense-fp16-partial-round-oddC",
 }
 
 
@@ -66,7 +90,11 @@ def variants():
             add(f"dense-{name}-{mode}", rap_dense_kernel, flags, {"symbols": element})
             flags |= {"FEATURES": True, "SYMBOLS": True, "TABLES": True}
             add(f"dense_backward_tables-{name}-{mode}", rap_dense_backward_kernel, flags)
-        add(f"dense_backward-{name}", rap_dense_backward_kernel, {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False, "INTERPRETED": False})
+        add(
+            f"dense_backward-{name}",
+            rap_dense_backward_kernel,
+            {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False, "INTERPRETED": False},
+        )
         add(f"unpool-{name}", rap_unpool_kernel, {"INTERPRETED": False}, {"out": element})
         add(f"unpool_backward-{name}", rap_unpool_backward_kernel, {})
     # C that does not divide by 16: narrow accesses, but it compiles and spills nothing.
@@ -90,29 +118,50 @@ def compiled(architecture, kernel, operation, element, pointers, constants, divi
             if name in pointers or (name == "channels" and divisible):
                 attributes[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
-    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": launch.warps, "enable_fp_fusion": False})
+    return triton.compile(
+        source,
+        target=GPUTarget("cuda", architecture, 32),
+        options={"num_warps": launch.warps, "enable_fp_fusion": False},
+    )
 
 
 def cuobjdump(cubin, *options):
     environment = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run([TOOLS / "cuobjdump", *options, cubin], capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(
+        [TOOLS / "cuobjdump", *options, cubin], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def facts(kernel):
-    """What the machine code of a kernel uses: registers, stack, spills, shared memory, accesses by width, contracted multiply-adds."""
+    """What the machine code of a kernel uses: registers, stack, spills, shared memory, accesses by width, contracted
+    multiply-adds."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
         code = cuobjdump(file.name, "-res-usage", "-sass")
     registers, stack, local = map(int, re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", code).groups())
-    count = collections.Counter(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", code, re.M))
-    wide = {kind: sum(n for name, n in count.items() if name.startswith(kind) and ".128" in name) for kind in ("LDG", "STG")}
-    every = {kind: sum(n for name, n in count.items() if name.startswith(kind)) for kind in ("LDG", "STG", "STL", "LDL", "FFMA", "DFMA", "BAR", "EXIT")}
+    count = collections.Counter(
+        re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", code, re.MULTILINE)
+    )
+    wide = {
+        kind: sum(n for name, n in count.items() if name.startswith(kind) and ".128" in name) for kind in ("LDG", "STG")
+    }
+    every = {
+        kind: sum(n for name, n in count.items() if name.startswith(kind))
+        for kind in ("LDG", "STG", "STL", "LDL", "FFMA", "DFMA", "BAR", "EXIT")
+    }
     if not every["EXIT"]:
         raise RuntimeError("cuobjdump printed no instructions that could be read")
     return {
-        "registers": registers, "stack": stack, "spills": local + every["STL"] + every["LDL"], "shared": kernel.metadata.shared, "barriers": every["BAR"],
-        "loads": every["LDG"], "loads128": wide["LDG"], "stores": every["STG"], "stores128": wide["STG"],
+        "registers": registers,
+        "stack": stack,
+        "spills": local + every["STL"] + every["LDL"],
+        "shared": kernel.metadata.shared,
+        "barriers": every["BAR"],
+        "loads": every["LDG"],
+        "loads128": wide["LDG"],
+        "stores": every["STG"],
+        "stores128": wide["STG"],
         "contracted": every["FFMA"] + every["DFMA"] + len(re.findall(r"\bfma\.rn\.f", kernel.asm["ptx"])),
     }
 
@@ -121,8 +170,10 @@ def widened(budget, found):
     """Budget that holds for what was found as well."""
     registers = -(-found["registers"] // 8) * 8  # they are handed out by eight
     return {
-        "registers": max(registers, budget.get("registers", 0)), "shared": max(found["shared"], budget.get("shared", 0)),
-        "loads128": min(found["loads128"], budget.get("loads128", 1 << 20)), "stores128": min(found["stores128"], budget.get("stores128", 1 << 20)),
+        "registers": max(registers, budget.get("registers", 0)),
+        "shared": max(found["shared"], budget.get("shared", 0)),
+        "loads128": min(found["loads128"], budget.get("loads128", 1 << 20)),
+        "stores128": min(found["stores128"], budget.get("stores128", 1 << 20)),
     }
 
 
@@ -139,12 +190,16 @@ def main():
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache  # what is reported was compiled now
         chosen = {name: variant for name, variant in variants().items() if args.all or name in (args.names or TESTED)}
-        found = {f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in ARCHITECTURES for name, variant in chosen.items()}
+        found = {
+            f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in ARCHITECTURES for name, variant in chosen.items()
+        }
     print(json.dumps({"triton": triton.__version__, "kernels": found}, indent=0))
     if args.write:
         budgets = json.loads(BUDGETS.read_text()) if BUDGETS.exists() else {}
         budgets |= {name: widened(budgets.get(name, {}), f) for name, f in found.items()}
-        BUDGETS.write_text("{\n" + ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in sorted(budgets.items())) + "\n}\n")
+        BUDGETS.write_text(
+            "{\n" + ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in sorted(budgets.items())) + "\n}\n"
+        )
 
 
 if __name__ == "__main__":

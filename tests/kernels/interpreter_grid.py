@@ -1,8 +1,9 @@
 """Run with TRITON_INTERPRET=1, in a process of its own: every kernel against the specification, exactly.
 
-python interpreter_grid.py ragged|dense: prints one line a case; any difference raises. An operation of the interpreter costs
-the same whatever its size, so each case is one batch that holds every mix of levels and every row of the tables.
+python interpreter_grid.py ragged|dense: prints one line a case; any difference raises. An operation of the interpreter
+costs the same whatever its size, so each case is one batch that holds every mix of levels and every row of the tables.
 """
+
 import itertools
 import os
 import sys
@@ -27,7 +28,11 @@ class NoWordToTheHost(TorchDispatchMode):
     """Refuses what would make the host wait for a device: a launch must need no tensor's values."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default):
+        if function in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.equal.default,
+        ):
             raise AssertionError(f"{function} in a launch")
         return function(*args, **(kwargs or {}))
 
@@ -40,7 +45,9 @@ def launched(function):
     return call
 
 
-rap_offsets, rap_quantize, rap_unpool, rap_unpool_backward = map(launched, (rap_offsets, rap_quantize, rap_unpool, rap_unpool_backward))
+rap_offsets, rap_quantize, rap_unpool, rap_unpool_backward = map(
+    launched, (rap_offsets, rap_quantize, rap_unpool, rap_unpool_backward)
+)
 rap_dense, rap_dense_backward = map(launched, (rap_dense, rap_dense_backward))
 
 
@@ -65,7 +72,8 @@ def same(ours, expected, what):
 
 
 def ragged(shape, dtype, turn):
-    """Offsets, quantise, unpool and its backward; ``turn`` picks the dtype that unpool writes and whether indexes are asked for."""
+    """Offsets, quantise, unpool and its backward; ``turn`` picks the dtype that unpool writes and whether indexes are
+    asked for."""
     y, levels, gain, quality, indexes = case(shape, dtype)
     y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
     height, width = shape[2:]
@@ -90,14 +98,20 @@ def ragged(shape, dtype, turn):
     grad = torch.randn(shape, generator=torch.Generator().manual_seed(3)).to(out)
     for n in range(shape[0]):
         one = slice(n, n + 1)
-        (reference.rap_unpool(symbols[one], levels[one], leaf, quality[one], height, width) * grad[one].float()).sum().backward()
+        (
+            reference.rap_unpool(symbols[one], levels[one], leaf, quality[one], height, width) * grad[one].float()
+        ).sum().backward()
     to_step = table_sums(rap_unpool_backward(nhwc(grad), symbols, levels, quality, QUALITIES), levels, quality, step)
     torch.testing.assert_close(to_step, leaf.grad, rtol=1e-5, atol=2e-3)
     room = height * width // 2 * shape[1]
     if room:  # a row that is too short: what is missing counts as 0
         short = symbols[:, :room].contiguous()
         whole = torch.cat([short, torch.zeros_like(symbols[:, room:])], 1)
-        same(rap_unpool(short, levels, step, quality, height, width, out), reference.rap_unpool(whole, levels, step, quality, height, width).to(out), "short rows")
+        same(
+            rap_unpool(short, levels, step, quality, height, width, out),
+            reference.rap_unpool(whole, levels, step, quality, height, width).to(out),
+            "short rows",
+        )
 
 
 def dense(shape, dtype, turn):
@@ -108,12 +122,20 @@ def dense(shape, dtype, turn):
     grads = [torch.randn(shape, generator=generator).to(dtype) for _ in range(2)]
     seed = torch.tensor([0x1234567890ABCDEF])
     name, noise, key = [("rounded", None, None), ("noise", given, None), ("seed", None, seed)][turn % 3]
-    drawn = noise if key is None else cpu.rap_dense(torch.zeros(shape), torch.zeros_like(levels), torch.ones_like(gain), gain, quality, seed=key)[1]
+    drawn = (
+        noise
+        if key is None
+        else cpu.rap_dense(
+            torch.zeros(shape), torch.zeros_like(levels), torch.ones_like(gain), gain, quality, seed=key
+        )[1]
+    )
     leaves = [t.detach().clone().float().requires_grad_(True) for t in (y, gain, 1 / gain)]
     features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, dtype)
     for n in range(shape[0]):
         one = slice(n, n + 1)
-        expected = reference.rap_dense(leaves[0][one], levels[one], leaves[1], leaves[2], quality[one], None if drawn is None else drawn[one])
+        expected = reference.rap_dense(
+            leaves[0][one], levels[one], leaves[1], leaves[2], quality[one], None if drawn is None else drawn[one]
+        )
         same(features[one], expected[0].detach().to(dtype), f"{name} features")
         same(symbols[one], expected[1].detach().to(dtype), f"{name} symbols")
         (expected[0] * grads[0][one].float()).sum().add((expected[1] * grads[1][one].float()).sum()).backward()
@@ -130,9 +152,17 @@ def dense(shape, dtype, turn):
     torch.testing.assert_close(table_sums(to_step, levels, quality, gain), leaves[2].grad, rtol=1e-4, atol=2e-3)
     if shape[1] == 16:  # one gradient alone, and none for the tables
         alone = rap_dense_backward(nhwc(grads[0]), None, *backward, False)[0]
-        same(alone, cpu.rap_dense_backward(grads[0], None, y, *backward[1:], False)[0], "gradient without one at the symbols")
+        same(
+            alone,
+            cpu.rap_dense_backward(grads[0], None, y, *backward[1:], False)[0],
+            "gradient without one at the symbols",
+        )
         alone = rap_dense_backward(None, nhwc(grads[1]), *backward, False)[0]
-        same(alone, cpu.rap_dense_backward(None, grads[1], y, *backward[1:], False)[0], "gradient without one at the features")
+        same(
+            alone,
+            cpu.rap_dense_backward(None, grads[1], y, *backward[1:], False)[0],
+            "gradient without one at the features",
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """The Triton kernels compiled ahead of time for sm_80 and sm_90, held to budgets.json: no GPU needed."""
+
 import json
 import os
 import pathlib
@@ -16,28 +17,46 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 def found():
     """{kernel: facts} of what compile_kernels.py compiles, in a process without the interpreter."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, HERE / "compile_kernels.py"], capture_output=True, text=True, env=environment, timeout=1800)
+    done = subprocess.run(
+        [sys.executable, HERE / "compile_kernels.py"], capture_output=True, text=True, env=environment, timeout=1800
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)["kernels"]
 
 
 def test_every_kernel_compiles_for_both_architectures(found):
-    operations = {"quantize", "dense", "dense_backward", "dense_backward_tables", "unpool", "unpool_backward", "offsets"}
+    operations = {
+        "quantize",
+        "dense",
+        "dense_backward",
+        "dense_backward_tables",
+        "unpool",
+        "unpool_backward",
+        "offsets",
+    }
     for architecture in ("sm_80", "sm_90"):
         assert {name.split("-")[1] for name in found if name.startswith(architecture)} == operations
     assert len(found) == 30
 
 
 def test_nothing_is_spilled_or_contracted(found):
-    assert {name: (f["stack"], f["spills"], f["contracted"]) for name, f in found.items() if f["stack"] or f["spills"] or f["contracted"]} == {}
+    assert {
+        name: (f["stack"], f["spills"], f["contracted"])
+        for name, f in found.items()
+        if f["stack"] or f["spills"] or f["contracted"]
+    } == {}
 
 
 def test_registers_shared_memory_and_wide_accesses_stay_in_their_budgets(found):
     wrong = []
     for name, facts in found.items():
         budget = BUDGETS[name]
-        wrong += [f"{name}: {facts[k]} {k}, budget {budget[k]}" for k in ("registers", "shared") if facts[k] > budget[k]]
-        wrong += [f"{name}: {facts[k]} {k}, at least {budget[k]}" for k in ("loads128", "stores128") if facts[k] < budget[k]]
+        wrong += [
+            f"{name}: {facts[k]} {k}, budget {budget[k]}" for k in ("registers", "shared") if facts[k] > budget[k]
+        ]
+        wrong += [
+            f"{name}: {facts[k]} {k}, at least {budget[k]}" for k in ("loads128", "stores128") if facts[k] < budget[k]
+        ]
     assert not wrong, "\n".join(wrong)
 
 

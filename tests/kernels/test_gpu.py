@@ -1,10 +1,12 @@
-"""On a real CUDA device: the same grid as under the interpreter, no symbol apart from the CPU's, and what only a device can show.
+"""On a real CUDA device: the same grid as under the interpreter, no symbol apart from the CPU's, and what only a device
+can show.
 
     python -m pytest tests/kernels/test_gpu.py -m gpu
 
-For memory errors: compute-sanitizer --tool memcheck python -m pytest tests/kernels/test_gpu.py -k exact (a test runs it as well where
-the tool is installed).
+For memory errors: compute-sanitizer --tool memcheck python -m pytest tests/kernels/test_gpu.py -k exact (a test runs it
+as well where the tool is installed).
 """
+
 import os
 import shutil
 import subprocess
@@ -78,14 +80,18 @@ def test_exact_symbols_and_features(grid, channels, dtype):
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_exact_training_form_and_its_gradients(grid, channels, dtype, form):
     y, levels, gain, quality = case(channels, grid, dtype)
-    noise = (torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) - 0.5).to(dtype) if form == "noise" else None
+    noise = (
+        (torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) - 0.5).to(dtype) if form == "noise" else None
+    )
     seed = torch.tensor([0x1234567890ABCDEF]) if form == "seed" else None
     weights = torch.randn(2, *y.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
     results = []
     for device in ("cuda", "cpu"):
         leaves = [t.detach().clone().to(device).requires_grad_(True) for t in (y, gain, 1 / gain)]
         extra = [None if t is None else t.to(device) for t in (noise, seed)]
-        outputs = rap_quantize_dense(leaves[0], levels.to(device), leaves[1], leaves[2], quality.to(device), *extra, dtype=dtype)
+        outputs = rap_quantize_dense(
+            leaves[0], levels.to(device), leaves[1], leaves[2], quality.to(device), *extra, dtype=dtype
+        )
         torch.autograd.backward(outputs, list(weights.to(device)))
         results.append([t.detach().cpu() for t in (*outputs, *(leaf.grad for leaf in leaves))])
     for a, b in zip(results[0][:3], results[1][:3]):  # features, symbols, gradient of y
@@ -100,7 +106,9 @@ def test_gradient_of_unpool():
     grads = []
     for device in ("cuda", "cpu"):
         step = (1 / gain).to(device).requires_grad_(True)
-        rap_unpool(symbols.to(device), levels.to(device), step, quality.to(device), 14, 14).backward(torch.ones_like(y).cumsum(1).to(device))
+        rap_unpool(symbols.to(device), levels.to(device), step, quality.to(device), 14, 14).backward(
+            torch.ones_like(y).cumsum(1).to(device)
+        )
         grads.append(step.grad.cpu())
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-2)
 
@@ -134,14 +142,18 @@ def test_graphs_replay_the_same(count):
     gain = torch.rand(100, 3, 48, generator=torch.Generator().manual_seed(0)) + 0.5
     device_gain = gain.cuda()
     encode = Graphed(lambda y, levels, quality: rap_quantize(y, levels, device_gain, quality), largest=8)
-    decode = Graphed(lambda symbols, levels, quality: rap_unpool(symbols, levels, 1 / device_gain, quality, 14, 14), largest=8)
+    decode = Graphed(
+        lambda symbols, levels, quality: rap_unpool(symbols, levels, 1 / device_gain, quality, 14, 14), largest=8
+    )
     for seed in range(3):  # the first call captures, the others replay with other values
         y, levels, _, _, quality = bench_case((count, 48, 14, 14), seed=seed)
         symbols, counts = encode(*on("cuda", y, levels, quality))
         expected = rap_quantize(y, levels, gain, quality)
         assert torch.equal(symbols.cpu(), expected[0]) and torch.equal(counts.cpu(), expected[1])
         features = decode(symbols, *on("cuda", levels, quality))
-        torch.testing.assert_close(features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, 14, 14), rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, 14, 14), rtol=1e-6, atol=0
+        )
 
 
 def test_a_captured_draw_changes_with_its_seed():
@@ -156,7 +168,9 @@ def test_a_captured_draw_changes_with_its_seed():
         seed.fill_(value)
         graph.replay()
         drawn.append(symbols.cpu().clone())
-        plain = rap_quantize_dense(y.cpu(), levels.cpu(), gain.cpu(), 1 / gain.cpu(), quality.cpu(), seed=torch.tensor([value]))[1]
+        plain = rap_quantize_dense(
+            y.cpu(), levels.cpu(), gain.cpu(), 1 / gain.cpu(), quality.cpu(), seed=torch.tensor([value])
+        )[1]
         assert torch.equal(drawn[-1], plain)
     assert not torch.equal(*drawn)
 
@@ -186,12 +200,28 @@ def test_more_than_two_to_the_31_elements():
         assert torch.equal(symbols[one].cpu(), expected[0]) and torch.equal(counts[one].cpu(), expected[1])
     del y
     features = rap_unpool(symbols, levels, gain, quality, 256, 256, torch.bfloat16)
-    assert torch.equal(features[-1:].cpu(), rap_unpool(expected[0], levels[-1:].cpu(), gain.cpu(), quality[-1:].cpu(), 256, 256, torch.bfloat16))
+    assert torch.equal(
+        features[-1:].cpu(),
+        rap_unpool(expected[0], levels[-1:].cpu(), gain.cpu(), quality[-1:].cpu(), 256, 256, torch.bfloat16),
+    )
 
 
 @pytest.mark.skipif(shutil.which("compute-sanitizer") is None, reason="compute-sanitizer is not installed")
 def test_sanitizer_finds_nothing():
     environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # so that every tensor has bounds of its own
-    command = ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m", "pytest", "-q", __file__, "-k", "exact and (5 or 192)"]
+    command = [
+        "compute-sanitizer",
+        "--tool",
+        "memcheck",
+        "--error-exitcode",
+        "9",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        __file__,
+        "-k",
+        "exact and (5 or 192)",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

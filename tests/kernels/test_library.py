@@ -1,4 +1,6 @@
-"""The operations inside PyTorch: opcheck, compile, export, autocast, vmap, layouts, empty batches, and a life without triton."""
+"""The operations inside PyTorch: opcheck, compile, export, autocast, vmap, layouts, empty batches, and a life without
+triton."""
+
 import copy
 import subprocess
 import sys
@@ -95,7 +97,12 @@ def test_export_with_any_batch():
     count = torch.export.Dim("count", min=1, max=64)
     program = torch.export.export(model, batch(3), dynamic_shapes=({0: count}, {0: count}, {0: count}))
     names = {str(node.target) for node in program.graph.nodes}
-    assert {"lfic.rap_quantize.default", "lfic.rap_dense.default", "lfic.rap_unpool.default", "lfic.rap_offsets.default"} <= names
+    assert {
+        "lfic.rap_quantize.default",
+        "lfic.rap_dense.default",
+        "lfic.rap_unpool.default",
+        "lfic.rap_offsets.default",
+    } <= names
     for size in (1, 6):
         for a, b in zip(program.module()(*batch(size)), model(*batch(size))):
             torch.testing.assert_close(a, b)
@@ -127,7 +134,13 @@ def test_vmap_is_a_loop(mapped):
     def every(y, levels, gain, step, quality):
         symbols, counts = rap_quantize(y, levels, gain, quality)
         features = rap_unpool(symbols, levels, step, quality, H, W)
-        return (*rap_offsets(levels, H, W), symbols, counts, features, *rap_quantize_dense(y, levels, gain, step, quality))
+        return (
+            *rap_offsets(levels, H, W),
+            symbols,
+            counts,
+            features,
+            *rap_quantize_dense(y, levels, gain, step, quality),
+        )
 
     found = vmap(every, dims)(*stacked.values())
     expected = [every(*(pick[k] if k in names else one[k] for k in one)) for pick in (one, two)]
@@ -171,7 +184,10 @@ def test_names_stay_functions_once_the_kernels_are_imported():
     assert [m.__name__.rsplit(".", 1)[1] for m in modules] == ["quantize", "dense", "unpool", "offsets"]
     for module, name in zip(modules, ("rap_quantize", "rap_dense", "rap_unpool", "rap_offsets")):
         assert callable(getattr(module, name))
-    assert all(getattr(lfic.kernels, name) is not None and callable(getattr(lfic.kernels, name)) for name in lfic.kernels.__all__)
+    assert all(
+        getattr(lfic.kernels, name) is not None and callable(getattr(lfic.kernels, name))
+        for name in lfic.kernels.__all__
+    )
 
 
 def strided(x):
@@ -189,7 +205,10 @@ def test_inputs_and_gradients_of_any_layout():
         leaves = [t.clone().requires_grad_(True) for t in (y, gain, step)]
         a, b, c = (change(t) for t in leaves)
         ragged, counts = rap_quantize(a.detach(), change(levels), b.detach(), change(quality))
-        outputs = *rap_quantize_dense(a, change(levels), b, c, change(quality)), rap_unpool(change(ragged), change(levels), c, change(quality), H, W)
+        outputs = (
+            *rap_quantize_dense(a, change(levels), b, c, change(quality)),
+            rap_unpool(change(ragged), change(levels), c, change(quality), H, W),
+        )
         torch.autograd.backward(outputs, [change(w) for w in weights])
         return [ragged, counts, *(o.detach() for o in outputs)], [leaf.grad for leaf in leaves]
 

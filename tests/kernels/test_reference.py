@@ -1,5 +1,5 @@
 """The C++ kernel behind cpu.py against the specification, exactly; the specification's gradients against autograd."""
-import itertools
+
 import os
 import signal
 
@@ -49,7 +49,9 @@ def test_uniform_levels(level):
 
 def test_halves_round_to_even_and_large_values_are_clamped():
     y = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 1e9, -1e9]).reshape(1, 8, 1, 1)
-    symbols, _ = rap_quantize(y, torch.zeros(1, 1, 1, dtype=torch.uint8), torch.ones(1, 3, 8), torch.zeros(1, dtype=torch.int64))
+    symbols, _ = rap_quantize(
+        y, torch.zeros(1, 1, 1, dtype=torch.uint8), torch.ones(1, 3, 8), torch.zeros(1, dtype=torch.int64)
+    )
     assert symbols[0].tolist() == [0, 2, 2, 0, -2, -2, 32767, -32767]
 
 
@@ -93,9 +95,14 @@ def pairs(shift):
 def test_training_form_and_its_gradients_are_exact(shape, form, monkeypatch):
     for seed, (dtype, layout) in enumerate(pairs(["rounded", "noise", "seed"].index(form))):
         arguments, noise, key, grads, drawn = dense_case(shape, dtype, form, layout, seed)
-        dense, backward = reference.rap_dense(*arguments, drawn), reference.rap_dense_backward(*grads, *arguments, drawn)
+        dense, backward = (
+            reference.rap_dense(*arguments, drawn),
+            reference.rap_dense_backward(*grads, *arguments, drawn),
+        )
         alone = (None, grads[1]) if seed % 2 else (grads[0], None)
-        backward_alone = reference.rap_dense_backward(*(torch.zeros(shape) if g is None else g for g in alone), *arguments, drawn)
+        backward_alone = reference.rap_dense_backward(
+            *(torch.zeros(shape) if g is None else g for g in alone), *arguments, drawn
+        )
         for portable in (False, True):
             monkeypatch.setattr(cpu, "PORTABLE", portable)
             for out in DTYPES:
@@ -123,10 +130,17 @@ def test_symbols_are_exact_in_every_layout_with_indexes_and_from_short_rows(shap
         (unpooled * grad.float()).sum().backward()
         for portable in (False, True):
             monkeypatch.setattr(cpu, "PORTABLE", portable)
-            assert all(torch.equal(a, b) for a, b in zip(cpu.rap_quantize(LAYOUTS[layout](y), levels, gain, quality, indexes), quantised))
+            assert all(
+                torch.equal(a, b)
+                for a, b in zip(cpu.rap_quantize(LAYOUTS[layout](y), levels, gain, quality, indexes), quantised)
+            )
             for out in DTYPES:
-                assert torch.equal(cpu.rap_unpool(short, levels, 1 / gain, quality, *shape[2:], out), unpooled.detach().to(out))
-            torch.testing.assert_close(cpu.rap_unpool_backward(grad, short, levels, gain, quality), leaf.grad, rtol=1e-5, atol=1e-3)
+                assert torch.equal(
+                    cpu.rap_unpool(short, levels, 1 / gain, quality, *shape[2:], out), unpooled.detach().to(out)
+                )
+            torch.testing.assert_close(
+                cpu.rap_unpool_backward(grad, short, levels, gain, quality), leaf.grad, rtol=1e-5, atol=1e-3
+            )
 
 
 def everything(y, levels, gain, step, quality, noise, grads):
@@ -134,7 +148,14 @@ def everything(y, levels, gain, step, quality, noise, grads):
     symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
     features = cpu.rap_unpool(symbols, levels, step, quality, *y.shape[2:])
     backward = cpu.rap_dense_backward(*grads, y, levels, gain, step, quality, noise, None, True)
-    return [symbols, counts, features, *cpu.rap_dense(y, levels, gain, step, quality, noise), *backward, cpu.rap_unpool_backward(grads[0], symbols, levels, step, quality)]
+    return [
+        symbols,
+        counts,
+        features,
+        *cpu.rap_dense(y, levels, gain, step, quality, noise),
+        *backward,
+        cpu.rap_unpool_backward(grads[0], symbols, levels, step, quality),
+    ]
 
 
 def large(count=3):
@@ -211,18 +232,26 @@ def test_whatever_would_read_outside_a_tensor_is_refused():
     step, ops = 1 / gain, torch.ops.lfic
     symbols, _ = rap_quantize(y, levels, gain, quality)
     for call in (
-        lambda: ops.rap_offsets(levels, 9, 8), lambda: ops.rap_offsets(levels + 3, 8, 8), lambda: ops.rap_quantize(y, levels[:1], gain, quality, None),
-        lambda: ops.rap_quantize(y, levels, gain[:, :, :3], quality, None), lambda: ops.rap_quantize(y, levels, gain, quality[:1], None),
-        lambda: ops.rap_quantize(y, levels, gain, quality + 5, None), lambda: ops.rap_quantize(y, levels, gain, quality, torch.zeros(5, 3, 3, dtype=torch.int16)),
-        lambda: ops.rap_quantize(y.double(), levels, gain, quality, None), lambda: ops.rap_quantize(y, levels, gain.double(), quality, None),
-        lambda: ops.rap_dense(y, levels, gain, step[:2], quality.fill_(2), None, None, y.dtype), lambda: ops.rap_dense(y, levels, gain, step, quality, y[:1], None, y.dtype),
+        lambda: ops.rap_offsets(levels, 9, 8),
+        lambda: ops.rap_offsets(levels + 3, 8, 8),
+        lambda: ops.rap_quantize(y, levels[:1], gain, quality, None),
+        lambda: ops.rap_quantize(y, levels, gain[:, :, :3], quality, None),
+        lambda: ops.rap_quantize(y, levels, gain, quality[:1], None),
+        lambda: ops.rap_quantize(y, levels, gain, quality + 5, None),
+        lambda: ops.rap_quantize(y, levels, gain, quality, torch.zeros(5, 3, 3, dtype=torch.int16)),
+        lambda: ops.rap_quantize(y.double(), levels, gain, quality, None),
+        lambda: ops.rap_quantize(y, levels, gain.double(), quality, None),
+        lambda: ops.rap_dense(y, levels, gain, step[:2], quality.fill_(2), None, None, y.dtype),
+        lambda: ops.rap_dense(y, levels, gain, step, quality, y[:1], None, y.dtype),
         lambda: ops.rap_dense(y, levels, gain, step, quality, None, torch.zeros(0, dtype=torch.int64), y.dtype),
         lambda: ops.rap_dense_backward(y[:1], None, y, levels, gain, step, quality, None, None, True),
         lambda: ops.rap_dense_backward(None, y[..., :1], y, levels, gain, step, quality, None, None, True),
         lambda: ops.rap_dense_backward(None, None, y, levels, gain, step, quality, None, None, True),
         lambda: ops.rap_dense_backward(y, None, y, levels, gain, step, quality - 9, None, None, True),
-        lambda: ops.rap_unpool(symbols[:1], levels, step, quality, 8, 8, y.dtype), lambda: ops.rap_unpool(symbols[:, :255], levels, step, quality, 8, 8, y.dtype),
-        lambda: ops.rap_unpool_backward(y, symbols[:1], levels, step, quality), lambda: ops.rap_unpool_backward(y, symbols, levels, step[:, :, :3], quality),
+        lambda: ops.rap_unpool(symbols[:1], levels, step, quality, 8, 8, y.dtype),
+        lambda: ops.rap_unpool(symbols[:, :255], levels, step, quality, 8, 8, y.dtype),
+        lambda: ops.rap_unpool_backward(y, symbols[:1], levels, step, quality),
+        lambda: ops.rap_unpool_backward(y, symbols, levels, step[:, :, :3], quality),
     ):
         with pytest.raises(ValueError):
             call()
@@ -234,7 +263,9 @@ def test_dense_symbols_are_the_ragged_ones():
     features, dense = rap_quantize_dense(y, levels, gain, 1 / gain, quality)
     torch.testing.assert_close(rap_unpool(symbols, levels, 1 / gain, quality, 14, 14), features, atol=0, rtol=0)
     for n in range(2):
-        kept = torch.stack([dense[n, :, top, left] for top, left, _ in reference.kept_cells(levels[n], 14, 14)]).flatten()
+        kept = torch.stack(
+            [dense[n, :, top, left] for top, left, _ in reference.kept_cells(levels[n], 14, 14)]
+        ).flatten()
         assert torch.equal(kept.to(torch.int16), symbols[n, : counts[n]])
 
 
@@ -249,7 +280,10 @@ def test_inference_mode_leaves_nothing_that_breaks_autograd():
 
 def test_empty_batch():
     symbols, counts = rap_quantize(
-        torch.zeros(0, 4, 6, 6), torch.zeros(0, 2, 2, dtype=torch.uint8), torch.ones(1, 3, 4), torch.zeros(0, dtype=torch.int64)
+        torch.zeros(0, 4, 6, 6),
+        torch.zeros(0, 2, 2, dtype=torch.uint8),
+        torch.ones(1, 3, 4),
+        torch.zeros(0, dtype=torch.int64),
     )
     assert symbols.shape == (0, 144) and counts.shape == (0,)
 
@@ -272,7 +306,9 @@ def test_empty_batch():
 )
 def test_wrong_arguments_are_named(change, text):
     arguments = {
-        "y": torch.zeros(1, 16, 14, 14), "levels": torch.zeros(1, 4, 4, dtype=torch.uint8), "gain": torch.ones(5, 3, 16),
+        "y": torch.zeros(1, 16, 14, 14),
+        "levels": torch.zeros(1, 4, 4, dtype=torch.uint8),
+        "gain": torch.ones(5, 3, 16),
         "quality": torch.zeros(1, dtype=torch.int64),
     }
     with pytest.raises(ValueError, match=text):
@@ -285,7 +321,11 @@ def test_wrong_arguments_of_the_other_forms_are_named():
         rap_quantize_dense(y, levels, gain, gain[:, :, :1], quality)
     with pytest.raises(ValueError, match="noise"):
         rap_quantize_dense(y, levels, gain, 1 / gain, quality, torch.zeros(1, 1, 1, 1))
-    for symbols in (torch.zeros(1, 256), torch.zeros(2, 256, dtype=torch.int16), torch.zeros(1, 255, dtype=torch.int16)):
+    for symbols in (
+        torch.zeros(1, 256),
+        torch.zeros(2, 256, dtype=torch.int16),
+        torch.zeros(1, 255, dtype=torch.int16),
+    ):
         with pytest.raises(ValueError, match="symbols"):
             rap_unpool(symbols, levels, 1 / gain, quality, 8, 8)
 
@@ -294,6 +334,11 @@ def test_drawn_noise_is_philox_and_the_same_in_both_forms():
     # Random123's known answer for counter 0 and key 0.
     assert reference.philox(0, 0) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
     for shape, seed in (((2, 3, 5, 6), 0), ((1, 16, 4, 4), -1), ((2, 1, 1, 1), 0x7234567890ABCDEF), ((1, 37, 3, 9), 5)):
-        levels, ones = torch.zeros(shape[0], -(-shape[2] // 4), -(-shape[3] // 4), dtype=torch.uint8), torch.ones(1, 3, shape[1])
-        drawn = rap_quantize_dense(torch.zeros(shape), levels, ones, ones, torch.zeros(shape[0], dtype=torch.int64), seed=torch.tensor([seed]))[1]
+        levels, ones = (
+            torch.zeros(shape[0], -(-shape[2] // 4), -(-shape[3] // 4), dtype=torch.uint8),
+            torch.ones(1, 3, shape[1]),
+        )
+        drawn = rap_quantize_dense(
+            torch.zeros(shape), levels, ones, ones, torch.zeros(shape[0], dtype=torch.int64), seed=torch.tensor([seed])
+        )[1]
         assert torch.equal(drawn, reference.uniform_noise(shape, seed))

@@ -1,4 +1,5 @@
 """What stands around the kernels: graphs over buckets of N, launch table, tuning, benchmarks."""
+
 import csv
 import pathlib
 import types
@@ -6,8 +7,8 @@ import types
 import pytest
 import torch
 
-from lfic.kernels.bench import baselines, bench, eager, tune
 from lfic.kernels import configs, rap_quantize, rap_quantize_dense, rap_unpool
+from lfic.kernels.bench import baselines, bench, eager, tune
 from lfic.kernels.graphs import Graphed, bucket
 
 
@@ -82,12 +83,25 @@ def test_baselines_compute_the_same(grid):
     assert torch.equal(counts, expected_counts) and (symbols != expected).float().mean() < 1e-2
     symbols, counts, _ = eager.rap_quantize(y, levels, gain, quality)
     assert torch.equal(symbols, expected) and torch.equal(counts, expected_counts)
-    assert torch.equal(eager.rap_unpool(symbols, levels, step, quality, *grid), rap_unpool(symbols, levels, step, quality, *grid))
+    assert torch.equal(
+        eager.rap_unpool(symbols, levels, step, quality, *grid), rap_unpool(symbols, levels, step, quality, *grid)
+    )
 
 
 def test_benchmark_writes_figures_and_says_what_was_not_run(tmp_path, capsys):
     out, picture = tmp_path / "kernels.csv", tmp_path / "kernels.png"
-    arguments = ["kernels", "--device", "cpu", "--no-compile", "--shape", "N1-C64-14x14", "--rounds", "2", "--seconds", "0"]
+    arguments = [
+        "kernels",
+        "--device",
+        "cpu",
+        "--no-compile",
+        "--shape",
+        "N1-C64-14x14",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0",
+    ]
     assert bench.main([*arguments, "--out", str(out), "--plot", str(picture)]) == 0
     assert "encode" in capsys.readouterr().out and picture.read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader(line for line in out.read_text().splitlines() if not line.startswith("#")))
@@ -106,7 +120,9 @@ def test_figures_of_a_gpu_become_rows_and_a_plot(tmp_path, monkeypatch):
     case, captured = bench.case, []
     monkeypatch.setattr(bench, "case", lambda shape, dtype, device, seed: case(shape, dtype, "cpu", seed))
     monkeypatch.setattr(bench, "device_name", lambda device: "some GPU")
-    monkeypatch.setattr(bench.torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1 << 20))
+    monkeypatch.setattr(
+        bench.torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1 << 20)
+    )
     monkeypatch.setattr(bench.torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(bench, "copy_time", lambda size, device, sets: [2e-6, 2e-6, 2e-6])
 
@@ -126,30 +142,57 @@ def test_figures_of_a_gpu_become_rows_and_a_plot(tmp_path, monkeypatch):
     assert captured[0] == min(64, -(-bench.L2_FACTOR * (1 << 20) // size))
     by = {(r["operation"], r["what"]): r for r in found}
     row = by["dense", "lfic"]
-    assert row["device"] == "some GPU" and row["percent_of_copy"] == pytest.approx(50) and row["gb_per_s"] == pytest.approx(size / 4e-6 / 1e9)
-    assert by["dense", "copy"]["percent_of_copy"] == pytest.approx(100) and by["dense", "copy"]["times_lfic"] == pytest.approx(0.5)
-    assert by["encode", "eager"]["note"].startswith("not run: operation not permitted") and by["encode", "eager"]["p50_us"] == ""
+    assert (
+        row["device"] == "some GPU"
+        and row["percent_of_copy"] == pytest.approx(50)
+        and row["gb_per_s"] == pytest.approx(size / 4e-6 / 1e9)
+    )
+    assert by["dense", "copy"]["percent_of_copy"] == pytest.approx(100) and by["dense", "copy"][
+        "times_lfic"
+    ] == pytest.approx(0.5)
+    assert (
+        by["encode", "eager"]["note"].startswith("not run: operation not permitted")
+        and by["encode", "eager"]["p50_us"] == ""
+    )
     assert by["dense", "best compile"]["note"] == "not run"
     bench.write(tmp_path / "kernels.csv", found)
     bench.plot(tmp_path / "kernels.png", found)
-    assert (tmp_path / "kernels.png").read_bytes().startswith(b"\x89PNG") and (tmp_path / "kernels.csv").read_text().count("some GPU") == len(found)
+    assert (tmp_path / "kernels.png").read_bytes().startswith(b"\x89PNG") and (
+        tmp_path / "kernels.csv"
+    ).read_text().count("some GPU") == len(found)
     with pytest.raises(ValueError, match="nothing to plot"):
         bench.plot(tmp_path / "none.png", bench.not_run())
 
 
 def test_failed_baselines_are_named_not_measured():
-    rows = bench.rows("encode", "N", "fp32", "cpu", 1000, {"lfic": [1e-6, 3e-6, 2e-6], "eager": [5e-6] * 3, "eager ": [4e-6] * 3}, {"best compile": "not run: why"})
+    rows = bench.rows(
+        "encode",
+        "N",
+        "fp32",
+        "cpu",
+        1000,
+        {"lfic": [1e-6, 3e-6, 2e-6], "eager": [5e-6] * 3, "eager ": [4e-6] * 3},
+        {"best compile": "not run: why"},
+    )
     assert {r["what"]: (r["p50_us"], r["note"]) for r in rows} == {
-        "lfic": (pytest.approx(2), ""), "eager": (pytest.approx(4), ""), "best compile": ("", "not run: why"),
+        "lfic": (pytest.approx(2), ""),
+        "eager": (pytest.approx(4), ""),
+        "best compile": ("", "not run: why"),
     }
     assert rows[1]["times_lfic"] == pytest.approx(2) and rows[0]["gb_per_s"] == pytest.approx(0.5)
 
 
 def test_the_documents_examples_run():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "kernels.md").read_text()
-    blocks = [b for b in text.split("\n\n") if b.startswith("    ") and "import" in b.split("\n")[0] or b.startswith("    y =") or b.startswith("    symbols, counts =")]
+    blocks = [
+        b
+        for b in text.split("\n\n")
+        if (b.startswith("    ") and "import" in b.split("\n")[0]) or b.startswith(("    y =", "    symbols, counts ="))
+    ]
     assert len(blocks) == 4
     names = {}
     for block in blocks:
         exec(compile("\n".join(line[4:] for line in block.split("\n")), "docs/kernels.md", "exec"), names)
-    assert names["features"].shape == names["dense"].shape == (8, 192, 14, 14) and torch.equal(names["counts"], names["kept"] * 192)
+    assert names["features"].shape == names["dense"].shape == (8, 192, 14, 14) and torch.equal(
+        names["counts"], names["kept"] * 192
+    )

@@ -1,4 +1,5 @@
 """The metric's terms: values, ranges, gradients against finite differences, and what they refuse."""
+
 import subprocess
 import sys
 
@@ -8,7 +9,19 @@ from torch import nn
 
 from lfic.align import TEMPLATE_112
 from lfic.errors import InvalidInputError, WeightsError
-from lfic.metric import AdversarialMetric, HybridMetric, PatchDiscriminator, Recognizer, RecognizerEnsemble, l1, landmark_weight, load_facenet, ms_ssim, mse, texture
+from lfic.metric import (
+    AdversarialMetric,
+    HybridMetric,
+    PatchDiscriminator,
+    Recognizer,
+    RecognizerEnsemble,
+    l1,
+    landmark_weight,
+    load_facenet,
+    ms_ssim,
+    mse,
+    texture,
+)
 from lfic.metric.features import feature_distance, normalised
 from lfic.metric.identity import identity_distance, load_exported, load_recognizer, load_torchscript
 
@@ -63,7 +76,9 @@ def test_texture_counts_patterns_where_the_target_is_smooth():
     expected = 0.02**2 * 2 * 31 / 32 / (1 + 1e-6 / 1e-4)
     assert texture(smooth + pattern, smooth).item() == pytest.approx(expected, rel=5e-3)
     assert texture(busy + pattern, busy).item() < expected / 100
-    assert texture(smooth + pattern, smooth, torch.full((1, 1, 32, 32), 0.5)).item() == pytest.approx(expected / 2, rel=5e-3)
+    assert texture(smooth + pattern, smooth, torch.full((1, 1, 32, 32), 0.5)).item() == pytest.approx(
+        expected / 2, rel=5e-3
+    )
 
 
 @pytest.mark.parametrize("side", [11, 40, 112, 176])
@@ -251,7 +266,14 @@ def test_a_discriminator_learns_to_tell():
 def staged_network():
     """Feature maps of two resolutions; the last of each counts."""
     torch.manual_seed(3)
-    stage = [nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3, 2, 1), nn.PReLU(12), nn.Conv2d(12, 12, 1)]
+    stage = [
+        nn.Conv2d(3, 8, 3, 2, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 3, 2, 1),
+        nn.PReLU(12),
+        nn.Conv2d(12, 12, 1),
+    ]
     return nn.Sequential(*stage, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 6)).eval()
 
 
@@ -287,15 +309,23 @@ def test_features_of_files_are_those_of_the_module(tmp_path):
     x = pictures(3, 32, 32)[0]
     wanted = Recognizer(network, size=32).describe(x)
     torch.jit.trace(network, torch.zeros(2, 3, 32, 32)).save(str(tmp_path / "traced.pt"))
-    torch.export.save(torch.export.export(network, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},)), tmp_path / "net.pt2")
+    torch.export.save(
+        torch.export.export(network, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},)),
+        tmp_path / "net.pt2",
+    )
     for recognizer in (load_torchscript(tmp_path / "traced.pt", size=32), load_exported(tmp_path / "net.pt2", size=32)):
         x.requires_grad_(True)
         embedding, maps = recognizer.train().describe(x)
-        assert torch.allclose(embedding, wanted[0], atol=1e-5) and torch.allclose(recognizer(x[:1]), wanted[0][:1], atol=1e-5)
+        assert torch.allclose(embedding, wanted[0], atol=1e-5) and torch.allclose(
+            recognizer(x[:1]), wanted[0][:1], atol=1e-5
+        )
         assert len(maps) == 2 and all(torch.allclose(a, b, atol=1e-5) for a, b in zip(maps, wanted[1]))
         (gradient,) = torch.autograd.grad(feature_distance(maps, [m.detach().flip(0) for m in maps]).sum(), x)
         assert gradient.abs().sum() > 0 and not any(p.requires_grad for p in recognizer.parameters())
-    assert load_recognizer(str(tmp_path / "net.pt2")).name == "net" and load_recognizer(str(tmp_path / "traced.pt")).name == "traced"
+    assert (
+        load_recognizer(str(tmp_path / "net.pt2")).name == "net"
+        and load_recognizer(str(tmp_path / "traced.pt")).name == "traced"
+    )
     (tmp_path / "bad.pt2").write_bytes(b"not an archive")
     with pytest.raises(WeightsError, match="torch.export"):
         load_recognizer(str(tmp_path / "bad.pt2"))
@@ -334,12 +364,16 @@ def test_features_gradient_and_ensemble():
     check_gradient(lambda p: feature_distance(recognizer.describe(p)[1], recognizer.describe(y)[1]).sum(), x)
     other = Recognizer(staged_network(), size=16, scale=1.0).double()
     joint = RecognizerEnsemble([recognizer, other], [3.0, 1.0])
-    expected = sum(w * feature_distance(r.describe(x)[1], r.describe(y)[1]) for r, w in ((recognizer, 0.75), (other, 0.25)))
+    expected = sum(
+        w * feature_distance(r.describe(x)[1], r.describe(y)[1]) for r, w in ((recognizer, 0.75), (other, 0.25))
+    )
     assert torch.allclose(feature_distance(joint.describe(x)[1], joint.describe(y)[1]), expected)
     assert torch.equal(joint.describe(x)[0], joint(x))
     plain, full = HybridMetric(joint), HybridMetric(joint, feature_weight=2.0)
     seen = torch.tensor([True, False])
-    assert torch.allclose(full(x, y).total, plain(x, y).total + 2 * expected) and torch.allclose(full(x, y).features, expected)
+    assert torch.allclose(full(x, y).total, plain(x, y).total + 2 * expected) and torch.allclose(
+        full(x, y).features, expected
+    )
     part = full(x, y, seen=seen, embedding=torch.zeros(1, 12))
     assert torch.allclose(part.features, expected * seen) and torch.allclose(part.identity, plain(x, y).identity * seen)
     assert full(x, x).total.abs().max() < 1e-9
@@ -347,14 +381,18 @@ def test_features_gradient_and_ensemble():
 
 def test_hybrid_is_the_weighted_sum():
     recognizer, gan = tiny_recognizer(), AdversarialMetric(discriminator=PatchDiscriminator(8)).eval()
-    metric = HybridMetric(recognizer, pixel_weight=3.0, identity_weight=0.5, adversarial_weight=0.1, adversarial=gan).eval()
+    metric = HybridMetric(
+        recognizer, pixel_weight=3.0, identity_weight=0.5, adversarial_weight=0.1, adversarial=gan
+    ).eval()
     x, y = pictures(2, 32, 32)
     chosen = levels(2)
     terms = metric(x, y, levels=chosen)
     expected = 3 * mse(x, y) + 0.5 * identity_distance(recognizer(x), recognizer(y)) + 0.1 * gan(x, y, chosen)
     assert torch.allclose(terms.total, expected, atol=1e-6)
     textured = HybridMetric(pixel_weight=3.0, texture_weight=7.0)(x, y)
-    assert torch.allclose(textured.total, 3 * (mse(x, y) + 7 * texture(x, y)), atol=1e-6) and torch.equal(textured.texture, texture(x, y))
+    assert torch.allclose(textured.total, 3 * (mse(x, y) + 7 * texture(x, y)), atol=1e-6) and torch.equal(
+        textured.texture, texture(x, y)
+    )
     seen = torch.tensor([False, True])
     part = HybridMetric(recognizer, pixel_weight=3.0)(x, y, seen=seen)
     assert part.identity[0] == 0 and torch.allclose(part.identity[1], terms.identity[1], atol=1e-6)
@@ -370,8 +408,11 @@ def test_hybrid_gradient():
 
 def test_hybrid_refuses_what_makes_no_sense():
     for settings, text in (
-        ({"pixel": "psnr"}, "ms_ssim"), ({"pixel_weight": -1.0}, "at least 0"), ({"identity_weight": float("nan")}, "at least 0"),
-        ({"adversarial_weight": 1.0}, "AdversarialMetric"), ({"feature_weight": 1.0}, "recogniser"),
+        ({"pixel": "psnr"}, "ms_ssim"),
+        ({"pixel_weight": -1.0}, "at least 0"),
+        ({"identity_weight": float("nan")}, "at least 0"),
+        ({"adversarial_weight": 1.0}, "AdversarialMetric"),
+        ({"feature_weight": 1.0}, "recogniser"),
         ({"texture_weight": -1.0}, "at least 0"),
     ):
         with pytest.raises(InvalidInputError, match=text):
@@ -386,5 +427,6 @@ def test_hybrid_refuses_what_makes_no_sense():
 
 
 def test_the_package_does_not_load_torch():
-    code = "import sys, lfic, lfic.metric; assert 'torch' not in sys.modules; lfic.metric.HybridMetric; assert 'torch' in sys.modules"
+    code = "import sys, lfic, lfic.metric; assert 'torch' not in sys.modules; lfic.metric.HybridMetric; assert "
+    "'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

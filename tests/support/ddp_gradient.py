@@ -1,13 +1,15 @@
-"""torchrun ... ddp_gradient.py CONFIG OUT STEP: the gradient of one step of a run, as its processes share it and as one has it alone."""
+"""torchrun ... ddp_gradient.py CONFIG OUT STEP: the gradient of one step of a run, as its processes share it and as one
+has it alone."""
+
 import sys
 
 import torch
 from safetensors.torch import save_file
 
-from lfic.metric.identity import load_torchscript
-from lfic.train.config import TrainConfig
 from lfic.data.facepack import FacePack
+from lfic.metric.identity import load_torchscript
 from lfic.train.batches import batches
+from lfic.train.config import TrainConfig
 from lfic.train.objective import Objective
 from lfic.train.state import Trainer
 from lfic.train.world import World
@@ -25,7 +27,9 @@ def gradient(world):
     assert len(batch.pixels) == config.batch // world.size
     loss, _, _ = Objective(config, world, recognizer, len(faces))(wrapped, batch, step)
     loss.backward()
-    return {"loss": world.mean(loss.detach()).reshape(1)} | {name: p.grad.contiguous() for name, p in net.named_parameters()}
+    return {"loss": world.mean(loss.detach()).reshape(1)} | {
+        name: p.grad.contiguous() for name, p in net.named_parameters()
+    }
 
 
 world = World.join(config.device)

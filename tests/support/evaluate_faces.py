@@ -1,11 +1,13 @@
 """Small stand-ins for face data: public-domain pictures, pairs over them, and a tiny deterministic recogniser."""
+
 import numpy as np
 import torch
 from PIL import Image
 
 
 def crops(people=6, images=3, seed=0):
-    """uint8 [people * images, 112, 112, 3] and names PERSON_0001.png: windows of the astronaut picture, moved and lit a little."""
+    """uint8 [people * images, 112, 112, 3] and names PERSON_0001.png: windows of the astronaut picture, moved and lit a
+    little."""
     from skimage import data
 
     picture, generator, out, names = data.astronaut(), np.random.default_rng(seed), [], []
@@ -14,7 +16,11 @@ def crops(people=6, images=3, seed=0):
         for k in range(images):
             dy, dx = generator.integers(-4, 5, 2)
             window = picture[y + dy : y + dy + 112, x + dx : x + dx + 112].astype(np.float32)
-            out.append(np.clip(window * generator.uniform(0.9, 1.1) + generator.normal(0, 2, window.shape), 0, 255).astype(np.uint8))
+            out.append(
+                np.clip(window * generator.uniform(0.9, 1.1) + generator.normal(0, 2, window.shape), 0, 255).astype(
+                    np.uint8
+                )
+            )
             names.append(f"Person{person}_{k + 1:04d}.png")
     return np.stack(out), names
 

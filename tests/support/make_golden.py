@@ -1,7 +1,8 @@
 """Write the golden streams of tests/data/golden anew: only for a new format version or a new model.
 
-    python tests/support/make_golden.py
+python tests/support/make_golden.py
 """
+
 import hashlib
 import json
 import pathlib
@@ -11,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 import lfic
+from lfic.demo import ASTRONAUT
 from lfic.format import container
 from lfic.format.payload import decode_payloads
-from lfic.demo import ASTRONAUT
 
 FOLDER = pathlib.Path(__file__).parents[1] / "data" / "golden"
 # name -> (height, width, options)

@@ -1,4 +1,5 @@
 """What the tests of training share: faces made here, a tiny network, and a recogniser's stand-in."""
+
 import csv
 import io
 import json
@@ -14,14 +15,27 @@ from lfic.data import pack as packing
 from lfic.train.config import TrainConfig
 
 SETTINGS = {
-    "channels": 8, "widths": [16, 16, 16], "analysis_blocks": [1, 1, 1], "synthesis_blocks": [1, 1, 1], "groups": 4, "hidden1": 32, "hidden2": 16,
-    "batch": 2, "threads": 1, "warmup": 2, "log_every": 1, "save_every": 2,
-    "explore_until": 2, "hard_from": 0.5, "integers_from": 0.5,
+    "channels": 8,
+    "widths": [16, 16, 16],
+    "analysis_blocks": [1, 1, 1],
+    "synthesis_blocks": [1, 1, 1],
+    "groups": 4,
+    "hidden1": 32,
+    "hidden2": 16,
+    "batch": 2,
+    "threads": 1,
+    "warmup": 2,
+    "log_every": 1,
+    "save_every": 2,
+    "explore_until": 2,
+    "hard_from": 0.5,
+    "integers_from": 0.5,
 }
 
 
 def make_pack(folder):
-    """Eight soft blobs with the five landmarks of a face each, packed by the project's own command, but for the two of Somebody_3."""
+    """Eight soft blobs with the five landmarks of a face each, packed by the project's own command, but for the two of
+    Somebody_3."""
     rng = np.random.default_rng(0)
     names, landmarks = [], []
     with tarfile.open(folder / "faces.tar", "w") as tar:
@@ -37,7 +51,12 @@ def make_pack(folder):
     np.savez(folder / "landmarks.npz", names=np.array(names), landmarks=np.array(landmarks, np.float32))
     (folder / "pairs.txt").write_text("1\t1\nSomebody_3\t0\t1\nSomebody_3\t0\tNobody\t1\n")
     out = folder / "pack.safetensors"
-    assert packing.main([str(out), f"{folder}/faces.tar:{folder}/landmarks.npz", "--exclude-pairs", str(folder / "pairs.txt")]) == 0
+    assert (
+        packing.main(
+            [str(out), f"{folder}/faces.tar:{folder}/landmarks.npz", "--exclude-pairs", str(folder / "pairs.txt")]
+        )
+        == 0
+    )
     return out
 
 
@@ -45,7 +64,11 @@ def make_recognizer(path, seed=5):
     """A small frozen network as a TorchScript file."""
     torch.manual_seed(seed)
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 8, stride=8), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 14 * 14, 16)
+        torch.nn.Conv2d(3, 4, 8, stride=8),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4 * 14 * 14, 16),
     ).eval()
     torch.jit.trace(network, torch.zeros(1, 3, 112, 112)).save(str(path))
     return path

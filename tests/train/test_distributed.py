@@ -1,4 +1,5 @@
 """Two processes, started by torchrun and joined by gloo, train as one would."""
+
 import os
 import pathlib
 import subprocess
@@ -21,14 +22,35 @@ def settings(tmp_path_factory):
     """Settings with everything random: levels, noise, augmentation, who the recogniser sees; and a folder for results."""
     folder = tmp_path_factory.mktemp("distributed")
     recognizer = make_recognizer(folder / "tiny.pt")
-    more = {"recognizer": str(recognizer), "batch": 8, "identity_from": 0, "generic": 0.3, "hard_from": 1.0, "jpeg": 0.3, "explore": 0.3}
+    more = {
+        "recognizer": str(recognizer),
+        "batch": 8,
+        "identity_from": 0,
+        "generic": 0.3,
+        "hard_from": 1.0,
+        "jpeg": 0.3,
+        "explore": 0.3,
+    }
     return config(make_pack(folder), folder / "two", steps=3, optimizer="adam", **more), folder
 
 
 def torchrun(processes, *command):
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), *map(str, command)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stdout=subprocess.DEVNULL, timeout=300,
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(processes),
+            *map(str, command),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=300,
     )
 
 

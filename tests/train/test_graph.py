@@ -2,19 +2,18 @@
 
 import pytest
 import torch
+from train_faces import config, make_pack, make_recognizer
 
+from lfic.data.sources import open_faces
 from lfic.errors import InvalidInputError
 from lfic.network.net import CodecNet, CodecNetConfig
-from lfic.train.config import TrainConfig
 from lfic.train.batches import batches
+from lfic.train.config import TrainConfig
 from lfic.train.graph import GraphedStep
 from lfic.train.loop import eager_step
 from lfic.train.objective import Objective, load_recognizers
-from lfic.data.sources import open_faces
 from lfic.train.state import Trainer
 from lfic.train.world import World
-
-from train_faces import config, make_pack, make_recognizer
 
 
 @pytest.mark.parametrize("integers", [False, True])
@@ -39,7 +38,16 @@ def test_all_cells_cost_what_the_kept_ones_do(integers):
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph")
     recognizer = str(make_recognizer(folder / "tiny.pt"))
-    return config(make_pack(folder), folder / "run", batch=12, generic=0.4, recognizer=recognizer, identity_from=0, identity_share=1.0, level_faces=3)
+    return config(
+        make_pack(folder),
+        folder / "run",
+        batch=12,
+        generic=0.4,
+        recognizer=recognizer,
+        identity_from=0,
+        identity_share=1.0,
+        level_faces=3,
+    )
 
 
 def test_the_form_that_is_captured_gives_the_same_loss(settings):

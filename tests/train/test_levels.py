@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from train_faces import config, make_pack, make_recognizer
 
 from lfic.kernels import rap_quantize_dense
 from lfic.metric.pixel import mse, template_weight, texture
@@ -10,8 +11,6 @@ from lfic.network.rap import region_totals
 from lfic.train.checkpoint import load_tensors
 from lfic.train.levels import level_loss, region_costs
 from lfic.train.loop import run
-
-from train_faces import config, make_pack, make_recognizer
 
 SMALL = CodecNetConfig(8, (16, 16, 16), (1, 1, 1), (1, 1, 1), 4, 32, 16)
 
@@ -35,13 +34,28 @@ def test_costs_are_those_of_the_whole_face_with_one_region_changed(net, height, 
     y = net.analyse(pixels, quality, a)
     others = torch.randint(0, 3, (2, -(-height // 32), -(-width // 32)), dtype=torch.uint8)
     region = torch.tensor([1, others[0].numel() - 1])
-    costs = region_costs(net, y, others, region, pixels, quality, a, weight, beta, pixel_weight, 10.0, lambda shown: shown.mean((1, 2, 3)))
+    costs = region_costs(
+        net,
+        y,
+        others,
+        region,
+        pixels,
+        quality,
+        a,
+        weight,
+        beta,
+        pixel_weight,
+        10.0,
+        lambda shown: shown.mean((1, 2, 3)),
+    )
     assert costs.shape == (2, 3)
     for level in range(3):
         levels = others.clone()
         levels.view(2, -1)[[0, 1], region] = level
         shown, bits = net.code(y, levels, quality, a, height, width)
-        distortion = pixel_weight * (mse(shown, pixels, weight) + 10 * texture(shown, pixels, weight)) + shown.mean((1, 2, 3))
+        distortion = pixel_weight * (mse(shown, pixels, weight) + 10 * texture(shown, pixels, weight)) + shown.mean(
+            (1, 2, 3)
+        )
         torch.testing.assert_close(costs[:, level], bits + beta * distortion, rtol=1e-4, atol=1e-3)
 
 
@@ -64,9 +78,13 @@ def test_the_head_learns_the_cheapest_levels(net):
     assert symbols.abs().sum() > 0
     one = torch.ones(6, 4, 4, dtype=torch.uint8)
     weight, beta, pixel_weight = template_weight().expand(6, -1, -1, -1), torch.full((6,), 3e4), torch.full((6,), 30.0)
-    costs = torch.stack([
-        region_costs(net, y, one, torch.full((6,), region), pixels, quality, a, weight, beta, pixel_weight) for region in range(16)
-    ], 2)  # [6, 3, 16]
+    costs = torch.stack(
+        [
+            region_costs(net, y, one, torch.full((6,), region), pixels, quality, a, weight, beta, pixel_weight)
+            for region in range(16)
+        ],
+        2,
+    )  # [6, 3, 16]
     scale = (costs - costs.mean(1, keepdim=True)).std().expand(6)
     head = net.level_head.requires_grad_(True)
     optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
@@ -88,11 +106,22 @@ def test_the_head_alone(tmp_path):
     """``levels_only``: nothing but the head that chooses levels moves."""
     pack, recognizer = make_pack(tmp_path), str(make_recognizer(tmp_path / "tiny.pt"))
     run(config(pack, tmp_path / "start", steps=1, recognizer=recognizer, identity_from=0, optimizer="adam"))
-    trainer = run(config(
-        pack, tmp_path / "head", start=str(tmp_path / "start" / "checkpoint"), levels_only=True, steps=2, recognizer=recognizer, identity_from=0, optimizer="adam",
-    ))
+    trainer = run(
+        config(
+            pack,
+            tmp_path / "head",
+            start=str(tmp_path / "start" / "checkpoint"),
+            levels_only=True,
+            steps=2,
+            recognizer=recognizer,
+            identity_from=0,
+            optimizer="adam",
+        )
+    )
     start = load_tensors(tmp_path / "start" / "checkpoint", "average")
-    moved = {name for name, parameter in zip(trainer.names, trainer.parameters) if not torch.equal(parameter, start[name])}
+    moved = {
+        name for name, parameter in zip(trainer.names, trainer.parameters) if not torch.equal(parameter, start[name])
+    }
     assert moved and all(name.startswith("level_head.") for name in moved)
 
 
@@ -100,7 +129,15 @@ def test_the_head_moves_in_a_run_only_where_levels_are_measured(tmp_path):
     pack, recognizer = make_pack(tmp_path), str(make_recognizer(tmp_path / "tiny.pt"))
     moved = []
     for faces_measured in (0, 1):
-        settings = config(pack, tmp_path / str(faces_measured), steps=3, level_faces=faces_measured, recognizer=recognizer, identity_from=1, optimizer="adam")
+        settings = config(
+            pack,
+            tmp_path / str(faces_measured),
+            steps=3,
+            level_faces=faces_measured,
+            recognizer=recognizer,
+            identity_from=1,
+            optimizer="adam",
+        )
         torch.manual_seed(settings.seed)
         before = CodecNet(SMALL).level_head.out.weight
         moved.append(not torch.equal(run(settings).net.level_head.out.weight.detach(), before.detach()))

@@ -1,4 +1,5 @@
 """Packing, training, a kill at any moment, resuming, exporting: on faces made here, with a tiny network."""
+
 import csv
 import json
 import os
@@ -13,24 +14,22 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 import lfic
-from lfic.errors import InvalidInputError, LficError, MissingDependencyError, WeightsError
 from lfic.align import TEMPLATE_112, similarity_transform
+from lfic.data.facepack import FacePack
+from lfic.encoder.draft import estimate_bits, first_drafts
+from lfic.errors import InvalidInputError, LficError, MissingDependencyError, WeightsError
+from lfic.format.weights import load_arrays
 from lfic.network.net import CodecNetConfig
-from lfic.data import pack as packing
 from lfic.train.checkpoint import load_tensors, save_tensors
 from lfic.train.config import TrainConfig
-from lfic.data.facepack import FacePack
 from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
 from lfic.train.loop import beta, learning_rate, run
 from lfic.train.objective import pixel_weights
 from lfic.train.state import network_config
-from lfic.encoder.draft import estimate_bits, first_drafts
-from lfic.format.weights import load_arrays
-
-from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +65,14 @@ def test_schedules():
     ends = beta(torch.tensor([1, 100]), c)
     assert ends.tolist() == pytest.approx([c.beta_low, c.beta_high], rel=1e-5)
     quality = torch.tensor([1, 50, 100])
-    for low, high, expected in ((30.0, 0.0, [30, 30, 30]), (0.0, 0.0, [0, 0, 0]), (10.0, 40.0, [10, 10 * 4 ** (49 / 99), 40])):
-        assert pixel_weights(quality, TrainConfig(pixel_weight=low, pixel_weight_high=high)).tolist() == pytest.approx(expected)
+    for low, high, expected in (
+        (30.0, 0.0, [30, 30, 30]),
+        (0.0, 0.0, [0, 0, 0]),
+        (10.0, 40.0, [10, 10 * 4 ** (49 / 99), 40]),
+    ):
+        assert pixel_weights(quality, TrainConfig(pixel_weight=low, pixel_weight_high=high)).tolist() == pytest.approx(
+            expected
+        )
 
 
 def test_the_same_seed_gives_the_same_curve(pack, recognizer, tmp_path):
@@ -96,7 +101,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     with open(log) as file:
         rows = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
-    again = dict(rows[len(before):])
+    again = dict(rows[len(before) :])
     assert max(again) == 12 and min(again) <= max(before) + 1
     peaceful = config(pack, tmp_path / "peaceful", steps=12)
     run(peaceful)
@@ -109,14 +114,27 @@ def test_exported_checkpoint_is_a_working_codec(pack, tmp_path):
     settings = config(pack, tmp_path / "run", validation=str(pack), recognizer="")
     run(settings)
     state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
-    state["config"] |= {"start": str(tmp_path / "other" / "checkpoint"), "data": [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"]}
+    state["config"] |= {
+        "start": str(tmp_path / "other" / "checkpoint"),
+        "data": [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"],
+    }
     (tmp_path / "run" / "checkpoint" / "state.json").write_text(json.dumps(state))
     weights = tmp_path / "tiny.safetensors"
-    assert export([str(tmp_path / "run" / "checkpoint"), str(weights), "--data", str(pack), str(pack), "--faces", "6"]) == 0
+    assert (
+        export([str(tmp_path / "run" / "checkpoint"), str(weights), "--data", str(pack), str(pack), "--faces", "6"])
+        == 0
+    )
     assert b"pack.safetensors" in weights.read_bytes()
     card = load_arrays(weights)[1]["card"]
-    assert "6 steps" in card and "pack.safetensors, landmarks.npz" in card and "Recognisers in the loss.** none" in card and "term.** none" in card
-    assert str(tmp_path).encode() not in weights.read_bytes() and str(pack.parent).encode() not in weights.read_bytes()  # names, not places
+    assert (
+        "6 steps" in card
+        and "pack.safetensors, landmarks.npz" in card
+        and "Recognisers in the loss.** none" in card
+        and "term.** none" in card
+    )
+    assert (
+        str(tmp_path).encode() not in weights.read_bytes() and str(pack.parent).encode() not in weights.read_bytes()
+    )  # names, not places
     codec = lfic.Codec(weights)
     image = Image.fromarray(FacePack(pack).pixels[0, 8:120, 8:120])
     data = codec.encode(image, quality=60)
@@ -158,7 +176,8 @@ def test_a_leg_that_ends_by_the_clock_goes_on_from_there(pack, tmp_path):
 
 
 def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
-    """A resumed optimiser adds in the same order as one that was never stored, also after its basis has turned (step 10)."""
+    """A resumed optimiser adds in the same order as one that was never stored, also after its basis has turned (step
+    10)."""
     settings = config(pack, tmp_path / "legs", steps=13, recognizer=str(recognizer), identity_from=1)
     while run(settings, seconds=0).step < settings.steps:
         pass
@@ -173,7 +192,13 @@ def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
 
 def test_validation_and_sample_sheets(pack, recognizer, tmp_path):
     settings = config(
-        pack, tmp_path / "seen", steps=2, validation=str(pack), validation_recognizer=str(recognizer), validate_every=2, sample_every=2
+        pack,
+        tmp_path / "seen",
+        steps=2,
+        validation=str(pack),
+        validation_recognizer=str(recognizer),
+        validate_every=2,
+        sample_every=2,
     )
     run(settings)
     with open(tmp_path / "seen" / "validation.csv") as file:
@@ -206,12 +231,15 @@ def test_checkpoint_files_stay_small(tmp_path):
 
 
 def test_checkpoints_of_before_are_read(pack, tmp_path):
-    """One file for the whole optimiser, and a configuration that lacks what was added since: goes on, starts others, exports."""
+    """One file for the whole optimiser, and a configuration that lacks what was added since: goes on, starts others,
+    exports."""
     settings = config(pack, tmp_path / "run", steps=4, optimizer="adam")
     run(settings)
     checkpoint = tmp_path / "run" / "checkpoint"
     state = json.loads((checkpoint / "state.json").read_text())
-    state["config"] = {k: v for k, v in state["config"].items() if k in {*vars(CodecNetConfig()), "data", "out", "recognizer", "batch"}}
+    state["config"] = {
+        k: v for k, v in state["config"].items() if k in {*vars(CodecNetConfig()), "data", "out", "recognizer", "batch"}
+    }
     state["step"] = 2
     (checkpoint / "state.json").write_text(json.dumps(state))
     moments = load_tensors(checkpoint, "optimizer")
@@ -221,7 +249,9 @@ def test_checkpoints_of_before_are_read(pack, tmp_path):
     assert run(settings).step == 4
     assert load_checkpoint(checkpoint)[0].config == network_config(vars(settings))
     assert network_config({"channels": 48}) == CodecNetConfig(channels=48)
-    begun = run(config(pack, tmp_path / "next", steps=1, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0))
+    begun = run(
+        config(pack, tmp_path / "next", steps=1, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
+    )
     average = load_tensors(checkpoint, "average")
     assert all(torch.equal(parameter, average[name]) for name, parameter in begun.net.named_parameters())
 

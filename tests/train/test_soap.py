@@ -1,4 +1,5 @@
 """The optimiser's bases."""
+
 import torch
 
 from lfic.train.soap import Soap
@@ -15,5 +16,7 @@ def test_gradients_of_rank_one_with_hardly_a_number_in_them():
         optimizer.step()
         state = optimizer.state[weight]
         for side, size in (("left", 8), ("right", 197)):
-            torch.testing.assert_close(state[f"{side}_basis"].T @ state[f"{side}_basis"], torch.eye(size), rtol=0, atol=1e-4)
+            torch.testing.assert_close(
+                state[f"{side}_basis"].T @ state[f"{side}_basis"], torch.eye(size), rtol=0, atol=1e-4
+            )
         assert weight.isfinite().all() and (weight * weight.grad).sum() < 0

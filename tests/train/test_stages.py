@@ -1,24 +1,24 @@
 """The adversarial stage, the entropy model's own stage, and how well the trained rates tell the size of files."""
+
 import math
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 from lfic import coder
+from lfic.data.facepack import FacePack
 from lfic.errors import InvalidInputError, WeightsError
+from lfic.network.load import load_model
 from lfic.network.net import CodecNetConfig
 from lfic.network.rap import pooled_symbols
 from lfic.train.__main__ import main
 from lfic.train.config import TrainConfig
-from lfic.data.facepack import FacePack
 from lfic.train.export import build_tables, load_checkpoint
 from lfic.train.loop import learning_rate, run
 from lfic.train.validate import aligned_faces
-from lfic.network.load import load_model
-
-from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,12 @@ def measured(out, name):
 
 def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, recognizer, tmp_path):
     settings = {
-        "steps": 6, "recognizer": str(recognizer), "identity_from": 1, "adversarial_weight": 0.1, "adversarial_from": 2, "discriminator_width": 4,
+        "steps": 6,
+        "recognizer": str(recognizer),
+        "identity_from": 1,
+        "adversarial_weight": 0.1,
+        "adversarial_from": 2,
+        "discriminator_width": 4,
         "entropy_from": 0.7,
     }
     whole, legs = config(pack, tmp_path / "whole", **settings), config(pack, tmp_path / "legs", **settings)
@@ -52,7 +57,10 @@ def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, r
     assert column(whole.out) == column(legs.out) and len(column(whole.out)) == 6
     for name in ("adversarial", "discriminator"):
         assert measured(whole.out, name) == measured(legs.out, name)
-    assert list(measured(whole.out, "discriminator")) == [3, 4]  # steps 2 and 3 of 0..5: what follows is the entropy model's
+    assert list(measured(whole.out, "discriminator")) == [
+        3,
+        4,
+    ]  # steps 2 and 3 of 0..5: what follows is the entropy model's
     assert list(measured(whole.out, "psnr")) == [1, 2, 3, 4]
     for file in ("net", "average", "optimizer", "discriminator", "adversary"):
         one, other = (load_file(tmp_path / leg / "checkpoint" / f"{file}.safetensors") for leg in ("whole", "legs"))
@@ -60,13 +68,18 @@ def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, r
 
 
 def test_the_adversary_reaches_the_codec_only_from_its_step(pack, tmp_path):
-    without, having = config(pack, tmp_path / "without", steps=4), config(pack, tmp_path / "with", steps=4, adversarial_weight=1.0, adversarial_from=2)
+    without, having = (
+        config(pack, tmp_path / "without", steps=4),
+        config(pack, tmp_path / "with", steps=4, adversarial_weight=1.0, adversarial_from=2),
+    )
     run(without)
     run(having)
     one, other = column(without.out), column(having.out)
     assert [one[step] == other[step] for step in (1, 2, 3, 4)] == [True, True, False, False]
     assert not (tmp_path / "without" / "checkpoint" / "discriminator.safetensors").exists()
-    again = run(config(pack, tmp_path / "without", steps=5, adversarial_weight=1.0, adversarial_from=2))  # a checkpoint that knows of none
+    again = run(
+        config(pack, tmp_path / "without", steps=5, adversarial_weight=1.0, adversarial_from=2)
+    )  # a checkpoint that knows of none
     assert again.step == 5 and list(measured(again.out, "discriminator")) == [5]
 
 
@@ -104,16 +117,25 @@ def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, qualit
     context = coder.ContextModel(arrays, coder.Tables.from_frequencies(build_tables()))
     for level in range(3):
         with torch.no_grad():
-            out = net(pixels, qualities, aligned, uniform_level=torch.full((count,), level), hard=True, synthesise=False)
+            out = net(
+                pixels, qualities, aligned, uniform_level=torch.full((count,), level), hard=True, synthesise=False
+            )
             levels = torch.full((count, 4, 4), level, dtype=torch.uint8)
             symbols = pooled_symbols(out.features, levels, net.gain, qualities)
-        coded = sum(len(context.encode(s, levels[i].numpy(), 14, 14, quality, bool(aligned[i]))) for i, s in enumerate(symbols))
+        coded = sum(
+            len(context.encode(s, levels[i].numpy(), 14, 14, quality, bool(aligned[i]))) for i, s in enumerate(symbols)
+        )
         assert out.pixels is None and coded == pytest.approx(out.bits.sum().item() / 8, rel=0.01, abs=count), level
 
 
-@pytest.mark.parametrize("stage", [{"identity_from": 1}, {"entropy_from": 0.5}, {"workers": 1, "adversarial_weight": 1.0, "adversarial_from": 0}])
+@pytest.mark.parametrize(
+    "stage",
+    [{"identity_from": 1}, {"entropy_from": 0.5}, {"workers": 1, "adversarial_weight": 1.0, "adversarial_from": 0}],
+)
 def test_profile_tells_where_the_time_goes(pack, recognizer, tmp_path, capsys, stage):
-    settings = config(pack, tmp_path / "run", steps=4, batch=4, generic=0.0, identity_share=1.0, recognizer=str(recognizer), **stage)
+    settings = config(
+        pack, tmp_path / "run", steps=4, batch=4, generic=0.0, identity_share=1.0, recognizer=str(recognizer), **stage
+    )
     while run(settings, seconds=0).step < 2:  # the entropy model's own stage begins there
         pass
     before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
@@ -131,7 +153,12 @@ def test_profile_tells_where_the_time_goes(pack, recognizer, tmp_path, capsys, s
 
 def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
     second = make_recognizer(tmp_path / "second.pt", seed=6)
-    settings = {"steps": 4, "identity_from": 1, "recognizer": [str(recognizer), str(second)], "recognizer_weights": [3.0, 1.0]}
+    settings = {
+        "steps": 4,
+        "identity_from": 1,
+        "recognizer": [str(recognizer), str(second)],
+        "recognizer_weights": [3.0, 1.0],
+    }
     whole, legs = (config(pack, tmp_path / name, feature_weight=0.5, **settings) for name in ("whole", "legs"))
     run(whole)
     in_legs(legs)
@@ -145,7 +172,17 @@ def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
         run(config(pack, tmp_path / "odd", **settings | {"recognizer_weights": [1.0]}))
 
 
-@pytest.mark.parametrize("name, value", [("entropy_from", 0.0), ("adversarial_weight", -1.0), ("adversarial_loss", "wgan"), ("feature_weight", 1.0), ("uniform_levels", []), ("uniform_levels", [3])])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("entropy_from", 0.0),
+        ("adversarial_weight", -1.0),
+        ("adversarial_loss", "wgan"),
+        ("feature_weight", 1.0),
+        ("uniform_levels", []),
+        ("uniform_levels", [3]),
+    ],
+)
 def test_settings_of_the_stages_are_checked(name, value):
     with pytest.raises(InvalidInputError, match=name):
         TrainConfig(**{name: value})
@@ -153,7 +190,9 @@ def test_settings_of_the_stages_are_checked(name, value):
 
 def test_a_run_starts_with_a_weights_file(pack, tmp_path):
     """The shipped model, entropy model included: what such a run's checkpoint says of a face is what the file says."""
-    shapes = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(CodecNetConfig()).items()}
+    shapes = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in vars(CodecNetConfig()).items()
+    }
     run(config(pack, tmp_path / "run", steps=1, start="face-v1", learning_rate=0.0, final_learning_rate=0.0, **shapes))
     net, _ = load_checkpoint(tmp_path / "run" / "checkpoint")
     shipped = load_model("face-v1")[0]
@@ -170,7 +209,16 @@ def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
     run(config(pack, tmp_path / "small", steps=2))
     checkpoint = tmp_path / "small" / "checkpoint"
     small, _ = load_checkpoint(checkpoint)
-    grown = config(pack, tmp_path / "grown", steps=1, analysis_blocks=[1, 1, 2], synthesis_blocks=[1, 2, 1], start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
+    grown = config(
+        pack,
+        tmp_path / "grown",
+        steps=1,
+        analysis_blocks=[1, 1, 2],
+        synthesis_blocks=[1, 2, 1],
+        start=str(checkpoint),
+        learning_rate=0.0,
+        final_learning_rate=0.0,
+    )
     run(grown)
     large, _ = load_checkpoint(tmp_path / "grown" / "checkpoint")
     assert len(large.analysis.inner) == 1 + len(small.analysis.inner) == 2
