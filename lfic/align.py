@@ -61,19 +61,61 @@ def align(image, landmarks, margin=0):
         raise InvalidInputError(f"landmarks have shape {landmarks.shape}; needed are five points [5, 2]")
     if not 0 <= margin <= 4 * SIDE:
         raise InvalidInputError(f"margin is {margin}; allowed are 0 to {4 * SIDE} pixels")
-    matrix = similarity_transform(landmarks, TEMPLATE_112 + margin)
-    side = SIDE + 2 * margin
-    factor = 2 if np.hypot(*matrix[:, 0]) < 0.75 else 1
-    forward = np.vstack([matrix * factor, [0, 0, 1]])
-    # PIL maps output pixel centres (x + 0.5) to input coordinates; landmarks put pixel centres at integers.
-    half_out, half_in = np.eye(3), np.eye(3)
-    half_out[:2, 2], half_in[:2, 2] = -0.5 * factor, 0.5
-    inverse = half_in @ np.linalg.inv(forward) @ half_out
-    image = image.convert("RGB")
-    pad = max(image.size) // 2
-    padded = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
-    inverse[:2, 2] += pad
-    out = padded.transform(
-        (side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BICUBIC
+    return warp(image, template_matrix(landmarks, margin), SIDE + 2 * margin)
+
+
+def template_matrix(landmarks, margin=0):
+    """From the template's pixels to the picture's: the inverse of what takes landmarks float [5, 2] onto it, [2, 3].
+
+    The least squares are those of the template's points: in the other direction faces would come out smaller.
+    """
+    forward = similarity_transform(landmarks, TEMPLATE_112 + margin)
+    return np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
+
+
+def warp(image, matrix, side=SIDE):
+    """The square that a similarity transform takes into a picture.
+
+    Args:
+        image: PIL.Image, any mode.
+        matrix: float [2, 3], from the square's pixels to the picture's; integers are pixel centres on both sides.
+        side: of the square, in pixels.
+
+    Returns:
+        PIL.Image, RGB, side x side. Beyond its edges the picture is continued by reflection. Bicubic; where the square
+        has fewer pixels than three quarters of what it covers, it is warped at a multiple of its size and box-filtered,
+        so that it does not alias. Only the part that is covered is copied.
+    """
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    matrix = np.asarray(matrix, np.float64)
+    factor = 1
+    while np.hypot(*matrix[:, 0]) * 0.75 > factor:
+        factor *= 2
+    # PIL maps output pixel centres (x + 0.5) to input coordinates; the matrix puts pixel centres at integers.
+    linear = matrix[:, :2] / factor
+    shift = matrix[:, 2] + 0.5 - matrix[:, :2] @ np.full(2, 0.5)
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + shift
+    left, top = np.floor(corners.min(0)).astype(int) - 3  # bicubic looks two pixels farther
+    right, bottom = np.ceil(corners.max(0)).astype(int) + 3
+    part = reflected(np.asarray(image), top, bottom, left, right)
+    inverse = np.concatenate([linear, (shift - (left, top))[:, None]], 1)
+    out = Image.fromarray(part).transform(
+        (side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse.ravel()), Image.Resampling.BICUBIC
     )
     return out.reduce(factor) if factor > 1 else out
+
+
+def reflected(pixels, top, bottom, left, right):
+    """Rows top..bottom - 1 and columns left..right - 1 of a picture that goes on by reflection: uint8 [H, W, 3]."""
+    rows, columns = (
+        mirror(np.arange(first, last), length)
+        for first, last, length in ((top, bottom, pixels.shape[0]), (left, right, pixels.shape[1]))
+    )
+    return np.ascontiguousarray(pixels[rows][:, columns])
+
+
+def mirror(at, length):
+    """Positions outside 0..length - 1 -> those that they mirror, the edge pixel not repeated."""
+    period = max(1, 2 * (length - 1))
+    at = np.abs(at) % period
+    return np.where(at < length, at, period - at)

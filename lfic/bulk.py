@@ -122,7 +122,7 @@ def decode_some(pairs, options):
     import io
 
     from .codec import load_codec
-    from .format import container
+    from .format import layers
 
     codec = load_codec()
 
@@ -132,8 +132,8 @@ def decode_some(pairs, options):
         return buffer.getvalue()
 
     def pixels(blob):
-        header, _ = container.read(blob, **options)
-        return header.width * header.height
+        picture = layers.read(blob, **options)
+        return picture.width * picture.height
 
     return together(
         pairs,

@@ -8,14 +8,24 @@
 from PIL import Image, ImageFile
 
 from .errors import ContainerError, CorruptStreamError
-from .format import container
+from .format import container, layers
 
-OPTIONS = ("quality", "max_bytes", "min_similarity", "effort", "aligned", "checksum")
+OPTIONS = (
+    "quality",
+    "max_bytes",
+    "min_similarity",
+    "effort",
+    "aligned",
+    "checksum",
+    "faces",
+    "face_quality",
+    "background_quality",
+)
 
 
 def accept(prefix):
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
-    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 == container.VERSION
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in (container.VERSION, layers.VERSION)
 
 
 class LficImageFile(ImageFile.ImageFile):
@@ -27,12 +37,12 @@ class LficImageFile(ImageFile.ImageFile):
     def _open(self):
         data = self.fp.read()
         try:
-            header, _ = container.read(data)
+            picture = layers.read(data)
         except (ContainerError, CorruptStreamError) as error:
             raise SyntaxError(str(error)) from None
         self._data = data
-        self._size, self._mode = (header.width, header.height), "RGB"
-        self.info["quality"] = header.quality
+        self._size, self._mode = (picture.width, picture.height), "RGB"
+        self.info["quality"] = picture.streams[-1].header.quality
         self.tile = []
 
     def load(self):

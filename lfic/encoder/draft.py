@@ -65,11 +65,22 @@ def estimate_bits(model: Model, draft: Draft) -> float:
     return bits
 
 
+def payloads(model: Model, drafts: Sequence[Draft], threads: int = 1) -> list[bytes]:
+    """What the coder makes of drafts, by ``threads`` threads (0: one a core)."""
+    return model.context.encode_batch(
+        [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts],
+        threads,
+    )
+
+
+def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
+    """What a file says of a draft."""
+    return container.Header(
+        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number
+    )
+
+
 def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1) -> list[bytes]:
-    """Whole files of drafts, coded by ``threads`` threads (0: one a core)."""
-    faces = [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts]
-    payloads = model.context.encode_batch(faces, threads)
-    headers = [
-        container.Header(d.width, d.height, d.quality, d.level_mode, d.aligned, checksum, model.number) for d in drafts
-    ]
-    return [container.write(header, payload) for header, payload in zip(headers, payloads, strict=True)]
+    """Whole files of drafts, coded by ``threads`` threads."""
+    coded = payloads(model, drafts, threads)
+    return [container.write(header(model, d, checksum), payload) for d, payload in zip(drafts, coded, strict=True)]

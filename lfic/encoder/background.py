@@ -1,0 +1,68 @@
+"""What a background is coded from: the picture without what layers cover, at a fraction of its size."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..format.compose import Pixels
+
+LEAST_WEIGHT = 1 / 64  # of a pixel's surroundings: below it the colour comes from farther away
+
+
+def uncovered(pixels: Pixels, left: NDArray[np.int32], exponent: int) -> Pixels:
+    """The background of a picture, 2^exponent times as small, continued smoothly under the layers.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        left: how much of the background is seen at each pixel, int32 [H, W] in 0..256, by ``compose.coverage``.
+        exponent: 0 to 3.
+
+    Returns:
+        uint8 [ceil(H / 2^exponent), ceil(W / 2^exponent), 3].
+    """
+    weight = left.astype(np.float32) / 256
+    colour = shrunk(pixels.astype(np.float32) * weight[:, :, None], exponent)
+    filled = pulled(colour, shrunk(weight[:, :, None], exponent))
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def shrunk(values: NDArray[np.float32], exponent: int) -> NDArray[np.float32]:
+    """float32 [H, W, C] -> 2^exponent times as small, by a triangle filter that keeps positions."""
+    if exponent == 0:
+        return values
+    factor = 1 << exponent
+    height, width = -(-values.shape[0] // factor), -(-values.shape[1] // factor)
+    pad = ((0, height * factor - values.shape[0]), (0, width * factor - values.shape[1]), (0, 0))
+    padded = np.pad(values, pad, mode="edge")
+    planes = [
+        Image.fromarray(np.ascontiguousarray(padded[:, :, c])).resize((width, height), Image.Resampling.LANCZOS)
+        for c in range(padded.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], 2)
+
+
+def pulled(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colour / weight where there is weight, and beyond it what the surroundings have (pull-push, Gortler et al. 1996).
+
+    colour float32 [h, w, 3], already multiplied by weight float32 [h, w, 1].
+    """
+    height, width = weight.shape[:2]
+    enough = weight > LEAST_WEIGHT
+    own = colour / np.maximum(weight, LEAST_WEIGHT)
+    if enough.all() or min(height, width) == 1:
+        mean = colour.sum((0, 1)) / max(float(weight.sum()), 1e-6)
+        return np.where(enough, own, mean.astype(np.float32))
+    pad = ((0, height % 2), (0, width % 2), (0, 0))
+    c, w = np.pad(colour, pad), np.pad(weight, pad)
+    c, w = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2] for x in (c, w))
+    w = w / 4
+    coarse = pulled(c / 4, w)
+    planes = [
+        Image.fromarray(np.ascontiguousarray(coarse[:, :, k])).resize(
+            (2 * coarse.shape[1], 2 * coarse.shape[0]), Image.Resampling.BILINEAR
+        )
+        for k in range(3)
+    ]
+    behind = np.stack([np.asarray(plane) for plane in planes], 2)[:height, :width]
+    share = np.clip(weight, 0, 1)
+    return np.asarray(share * own + (1 - share) * behind, np.float32)

@@ -1,0 +1,243 @@
+"""A photo as a background and a layer for each face: what goes into each, at which quality."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from ..align import TEMPLATE_112, template_matrix, warp
+from ..errors import InvalidInputError, MissingDependencyError
+from ..format import layers
+from ..format.compose import coverage
+from ..format.geometry import REGION, STRIDE
+from ..format.layers import Layer, Picture, Stream
+from ..format.place import Place
+from ..network.load import Model, Pixels
+from ..network.rap import pooled_symbols
+from .background import uncovered
+from .choose import best_drafts
+from .draft import Draft, first_drafts, header, payloads
+from .rate_control import DEFAULT_QUALITY, last_true, shown
+
+# Of the background's own scale, 1 to 100: (up to, exponent, quality at the stretch's start and end). Where two
+# exponents give equally large backgrounds, the finer picture: 24 LFW originals, squared error outside the faces.
+STRETCHES = ((10, 3, 1, 25), (25, 2, 1, 25), (50, 1, 5, 40), (100, 0, 20, 100))
+
+
+def places_of(faces: Sequence[ArrayLike], width: int, height: int) -> list[Place]:
+    """Landmarks float [5, 2] of each face, in pixels -> places, the largest first.
+
+    Raises:
+        InvalidInputError: landmarks of another shape, or of a face that can't be a layer.
+    """
+    found = []
+    for number, landmarks in enumerate(faces, 1):
+        points = np.asarray(landmarks, np.float64)
+        if points.shape != TEMPLATE_112.shape:
+            raise InvalidInputError(
+                f"face {number}: landmarks have shape {points.shape}; needed are five points [5, 2]"
+            )
+        try:
+            found.append(Place.nearest(template_matrix(points), width, height))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"face {number}: {error}") from None
+    if len(found) > layers.MAX_LAYERS:
+        raise InvalidInputError(f"there are {len(found)} faces; allowed are {layers.MAX_LAYERS}: choose the largest")
+    return sorted(found, key=lambda place: -place.scale)
+
+
+def detected_places(pixels: Pixels, device: torch.device) -> list[Place]:
+    """The faces that the detector finds in uint8 [H, W, 3] and that can be layers; none where there is no detector."""
+    from ..faces import detect
+
+    try:
+        found = detect(Image.fromarray(pixels), str(device))
+    except MissingDependencyError:
+        return []
+    height, width = pixels.shape[:2]
+    places = []
+    for face in found:
+        with contextlib.suppress(InvalidInputError):  # too small, too large, or its centre outside
+            places += places_of([face.landmarks], width, height)
+    return places[: layers.MAX_LAYERS]
+
+
+def background_step(quality: int) -> tuple[int, int]:
+    """The background's scale, 1 to 100 -> (exponent, quality of its stream)."""
+    first = 1
+    for last, exponent, low, high in STRETCHES:
+        if quality <= last:
+            return exponent, round(low + (high - low) * (quality - first) / (last - first))
+        first = last + 1
+    raise InvalidInputError(f"background_quality is {quality}; allowed are the integers 1 to 100")
+
+
+def background_for(face_quality: int) -> int:
+    """The background's quality that goes with one of the faces: behind it at low rates, level with it at 100."""
+    share = face_quality / 100
+    return max(1, round(face_quality * (0.75 + 0.25 * share * share)))
+
+
+@dataclasses.dataclass
+class Photo:
+    """What is known of a photo before any quality is chosen; crops and backgrounds are made once.
+
+    pixels uint8 [H, W, 3]; places: of the layers, at least one.
+    """
+
+    pixels: Pixels
+    places: Sequence[Place]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @functools.cached_property
+    def crops(self) -> list[Pixels]:
+        """The faces on the template, each cut at its own place, so that it is painted back where it was."""
+        photo = Image.fromarray(self.pixels)
+        return [np.asarray(warp(photo, place.matrix(*self.size))) for place in self.places]
+
+    @functools.cached_property
+    def left(self) -> NDArray[np.int32]:
+        """How much of the background is seen, int32 [H, W] in 0..256."""
+        return coverage(self.places, *self.size)
+
+    @functools.cached_property
+    def backgrounds(self) -> dict[int, tuple[Pixels, NDArray[np.bool_]]]:
+        """By exponent: pixels, and which of their regions no pixel of is seen."""
+        return {}
+
+    def hidden(self, side: int) -> NDArray[np.bool_]:
+        """Which squares of ``side`` pixels no one sees anything of: bool [ceil(H / side), ceil(W / side)]."""
+        height, width = self.left.shape
+        padded = np.pad(self.left, ((0, -height % side), (0, -width % side)))
+        blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
+        out: NDArray[np.bool_] = (blocks == 0).all((1, 3))
+        return out
+
+    def background(self, exponent: int) -> tuple[Pixels, NDArray[np.bool_]]:
+        """``backgrounds``, made when first asked for."""
+        if exponent not in self.backgrounds:
+            hidden = self.hidden(REGION * STRIDE << exponent)
+            self.backgrounds[exponent] = uncovered(self.pixels, self.left, exponent), hidden
+        return self.backgrounds[exponent]
+
+
+def layered_file(
+    model: Model,
+    photo: Photo,
+    face_quality: int,
+    background_quality: int,
+    effort: int,
+    checksum: bool,
+    threads: int = 1,
+) -> bytes:
+    """The file of a photo: a layer for each face at one quality, the background at its own."""
+    exponent, quality = background_step(background_quality)
+    behind = background_draft(model, photo, exponent, quality)
+    faces = best_drafts(model, photo.crops, face_quality, effort, True)
+    return assembled(model, photo, behind, exponent, faces, checksum, threads)
+
+
+def least_face_quality(model: Model, photo: Photo, min_similarity: float, effort: int) -> int:
+    """The smallest quality at which the embedding of every face layer is that close to its original's (cosine).
+
+    Raises:
+        InvalidInputError: not even quality 100 reaches it.
+    """
+    target = model.embed(photo.crops)
+
+    def fails(quality: int) -> bool:
+        drafts = best_drafts(model, photo.crops, quality, effort, True)
+        similarity = (model.embed([shown(model, draft) for draft in drafts]) * target).sum(1)
+        return float(similarity.min()) < min_similarity
+
+    quality = last_true(fails, DEFAULT_QUALITY) + 1
+    if quality > 100:
+        raise InvalidInputError(
+            f"min_similarity is {min_similarity}, which not even quality 100 reaches for every face of this photo"
+        )
+    return quality
+
+
+def background_draft(model: Model, photo: Photo, exponent: int, quality: int) -> Draft:
+    """The background's draft; regions that no one sees are pooled as coarsely as goes."""
+    pixels, hidden = photo.background(exponent)
+    draft = first_drafts(model, [pixels], quality, False)[0]
+    levels = np.where(hidden, np.uint8(2), draft.levels)
+    if (levels != draft.levels).any():
+        with torch.inference_mode():
+            maps = torch.from_numpy(levels)[None].to(model.device)
+            symbols = pooled_symbols(draft.features, maps, model.gain, model.conditions(quality, False, 1)[0])[0]
+        draft = dataclasses.replace(draft, levels=levels, symbols=symbols)
+    return draft
+
+
+def assembled(
+    model: Model,
+    photo: Photo,
+    behind: Draft,
+    exponent: int,
+    faces: Sequence[Draft],
+    checksum: bool,
+    threads: int = 1,
+) -> bytes:
+    """Drafts -> the whole file."""
+    width, height = photo.size
+    drafts = [behind, *faces]
+    streams = [
+        Stream(header(model, draft, checksum), payload)
+        for draft, payload in zip(drafts, payloads(model, drafts, threads), strict=True)
+    ]
+    painted = tuple(Layer(place, stream) for place, stream in zip(photo.places, streams[1:], strict=True))
+    return layers.write(Picture(width, height, streams[0], exponent, painted, checksum, model.number))
+
+
+def largest_layered(
+    model: Model,
+    photo: Photo,
+    max_bytes: int,
+    face_quality: int | None,
+    background_quality: int | None,
+    effort: int,
+    checksum: bool,
+) -> bytes:
+    """The best file of at most ``max_bytes``: both qualities rise together, or the one that is not given does.
+
+    Where not even quality 1 fits, the background falls to its least quality, then it is left out.
+
+    Raises:
+        InvalidInputError: the faces alone are too large.
+    """
+    found: dict[int, bytes] = {}
+
+    def coded(quality: int, effort: int) -> bytes:
+        face = quality if face_quality is None else face_quality
+        behind = background_quality
+        if behind is None:
+            behind = background_for(face) if face_quality is None else quality
+        return layered_file(model, photo, face, behind, effort, checksum)
+
+    def fits(quality: int, effort: int) -> bool:
+        found[quality] = coded(quality, effort)
+        return len(found[quality]) <= max_bytes
+
+    best = last_true(lambda quality: fits(quality, 0), DEFAULT_QUALITY)
+    if effort and best:
+        best = last_true(lambda quality: fits(quality, effort), best)
+    if best:
+        return found[best]
+    least = layered_file(model, photo, face_quality or 1, 1, effort, checksum)
+    if len(least) <= max_bytes:
+        return least
+    raise InvalidInputError(
+        f"max_bytes is {max_bytes}, but the smallest file of this photo and its {len(photo.places)} faces has "
+        f"{len(least)} bytes: allow more, or name fewer faces"
+    )

@@ -1,0 +1,241 @@
+"""Files of either version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
+
+Version 1 is one stream (container.py). Version 2:
+
+    byte 0   0xFC
+    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | 0
+    [model byte] width - 1, height - 1 as LEB128
+    background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
+    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) 00 [length] payload
+    [CRC-16 of all before, big-endian]
+
+The file's last payload has no length: it ends where the file does.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from ..errors import ContainerError, CorruptStreamError, InvalidInputError
+from . import container
+from .container import MAGIC, MAX_PIXELS, MAX_SIDE, MODELS, Header, crc16, leb128, read_leb128
+from .geometry import SIDE
+from .place import Place
+
+VERSION = 2
+MAX_LAYERS = 64
+MAX_EXPONENT = 3
+MAX_COVER = 8  # the layers' boxes may cover the picture so many times: what painting may cost
+LAYER_BYTES = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One coded picture: its header as a version 1 file would have it, and its payload."""
+
+    header: Header
+    payload: bytes | memoryview
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A face on the template, and where it is painted."""
+
+    place: Place
+    stream: Stream
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What a file of either version holds.
+
+    background: its stream has ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels; None: mid-grey. ``plain``:
+    one stream and nothing else, a version 1 file.
+    """
+
+    width: int
+    height: int
+    background: Stream | None
+    exponent: int = 0
+    layers: tuple[Layer, ...] = ()
+    checksum: bool = True
+    model: int = 0
+
+    @property
+    def plain(self) -> bool:
+        return self.background is not None and self.exponent == 0 and not self.layers
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The background's, if there is one, then the layers'."""
+        return (() if self.background is None else (self.background,)) + tuple(layer.stream for layer in self.layers)
+
+
+def background_size(width: int, height: int, exponent: int) -> tuple[int, int]:
+    """(width, height) of a background's own pixels."""
+    return -(-width >> exponent), -(-height >> exponent)
+
+
+def write(picture: Picture) -> bytes:
+    """File bytes: version 1 where the picture is plain.
+
+    Raises:
+        InvalidInputError: a field out of range.
+    """
+    if picture.plain:
+        assert picture.background is not None
+        return container.write(picture.background.header, bytes(picture.background.payload))
+    check(picture, InvalidInputError)
+    flags = VERSION << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
+    out = bytearray([MAGIC, flags | picture.checksum << 2 | (picture.model != 0) << 1])
+    if picture.model:
+        out.append(picture.model)
+    out += leb128(picture.width - 1) + leb128(picture.height - 1)
+    if picture.background is not None:
+        header = picture.background.header
+        out += bytes([header.quality << 1, picture.exponent << 2 | header.level_mode])
+        out += with_length(picture.background, not picture.layers)
+    for number, layer in enumerate(picture.layers, 1):
+        last = number == len(picture.layers)
+        place, header = layer.place, layer.stream.header
+        bits = (place.x << 13 | place.y) << 9 | place.scale
+        bits = ((bits << 9 | place.angle) << 2 | header.level_mode) << 2
+        out.append(header.quality << 1 | (not last))
+        out += bits.to_bytes(6, "big") + with_length(layer.stream, last)
+    if picture.checksum:
+        out += crc16(out).to_bytes(2, "big")
+    return bytes(out)
+
+
+def with_length(stream: Stream, last: bool) -> bytes:
+    """A payload, after its length where it is not the file's last."""
+    payload = bytes(stream.payload)
+    return payload if last else leb128(len(payload)) + payload
+
+
+def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
+    """File bytes of either version -> ``Picture``. Every field is checked before memory is taken for pixels.
+
+    Raises:
+        ContainerError: no lfic file, an unknown version, model or flag, or a picture larger than ``max_pixels``.
+        CorruptStreamError: too short, or the checksum does not match.
+    """
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        raise InvalidInputError(f"a file is bytes; found {type(data).__name__}") from None
+    if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 != VERSION:
+        header, payload = container.read(view, max_pixels)
+        stream = Stream(header, payload)
+        return Picture(header.width, header.height, stream, 0, (), header.checksum, header.model)
+    with_background, with_layers, checksum, with_model, zero = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
+    if zero:
+        raise ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it")
+    at, model = 2, 0
+    if with_model:
+        model, at = view[2], 3
+    if model not in MODELS or (with_model and model == 0):
+        raise ContainerError(
+            f"the file needs model {model}, which this lfic lacks; known are {container.known_models()}"
+        )
+    width, at = read_leb128(view, at, "width")
+    height, at = read_leb128(view, at, "height")
+    width, height = width + 1, height + 1
+    if width * height > max_pixels:
+        raise ContainerError(
+            f"the picture is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels "
+            "if you trust it"
+        )
+    end = len(view)
+    if checksum:
+        if end - at < 2:
+            raise CorruptStreamError(f"the file ends before its checksum (noticed at byte {end})")
+        end -= 2
+        stored, found = int.from_bytes(view[end:], "big"), crc16(view[:end])
+        if stored != found:
+            raise CorruptStreamError(
+                f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
+            )
+    parts = Parts(view, at, end, checksum, model)
+    background, exponent = None, 0
+    if with_background:
+        background, exponent = parts.background(width, height, with_layers)
+    picture = Picture(
+        width, height, background, exponent, tuple(parts.layers()) if with_layers else (), checksum, model
+    )
+    check(picture, ContainerError)
+    return picture
+
+
+class Parts:
+    """Reads the parts of a version 2 file one after the other."""
+
+    def __init__(self, data: memoryview, at: int, end: int, checksum: bool, model: int) -> None:
+        self.data, self.at, self.end, self.checksum, self.model = data, at, end, checksum, model
+
+    def take(self, count: int, what: str) -> memoryview:
+        if self.end - self.at < count:
+            raise CorruptStreamError(f"the file ends within its {what} (noticed at byte {self.end})")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def payload(self, last: bool) -> memoryview:
+        if last:
+            return self.take(self.end - self.at, "payload")
+        length, self.at = read_leb128(self.data[: self.end], self.at, "payload's length")
+        return self.take(length, "payload")
+
+    def background(self, width: int, height: int, layers_follow: bool) -> tuple[Stream, int]:
+        first, second = self.take(2, "background's description")
+        if first & 1 or second >> 4:
+            raise ContainerError(f"a bit of the background's description at byte {self.at - 2} is unknown")
+        quality, exponent, mode = quality_of(first), second >> 2, second & 3
+        size = background_size(width, height, exponent)
+        return Stream(
+            Header(*size, quality, mode, False, self.checksum, self.model), self.payload(not layers_follow)
+        ), exponent
+
+    def layers(self) -> Iterator[Layer]:
+        more, count = True, 0
+        while more:
+            count += 1
+            if count > MAX_LAYERS:
+                raise ContainerError(f"the file has more than {MAX_LAYERS} layers")
+            description = self.take(LAYER_BYTES, "layer's description")
+            more, bits = bool(description[0] & 1), int.from_bytes(description[1:], "big")
+            if bits & 3:
+                raise ContainerError(
+                    f"layer {count} is of a kind that this lfic does not know: a newer lfic may read it"
+                )
+            place = Place(bits >> 35, bits >> 22 & 0x1FFF, bits >> 13 & 0x1FF, bits >> 4 & 0x1FF)
+            header = Header(SIDE, SIDE, quality_of(description[0]), bits >> 2 & 3, True, self.checksum, self.model)
+            yield Layer(place, Stream(header, self.payload(not more)))
+
+
+def quality_of(byte: int) -> int:
+    """The seven upper bits of a description's first byte, checked."""
+    quality = byte >> 1
+    if not 1 <= quality <= 100:
+        raise ContainerError(f"the file has quality {quality}; allowed are 1 to 100")
+    return quality
+
+
+def check(picture: Picture, error: type[ContainerError] | type[InvalidInputError]) -> None:
+    """Raise unless a version 2 file may be so."""
+    width, height = picture.width, picture.height
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise error(f"the picture is {width} x {height}; allowed are 1 to {MAX_SIDE} pixels a side")
+    if picture.plain or not picture.streams:
+        raise error("a file of version 2 has face layers, or a background of half the size or less")
+    if not 0 <= picture.exponent <= MAX_EXPONENT:
+        raise error(f"the background's exponent is {picture.exponent}; allowed are 0 to {MAX_EXPONENT}")
+    if len(picture.layers) > MAX_LAYERS:
+        raise error(f"the picture has {len(picture.layers)} layers; allowed are {MAX_LAYERS}")
+    covered = 0
+    for layer in picture.layers:
+        left, top, right, bottom = layer.place.box(width, height)
+        covered += (right - left) * (bottom - top)
+    if covered > MAX_COVER * width * height:
+        raise error(
+            f"the layers' boxes have {covered} pixels, {covered / (width * height):.1f} times the picture's; allowed "
+            f"are {MAX_COVER} times"
+        )

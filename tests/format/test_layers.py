@@ -1,0 +1,141 @@
+"""Files of version 2: fields survive, damage is told, and nothing is taken on trust."""
+
+import dataclasses
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from lfic import ContainerError, CorruptStreamError, InvalidInputError, LficError
+from lfic.format import layers
+from lfic.format.container import MODELS, Header, crc16
+from lfic.format.layers import Layer, Picture, Stream, background_size, read, write
+from lfic.format.place import Place
+
+PLACES = st.builds(Place, st.integers(0, 8191), st.integers(0, 8191), st.integers(0, 320), st.integers(0, 511))
+
+
+@st.composite
+def pictures(draw):
+    width, height = draw(st.integers(1, 4000)), draw(st.integers(1, 4000))
+    checksum, model = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS)))
+
+    def stream(size, aligned):
+        header = Header(*size, draw(st.integers(1, 100)), draw(st.integers(0, 3)), aligned, checksum, model)
+        return Stream(header, draw(st.binary(max_size=300)))
+
+    exponent = draw(st.integers(0, 3))
+    painted = tuple(Layer(place, stream((112, 112), True)) for place in draw(st.lists(PLACES, max_size=4)))
+    behind = stream(background_size(width, height, exponent), False) if draw(st.booleans()) else None
+    if behind is None:
+        exponent = 0
+    picture = Picture(width, height, behind, exponent, painted, checksum, model)
+    hypothesis.assume(picture.streams and not picture.plain)
+    boxes = [place.place.box(width, height) for place in painted]
+    hypothesis.assume(sum((r - x) * (b - y) for x, y, r, b in boxes) <= layers.MAX_COVER * width * height)
+    return picture
+
+
+@hypothesis.given(pictures())
+def test_what_is_written_is_read(picture):
+    found = read(write(picture))
+    plain = lambda s: None if s is None else (s.header, bytes(s.payload))  # noqa: E731
+    assert plain(found.background) == plain(picture.background)
+    assert [(x.place, plain(x.stream)) for x in found.layers] == [(x.place, plain(x.stream)) for x in picture.layers]
+    assert dataclasses.replace(found, background=None, layers=()) == dataclasses.replace(
+        picture, background=None, layers=()
+    )
+
+
+@hypothesis.given(pictures(), st.data())
+def test_damage_is_an_error_of_ours_or_another_picture(picture, data):
+    blob = bytearray(write(picture))
+    at = data.draw(st.integers(0, len(blob) - 1))
+    blob[at] ^= data.draw(st.integers(1, 255))
+    if picture.checksum:
+        blob[-2:] = crc16(blob[:-2]).to_bytes(2, "big")  # as an attacker would
+    try:
+        read(bytes(blob))
+    except LficError:
+        pass
+
+
+def example(**changes):
+    header = Header(125, 125, 20, 1, False, False)
+    face = Header(112, 112, 40, 1, True, False)
+    painted = (Layer(Place(4000, 4100, 200, 3), Stream(face, b"face")), Layer(Place(9, 8, 10, 500), Stream(face, b"x")))
+    return dataclasses.replace(Picture(250, 249, Stream(header, b"behind"), 1, painted, False, 0), **changes)
+
+
+def test_every_cut_is_told():
+    blob = write(example(checksum=True))
+    for end in range(len(blob)):
+        with pytest.raises((CorruptStreamError, ContainerError)):
+            read(blob[:end])
+
+
+def test_a_file_has_one_form():
+    plain = Picture(250, 249, Stream(Header(250, 249, 20, 1, False, False), b"whole"), checksum=False)
+    assert write(plain)[1] >> 5 == 1  # a version 1 file: no second way to write it
+    blob = bytearray(write(example(layers=())))
+    blob[6 + 1] &= 0b11  # the exponent becomes 0: now it says what version 1 says
+    with pytest.raises(ContainerError, match="has face layers"):
+        read(bytes(blob))
+    with pytest.raises(InvalidInputError, match="has face layers"):
+        write(example(background=None, layers=()))
+
+
+@pytest.mark.parametrize(
+    ("at", "bits", "message"),
+    [
+        (1, 1, "flag that this lfic does not know"),
+        (6, 1, "a bit of the background's description"),
+        (7, 0x80, "a bit of the background's description"),
+        (15 + 6, 1, "of a kind that this lfic does not know"),
+    ],
+)
+def test_unknown_bits_are_refused(at, bits, message):
+    blob = bytearray(write(example()))
+    blob[at] |= bits
+    with pytest.raises(ContainerError, match=message):
+        read(bytes(blob))
+
+
+def test_bounds():
+    blob = write(example())
+    with pytest.raises(ContainerError, match=r"250 x 249 = 62250 pixels; allowed are 62249"):
+        read(blob, 62249)
+    wide = Layer(Place(4096, 4096, 511, 0), example().layers[0].stream)
+    assert len(read(write(example(layers=(wide,) * 8))).layers) == 8  # each covers the picture once
+    with pytest.raises(InvalidInputError, match=r"9\.0 times the picture's; allowed are 8 times"):
+        write(example(layers=(wide,) * 9))
+    with pytest.raises(InvalidInputError, match="65 layers; allowed are 64"):
+        write(example(layers=(dataclasses.replace(wide, place=Place(0, 0, 0, 0)),) * 65))
+
+
+def test_quality_zero_is_refused():
+    blob = bytearray(write(example()))
+    blob[6] = 0
+    with pytest.raises(ContainerError, match="quality 0"):
+        read(bytes(blob))
+
+
+@hypothesis.given(st.floats(0.126, 31), st.floats(-7, 7), st.floats(0.001, 0.999), st.floats(0.001, 0.999))
+def test_the_nearest_place_is_near(size, turn, x, y):
+    width, height = 1000, 700
+    linear = size * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    centre = np.array([x * width, y * height])
+    matrix = np.concatenate([linear, (centre - 0.5 - linear @ np.full(2, 55.5))[:, None]], 1)
+    place = Place.nearest(matrix, width, height)
+    corners = np.array([[0, 0, 1], [111, 0, 1], [0, 111, 1], [111, 111, 1]])
+    miss = np.abs(corners @ (place.matrix(width, height) - matrix).T).max()
+    assert miss <= 0.1 + size * 79 * (2 ** (0.5 / 64) - 1 + np.pi / 512)  # half a step of each
+
+
+def test_places_that_can_not_be_are_refused():
+    here = np.array([[1.0, 0, 0], [0, 1, 0]])
+    with pytest.raises(InvalidInputError, match="outside the 40 x 40 picture"):
+        Place.nearest(here, 40, 40)
+    with pytest.raises(InvalidInputError, match=r"a face of 11\.2 pixels can't be a layer; allowed are 14 to 3584"):
+        Place.nearest(here * 0.1, 400, 400)
