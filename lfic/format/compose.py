@@ -16,7 +16,8 @@ Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 PHASES = 64
 EDGE = (32, 512)  # in 1/64 template pixels from its edge: nothing of a layer is seen before, all of it behind
-BAND = 256  # rows that are enlarged at once, so that memory stays small
+BAND = 256  # rows that are enlarged at once, so that memory stays small: a multiple of 8
+MARGIN = 2  # pixels beyond the edge that the cubic sees
 
 
 def cubic() -> NDArray[np.int32]:
@@ -46,30 +47,28 @@ def enlarged(pixels: Pixels, exponent: int, width: int, height: int) -> Pixels:
     if exponent == 0:
         return pixels
     out = np.empty((height, width, 3), np.uint8)
+    padded = np.pad(pixels, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge").astype(np.int32)
     for top in range(0, height, BAND):
         bottom = min(top + BAND, height)
-        # Rows that the band's pixels look at, two beyond on each side.
-        first, last = (top >> exponent) - 2, (bottom - 1 >> exponent) + 3
-        rows = np.clip(np.arange(first, last), 0, len(pixels) - 1)
-        part = stretched(pixels[rows].astype(np.int32), exponent, 0, width, 0, pixels.shape[1])
-        whole = stretched(part.transpose(1, 0, 2), exponent, top, bottom, first, last).transpose(1, 0, 2)
+        first = top >> exponent
+        rows = stretched(padded[first : ((bottom - 1) >> exponent) + 2 * MARGIN + 1], exponent, bottom - top)
+        whole = stretched(rows.transpose(1, 0, 2), exponent, width).transpose(1, 0, 2)
         out[top:bottom] = np.clip((whole + (1 << 19)) >> 20, 0, 255)
     return out
 
 
-def stretched(
-    source: NDArray[np.int32], exponent: int, start: int, stop: int, first: int, last: int
-) -> NDArray[np.int32]:
-    """Positions start..stop along axis 1 of a picture 2^exponent times as wide; source has columns first..last - 1."""
+def stretched(source: NDArray[np.int32], exponent: int, count: int) -> NDArray[np.int32]:
+    """The first ``count`` rows of a picture 2^exponent times as tall; it has MARGIN rows more on both sides."""
     factor = 1 << exponent
-    out = np.empty((source.shape[0], stop - start, 3), np.int32)
-    for offset in range(factor):  # positions of one phase lie 2^exponent apart
-        at = np.arange(start + (offset - start) % factor, stop, factor)
-        if len(at):
-            position = (2 * int(at[0]) + 1 - factor) * (PHASES // 2) >> exponent  # in 1/64 source pixels
-            phase, cell = position % PHASES, position // PHASES + np.arange(len(at))
-            taps = [source[:, np.clip(cell + k, first, last - 1) - first] * CUBIC[phase, k + 1] for k in (-1, 0, 1, 2)]
-            out[:, at - start] = taps[0] + taps[1] + taps[2] + taps[3]
+    out = np.empty((count, *source.shape[1:]), np.int32)
+    for offset in range(min(factor, count)):  # rows of one phase lie 2^exponent apart
+        position = (2 * offset + 1 - factor) * (PHASES // 2) >> exponent  # in 1/64 source pixels
+        cell, phase = divmod(position, PHASES)
+        rows = out[offset::factor]
+        for k, weight in enumerate(CUBIC[phase]):
+            at = cell + MARGIN + k - 1
+            part = source[at : at + len(rows)] * weight
+            rows[...] = part if k == 0 else rows + part
     return out
 
 
