@@ -4,16 +4,19 @@ import dataclasses
 import functools
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..coder import ContextModel
 from ..errors import ContainerError
 from . import container, weights
-from .container import MAX_PIXELS, MODELS, PRIVATE
+from .container import MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .payload import uniform_levels
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What ``probe`` finds: pixels, quality, model, region levels uint8 [rows, columns], bytes of header and payload."""
+    """What ``probe`` finds: width and height in pixels, the model's name, quality 1..100, whether the face stands on
+    the template, region levels uint8 [rows, columns], bytes of the whole file and of its payload."""
 
     width: int
     height: int
@@ -21,12 +24,12 @@ class Info:
     quality: int
     aligned: bool
     checksum: bool
-    levels: np.ndarray
+    levels: NDArray[np.uint8]
     bytes: int
     payload_bytes: int
 
 
-def probe(data, max_pixels=MAX_PIXELS, context=None):
+def probe(data: Bytes, max_pixels: int = MAX_PIXELS, context: ContextModel | None = None) -> Info:
     """``Info`` of a file; decodes no pixels. ``context``: the context model of private weights.
 
     Raises:
@@ -55,6 +58,6 @@ def probe(data, max_pixels=MAX_PIXELS, context=None):
 
 
 @functools.lru_cache(maxsize=4)
-def bundled_context(name):
+def bundled_context(name: str) -> ContextModel:
     """Context model of a bundled model, loaded once."""
     return weights.context_model(weights.load_arrays(name)[0])
