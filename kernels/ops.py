@@ -6,7 +6,10 @@ above 2, a quality without a row) are refused on the CPU; on CUDA looking would 
 clamped.
 """
 
+from typing import overload
+
 import torch
+from torch import Tensor
 
 from . import registration
 
@@ -15,7 +18,17 @@ LEVELS = 3
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def rap_quantize(y, levels, gain, quality, indexes=None):
+@overload
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: None = None
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
@@ -34,15 +47,25 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     _check_features(y)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
-        return torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
+        pair: tuple[Tensor, ...] = torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
+        return pair
     if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
         raise ValueError(
             f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain"
         )
-    return torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
+    triple: tuple[Tensor, ...] = torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
+    return triple
 
 
-def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float32):
+def rap_unpool(
+    symbols: Tensor,
+    levels: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    height: int,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Symbols in coding order -> dequantised features, written over the cells that each stands for.
 
     Args:
@@ -72,10 +95,20 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     if symbols.shape[1] == 0:
         raise ValueError(f"symbols has no columns; every grid keeps at least one cell of {channels} channels")
     _check_dtype(dtype)
-    return registration.unpool(symbols, levels, step, quality, height, width, dtype)
+    features: Tensor = registration.unpool(symbols, levels, step, quality, height, width, dtype)
+    return features
 
 
-def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
+def rap_quantize_dense(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None = None,
+    seed: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
     """The training form: features -> (dequantised, unpooled features; symbols at every cell), differentiable.
 
     Args:
@@ -99,10 +132,11 @@ def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dt
         if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
             raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
         seed = seed.reshape(1)
-    return registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
+    dense: tuple[Tensor, Tensor] = registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
+    return dense
 
 
-def rap_offsets(levels, height, width):
+def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Region levels -> where each region's kept cells begin; no synchronisation, usable in a CUDA graph.
 
     levels uint8 [N, ceil(height/4), ceil(width/4)] -> (starts int32 [N, hr*wr], counts int64 [N]), in cells.
@@ -110,7 +144,8 @@ def rap_offsets(levels, height, width):
     if height < 1 or width < 1:
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
     _check_levels(levels, (levels.shape[0], -(-height // REGION), -(-width // REGION)))
-    return torch.ops.lfic.rap_offsets(levels, height, width)
+    offsets: tuple[Tensor, Tensor] = torch.ops.lfic.rap_offsets(levels, height, width)
+    return offsets
 
 
 def _describe(tensor):

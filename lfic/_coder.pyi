@@ -10,11 +10,12 @@ from typing_extensions import Buffer
 _Symbols = NDArray[np.int32] | NDArray[np.int16]
 _Indexes = NDArray[np.int32] | NDArray[np.int16] | NDArray[np.uint8]
 _Levels = NDArray[np.uint8]
+_Bytes = Buffer | NDArray[np.uint8]  # numpy's arrays count as Buffer from Python 3.12 on
 _Face = (
     tuple[NDArray[np.int16], _Levels, int, int, int, bool]
     | tuple[NDArray[np.int16], _Levels, int, int, int, bool, bool]
 )
-_Stream = tuple[Buffer, int, int, int, bool, _Levels | None]
+_Stream = tuple[_Bytes, int, int, int, bool, _Levels | None]
 
 class Tables:
     def __init__(self, lows: NDArray[np.int32], starts: NDArray[np.int64], frequencies: NDArray[np.uint16]) -> None: ...
@@ -27,18 +28,18 @@ class Tables:
     def frequencies(self) -> NDArray[np.uint16]: ...
 
 def encode(symbols: _Symbols, indexes: _Indexes, tables: Tables) -> bytes: ...
-def decode(data: Buffer, indexes: _Indexes, tables: Tables) -> NDArray[np.int32]: ...
+def decode(data: _Bytes, indexes: _Indexes, tables: Tables) -> NDArray[np.int32]: ...
 def encode_batch(
     symbols: Sequence[_Symbols], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1
 ) -> list[bytes]: ...
 def decode_batch(
-    data: Sequence[Buffer], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1
+    data: Sequence[_Bytes], indexes: Sequence[_Indexes], tables: Tables, threads: int = 1
 ) -> list[NDArray[np.int32]]: ...
 def encode_packed(
     symbols: _Symbols, indexes: _Indexes, tables: Tables, threads: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
 def decode_packed(
-    data: Buffer, offsets: NDArray[np.int64], indexes: _Indexes, tables: Tables, threads: int = 1
+    data: _Bytes, offsets: NDArray[np.int64], indexes: _Indexes, tables: Tables, threads: int = 1
 ) -> NDArray[np.int32]: ...
 
 class AdaptiveBit:
@@ -62,7 +63,7 @@ class RangeEncoder:
     def finish(self) -> bytes: ...
 
 class RangeDecoder:
-    def __init__(self, data: Buffer) -> None: ...
+    def __init__(self, data: _Bytes) -> None: ...
     def decode(self, indexes: _Indexes, tables: Tables) -> NDArray[np.int32]: ...
     def decode_bit(self, p1: int = 32768) -> bool: ...
     def decode_bits(self, contexts: _Indexes, states: AdaptiveBits) -> NDArray[np.uint8]: ...
@@ -90,7 +91,7 @@ class ContextModel:
     ) -> bytes: ...
     def decode(
         self,
-        data: Buffer,
+        data: _Bytes,
         h: int,
         w: int,
         quality: int,
@@ -99,7 +100,7 @@ class ContextModel:
         max_symbols: int = 268435456,
     ) -> tuple[NDArray[np.int16], _Levels]: ...
     def decode_levels(
-        self, data: Buffer, h: int, w: int, quality: int, aligned: bool = False, max_symbols: int = 268435456
+        self, data: _Bytes, h: int, w: int, quality: int, aligned: bool = False, max_symbols: int = 268435456
     ) -> _Levels: ...
     def predict(
         self, symbols: NDArray[np.int16], levels: _Levels, h: int, w: int, quality: int, aligned: bool = False

@@ -5,6 +5,7 @@ parameters between two point patterns", IEEE PAMI 13(4), 1991.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from .errors import InvalidInputError
@@ -17,7 +18,7 @@ TEMPLATE_112 = np.array(
 )
 
 
-def similarity_transform(source, target):
+def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     """Rotation, uniform scale and shift that map ``source`` [K, 2] onto ``target`` [K, 2] with least squared error.
 
     Returns:
@@ -43,7 +44,7 @@ def similarity_transform(source, target):
     return np.concatenate([matrix, (centre_target - matrix @ centre_source)[:, None]], 1)
 
 
-def align(image, landmarks, margin=0):
+def align(image: Image.Image, landmarks: ArrayLike, margin: int = 0) -> Image.Image:
     """Warp a picture so that its landmarks fall on the template.
 
     Args:

@@ -8,14 +8,26 @@ and ``ray.init`` called) ``executor="ray"`` runs the same work on the cluster, w
 
 import concurrent.futures
 import dataclasses
+import io
 import multiprocessing
 import os
 import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from .errors import InvalidInputError, LficError, MissingDependencyError
+from .files import distinct_targets, write_atomically
+
+if TYPE_CHECKING:  # a name alone: torch is loaded by the workers
+    from PIL import Image
 
 FILES_AT_ONCE = 32  # per task: enough to use batches, few enough to spread
 BATCH_PIXELS = 1 << 20  # of pictures that are coded together: larger ones gain nothing by it and take memory
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Executor: TypeAlias = Literal["process", "ray"]
+Pair: TypeAlias = tuple[pathlib.Path, pathlib.Path]  # source, target
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,38 +40,55 @@ class Result:
     error: str | None = None
 
 
-def encode_files(paths, out, workers=None, executor="process", **options):
+Work: TypeAlias = Callable[[Sequence[Pair], dict[str, Any]], list[Result]]
+
+
+def encode_files(
+    paths: Iterable[PathLike], out: PathLike, workers: int | None = None, executor: Executor = "process", **options: Any
+) -> Iterator[Result]:
     """Image files -> .lfic files in folder ``out``. Yields ``Result``.
 
-    options: as for ``Codec.encode_batch``; besides ``recognizer``, the path of a TorchScript face recogniser, for
-    ``min_similarity`` and the efforts.
+    workers: processes; None: one a core. options: as for ``Codec.encode_batch``; besides ``recognizer``, the path of a
+    TorchScript face recogniser, for ``min_similarity`` and the efforts.
+
+    Raises:
+        InvalidInputError: two files would have one target, a target is one of the sources, or no such executor.
+        MissingDependencyError: executor="ray" without Ray.
     """
     yield from run(encode_some, paths, out, ".lfic", workers, executor, options)
 
 
-def decode_files(paths, out, workers=None, executor="process", max_pixels=None):
-    """.lfic files -> PNG files in folder ``out``. Yields ``Result``."""
+def decode_files(
+    paths: Iterable[PathLike],
+    out: PathLike,
+    workers: int | None = None,
+    executor: Executor = "process",
+    max_pixels: int | None = None,
+) -> Iterator[Result]:
+    """.lfic files -> PNG files in folder ``out``. Yields ``Result``; workers and errors as for ``encode_files``."""
     options = {} if max_pixels is None else {"max_pixels": max_pixels}
     yield from run(decode_some, paths, out, ".png", workers, executor, options)
 
 
-def targets(paths, out, suffix):
-    """(source, target) pairs; two sources for one target are refused."""
-    seen = {}
-    for path in map(pathlib.Path, paths):
-        target = pathlib.Path(out) / (path.stem + suffix)
-        if target in seen:
-            raise InvalidInputError(
-                f"{path} and {seen[target]} would both be written to {target}: give them different names or folders"
-            )
-        seen[target] = path
-    return [(source, target) for target, source in seen.items()]
+# --- spreading the work ----------------------------------------------------------------------------------------------
 
 
-def run(work, paths, out, suffix, workers, executor, options):
+def run(
+    work: Work,
+    paths: Iterable[PathLike],
+    out: PathLike,
+    suffix: str,
+    workers: int | None,
+    executor: str,
+    options: dict[str, Any],
+) -> Iterator[Result]:
     """Spread ``work(pairs, options) -> list of Result`` over processes or a cluster."""
-    pairs = targets(paths, out, suffix)
-    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+    folder = pathlib.Path(out)
+    targets = distinct_targets(
+        map(pathlib.Path, paths), lambda path: folder / (path.stem + suffix), "give another folder"
+    )
+    pairs = list(targets.items())
+    folder.mkdir(parents=True, exist_ok=True)
     chunks = [pairs[i : i + FILES_AT_ONCE] for i in range(0, len(pairs), FILES_AT_ONCE)]
     workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     if executor == "ray":
@@ -77,14 +106,14 @@ def run(work, paths, out, suffix, workers, executor, options):
                 yield from future.result()
 
 
-def single_thread():
+def single_thread() -> None:
     """One torch thread per process: the processes are the parallelism."""
     import torch
 
     torch.set_num_threads(1)
 
 
-def on_ray(work, chunks, options):
+def on_ray(work: Work, chunks: Sequence[Sequence[Pair]], options: dict[str, Any]) -> Iterator[Result]:
     """The same on a Ray cluster that ``ray.init`` has joined."""
     try:
         import ray
@@ -97,7 +126,10 @@ def on_ray(work, chunks, options):
         yield from ray.get(done[0])
 
 
-def encode_some(pairs, options):
+# --- one task --------------------------------------------------------------------------------------------------------
+
+
+def encode_some(pairs: Sequence[Pair], options: dict[str, Any]) -> list[Result]:
     """One task: encode the files, failures are results, too."""
     from .codec import load_codec
     from .image import open_image, to_rgb
@@ -109,7 +141,7 @@ def encode_some(pairs, options):
 
         recognizer = load_torchscript(recognizer)
     codec = load_codec(recognizer=recognizer)
-    return together(
+    return in_batches(
         pairs,
         lambda path: to_rgb(open_image(path)),
         lambda images: codec.encode_batch(images, **options),
@@ -117,25 +149,18 @@ def encode_some(pairs, options):
     )
 
 
-def decode_some(pairs, options):
+def decode_some(pairs: Sequence[Pair], options: dict[str, Any]) -> list[Result]:
     """One task: decode the files."""
-    import io
-
     from .codec import load_codec
     from .format import layers
 
     codec = load_codec()
 
-    def png(image):
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")
-        return buffer.getvalue()
-
-    def pixels(blob):
+    def pixels(blob: bytes) -> int:
         picture = layers.read(blob, **options)
         return picture.width * picture.height
 
-    return together(
+    return in_batches(
         pairs,
         lambda path: path.read_bytes(),
         lambda blobs: [png(image) for image in codec.decode_batch(blobs, **options)],
@@ -143,13 +168,24 @@ def decode_some(pairs, options):
     )
 
 
-def together(pairs, read, work, pixels):
-    """``Result`` of each pair: work([read(source), ...]) -> list of bytes, in batches of up to ``BATCH_PIXELS``,
-    written atomically.
+def png(image: "Image.Image") -> bytes:
+    """The bytes of an image as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
-    A batch that fails is done again file by file, so that one bad file spoils no other.
-    """
-    results, batch, size = [], [], 0
+
+def in_batches(
+    pairs: Sequence[Pair],
+    read: Callable[[pathlib.Path], T],
+    work: Callable[[list[T]], Sequence[bytes]],
+    pixels: Callable[[T], int],
+) -> list[Result]:
+    """``Result`` of each pair: work([read(source), ...]) -> list of bytes, in batches of up to ``BATCH_PIXELS``,
+    written atomically."""
+    results: list[Result] = []
+    batch: list[tuple[Pair, T]] = []
+    size = 0
     for source, target in pairs:
         try:
             item = read(source)
@@ -158,32 +194,29 @@ def together(pairs, read, work, pixels):
             results.append(Result(source, target, 0, str(error)))
             continue
         if batch and size + count > BATCH_PIXELS:
-            results += finish(batch, work)
+            results += work_and_write(batch, work)
             batch, size = [], 0
-        batch.append((source, target, item))
+        batch.append(((source, target), item))
         size += count
-    return results + finish(batch, work)
+    return results + work_and_write(batch, work)
 
 
-def finish(batch, work):
-    """``Result`` of each (source, target, what was read)."""
+def work_and_write(batch: list[tuple[Pair, T]], work: Callable[[list[T]], Sequence[bytes]]) -> list[Result]:
+    """``Result`` of each ((source, target), what was read). A batch that fails is done again file by file, so that one
+    bad file spoils no other."""
     try:
-        return [
-            written(source, target, blob)
-            for (source, target, _), blob in zip(batch, work([item for _, _, item in batch]))
-        ]
+        blobs = work([item for _, item in batch])
     except LficError as error:
         if len(batch) == 1:
-            return [Result(*batch[0][:2], 0, str(error))]
-        return [result for one in batch for result in finish([one], work)]
+            return [Result(*batch[0][0], 0, str(error))]
+        return [result for one in batch for result in work_and_write([one], work)]
+    return [write(source, target, blob) for ((source, target), _), blob in zip(batch, blobs)]
 
 
-def written(source, target, blob):
-    """Write a file atomically: ``Result``."""
-    from .files import write_atomically
-
+def write(source: pathlib.Path, target: pathlib.Path, blob: bytes) -> Result:
+    """Write a file atomically; a failure is a result, too."""
     try:
         write_atomically(target, blob)
-        return Result(source, target, len(blob))
     except OSError as error:
         return Result(source, target, 0, str(error))
+    return Result(source, target, len(blob))

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -24,20 +24,18 @@ from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
 from .format import container
 from .format.compose import compose
-from .format.container import MAX_PIXELS, MODELS, PRIVATE
+from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
 from .format.layers import Picture, Stream, read
 from .format.payload import decode_payloads
 from .format.probe import Info, probe
-from .image import to_rgb
+from .image import ImageLike, to_rgb
 from .metric.identity import Recognizer
 from .network.load import Model, Pixels, load
 
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
 
-ImageLike: TypeAlias = Image.Image | NDArray[Any] | Tensor
-Bytes: TypeAlias = bytes | bytearray | memoryview
 Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None
 
 

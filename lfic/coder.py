@@ -48,7 +48,11 @@ Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong 
 ``lfic.InvalidInputError``. A damaged stream may also decode to other symbols: only a checksum tells that apart.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import _coder
 from ._coder import (
@@ -92,10 +96,10 @@ class Tables(_coder.Tables):
     """
 
     @classmethod
-    def from_frequencies(cls, tables):
+    def from_frequencies(cls, tables: Iterable[tuple[int, ArrayLike]]) -> Self:
         """Tables from (low, frequencies) pairs: low int, frequencies integers [n], each >= 1, sum <= 65535."""
-        tables = [(int(low), np.asarray(frequencies)) for low, frequencies in tables]
-        for k, (_, frequencies) in enumerate(tables):
+        pairs = [(int(low), np.asarray(frequencies)) for low, frequencies in tables]
+        for k, (_, frequencies) in enumerate(pairs):
             if frequencies.ndim != 1 or not np.issubdtype(frequencies.dtype, np.integer):
                 raise InvalidInputError(
                     f"table {k}: frequencies must be integers [n]; found {frequencies.dtype} {frequencies.shape}"
@@ -105,12 +109,12 @@ class Tables(_coder.Tables):
                     f"table {k}: frequencies run from {frequencies.min()} to {frequencies.max()}; allowed are 1 to "
                     "65535"
                 )
-        starts = np.cumsum([0] + [len(f) for _, f in tables]).astype(np.int64)
-        flat = np.concatenate([f for _, f in tables]).astype(np.uint16) if tables else np.zeros(0, np.uint16)
-        return cls(np.array([low for low, _ in tables], np.int32), starts, flat)
+        starts = np.cumsum([0] + [len(f) for _, f in pairs]).astype(np.int64)
+        flat = np.concatenate([f for _, f in pairs]).astype(np.uint16) if pairs else np.zeros(0, np.uint16)
+        return cls(np.array([low for low, _ in pairs], np.int32), starts, flat)
 
     @classmethod
-    def from_probabilities(cls, p, offset=0, escape=1e-4):
+    def from_probabilities(cls, p: ArrayLike, offset: int = 0, escape: float = 1e-4) -> Self:
         """Tables from probabilities, rounded to integers once.
 
         Args:
@@ -132,24 +136,24 @@ class Tables(_coder.Tables):
             row = row[keep[0] : keep[-1] + 1]
             if len(row) > 65535 // 2:
                 raise InvalidInputError(f"a table has {len(row)} symbols; at most 32767 get a frequency each")
-            out.append((offset + keep[0], quantise(row, max(1, round(escape * TOTAL)))))
+            out.append((offset + keep[0], quantize_probabilities(row, max(1, round(escape * TOTAL)))))
         return cls.from_frequencies(out)
 
-    def state(self):
+    def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a file: dict of ``lows``, ``starts``, ``frequencies``."""
         return {"lows": self.lows, "starts": self.starts, "frequencies": self.frequencies}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """The inverse of ``state``."""
         return cls(*(np.ascontiguousarray(state[name]) for name in ("lows", "starts", "frequencies")))
 
 
-def quantise(p, escape_frequency):
+def quantize_probabilities(p: NDArray[np.float64], escape_frequency: int) -> NDArray[np.int64]:
     """Probabilities [n] -> integers >= 1 that sum to 65536 - escape_frequency, largest remainders first."""
     budget = TOTAL - escape_frequency
     exact = p / p.sum() * budget
-    out = np.maximum(1, np.floor(exact)).astype(np.int64)
+    out: NDArray[np.int64] = np.maximum(1, np.floor(exact)).astype(np.int64)
     rest = budget - out.sum()
     if rest > 0:
         order = np.argsort(out - exact)
@@ -183,9 +187,11 @@ class ContextModel(_coder.ContextModel):
       ``coded_levels`` as an optional 7th entry); ``decode_batch(streams, threads)``: a list of (data, h, w, quality,
       aligned, levels or None).
 
-    ``simd`` tells the variant in use.
+    Attributes: ``simd``, the variant in use; ``channels``; ``table_set``, the tables; ``level_prior`` uint16
+    [17, 8, 16, 2], start probabilities of the level map's bits.
     """
 
-    def __init__(self, arrays, tables, simd="auto"):
+    def __init__(self, arrays: Mapping[str, Any], tables: Tables, simd: str = "auto") -> None:
         super().__init__(arrays, tables, simd)
         self.table_set = tables
+        self.level_prior: NDArray[np.uint16] = arrays["level_prior"]

@@ -1,9 +1,13 @@
 """``lfic demo``: one face through lfic and through five codecs at the same bytes, as one picture and one table."""
 
 import io
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import InvalidInputError, MissingDependencyError
@@ -11,29 +15,43 @@ from .files import write_atomically
 from .format.geometry import SIDE
 from .image import open_image, to_rgb
 
+if TYPE_CHECKING:
+    from .codec import Codec
+
+Pixels: TypeAlias = NDArray[np.uint8]  # [H, W, 3], RGB
+Row: TypeAlias = tuple[str, int, Pixels]  # name, bytes, picture
+
 SHOWN = 2  # times enlarged
 PEERS = {"JPEG": "jpeg", "WebP": "webp", "JPEG 2000": "jpeg2000", "AVIF": "avif", "JPEG XL": "jxl"}
 HEAT = ((196, 30, 58), (240, 170, 40), (40, 90, 200))  # levels 0 (fine, dear), 1, 2 (pooled, cheap)
 ASTRONAUT = pathlib.Path(__file__).parent / "assets" / "astronaut.png"
 
 
-def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=None, device="cpu"):
-    """Write the picture, print the table; returns the exit code."""
+def run(
+    path: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] = "lfic-demo.png",
+    max_bytes: int = 300,
+    recognizer: str | None = None,
+    effort: int | None = None,
+    device: str = "cpu",
+) -> int:
+    """Write the picture, print the table; returns the exit code. recognizer: path of a TorchScript file."""
     from .codec import load_codec
 
+    judge = None
     if recognizer is not None:
         from .metric.identity import load_torchscript
 
-        recognizer = load_torchscript(recognizer, device)
+        judge = load_torchscript(recognizer, device)
     if path is not None and pathlib.Path(path).resolve() == pathlib.Path(out).resolve():
         raise InvalidInputError(f"{path} would be overwritten by the demo's picture: give another -o")
     if effort is None:  # without a recogniser an effort would trade likeness for pixels
         effort = 0 if recognizer is None else 2
-    codec = load_codec(device=device, recognizer=recognizer)
+    codec = load_codec(device=device, recognizer=judge)
     face, aligned, note = find_face(path)
     data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)
     decoded = np.asarray(codec.decode(data))
-    rows = [("original", face.nbytes, face), ("lfic", len(data), decoded)]
+    rows: list[Row] = [("original", face.nbytes, face), ("lfic", len(data), decoded)]
     for name, key in PEERS.items():
         try:
             rows.append((name, *at_most(key, face, len(data))))
@@ -52,7 +70,7 @@ def run(path=None, out="lfic-demo.png", max_bytes=300, recognizer=None, effort=N
     return 0
 
 
-def find_face(path):
+def find_face(path: str | os.PathLike[str] | None) -> tuple[Pixels, bool | None, str]:
     """(uint8 [112, 112, 3], whether it stands on the template (None: not known), where it comes from)."""
     if path is None:
         return to_rgb(open_image(ASTRONAUT)), True, "Eileen Collins, NASA, public domain"
@@ -77,11 +95,11 @@ def find_face(path):
         )
 
 
-def at_most(key, face, max_bytes):
+def at_most(key: str, face: Pixels, max_bytes: int) -> tuple[int, Pixels]:
     """The best file of a codec with at most max_bytes, or its smallest one: (bytes, decoded uint8 [H, W, 3])."""
     from .evaluate.codecs import CODECS
 
-    codec = CODECS[key]()
+    codec = cast(Any, CODECS)[key]()
     scale = (
         [round(1000 * 0.985**i) for i in range(380)]
         if key == "jpeg2000"
@@ -100,19 +118,19 @@ def at_most(key, face, max_bytes):
     return len(best), codec.decode([best])[0]
 
 
-def psnr(a, b):
+def psnr(a: Pixels, b: Pixels) -> float:
     """dB over RGB."""
     error = ((a.astype(np.float64) - b) ** 2).mean()
-    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def identity(codec, face, rows):
+def identity(codec: "Codec", face: Pixels, rows: Sequence[Row]) -> dict[str, float]:
     """Cosine similarity of identity embeddings with the original, by name."""
     target = codec.embed([face])
     return {name: float((codec.embed([image]) * target).sum()) for name, _, image in rows}
 
 
-def table(rows, face, budget, similarity):
+def table(rows: Sequence[Row], face: Pixels, budget: int, similarity: Mapping[str, float]) -> str:
     """Text: codec, bytes, PSNR, similarity."""
     lines = [f"{'codec':<10} {'bytes':>6} {'PSNR dB':>8}" + (f" {'identity':>9}" if similarity else "")]
     for name, size, image in rows:
@@ -124,7 +142,7 @@ def table(rows, face, budget, similarity):
     return "\n".join(lines)
 
 
-def heat_map(levels, face):
+def heat_map(levels: NDArray[np.uint8], face: Pixels) -> Image.Image:
     """The face in grey under the region levels' colours: PIL image."""
     colours = np.array(HEAT, np.float64)[levels]
     colours = colours.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
@@ -132,7 +150,7 @@ def heat_map(levels, face):
     return Image.fromarray((0.55 * grey + 0.45 * colours).astype(np.uint8))
 
 
-def draw(rows, levels, face, budget):
+def draw(rows: Sequence[Row], levels: NDArray[np.uint8], face: Pixels, budget: int) -> Image.Image:
     """Two rows of four pictures with captions."""
     cells = [
         (

@@ -6,12 +6,14 @@ The detector is MTCNN (Zhang et al. 2016) as facenet-pytorch ships it; an option
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import MissingDependencyError
-from .image import to_rgb
+from .image import ImageLike, to_rgb
 
 LEAST_FACE = 20  # pixels: the smallest face that MTCNN looks for
 
@@ -21,27 +23,26 @@ class Face:
     """One face: box float32 [4] (left, top, right, bottom), landmarks float32 [5, 2] (eyes, nose, mouth corners), in
     pixels of the photo, x right and y down; probability 0..1; crop: PIL image, 112 x 112, RGB."""
 
-    box: np.ndarray
-    landmarks: np.ndarray
+    box: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
     probability: float
     crop: Image.Image
 
 
 @functools.lru_cache(maxsize=4)
-def detector(device="cpu"):
+def detector(device: str = "cpu") -> Any:
     """facenet-pytorch's MTCNN; its weights ship with it."""
     try:
         from facenet_pytorch import MTCNN
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not match torch
         raise MissingDependencyError(
             f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: "
-            f"{error}): "
-            'pip install "lfic[facenet]"'
+            f'{error}): pip install "lfic[facenet]"'
         ) from None
     return MTCNN(keep_all=True, min_face_size=LEAST_FACE, device=device)
 
 
-def detect(image, device="cpu", least_probability=0.9):
+def detect(image: ImageLike, device: str = "cpu", least_probability: float = 0.9) -> list[Face]:
     """Faces of a photo, the largest first: list of ``Face``; empty where there is none.
 
     image: as for ``lfic.encode``. Raises MissingDependencyError without facenet-pytorch.

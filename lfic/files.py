@@ -1,9 +1,12 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and never over one another."""
 
 import contextlib
 import os
 import pathlib
 import secrets
+from collections.abc import Callable, Iterable
+
+from .errors import InvalidInputError
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -28,3 +31,31 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not the temporary name, which means nothing to anybody
         raise
+
+
+def distinct_targets(
+    sources: Iterable[pathlib.Path], target: Callable[[pathlib.Path], pathlib.Path], remedy: str
+) -> dict[pathlib.Path, pathlib.Path]:
+    """Where the result of each file goes: {source: target(source)}.
+
+    remedy: what an error tells to do where a result would overwrite a source, such as "give another folder".
+
+    Raises:
+        InvalidInputError: two results with one name, or a result with the name of a source, links followed.
+    """
+    sources = list(sources)
+    real_sources = {path.resolve() for path in sources}
+    taken: dict[pathlib.Path, pathlib.Path] = {}
+    found: dict[pathlib.Path, pathlib.Path] = {}
+    for path in sources:
+        name = target(path)
+        real = name.resolve()
+        if real in taken:
+            raise InvalidInputError(
+                f"{path} and {taken[real]} would both be written to {name}: give them different names or folders"
+            )
+        if real in real_sources:
+            raise InvalidInputError(f"{name} would be overwritten by the result of {path}: {remedy}")
+        taken[real] = path
+        found[path] = name
+    return found

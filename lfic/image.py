@@ -2,14 +2,21 @@
 
 import io
 import os
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InvalidInputError
 
+if TYPE_CHECKING:  # a name alone: pictures in arrays need no torch
+    from torch import Tensor
 
-def to_rgb(image):
+ImageLike: TypeAlias = "Image.Image | NDArray[Any] | Tensor"
+
+
+def to_rgb(image: ImageLike) -> NDArray[np.uint8]:
     """Any image that users have -> uint8 ndarray [H, W, 3], RGB.
 
     Takes a PIL image of any mode but F (EXIF orientation applied; of an animation its current frame), a uint8 or uint16
@@ -27,7 +34,7 @@ def to_rgb(image):
             raise
         except Exception as error:  # a lazily opened file is read only now, and Pillow's readers raise anything
             raise InvalidInputError(f"Pillow can't turn this {image.mode} image into RGB: {error}") from None
-    if type(image).__module__.split(".")[0] == "torch":
+    if _is_tensor(image):
         if image.ndim != 3 or image.shape[0] not in (1, 3, 4) or str(image.dtype) != "torch.uint8":
             raise InvalidInputError(
                 f"the tensor is {image.dtype} {tuple(image.shape)}; needed is torch.uint8 [C, H, W] with C 1, 3 or 4"
@@ -55,11 +62,16 @@ def to_rgb(image):
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
-def _to_8_bits(values):
+def _is_tensor(image: object) -> TypeGuard["Tensor"]:
+    """Without importing torch, which whoever has a tensor has done."""
+    return type(image).__module__.split(".")[0] == "torch"
+
+
+def _to_8_bits(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _from_pil(image):
+def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
     if 0 in image.size:
         raise InvalidInputError(f"the image is {image.width} x {image.height}: at least 1 x 1 pixels are needed")
     image = ImageOps.exif_transpose(image)
@@ -83,7 +95,7 @@ def _from_pil(image):
     return np.array(image.convert("RGB"))
 
 
-def open_image(path, data=None):
+def open_image(path: str | os.PathLike[str], data: bytes | None = None) -> Image.Image:
     """An image file (or ``data``, its bytes, that came from ``path``) -> PIL image, loaded.
 
     Raises:
@@ -97,7 +109,7 @@ def open_image(path, data=None):
         raise InvalidInputError(f"there is no file {path}") from None
     except IsADirectoryError:
         raise InvalidInputError(f"{path} is a folder: give the files in it") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InvalidInputError(f"{path} is no image of a format that Pillow reads") from None
     except Exception as error:  # Pillow's readers raise anything on damaged files
         if isinstance(error, OSError) and error.errno:

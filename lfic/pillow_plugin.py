@@ -5,6 +5,8 @@
 ``save`` takes the options of ``lfic.encode``. Opening reads the header only; pixels are decoded on first use.
 """
 
+from typing import IO, Any
+
 from PIL import Image, ImageFile
 
 from .errors import ContainerError, CorruptStreamError
@@ -23,7 +25,7 @@ OPTIONS = (
 )
 
 
-def accept(prefix):
+def accept(prefix: bytes) -> bool:
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
     return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in (container.VERSION, layers.VERSION)
 
@@ -34,30 +36,31 @@ class LficImageFile(ImageFile.ImageFile):
     format = "LFIC"
     format_description = "lfic face image"
 
-    def _open(self):
+    def _open(self) -> None:
+        assert self.fp is not None  # Pillow has opened it
         data = self.fp.read()
         try:
             picture = layers.read(data)
         except (ContainerError, CorruptStreamError) as error:
             raise SyntaxError(str(error)) from None
-        self._data = data
+        self._data: bytes | None = data
         self._size, self._mode = (picture.width, picture.height), "RGB"
         self.info["quality"] = picture.streams[-1].header.quality
         self.tile = []
 
-    def load(self):
+    def load(self) -> Any:
         if self._data is not None:
             from .codec import decode
 
             self.im = decode(self._data).im
             self._data = None
-            if self._exclusive_fp:
+            if self._exclusive_fp and self.fp is not None:
                 self.fp.close()
             self.fp = None
         return super().load()
 
 
-def save(image, file, name):
+def save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """What ``Image.save`` calls."""
     from .codec import encode
 

@@ -9,8 +9,10 @@ features suit the person rather than one sight of one recogniser.
 """
 
 import torch
+from torch import Tensor
 
 from ..format.quality import exponential
+from ..network.load import Model
 
 # Of Adam, in units of the entropy model's normalised features; falls to a fifth. At qualities 1 and 100, exponential in
 # between: where symbols are fine, so are steps. Found by trial at six steps and qualities 1 to 80
@@ -18,12 +20,21 @@ from ..format.quality import exponential
 RATES, PIXELS_ALONE, BETAS = (0.035, 0.009), 0.3, (0.7, 0.9)
 
 
-def step_rate(quality, identity):
+def step_rate(quality: int, identity: bool) -> float:
     """Adam's first learning rate at a quality, lower where pixels count alone."""
     return exponential(*RATES, quality) * (1 if identity else PIXELS_ALONE)
 
 
-def refine(model, y, levels, original, target, quality, aligned, steps):
+def refine(
+    model: Model,
+    y: Tensor,
+    levels: Tensor,
+    original: Tensor,
+    target: Tensor | None,
+    quality: int,
+    aligned: bool,
+    steps: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Better features float [N, C, h, w], and the distortion D before and after, float [N].
 
     Args:
@@ -38,7 +49,8 @@ def refine(model, y, levels, original, target, quality, aligned, steps):
     beta, unit = objective.beta(quality), torch.exp(-net.entropy.value_scale.detach())[:, None, None]
     with torch.no_grad():
         mirrored = original.flip(-1)
-        sights = [(original, target), (mirrored, None if target is None else recognizer(mirrored))]
+        mirrored_target = None if target is None or recognizer is None else recognizer(mirrored)
+        sights = [(original, target), (mirrored, mirrored_target)]
     with torch.enable_grad():
         z = (y.detach() / unit).clone().requires_grad_(True)
         rate = step_rate(quality, target is not None)
@@ -52,7 +64,7 @@ def refine(model, y, levels, original, target, quality, aligned, steps):
             if step == 0:
                 before = distortion.detach()
             optimizer.zero_grad(set_to_none=True)
-            (bits / beta + distortion).sum().backward()
+            torch.autograd.backward((bits / beta + distortion).sum())
             optimizer.step()
     with torch.no_grad():
         y = z * unit

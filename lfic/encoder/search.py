@@ -17,22 +17,25 @@ towards their prediction.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from ..format.geometry import LEVELS
+from .. import coder
+from ..format.geometry import LEVELS, REGION
 from ..format.level_map import map_bits
 from ..network import tiles
+from ..network.load import Model, Pixels
 from ..network.rap import pooled_symbols, region_totals, unpooled_features
-from .draft import estimate_bits
+from .draft import Draft, estimate_bits
 from .refine import refine
 
-FEATURE_STEPS = {
-    1: 6,
-    2: 12,
-    3: 24,
-}  # gradient steps on the features; beyond 12 hardly any recogniser but the encoder's gains
+# gradient steps on the features; beyond 12 hardly any recogniser but the encoder's gains
+FEATURE_STEPS = {1: 6, 2: 12, 3: 24}
 ROUNDS = {1: 0, 2: 0, 3: 3}  # rounds of gradient and trial over the region levels
 REFINEMENTS = {1: 0, 2: 0, 3: 4}  # rounds over single symbols
 # changes that are tried for real in each round: of the 32 that a 112 x 112 face has they bring four fifths and more of
@@ -42,28 +45,38 @@ TRIALS = 12
 MARGIN = 4
 REGIONS_AT_MOST = 1024  # beyond (a photo, not a face) a region's share is too small to try one by one
 
+LevelMap: TypeAlias = NDArray[np.uint8]  # [rows, columns]
+Symbols: TypeAlias = NDArray[np.int16]  # [kept cells * C], in coding order
+Region: TypeAlias = tuple[int, ...]  # row, column
+Change: TypeAlias = tuple[Region, int]  # a region and its other level
 
-def improve(model, drafts, pixels, effort):
+
+def improve(
+    model: Model, drafts: list[Draft], pixels: Sequence[Pixels], effort: int
+) -> tuple[list[Draft], list[float]]:
     """Drafts of one size, quality and alignment, and their uint8 [H, W, 3] -> (better drafts, their J in bits);
     deterministic."""
     if drafts[0].levels.size > REGIONS_AT_MOST:
         return drafts, [estimate_bits(model, draft) for draft in drafts]
     faces = [Candidate(model, draft, image) for draft, image in zip(drafts, pixels)]
-    states = [improve_levels(face, ROUNDS[effort]) for face in faces]
-    states = refine_features(model, faces, states, FEATURE_STEPS[effort])
+    chosen = [improve_levels(face, ROUNDS[effort]) for face in faces]
+    states = refine_features(model, faces, chosen, FEATURE_STEPS[effort])
     states = [improve_symbols(face, *state, REFINEMENTS[effort]) for face, state in zip(faces, states)]
     drafts = [dataclasses.replace(d, levels=levels, symbols=symbols) for d, (levels, symbols, _) in zip(drafts, states)]
     return drafts, [loss for _, _, loss in states]
 
 
-def refine_features(model, faces, states, steps):
+def refine_features(
+    model: Model, faces: Sequence["Candidate"], states: Sequence[tuple[LevelMap, Symbols]], steps: int
+) -> list[tuple[LevelMap, Symbols, float]]:
     """States (levels, symbols) -> (levels, symbols, J) after gradient steps on the features; what did not gain stays as
     it was."""
     first = faces[0]
     levels = first.maps([levels for levels, _ in states])
     y = torch.cat([face.y for face in faces])
     original = torch.cat([face.original for face in faces])
-    target = None if first.target is None else torch.cat([face.target for face in faces])
+    targets = [face.target for face in faces if face.target is not None]  # all of them or none
+    target = torch.cat(targets) if targets else None
     y, before, after = refine(model, y, levels, original, target, first.draft.quality, first.draft.aligned, steps)
     symbols = pooled_symbols(y, levels, model.gain, first.q.expand(len(faces)))
     out = []
@@ -76,15 +89,16 @@ def refine_features(model, faces, states, steps):
 class Candidate:
     """The state of one face: everything that a trial needs."""
 
-    def __init__(self, model, draft, pixels):
+    def __init__(self, model: Model, draft: Draft, pixels: Pixels) -> None:
         self.model, self.draft, self.beta, self.y = model, draft, model.objective.beta(draft.quality), draft.features
         self.q, self.a = model.conditions(draft.quality, draft.aligned, 1)
         with torch.no_grad():
             self.original = tiles.unit(model.tensor([pixels]))
-            recognise = model.recognizer is not None and draft.aligned
-            self.target = model.recognizer(self.original) if recognise else None
+            self.target: Tensor | None = None
+            if model.recognizer is not None and draft.aligned:
+                self.target = model.recognizer(self.original)
 
-    def distortion(self, pixels):
+    def distortion(self, pixels: Tensor) -> Tensor:
         """D of reconstructions float [N, 3, H, W]: float [N]."""
         count = len(pixels)
         target = None if self.target is None else self.target.expand(count, -1)
@@ -94,27 +108,29 @@ class Candidate:
         )
 
     @functools.cached_property
-    def uniform(self):
+    def uniform(self) -> list[tuple[Tensor, NDArray[np.float64]]]:
         """One level everywhere, for each level: list of (features, bits by region)."""
         maps = [np.full_like(self.draft.levels, level) for level in range(LEVELS)]
         coded = [(levels, self.symbols(levels)) for levels in maps]
         return [(self.features(*face), region_sums(self.cell_bits(*face), face[0], *self.draft.grid)) for face in coded]
 
-    def symbols(self, levels):
+    def symbols(self, levels: LevelMap) -> Symbols:
         """What the analysis says, rounded: int16 [kept cells * C]."""
         return pooled_symbols(self.y, self.maps([levels]), self.model.gain, self.q)[0]
 
-    def maps(self, levels):
+    def maps(self, levels: Sequence[LevelMap]) -> Tensor:
+        """On the device: uint8 [N, rows, columns]."""
         return torch.from_numpy(np.stack(levels)).to(self.model.device)
 
-    def features(self, levels, symbols):
+    def features(self, levels: LevelMap, symbols: Symbols) -> Tensor:
+        """As the decoder has them: float [1, C, h, w]."""
         return unpooled_features([symbols], self.maps([levels]), self.model.step, self.q, *self.draft.grid)
 
-    def cell_bits(self, levels, symbols):
+    def cell_bits(self, levels: LevelMap, symbols: Symbols) -> NDArray[np.float32]:
         """Ideal bits of every kept cell, float32."""
         return self.model.context.cost(symbols, levels, *self.draft.grid, self.draft.quality, self.draft.aligned)
 
-    def bits(self, levels, symbols):
+    def bits(self, levels: LevelMap, symbols: Symbols) -> float:
         """Ideal bits of the face, level map included."""
         bits = float(self.cell_bits(levels, symbols).sum())
         if (levels != levels.flat[0]).any():
@@ -122,7 +138,7 @@ class Candidate:
         return bits
 
     @torch.no_grad()
-    def losses(self, trials):
+    def losses(self, trials: Sequence[tuple[LevelMap, Symbols]]) -> list[float]:
         """J of several (levels, symbols)."""
         count, draft = len(trials), self.draft
         maps, q, a = self.maps([levels for levels, _ in trials]), self.q.expand(count), self.a.expand(count)
@@ -131,7 +147,7 @@ class Candidate:
         d = self.distortion(pixels).tolist()
         return [self.bits(*trial) + self.beta * value for trial, value in zip(trials, d)]
 
-    def gradient(self, levels, symbols):
+    def gradient(self, levels: LevelMap, symbols: Symbols) -> tuple[Tensor, Tensor]:
         """(features, dD/dfeatures), both float [1, C, h, w]."""
         with torch.enable_grad():
             features = self.features(levels, symbols).detach().requires_grad_(True)
@@ -142,7 +158,7 @@ class Candidate:
             return features.detach(), torch.autograd.grad(d, features)[0]
 
 
-def improve_levels(face, rounds):
+def improve_levels(face: Candidate, rounds: int) -> tuple[LevelMap, Symbols]:
     """Search over one face's region levels -> (levels, symbols); see the module's docstring."""
     levels, symbols = face.draft.levels, face.draft.symbols
     for _ in range(rounds):
@@ -153,7 +169,9 @@ def improve_levels(face, rounds):
     return levels, symbols
 
 
-def improve_symbols(face, levels, symbols, loss, refinements):
+def improve_symbols(
+    face: Candidate, levels: LevelMap, symbols: Symbols, loss: float, refinements: int
+) -> tuple[LevelMap, Symbols, float]:
     """Greedy search over one face's symbols -> (levels, symbols, J)."""
     for _ in range(refinements):
         better = better_symbols(face, levels, symbols, loss)
@@ -163,7 +181,7 @@ def improve_symbols(face, levels, symbols, loss, refinements):
     return levels, symbols, loss
 
 
-def better_levels(face, levels, symbols):
+def better_levels(face: Candidate, levels: LevelMap, symbols: Symbols) -> tuple[LevelMap, Symbols] | None:
     """One round over the regions: (levels, symbols), or None where nothing helps."""
     loss = face.losses([(levels, symbols)])[0]
     changes = promising(face, levels, symbols)[:TRIALS]
@@ -171,27 +189,27 @@ def better_levels(face, levels, symbols):
     helped = sorted((value, i) for i, value in enumerate(face.losses(trials)) if value < loss - MARGIN)
     if not helped:
         return None
-    # All that helped alone, the best of each region, together; if they don't add up, the best one alone.
-    together = changed(levels, [changes[i] for _, i in reversed(helped)])
-    together = together, face.symbols(together)
+    # All that helped alone, the best of each region, at once; if they don't add up, the best one alone.
+    combined = changed(levels, [changes[i] for _, i in reversed(helped)])
+    all_of_them = combined, face.symbols(combined)
     best, alone = helped[0][0], trials[helped[0][1]]
-    return together if face.losses([together])[0] < best else alone
+    return all_of_them if face.losses([all_of_them])[0] < best else alone
 
 
-def promising(face, levels, symbols):
+def promising(face: Candidate, levels: LevelMap, symbols: Symbols) -> list[Change]:
     """Changes of one region's level to the next finer or coarser one, list of (region, level), those first whose J
     should fall most."""
     features, gradient = face.gradient(levels, symbols)
     bits = region_sums(face.cell_bits(levels, symbols), levels, *face.draft.grid)
-    gains = []
+    gains: list[tuple[float, Region, int]] = []
     for level, (uniform, uniform_bits) in enumerate(face.uniform):
         inner = (gradient * (uniform - features)).sum(1, keepdim=True)
         gain = uniform_bits - bits + face.beta * region_totals(inner)[0, 0].cpu().numpy()
-        gains += [(gain[r], r, level) for r in np.ndindex(levels.shape) if abs(int(levels[r]) - level) == 1]
+        gains += [(float(gain[r]), r, level) for r in np.ndindex(levels.shape) if abs(int(levels[r]) - level) == 1]
     return [(r, level) for _, r, level in sorted(gains)]
 
 
-def changed(levels, changes):
+def changed(levels: LevelMap, changes: Sequence[Change]) -> LevelMap:
     """A copy with other levels at some regions."""
     out = levels.copy()
     for region, level in changes:
@@ -199,7 +217,7 @@ def changed(levels, changes):
     return out
 
 
-def better_symbols(face, levels, symbols, loss):
+def better_symbols(face: Candidate, levels: LevelMap, symbols: Symbols, loss: float) -> tuple[Symbols, float] | None:
     """One round over the symbols: (symbols, J), or None where nothing helps.
 
     Candidates move by one towards their prediction. Groups of the most promising, of several sizes, are tried.
@@ -230,7 +248,7 @@ def better_symbols(face, levels, symbols, loss):
     return (trials[best][1], tried[best]) if tried[best] < loss else None
 
 
-def symbol_gradient(face, levels, count, gradient):
+def symbol_gradient(face: Candidate, levels: LevelMap, count: int, gradient: Tensor) -> NDArray[np.float64]:
     """dD/dsymbol in coding order, float64 [kept cells * C], from dD/dfeatures [1, C, h, w]."""
     channels = gradient.shape[1]
     step = face.model.step[face.draft.quality - 1]
@@ -239,13 +257,14 @@ def symbol_gradient(face, levels, count, gradient):
     # Which kept cell each cell is written from: unpool the numbers of the kept cells.
     owner = unpooled_features([number], face.maps([levels]), torch.ones_like(face.model.step), face.q, *face.draft.grid)
     owner = owner[0, 0].flatten().long().cpu()
-    rows, columns = np.indices(face.draft.grid) // 4
+    rows, columns = np.indices(face.draft.grid) // REGION
     scale = step.cpu()[torch.from_numpy(levels[rows, columns].astype(np.int64)).flatten()]
     per_cell = gradient[0].flatten(1).T.cpu() * scale
-    return torch.zeros(cells, channels).index_add_(0, owner, per_cell).flatten().double().numpy()
+    out: NDArray[np.float64] = torch.zeros(cells, channels).index_add_(0, owner, per_cell).flatten().double().numpy()
+    return out
 
 
-def table_bits(tables, table, residual):
+def table_bits(tables: coder.Tables, table: NDArray[np.int16], residual: NDArray[np.int64]) -> NDArray[np.float64]:
     """Bits of residuals under their tables, float64 [n]; infinite where a table would have to escape."""
     lows, starts, frequencies = tables.lows, tables.starts, tables.frequencies
     at = residual - lows[table]
@@ -254,13 +273,14 @@ def table_bits(tables, table, residual):
     return np.where(inside, 16 - np.log2(frequency), np.inf)
 
 
-def region_sums(bits, levels, height, width):
+def region_sums(bits: NDArray[np.float32], levels: LevelMap, height: int, width: int) -> NDArray[np.float64]:
     """Bits per kept cell in coding order -> float64 [rows, columns]."""
     size = 1 << levels.astype(np.int64)
     rows, columns = np.indices(levels.shape)
-    tall = np.minimum(4, height - 4 * rows)
-    wide = np.minimum(4, width - 4 * columns)
+    tall = np.minimum(REGION, height - REGION * rows)
+    wide = np.minimum(REGION, width - REGION * columns)
     kept = (-(-tall // size) * -(-wide // size)).ravel()
     ends = np.cumsum(kept)
     total = np.concatenate([[0.0], np.cumsum(bits, dtype=np.float64)])
-    return (total[ends] - total[ends - kept]).reshape(levels.shape)
+    out: NDArray[np.float64] = (total[ends] - total[ends - kept]).reshape(levels.shape)
+    return out

@@ -8,6 +8,7 @@ byte 2   quality 1..100 (7 bits) | model follows (1)
 
 import binascii
 import dataclasses
+from typing import TypeAlias
 
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from .geometry import ALIGNED_GRID, SIDE, cell_grid
@@ -19,6 +20,8 @@ MODELS = {0: "face-v1", 255: "private"}
 PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
 MAX_PIXELS = 178_956_970  # Pillow's bound for decompression bombs
 MAX_SIDE = 1 << 21  # three LEB128 bytes
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Header:
     model: int = 0
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """Feature cells (rows, columns)."""
         return cell_grid(self.height, self.width)
 
 
-def write(header, payload):
+def write(header: Header, payload: Bytes) -> bytes:
     """Header and payload bytes -> file bytes.
 
     Raises:
@@ -77,7 +80,7 @@ def write(header, payload):
     return bytes(out)
 
 
-def read(data, max_pixels=MAX_PIXELS):
+def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]:
     """File bytes -> (Header, payload memoryview). Every field is checked, the pixel bound before anything is allocated.
 
     Raises:
@@ -140,17 +143,17 @@ def read(data, max_pixels=MAX_PIXELS):
     return header, data[at:end]
 
 
-def known_models():
+def known_models() -> str:
     """For messages."""
     return ", ".join(f"{k} ({v})" for k, v in MODELS.items())
 
 
-def crc16(data):
+def crc16(data: Bytes) -> int:
     """CRC-16/XMODEM (CCITT polynomial 0x1021, start 0)."""
     return binascii.crc_hqx(bytes(data), 0)
 
 
-def leb128(value):
+def leb128(value: int) -> bytes:
     """Little-endian base 128, seven bits a byte."""
     out = bytearray()
     while value >= 0x80:
@@ -160,7 +163,7 @@ def leb128(value):
     return bytes(out)
 
 
-def read_leb128(data, at, name):
+def read_leb128(data: memoryview, at: int, name: str) -> tuple[int, int]:
     """(value, position after it); at most three bytes, no needless zero byte at the end."""
     value = 0
     for i in range(3):

@@ -6,10 +6,10 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import coder
+from ..coder import ContextModel
 from ..errors import ContainerError
 from . import weights
-from .container import MAX_PIXELS, MODELS, PRIVATE
+from .container import MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .layers import Stream, read
 from .payload import uniform_levels
 
@@ -47,9 +47,7 @@ class Info:
     layers: tuple[LayerInfo, ...] = ()
 
 
-def probe(
-    data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS, context: coder.ContextModel | None = None
-) -> Info:
+def probe(data: Bytes, max_pixels: int = MAX_PIXELS, context: ContextModel | None = None) -> Info:
     """``Info`` of a file; decodes no pixels. ``context``: the context model of private weights.
 
     Raises:
@@ -80,7 +78,7 @@ def probe(
     )
 
 
-def levels_of(stream: Stream, context: coder.ContextModel | None) -> NDArray[np.uint8]:
+def levels_of(stream: Stream, context: ContextModel | None) -> NDArray[np.uint8]:
     """Region levels of a stream: what its header says, or the head of its payload."""
     header = stream.header
     levels = uniform_levels(header)
@@ -96,6 +94,6 @@ def levels_of(stream: Stream, context: coder.ContextModel | None) -> NDArray[np.
 
 
 @functools.lru_cache(maxsize=4)
-def bundled_context(name: str) -> coder.ContextModel:
+def bundled_context(name: str) -> ContextModel:
     """Context model of a bundled model, loaded once."""
     return weights.context_model(weights.load_arrays(name)[0])

@@ -7,9 +7,13 @@ Keys: ``net.<parameter>`` (float16), ``context.<name>`` and ``tables.<name>`` (i
 import hashlib
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .. import coder
 from ..errors import WeightsError
 from .container import MODELS, PRIVATE
 
@@ -17,7 +21,7 @@ FORMAT = "lfic-weights-1"
 FOLDER = pathlib.Path(__file__).parent.parent / "weights"
 
 
-def weights_path(name):
+def weights_path(name: str | os.PathLike[str]) -> pathlib.Path:
     """Path of a bundled model by name ("face-v1"), or of a .safetensors file."""
     name = os.fspath(name)
     path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
@@ -29,7 +33,7 @@ def weights_path(name):
     return path
 
 
-def digest(arrays):
+def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Hex SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
     sha = hashlib.sha256()
     for name in sorted(arrays):
@@ -39,7 +43,7 @@ def digest(arrays):
     return sha.hexdigest()
 
 
-def load_arrays(name):
+def load_arrays(name: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """(dict of ndarrays, metadata) of a weights file; its digest is checked."""
     from safetensors import SafetensorError, safe_open
 
@@ -60,7 +64,7 @@ def load_arrays(name):
     return arrays, metadata
 
 
-def model_number(metadata):
+def model_number(metadata: Mapping[str, str]) -> int:
     """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``."""
     from safetensors import safe_open
 
@@ -73,9 +77,11 @@ def model_number(metadata):
     return PRIVATE
 
 
-def context_arrays(arrays):
+def context_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """The context model's integers out of a weights file's arrays, as ``EntropyModel.export`` gave them."""
-    context = {key.removeprefix("context."): value for key, value in arrays.items() if key.startswith("context.")}
+    context: dict[str, Any] = {
+        key.removeprefix("context."): value for key, value in arrays.items() if key.startswith("context.")
+    }
     groups = sum(key.startswith("W2.") for key in context)
     context["W2"] = [context.pop(f"W2.{g}") for g in range(groups)]
     for name in ("sh1", "sh2", "sh3", "mshift"):
@@ -83,12 +89,7 @@ def context_arrays(arrays):
     return context
 
 
-def context_model(arrays, simd="auto"):
+def context_model(arrays: Mapping[str, NDArray[Any]], simd: str = "auto") -> coder.ContextModel:
     """The integer context model out of a weights file's arrays; needs no torch."""
-    from .. import coder
-
     tables = coder.Tables.from_state({name: arrays[f"tables.{name}"] for name in ("lows", "starts", "frequencies")})
-    context = context_arrays(arrays)
-    model = coder.ContextModel(context, tables, simd)
-    model.level_prior = context["level_prior"]
-    return model
+    return coder.ContextModel(context_arrays(arrays), tables, simd)

@@ -6,6 +6,21 @@ Names are looked up when first used, so that importing the package does not load
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .adversarial import AdversarialMetric, PatchDiscriminator
+    from .features import feature_distance
+    from .hybrid import HybridMetric
+    from .identity import (
+        Recognizer,
+        RecognizerEnsemble,
+        load_exported,
+        load_facenet,
+        load_recognizer,
+        load_torchscript,
+    )
+    from .pixel import l1, landmark_weight, ms_ssim, mse, texture
 
 _HOMES = {
     "HybridMetric": "hybrid",
@@ -24,14 +39,32 @@ _HOMES = {
     "texture": "pixel",
     "landmark_weight": "pixel",
 }
-__all__ = sorted(_HOMES)
+__all__ = [
+    "AdversarialMetric",
+    "HybridMetric",
+    "PatchDiscriminator",
+    "Recognizer",
+    "RecognizerEnsemble",
+    "feature_distance",
+    "l1",
+    "landmark_weight",
+    "load_exported",
+    "load_facenet",
+    "load_recognizer",
+    "load_torchscript",
+    "ms_ssim",
+    "mse",
+    "texture",
+]
 
 
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+if not TYPE_CHECKING:  # so that a checker tells a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

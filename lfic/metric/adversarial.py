@@ -1,8 +1,11 @@
 """GAN as a metric: a discriminator's opinion of a reconstruction, given the region levels it was coded with.
 
-    least squares (Mao et al. 2017):  generator (D(x') - 1)**2,  discriminator ((D(x) - 1)**2 + D(x')**2) / 2,  range
-    0.. hinge (Lim and Ye 2017):          generator -D(x'),  discriminator max(0, 1 - D(x)) + max(0, 1 + D(x')),  range
-    any / 0.. feature matching (Wang et al. 2018): mean over layers of |f_k(x) - f_k(x')|,  range 0..
+    least squares (Mao et al. 2017)
+        generator (D(x') - 1)**2, discriminator ((D(x) - 1)**2 + D(x')**2) / 2, range 0..
+    hinge (Lim and Ye 2017)
+        generator -D(x'), range any; discriminator max(0, 1 - D(x)) + max(0, 1 + D(x')), range 0..
+    feature matching (Wang et al. 2018)
+        mean over layers of |f_k(x) - f_k(x')|, range 0..
 
 It is off by default: a generator that pleases a discriminator may invent detail, which no biometric use can afford.
 """
@@ -10,7 +13,7 @@ It is off by default: a generator that pleases a discriminator may invent detail
 import itertools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -25,7 +28,7 @@ class PatchDiscriminator(nn.Module):
         width: channels of the first layer; doubled by each of the two layers after it.
     """
 
-    def __init__(self, width=32):
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
         sizes = [3 + LEVELS, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(
@@ -33,8 +36,9 @@ class PatchDiscriminator(nn.Module):
         )
         self.score = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, padding=1))
 
-    def forward(self, pixels, levels):
-        """Pixels float [N, 3, H, W] in 0..1, level weights float [N, 3, hr, wr] -> (scores [N, 1, H/8, W/8], features)."""
+    def forward(self, pixels: Tensor, levels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Pixels float [N, 3, H, W] in 0..1, level weights float [N, 3, hr, wr] -> (scores [N, 1, H/8, W/8], each
+        layer's features)."""
         if levels.ndim != 4 or levels.shape[:2] != (len(pixels), LEVELS):
             raise InvalidInputError(
                 f"levels have shape {tuple(levels.shape)}; expected [{len(pixels)}, {LEVELS}, rows, columns] one-hot "
@@ -57,14 +61,16 @@ class AdversarialMetric(nn.Module):
         discriminator: a module with the interface of ``PatchDiscriminator``; None: a fresh one.
     """
 
-    def __init__(self, loss="lsgan", feature_matching=1.0, discriminator=None):
+    def __init__(
+        self, loss: str = "lsgan", feature_matching: float = 1.0, discriminator: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if loss not in ("lsgan", "hinge"):
             raise InvalidInputError(f"loss is {loss!r}; allowed are 'lsgan' and 'hinge'")
         self.loss, self.feature_matching = loss, feature_matching
         self.discriminator = discriminator or PatchDiscriminator()
 
-    def forward(self, pixels, target, levels):
+    def forward(self, pixels: Tensor, target: Tensor, levels: Tensor) -> Tensor:
         """The generator's loss, float [N]; gradients reach ``pixels``, never the discriminator or the levels."""
         levels = levels.detach()
         frozen = [p for p in self.discriminator.parameters() if p.requires_grad]
@@ -77,16 +83,17 @@ class AdversarialMetric(nn.Module):
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
-        out = ((score - 1).square() if self.loss == "lsgan" else -score).mean((1, 2, 3))
+        out: Tensor = ((score - 1).square() if self.loss == "lsgan" else -score).mean((1, 2, 3))
         if self.feature_matching:
             matches = [(a - b).abs().mean((1, 2, 3)) for a, b in zip(features, wanted)]
             out = out + self.feature_matching * sum(matches) / len(matches)
         return out
 
-    def discriminator_loss(self, pixels, target, levels):
+    def discriminator_loss(self, pixels: Tensor, target: Tensor, levels: Tensor) -> Tensor:
         """The discriminator's loss, float [N]; the reconstruction gets no gradient."""
         levels = levels.detach()
-        fake, real = self.discriminator(pixels.detach(), levels)[0], self.discriminator(target, levels)[0]
+        fake: Tensor = self.discriminator(pixels.detach(), levels)[0]
+        real: Tensor = self.discriminator(target, levels)[0]
         if self.loss == "lsgan":
             return ((real - 1).square() + fake.square()).mean((1, 2, 3)) / 2
         return (F.relu(1 - real) + F.relu(1 + fake)).mean((1, 2, 3))

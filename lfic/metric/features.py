@@ -1,14 +1,19 @@
 """Intermediate features of a recogniser, the perceptual part of the identity term.
 
-    d(x, x') = mean over maps k, mean over places of |n_k(x) - n_k(x')|**2,   n: unit length over the channels,   range
-    0..4
+    d(x, x') = mean over maps k, mean over places of |n_k(x) - n_k(x')|**2,   range 0..4
+
+n: unit length over the channels;
 
 after Johnson et al. 2016 and, with the normalisation, Zhang et al. 2018 (LPIPS without its learned weights). The maps
 are the last one of each resolution that the network computes, those of no more than three channels or of a single cell
 left out.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 
 from ..errors import InvalidInputError
 
@@ -16,32 +21,33 @@ from ..errors import InvalidInputError
 class LastMaps:
     """Keeps the last feature map of each resolution of what it is shown."""
 
-    def __init__(self):
-        self.found = {}
+    def __init__(self) -> None:
+        self.found: dict[tuple[int, int], Tensor] = {}
 
-    def see(self, value):
+    def see(self, value: object) -> None:
+        """Keep it if it is a feature map."""
         if (
             isinstance(value, torch.Tensor)
             and value.ndim == 4
             and value.shape[1] > 3
             and value.shape[2] * value.shape[3] > 1
         ):
-            self.found[tuple(value.shape[2:])] = value
+            self.found[value.shape[2], value.shape[3]] = value
 
-    def maps(self):
+    def maps(self) -> list[Tensor]:
         """Float [N, C, h, w] each, the largest resolution first."""
         return [self.found[size] for size in sorted(self.found, key=lambda size: -size[0] * size[1])]
 
 
-def run_with_maps(network, pixels):
+def run_with_maps(network: nn.Module, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
     """(what the network gives, its ``LastMaps.maps()``). The network is a module, a GraphModule (torch.export), or
     frozen TorchScript."""
     keep = LastMaps()
     if isinstance(network, torch.jit.ScriptModule):
-        out = interpret(network, pixels, keep)
+        out: Tensor = interpret(network, pixels, keep)
     elif isinstance(network, torch.fx.GraphModule):
-        out = GraphReader(network, keep).run(pixels)
-        out = out[0] if isinstance(out, (tuple, list)) else out
+        result = GraphReader(network, keep).run(pixels)
+        out = result[0] if isinstance(result, (tuple, list)) else result
     else:
         hooks = [
             module.register_forward_hook(lambda m, i, out: keep.see(out))
@@ -64,18 +70,18 @@ def run_with_maps(network, pixels):
 class GraphReader(torch.fx.Interpreter):
     """Runs a GraphModule node by node and shows each result."""
 
-    def __init__(self, module, keep):
+    def __init__(self, module: torch.fx.GraphModule, keep: LastMaps) -> None:
         super().__init__(module)
         self.keep = keep
 
-    def run_node(self, node):
-        out = super().run_node(node)
-        if node.op in ("call_function", "call_method", "call_module"):
+    def run_node(self, n: torch.fx.Node) -> Any:
+        out = super().run_node(n)
+        if n.op in ("call_function", "call_method", "call_module"):
             self.keep.see(out)
         return out
 
 
-def interpret(network, pixels, keep):
+def interpret(network: torch.jit.ScriptModule, pixels: Tensor, keep: LastMaps) -> Any:
     """Runs a frozen TorchScript network, whose layers no hook can reach, one operator after the other."""
     graph = network.inlined_graph
     arguments = list(graph.inputs())
@@ -84,7 +90,7 @@ def interpret(network, pixels, keep):
         inputs = [known[value.debugName()] for value in node.inputs()]
         kind = node.kind()
         if kind == "prim::Constant":
-            result = node.output().toIValue()
+            result: Any = node.output().toIValue()
         elif kind == "prim::ListConstruct":
             result = inputs
         elif kind == "prim::TupleConstruct":
@@ -103,7 +109,7 @@ def interpret(network, pixels, keep):
     return known[next(graph.outputs()).debugName()]
 
 
-def call(schema, inputs):
+def call(schema: str, inputs: Sequence[Any]) -> Any:
     """Run the aten operator of a node's schema, such as "aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1)
     -> Tensor"."""
     name, _, overload = schema.partition("(")[0].removeprefix("aten::").partition(".")
@@ -113,11 +119,12 @@ def call(schema, inputs):
     return operator(*inputs[: len(inputs) - len(named)], **named)
 
 
-def normalised(maps):
+def normalize_maps(maps: Sequence[Tensor]) -> list[Tensor]:
     """Maps of unit length over the channels, divided by the root of how many maps there are."""
     return [x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-8) / len(maps) ** 0.5 for x in maps]
 
 
-def feature_distance(maps, target):
-    """The distance above of two lists of ``normalised`` maps: float [N]."""
-    return sum((a - b).square().sum(1).mean((1, 2)) for a, b in zip(maps, target))
+def feature_distance(maps: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """The distance above of two lists of maps out of ``normalize_maps``, at least one each: float [N]."""
+    terms = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(maps, target)]
+    return sum(terms[1:], start=terms[0])

@@ -10,24 +10,24 @@ The loss of a codec is bits + beta * d; the bits come from the entropy model tha
 import dataclasses
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import InvalidInputError
 from . import pixel as pixel_terms
 from .features import feature_distance
-from .identity import RecognizerEnsemble, identity_distance
+from .identity import RecognizerEnsemble, Recognizers, identity_distance
 
 
 @dataclasses.dataclass
 class MetricTerms:
     """``total`` float [N], and the unweighted terms float [N] (0 where a term is off)."""
 
-    total: torch.Tensor
-    pixel: torch.Tensor
-    identity: torch.Tensor
-    adversarial: torch.Tensor
-    features: torch.Tensor
-    texture: torch.Tensor
+    total: Tensor
+    pixel: Tensor
+    identity: Tensor
+    adversarial: Tensor
+    features: Tensor
+    texture: Tensor
 
 
 class HybridMetric(nn.Module):
@@ -44,15 +44,15 @@ class HybridMetric(nn.Module):
 
     def __init__(
         self,
-        recognizers=None,
-        pixel="mse",
-        pixel_weight=30.0,
-        identity_weight=1.0,
-        adversarial_weight=0.0,
-        adversarial=None,
-        feature_weight=0.0,
-        texture_weight=0.0,
-    ):
+        recognizers: Recognizers | None = None,
+        pixel: str = "mse",
+        pixel_weight: float = 30.0,
+        identity_weight: float = 1.0,
+        adversarial_weight: float = 0.0,
+        adversarial: nn.Module | None = None,
+        feature_weight: float = 0.0,
+        texture_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         if pixel not in ("mse", "l1", "ms_ssim"):
             raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
@@ -76,26 +76,26 @@ class HybridMetric(nn.Module):
         self.adversarial_weight, self.adversarial, self.feature_weight = adversarial_weight, adversarial, feature_weight
         self.texture_weight = texture_weight
 
-    def pixel_term(self, pixels, target, weight=None):
+    def pixel_term(self, pixels: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The pixel term alone, float [N]; weight float [N or 1, 1, H, W] or None."""
         if self.pixel == "ms_ssim":
             if weight is not None:
                 raise InvalidInputError("MS-SSIM takes no pixel weight; use pixel='mse' or 'l1'")
             return 1 - pixel_terms.ms_ssim(pixels, target)
-        return getattr(pixel_terms, self.pixel)(pixels, target, weight)
+        return (pixel_terms.l1 if self.pixel == "l1" else pixel_terms.mse)(pixels, target, weight)
 
     def forward(
         self,
-        pixels,
-        target,
-        weight=None,
-        levels=None,
-        seen=None,
-        embedding=None,
-        pixel_weight=None,
-        identity_weight=None,
-        adversarial_weight=None,
-    ):
+        pixels: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        levels: Tensor | None = None,
+        seen: Tensor | None = None,
+        embedding: Tensor | None = None,
+        pixel_weight: Tensor | float | None = None,
+        identity_weight: Tensor | float | None = None,
+        adversarial_weight: float | None = None,
+    ) -> MetricTerms:
         """Distance of reconstructions from originals: ``MetricTerms``.
 
         Args:
@@ -118,10 +118,10 @@ class HybridMetric(nn.Module):
         if self.recognizer is not None and (seen is None or seen.any()):
             some = slice(None) if seen is None else seen
 
-            def spread(distance):
-                return (
-                    distance if seen is None else torch.zeros_like(error).masked_scatter(seen, distance.to(error.dtype))
-                )
+            def spread(distance: Tensor) -> Tensor:
+                if seen is None:
+                    return distance
+                return torch.zeros_like(error).masked_scatter(seen, distance.to(error.dtype))
 
             if self.feature_weight:
                 with torch.no_grad():
@@ -138,6 +138,8 @@ class HybridMetric(nn.Module):
             total = total + identity_weight * identity
         adversarial_weight = self.adversarial_weight if adversarial_weight is None else adversarial_weight
         if adversarial_weight:
+            if self.adversarial is None:
+                raise InvalidInputError("the adversarial term needs an AdversarialMetric; this metric was made without")
             if levels is None:
                 raise InvalidInputError("the adversarial term needs levels, float [N, 3, rows, columns]")
             adversarial = self.adversarial(pixels, target, levels)

@@ -7,27 +7,36 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import types
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, TypeAlias, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
-from .features import normalised, run_with_maps
+from .features import normalize_maps, run_with_maps
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Device: TypeAlias = str | torch.device
 
 
-def uncompiled(pixels):
+def uncompiled(pixels: Tensor) -> contextlib.AbstractContextManager[None]:
     """A context in which TorchScript runs as it stands where pixels are on a GPU: there it compiles anew for every
     number of faces, seconds each."""
-    return torch.jit.optimized_execution(False) if pixels.is_cuda else contextlib.nullcontext()
+    if not pixels.is_cuda:
+        return contextlib.nullcontext()
+    plain: contextlib.AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
+    return plain
 
 
 class Recognizer(nn.Module):
-    """A frozen face recogniser with its preprocessing: pixels float [N, 3, H, W], RGB in 0..1 -> unit embeddings [N,
-    D].
+    """A frozen face recogniser with its preprocessing: pixels float [N, 3, H, W], RGB in 0..1 -> unit embeddings
+    [N, D].
 
     Args:
         network: any module from preprocessed pixels to embeddings [N, D]; it is put in eval mode and frozen.
@@ -37,7 +46,18 @@ class Recognizer(nn.Module):
         name: for tables and logs.
     """
 
-    def __init__(self, network, size=112, mean=0.0, scale=255.0, order="RGB", name="recogniser"):
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        size: int = 112,
+        mean: float | Sequence[float] = 0.0,
+        scale: float | Sequence[float] = 255.0,
+        order: str = "RGB",
+        name: str = "recogniser",
+    ) -> None:
         super().__init__()
         if order not in ("RGB", "BGR"):
             raise InvalidInputError(f"order is {order!r}; allowed are 'RGB' and 'BGR'")
@@ -48,23 +68,24 @@ class Recognizer(nn.Module):
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: a frozen network's statistics must not move."""
         return super().train(False)
 
-    def forward(self, pixels):
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Unit embeddings float [N, D]."""
         with uncompiled(pixels):
-            return F.normalize(self.network(self.prepared(pixels)), dim=1)
+            return F.normalize(self.network(self.preprocess(pixels)), dim=1)
 
-    def describe(self, pixels):
-        """(unit embeddings [N, D], feature maps as ``features.normalised`` gives them) of pixels float [N, 3, H, W] in
-        0..1."""
+    def describe(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Pixels float [N, 3, H, W] in 0..1 -> (unit embeddings [N, D], feature maps as ``normalize_maps`` gives
+        them)."""
         with uncompiled(pixels):
-            embedding, maps = run_with_maps(self.network, self.prepared(pixels))
-        return F.normalize(embedding, dim=1), normalised(maps)
+            embedding, maps = run_with_maps(self.network, self.preprocess(pixels))
+        return F.normalize(embedding, dim=1), normalize_maps(maps)
 
-    def prepared(self, pixels):
-        """Pixels as the network takes them."""
+    def preprocess(self, pixels: Tensor) -> Tensor:
+        """Pixels as the network takes them: size, order, range."""
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise InvalidInputError(f"pixels have shape {tuple(pixels.shape)}; a recogniser takes [N, 3, H, W]")
         if pixels.shape[-2:] != (self.size, self.size):
@@ -75,31 +96,47 @@ class Recognizer(nn.Module):
         return ((pixels - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
 
 
-def load_torchscript(path, device="cpu", **preprocessing):
-    """A recogniser from a TorchScript file; preprocessing as for ``Recognizer`` (default: RGB 112 x 112 in 0..255)."""
-    path = pathlib.Path(path)
-    if not path.is_file():
+def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.ScriptModule:
+    """The network in a TorchScript file, in eval mode.
+
+    Raises:
+        WeightsError: there is no such file, or it is none of TorchScript.
+    """
+    if not pathlib.Path(path).is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a TorchScript file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            network = torch.jit.load(str(path), map_location=device).eval()
+            network = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a TorchScript file: {str(error).splitlines()[0]}") from None
+    module: torch.jit.ScriptModule = network.eval()
+    return module
+
+
+def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Any) -> Recognizer:
+    """A recogniser from a TorchScript file; preprocessing as for ``Recognizer`` (default: RGB 112 x 112 in 0..255).
+
+    Raises:
+        WeightsError: there is no such file, or it is none of TorchScript.
+    """
+    network = open_torchscript(path, device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         with contextlib.suppress(RuntimeError):  # freezing folds batch norms into convolutions; it only makes it faster
             network = torch.jit.freeze(network)
-    preprocessing.setdefault("name", path.stem)
+    preprocessing.setdefault("name", pathlib.Path(path).stem)
     return Recognizer(network, **preprocessing).to(device)
 
 
-def load_exported(path, device="cpu", **preprocessing):
+def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Any) -> Recognizer:
     """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for
     ``load_torchscript``."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a torch.export file")
     try:
-        network = torch.export.load(str(path)).module()
+        network: Any = torch.export.load(str(path)).module()
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise WeightsError(
             f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -111,7 +148,7 @@ def load_exported(path, device="cpu", **preprocessing):
     return Recognizer(network, **preprocessing).to(device)
 
 
-def load_recognizer(text, device="cpu"):
+def load_recognizer(text: str, device: Device = "cpu") -> Recognizer:
     """A recogniser by name: "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a TorchScript
     file."""
     if text.startswith("facenet:"):
@@ -119,13 +156,13 @@ def load_recognizer(text, device="cpu"):
     return (load_exported if str(text).endswith(".pt2") else load_torchscript)(text, device)
 
 
-def file_sha256(path):
+def file_sha256(path: PathLike) -> str:
     """Hex SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def identity_distance(embedding, target):
+def identity_distance(embedding: Tensor, target: Tensor) -> Tensor:
     """1 - cosine similarity of unit embeddings [N, D]: float [N] in 0..2."""
     return 1 - (embedding * target).sum(1)
 
@@ -141,44 +178,53 @@ class RecognizerEnsemble(nn.Module):
         weights: positive numbers, one for each; None: equal.
     """
 
-    def __init__(self, recognizers, weights=None):
+    def __init__(self, recognizers: Sequence[Recognizer], weights: Sequence[float] | None = None) -> None:
         super().__init__()
-        weights = [1.0] * len(recognizers) if weights is None else list(weights)
-        if not recognizers or len(weights) != len(recognizers) or not all(w > 0 for w in weights):
+        shares = [1.0] * len(recognizers) if weights is None else list(weights)
+        if not recognizers or len(shares) != len(recognizers) or not all(w > 0 for w in shares):
             raise InvalidInputError(
-                f"{len(recognizers)} recognisers with weights {weights}; give at least one, and a positive weight "
+                f"{len(recognizers)} recognisers with weights {shares}; give at least one, and a positive weight "
                 "for each"
             )
         self.recognizers = nn.ModuleList(recognizers)
-        self.roots = [(w / sum(weights)) ** 0.5 for w in weights]
+        self.roots = [(w / sum(shares)) ** 0.5 for w in shares]
 
     @classmethod
-    def of(cls, recognizers):
+    def of(cls, recognizers: "Recognizers") -> "Recognizer | RecognizerEnsemble":
         """From one recogniser (returned as it is), a list of recognisers, or a list of (recogniser, weight)."""
         if isinstance(recognizers, nn.Module):
             return recognizers
         pairs = [entry if isinstance(entry, tuple) else (entry, 1.0) for entry in recognizers]
         return cls([recognizer for recognizer, _ in pairs], [weight for _, weight in pairs])
 
-    def forward(self, pixels):
+    def forward(self, pixels: Tensor) -> Tensor:
         """Pixels float [N, 3, H, W] in 0..1 -> joint unit embeddings [N, sum of D]."""
-        return torch.cat([root * one(pixels) for one, root in zip(self.recognizers, self.roots)], 1)
+        return torch.cat([root * one(pixels) for one, root in self._weighted()], 1)
 
-    def describe(self, pixels):
+    def describe(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(joint unit embeddings, the feature maps of all), weighted so that distances are weighted means as well."""
-        embeddings, maps = [], []
-        for one, root in zip(self.recognizers, self.roots):
+        embeddings: list[Tensor] = []
+        maps: list[Tensor] = []
+        for one, root in self._weighted():
             embedding, some = one.describe(pixels)
             embeddings.append(root * embedding)
             maps += [root * x for x in some]
         return torch.cat(embeddings, 1), maps
 
+    def _weighted(self) -> Iterator[tuple[Recognizer, float]]:
+        return zip(cast(Iterable[Recognizer], self.recognizers), self.roots)
+
+
+# One recogniser, several, or several with their weights.
+Recognizers: TypeAlias = Recognizer | RecognizerEnsemble | Sequence[Recognizer | tuple[Recognizer, float]]
 
 FACENET_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
 FACENET_FILES = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
 
 
-def load_facenet(name="vggface2", path=None, sha256=None, device="cpu"):
+def load_facenet(
+    name: str = "vggface2", path: PathLike | None = None, sha256: str | None = None, device: Device = "cpu"
+) -> Recognizer:
     """facenet-pytorch's InceptionResnetV1: RGB 160 x 160, (255 p - 127.5) / 128.
 
     Args:

@@ -1,4 +1,5 @@
-"""What an encoder's search minimises: J = bits + beta(quality) * D, as the model was trained (stored with its weights)."""
+"""What an encoder's search minimises: J = bits + beta(quality) * D, as the model was trained; its weights are stored
+with the network's."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -11,9 +11,11 @@ w is an optional weight of each pixel, float [N or 1, 1, H, W]; ``landmark_weigh
 import functools
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InvalidInputError
+from ..format.geometry import SIDE
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, table 1
 WINDOW, DEVIATION = 11, 1.5  # the Gaussian window of Wang et al. 2004
@@ -21,7 +23,7 @@ C1, C2 = 0.01**2, 0.03**2
 TEXTURE_THRESHOLD = 1e-4  # squared gradient that masks half: about two grey values a pixel
 
 
-def check_pair(pixels, target):
+def check_pair(pixels: Tensor, target: Tensor) -> None:
     """Refuse pictures that are not a pair of float [N, 3, H, W] of one shape."""
     if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape != target.shape:
         raise InvalidInputError(
@@ -31,31 +33,31 @@ def check_pair(pixels, target):
         raise InvalidInputError(f"pixels are {pixels.dtype}, the target {target.dtype}; both must be floats in 0..1")
 
 
-def weighted_mean(error, weight):
+def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of error [N, 3, H, W] times weight (None: 1): float [N]."""
     if weight is not None:
         error = weight * error
     return error.mean((1, 2, 3))
 
 
-def l1(pixels, target, weight=None):
+def l1(pixels: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean absolute error: float [N] in 0..1."""
     check_pair(pixels, target)
     return weighted_mean((pixels - target).abs(), weight)
 
 
-def mse(pixels, target, weight=None):
+def mse(pixels: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error: float [N] in 0..1."""
     check_pair(pixels, target)
     return weighted_mean((pixels - target).square(), weight)
 
 
-def squared_gradient(x):
+def squared_gradient(x: Tensor) -> Tensor:
     """Squared differences to the right and the lower neighbour, added: [N, C, H, W], 0 across the edge."""
     return F.pad(x.diff(dim=3).square(), (0, 1)) + F.pad(x.diff(dim=2).square(), (0, 0, 0, 1))
 
 
-def texture(pixels, target, weight=None):
+def texture(pixels: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Squared error of the gradient where the target is smooth: float [N] in 0..2.
 
     People see an invented pattern on smooth skin and hardly any error in hair: activity of the picture masks errors
@@ -66,7 +68,7 @@ def texture(pixels, target, weight=None):
     return weighted_mean(TEXTURE_THRESHOLD / (TEXTURE_THRESHOLD + activity) * squared_gradient(pixels - target), weight)
 
 
-def blur(x):
+def blur(x: Tensor) -> Tensor:
     """Gaussian window at every place where it fits: [N, C, H, W] -> [N, C, H - 10, W - 10]."""
     at = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     window = torch.exp(-at.square() / (2 * DEVIATION**2))
@@ -74,7 +76,7 @@ def blur(x):
     return F.conv2d(F.conv2d(x, window, groups=x.shape[1]), window.transpose(2, 3), groups=x.shape[1])
 
 
-def ms_ssim(pixels, target):
+def ms_ssim(pixels: Tensor, target: Tensor) -> Tensor:
     """Multi-scale structural similarity: float [N] in 0..1.
 
     Pictures too small for the paper's five scales (shorter side under 176) use as many as fit, their exponents
@@ -88,9 +90,9 @@ def ms_ssim(pixels, target):
     while scales < len(MS_SSIM_WEIGHTS) and shorter >> scales >= WINDOW:
         scales += 1
     exponents = torch.tensor(MS_SSIM_WEIGHTS[:scales], dtype=pixels.dtype)
-    exponents = (exponents * (sum(MS_SSIM_WEIGHTS) / exponents.sum())).tolist()
-    value = 1
-    for scale, exponent in enumerate(exponents):
+    exponents = exponents * (sum(MS_SSIM_WEIGHTS) / exponents.sum())
+    value = pixels.new_ones(())
+    for scale, exponent in enumerate(exponents.tolist()):
         mean, other = blur(pixels), blur(target)
         variance = blur(pixels.square()) - mean.square()
         other_variance = blur(target.square()) - other.square()
@@ -106,15 +108,15 @@ def ms_ssim(pixels, target):
 
 
 @functools.cache
-def template_weight(floor=0.25):
+def template_weight(floor: float = 0.25) -> Tensor:
     """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be
     changed in place)."""
-    y, x = torch.meshgrid(torch.arange(112) + 0.5, torch.arange(112) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
     distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
     return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
 
 
-def landmark_weight(landmarks, height, width, floor=0.25):
+def landmark_weight(landmarks: Tensor, height: int, width: int, floor: float = 0.25) -> Tensor:
     """Pixel weights float [N, 1, height, width]: 1 on the face, ``floor`` far from it.
 
     Args:

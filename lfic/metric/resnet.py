@@ -15,11 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import WeightsError
-from ..format.weights import FOLDER, digest
 from ..format.geometry import SIDE
+from ..format.weights import FOLDER, digest
 
 FORMAT = "lfic-resnet-1"
-STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))  # channels, blocks, halved first
+STAGES = (
+    (32, 3, False),
+    (64, 4, True),
+    (128, 3, True),
+    (256, 3, True),
+    (256, 1, True),
+)  # channels, blocks, halved first
 OUTPUTS = 128
 CROP_SIDE = 150
 PAD = 40  # pixels that the template is continued by, by reflection

@@ -11,10 +11,13 @@ Fixed-point contract (normalised float here <-> integer there):
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..format.geometry import ALIGNED_GRID, LEVELS, REGION
@@ -32,12 +35,12 @@ M_SHIFT = 12
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic of unit deviation
 
 
-def round_through(x):
+def round_through(x: Tensor) -> Tensor:
     """Round half to even; the gradient passes as if nothing had happened."""
     return x + (x.round() - x).detach()
 
 
-def neighbour_indexes(levels, height, width):
+def neighbour_indexes(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cells at which each cell finds its decoded neighbours.
 
     levels int64 [N, h, w] per cell. Returns (index int64 [N, 4, h*w] into h*w + 1 cells of which the last is all zeros,
@@ -63,7 +66,7 @@ def neighbour_indexes(levels, height, width):
     return index.flatten(2), available.flatten(1), (y * width + x).flatten(1)
 
 
-def rows_of(table, index, product):
+def rows_of(table: Tensor, index: Tensor, product: bool) -> Tensor:
     """``table[index]`` [n, K]; ``product``: as one with one-hot rows, since a GPU takes long to add up the gradient of
     few rows that many want."""
     return F.one_hot(index, len(table)).to(table.dtype) @ table if product else table[index]
@@ -72,7 +75,9 @@ def rows_of(table, index, product):
 class EntropyModel(nn.Module):
     """Mean and scale of every symbol from what the decoder already has; see the module's docstring."""
 
-    def __init__(self, channels=96, groups=6, hidden1=128, hidden2=64, anchors=16):
+    def __init__(
+        self, channels: int = 96, groups: int = 6, hidden1: int = 128, hidden2: int = 64, anchors: int = 16
+    ) -> None:
         super().__init__()
         self.channels, self.groups, self.hidden1, self.hidden2 = channels, groups, hidden1, hidden2
         per_group = channels // groups
@@ -92,29 +97,33 @@ class EntropyModel(nn.Module):
         self.w3 = nn.Parameter(torch.randn(groups, 2 * per_group, hidden2) * (0.1 / math.sqrt(hidden2)))
         self.b3 = nn.Parameter(torch.zeros(groups, 2 * per_group))
         self.anchors = Anchors(anchors)
-        self.everywhere = None  # whether all cells are computed, and not the kept ones alone; None: on a GPU
+        self.everywhere: bool | None = (
+            None  # whether all cells are computed, and not the kept ones alone; None: on a GPU
+        )
         self.integers = False  # True: weights, activations and outputs are rounded as in the exported model
 
-    def _weight(self, weight, bits):
+    def _weight(self, weight: Tensor, bits: int) -> Tensor:
         if not self.integers:
             return weight
         unit = float(1 << bits)
         return round_through((weight * unit).clamp(-W_LIMIT, W_LIMIT)) / unit
 
-    def _hidden(self, x):
+    def _hidden(self, x: Tensor) -> Tensor:
         x = x.clamp(0, H_MAX)
         return round_through(x * H_UNIT) / H_UNIT if self.integers else x
 
-    def values(self, dequantised):
+    def values(self, dequantised: Tensor) -> Tensor:
         """Context values (normalised, clamped) of dequantised features [..., C]."""
         v = (dequantised * self.value_scale.exp()).clamp(-V_MAX, V_MAX)
         return round_through(v * V_UNIT) / V_UNIT if self.integers else v
 
-    def quality_bias(self):
+    def quality_bias(self) -> Tensor:
         """Float [100, H1]."""
         return self.anchors.table(self.b_quality)
 
-    def forward(self, dequantised, step, levels, quality, aligned):
+    def forward(
+        self, dequantised: Tensor, step: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mean and log2-scale, both in symbols, of every channel at every cell of the dense grid.
 
         dequantised float [N, C, h, w] (hard-rounded), step float [N, C, h, w] (feature units per symbol), levels int64
@@ -185,7 +194,7 @@ class EntropyModel(nn.Module):
         return mean, log_scale
 
     @staticmethod
-    def bits(symbols, mean, log_scale):
+    def bits(symbols: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
         """Bits of symbols (rounded, or with uniform noise in training) under a logistic integrated over one step."""
         low = math.log2(SCALE_MIN)
         # A leaky clamp, so that a scale that left the tables' range finds back.
@@ -200,12 +209,12 @@ class EntropyModel(nn.Module):
         return -log_p / math.log(2)
 
     @torch.no_grad()
-    def restore(self, arrays):
+    def restore(self, arrays: Mapping[str, Any]) -> None:
         """Take the weights back from what ``export`` gave (W2 a list), to the integers' precision; then compute as the
         integers do."""
         per_group, columns = self.channels // self.groups, self.hidden1
 
-        def floats(name, unit):
+        def floats(name: str, unit: float) -> Tensor:
             return torch.from_numpy(np.asarray(arrays[name], np.float64)) / unit
 
         self.w1.copy_(floats("W1", 1 << W_BITS))
@@ -225,11 +234,11 @@ class EntropyModel(nn.Module):
         self.integers = True
 
     @torch.no_grad()
-    def export(self, gain):
+    def export(self, gain: Tensor) -> dict[str, Any]:
         """Integers for lfic.coder.ContextModel; gain float [100, 3, C]. Tables are not part of it."""
         per_group = self.channels // self.groups
 
-        def integers(x, unit, dtype, limit):
+        def integers(x: Tensor, unit: float, dtype: DTypeLike, limit: int) -> NDArray[Any]:
             return np.clip(np.rint(x.double().cpu().numpy() * unit), -limit, limit).astype(dtype)
 
         log_value = (self.value_scale - gain.log()) / math.log(2)

@@ -5,7 +5,7 @@ divided by it afterwards. Gains are interpolated exponentially over the quality.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..format.geometry import LEVELS
 from .anchors import Anchors
@@ -14,7 +14,7 @@ from .anchors import Anchors
 class Gains(nn.Module):
     """Log-gains at anchors of the quality; ``table()`` gives gain float [100, 3, C]."""
 
-    def __init__(self, channels, anchors=12, lowest=0.35, highest=6.0):
+    def __init__(self, channels: int, anchors: int = 12, lowest: float = 0.35, highest: float = 6.0) -> None:
         super().__init__()
         ramp = torch.linspace(0, 1, anchors)[:, None, None]
         start = torch.log(torch.tensor(lowest)) * (1 - ramp) + torch.log(torch.tensor(highest)) * ramp
@@ -23,6 +23,6 @@ class Gains(nn.Module):
         self.log_gain = nn.Parameter((start + level).repeat(1, 1, channels).contiguous())
         self.anchors = Anchors(anchors)
 
-    def table(self):
+    def table(self) -> Tensor:
         """Gain float [100, 3, C], index quality - 1."""
         return self.anchors.table(self.log_gain).exp()

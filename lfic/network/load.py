@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import coder
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import write_atomically
+from ..format.geometry import cell_grid
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
 from ..metric.identity import Recognizer
 from ..metric.objective import Objective
@@ -83,10 +84,9 @@ class Model:
         q = torch.tensor(list(qualities), device=self.device)
         a = torch.tensor(list(aligned), device=self.device)
         levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
-        grid = tiles.cell_grid(height, width)
+        grid = cell_grid(height, width)
         features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *grid)
-        pixels: Tensor = tiles.synthesise(self.net, features, levels, q, a, height, width)
-        return pixels
+        return tiles.synthesise(self.net, features, levels, q, a, height, width)
 
 
 def load(
@@ -103,7 +103,7 @@ def load(
     training = json.loads(metadata.get("training") or "{}").get("config", {})
     with torch.inference_mode():
         gain, step = net.gain.contiguous(), net.step.contiguous()
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)
     return Model(
         net, context, gain, step, Objective.trained(training), device, recognizer, model_number(metadata), metadata
     )
@@ -127,7 +127,8 @@ def load_model(
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
     try:
         config = json.loads(metadata["config"])
-        net = CodecNet(CodecNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        net = CodecNet(CodecNetConfig(**settings))
         missing, unexpected = net.load_state_dict(state, strict=False)
         context = context_model(arrays)
         # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.

@@ -10,15 +10,15 @@ pixels --> Analysis --> y --> pool by level --> round --> unpool --> Synthesis -
 import dataclasses
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..format.geometry import LEVELS
 from ..kernels import rap_quantize_dense
 from .entropy import EntropyModel
 from .gains import Gains
-from .rap import LevelHead, expand_regions, explored
-from .transform import Analysis, Synthesis
+from .rap import Draw, LevelHead, expand_regions, explored
+from .transform import Analysis, Sizes, Synthesis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class CodecNetConfig:
     """Sizes of the network; stored in the weights file."""
 
     channels: int = 96
-    widths: tuple = (64, 128, 256)  # channels at a quarter, an eighth and a sixteenth of the size
-    analysis_blocks: tuple = (1, 2, 5)  # how many there
-    synthesis_blocks: tuple = (1, 2, 4)
+    widths: Sizes = (64, 128, 256)  # channels at a quarter, an eighth and a sixteenth of the size
+    analysis_blocks: Sizes = (1, 2, 5)  # how many there
+    synthesis_blocks: Sizes = (1, 2, 4)
     groups: int = 6
     hidden1: int = 128
     hidden2: int = 64
@@ -38,21 +38,21 @@ class CodecNetConfig:
 class TrainingOutput:
     """What ``CodecNet.forward`` gives.
 
-    pixels float [N, 3, H, W]; bits float [N]; levels uint8 [N, hr, wr]; logits of the levels float [N, 3, hr, wr],
-    whose gradient reaches the head alone; features float [N, C, h, w].
+    pixels float [N, 3, H, W], None where rates alone were asked for; bits float [N]; levels uint8 [N, hr, wr]; logits
+    of the levels float [N, 3, hr, wr], whose gradient reaches the head alone; features float [N, C, h, w].
     """
 
-    pixels: torch.Tensor
-    bits: torch.Tensor
-    levels: torch.Tensor
-    logits: torch.Tensor
-    features: torch.Tensor
+    pixels: Tensor | None
+    bits: Tensor
+    levels: Tensor
+    logits: Tensor
+    features: Tensor
 
 
 class CodecNet(nn.Module):
     """See the module's docstring. Quality is int64 [N] in 1..100; aligned bool [N], true only on a 14 x 14 grid."""
 
-    def __init__(self, config=CodecNetConfig()):
+    def __init__(self, config: CodecNetConfig = CodecNetConfig()) -> None:
         super().__init__()
         self.config = config
         c = config
@@ -63,35 +63,42 @@ class CodecNet(nn.Module):
         self.synthesis = Synthesis(c.channels, c.widths, c.synthesis_blocks)
 
     @property
-    def gain(self):
+    def gain(self) -> Tensor:
         """Float [100, 3, C]: what a pooled feature is multiplied by before it is rounded."""
         return self.gains.table()
 
     @property
-    def step(self):
+    def step(self) -> Tensor:
         """Float [100, 3, C]: what a symbol is multiplied by."""
         return 1 / self.gains.table()
 
-    def analyse(self, pixels, quality, aligned):
+    def analyse(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)]."""
-        return self.analysis(pixels, quality, aligned)
+        features: Tensor = self.analysis(pixels, quality, aligned)
+        return features
 
-    def level_logits(self, y, quality, aligned):
+    def level_logits(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """Features -> logits float [N, 3, hr, wr]."""
         scaled = y * self.entropy.value_scale.exp()[:, None, None]
-        return self.level_head(scaled, quality, aligned)
+        logits: Tensor = self.level_head(scaled, quality, aligned)
+        return logits
 
-    def region_levels(self, y, quality, aligned):
+    def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """The head's choice: uint8 [N, hr, wr]."""
         return self.level_logits(y, quality, aligned).argmax(1).to(torch.uint8)
 
-    def synthesise(self, features, levels, quality, aligned, height, width):
+    def synthesise(
+        self, features: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+    ) -> Tensor:
         """Dequantised, unpooled features [N, C, h, w] and levels uint8 [N, hr, wr] -> pixels [N, 3, H, W] in 0..1."""
         weights = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(features.dtype)
         weights = expand_regions(weights, *features.shape[-2:])
-        return self.synthesis(features, weights, quality, aligned, height, width).clamp(0, 1)
+        pixels: Tensor = self.synthesis(features, weights, quality, aligned, height, width)
+        return pixels.clamp(0, 1)
 
-    def code(self, y, levels, quality, aligned, height, width):
+    def code(
+        self, y: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
         """What a file at given region levels would show and cost, differentiable in y: (pixels float [N, 3, H, W] in
         0..1, bits float [N]).
 
@@ -101,7 +108,9 @@ class CodecNet(nn.Module):
         features, cells, bits = self.coded(y, levels, quality, aligned)
         return self.synthesis(features, cells, quality, aligned, height, width).clamp(0, 1), bits.sum((1, 2))
 
-    def coded(self, y, levels, quality, aligned, noise=None):
+    def coded(
+        self, y: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Features as the decoder has them, and what they cost.
 
         Args as for ``code``; noise: float [N, C, h, w] that takes the place of rounding in the rates, or None.
@@ -115,14 +124,24 @@ class CodecNet(nn.Module):
         cells = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
         cells = expand_regions(cells, *y.shape[-2:])
         steps = torch.einsum("nlhw,nlc->nchw", cells, step[quality - 1])
-        share = sum(cells[:, level] / footprint(level, *y.shape[-2:], y) for level in range(LEVELS))
+        height, width = y.shape[-2:]
+        shares = [cells[:, level] / footprint(level, height, width, y) for level in range(LEVELS)]
+        share = sum(shares[1:], start=shares[0])
         with torch.autocast(y.device.type, enabled=False):
             mean, log_scale = self.entropy(features, steps, cells.argmax(1), quality, aligned)
         return features, cells, self.entropy.bits(symbols, mean, log_scale).sum(1) * share
 
     def forward(
-        self, pixels, quality, aligned, explore=0.0, uniform_level=None, hard=False, draw=torch.rand, synthesise=True
-    ):
+        self,
+        pixels: Tensor,
+        quality: Tensor,
+        aligned: Tensor,
+        explore: float = 0.0,
+        uniform_level: Tensor | None = None,
+        hard: bool = False,
+        draw: Draw = torch.rand,
+        synthesise: bool = True,
+    ) -> TrainingOutput:
         """One training pass.
 
         Args:
@@ -150,7 +169,7 @@ class CodecNet(nn.Module):
         return TrainingOutput(out, bits.sum((1, 2)), levels, logits, y)
 
 
-def footprint(level, height, width, like):
+def footprint(level: int, height: int, width: int, like: Tensor) -> Tensor:
     """Number of existing cells under each cell's footprint, float [h, w]."""
     size = 1 << level
     rows = torch.arange(height, device=like.device) // size * size

@@ -4,14 +4,19 @@ A tile is computed with a halo as wide as the networks can see, and the halo is 
 over the whole picture gives, up to the order of float additions.
 """
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from ..format.geometry import REGION, STRIDE, cell_grid
+from .net import CodecNet
+from .transform import Sizes
 
 TILE = 192  # cells a side, halo not counted; 1536 pixels
 
 
-def reach(blocks):
+def reach(blocks: Sizes) -> int:
     """Cells that one output cell depends on in each direction, rounded up to even (tiles start at even cells).
 
     blocks: how many at a quarter (3 x 3), an eighth and a sixteenth (5 x 5) of the size; the windows of the lapped
@@ -22,14 +27,14 @@ def reach(blocks):
     return cells + cells % 2
 
 
-def spans(length, halo):
+def spans(length: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
     """(start, stop, first, last) per tile: cells computed, and those of them that are kept."""
     for first in range(0, length, TILE):
         last = min(first + TILE, length)
         yield max(0, first - halo), min(length, last + halo), first, last
 
 
-def analyse(net, pixels, quality, aligned):
+def analyse(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
     """``net.analyse`` by tiles: uint8 [N, 3, H, W] -> float features [N, C, ceil(H/8), ceil(W/8)]."""
     height, width = pixels.shape[-2:]
     rows, columns = cell_grid(height, width)
@@ -47,7 +52,9 @@ def analyse(net, pixels, quality, aligned):
     return y
 
 
-def synthesise(net, features, levels, quality, aligned, height, width):
+def synthesise(
+    net: CodecNet, features: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+) -> Tensor:
     """``net.synthesise`` by tiles: -> uint8 [N, 3, height, width]."""
     rows, columns = features.shape[-2:]
     if rows <= TILE and columns <= TILE:
@@ -76,11 +83,11 @@ def synthesise(net, features, levels, quality, aligned, height, width):
     return out
 
 
-def unit(pixels):
+def unit(pixels: Tensor) -> Tensor:
     """uint8 -> float32 in 0..1, channels last."""
     return (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
-def eight_bits(pixels):
+def eight_bits(pixels: Tensor) -> Tensor:
     """Float in 0..1 -> uint8, rounded half to even."""
     return (pixels * 255).round_().to(torch.uint8)

@@ -1,8 +1,10 @@
 """Analysis and synthesis transforms: pixels <-> features at one eighth of the size.
 
-    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16 -> repeated 2 x 2, + detail at
-    1/8 -> y [N, C, h, w] y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4 -> lapped 8x8/4
-    synthesis -> pixels
+    pixels -> lapped 8x8/4 analysis -> blocks at 1/4 -> blocks at 1/8 -> blocks at 1/16
+           -> repeated 2 x 2, + detail at 1/8 -> y [N, C, h, w]
+
+    y_hat + levels -> blocks at 1/16 -> + y_hat, blocks at 1/8 -> blocks at 1/4
+                   -> lapped 8x8/4 synthesis -> pixels
 
 What a face is made of is coded at a sixteenth of the size, as in most learned codecs: a region of level 1 keeps just
 that. The grid has eighths, so that a region of level 0 can add detail to it, and one of level 2 can do with less.
@@ -13,8 +15,10 @@ Jia et al. 2025). The first and the last layer work on 8 x 8 windows that advanc
 1989), so that no edge of a 4 x 4 grid shows.
 """
 
+from typing import TypeAlias
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..format.geometry import ALIGNED_GRID, LEVELS, STRIDE
@@ -22,34 +26,43 @@ from .anchors import Anchors
 
 QUARTER, COARSE = 4, 16  # of the first layer, and of the innermost blocks
 
+Sizes: TypeAlias = tuple[int, int, int]  # at a quarter, an eighth and a sixteenth of the size
+
+
+def start_small(layer: nn.Conv2d, deviation: float) -> None:
+    """A layer whose result is next to nothing at first."""
+    nn.init.normal_(layer.weight, std=deviation)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
 
 class Block(nn.Module):
-    """x + pointwise(SiLU(pointwise(depthwise(x)))), channels x expansion inside (the ConvNeXt block without its norm)."""
+    """x + pointwise(SiLU(pointwise(depthwise(x)))), channels x expansion inside: ConvNeXt's block without its norm."""
 
-    def __init__(self, channels, kernel=5, expansion=2):
+    def __init__(self, channels: int, kernel: int = 5, expansion: int = 2) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
         self.expand = nn.Conv2d(channels, channels * expansion, 1)
         self.project = nn.Conv2d(channels * expansion, channels, 1)
-        nn.init.normal_(self.project.weight, std=0.02)
-        nn.init.zeros_(self.project.bias)
+        start_small(self.project, 0.02)
 
-    def forward(self, x):
-        return x + self.project(F.silu(self.expand(self.depthwise(x))))
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.project(F.silu(self.expand(self.depthwise(x))))
+        return x + added
 
 
 class Condition(nn.Module):
     """A bias per channel that depends on the quality, plus one per cell where faces are aligned; ``side``: of their
     grid."""
 
-    def __init__(self, channels, side=ALIGNED_GRID, anchors=16):
+    def __init__(self, channels: int, side: int = ALIGNED_GRID, anchors: int = 16) -> None:
         super().__init__()
         self.side = side
         self.quality = nn.Parameter(torch.zeros(anchors, channels))
         self.position = nn.Parameter(torch.zeros(channels, side, side))
         self.anchors = Anchors(anchors)
 
-    def forward(self, x, quality, aligned):
+    def forward(self, x: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """x [N, C, h, w], quality int64 [N] in 1..100, aligned bool [N] (only true on a grid of ``side`` cells)."""
         x = x + self.anchors.at(self.quality, quality)[:, :, None, None]
         if x.shape[-2:] == (self.side, self.side):
@@ -63,7 +76,7 @@ class Analysis(nn.Module):
     widths, blocks: channels and blocks at a quarter, an eighth and a sixteenth of the size.
     """
 
-    def __init__(self, channels, widths, blocks):
+    def __init__(self, channels: int, widths: Sizes, blocks: Sizes) -> None:
         super().__init__()
         fine, width, inner = widths
         self.lapped = nn.Conv2d(3 * QUARTER**2, fine, 2)
@@ -78,7 +91,7 @@ class Analysis(nn.Module):
         self.detail = nn.Conv2d(width, channels, 1)
         nn.init.normal_(self.detail.weight, std=0.01)
 
-    def forward(self, pixels, quality, aligned):
+    def forward(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
         # Windows of 8 centred on each 4 x 4 cell: 2 pixels before, and up to the next multiple of 16 plus 2 behind.
         pad = (2, -width % COARSE + 2, 2, -height % COARSE + 2)
@@ -87,7 +100,7 @@ class Analysis(nn.Module):
         x = self.middle(self.condition(x, quality, aligned))
         coarse = self.down_inner(F.pixel_unshuffle(x, 2))
         coarse = self.out(self.inner(self.condition_inner(coarse, quality, aligned)))
-        y = F.interpolate(coarse, scale_factor=2.0, mode="nearest") + self.detail(x)
+        y: Tensor = F.interpolate(coarse, scale_factor=2.0, mode="nearest") + self.detail(x)
         return y[..., : -(-height // STRIDE), : -(-width // STRIDE)]
 
 
@@ -95,7 +108,7 @@ class Synthesis(nn.Module):
     """Features float [N, C, h, w] and region levels -> pixels float [N, 3, H, W] (not clamped); arguments as for
     ``Analysis``."""
 
-    def __init__(self, channels, widths, blocks):
+    def __init__(self, channels: int, widths: Sizes, blocks: Sizes) -> None:
         super().__init__()
         fine, width, inner = widths
         self.enter_inner = nn.Conv2d(channels * 4, inner, 1)
@@ -115,7 +128,9 @@ class Synthesis(nn.Module):
         self.fine = stage(fine, blocks[0], kernel=3)
         self.lapped = nn.Conv2d(fine, 3 * QUARTER**2, 2, padding=1)
 
-    def forward(self, features, level_weights, quality, aligned, height, width):
+    def forward(
+        self, features: Tensor, level_weights: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+    ) -> Tensor:
         """level_weights float [N, 3, h, w]: one-hot of each cell's region level."""
         rows, columns = features.shape[-2:]
         if rows % 2 or columns % 2:
@@ -131,6 +146,6 @@ class Synthesis(nn.Module):
         return pixels / 2 + 0.5
 
 
-def stage(channels, blocks, kernel=5):
+def stage(channels: int, blocks: int, kernel: int = 5) -> nn.Sequential:
     """Blocks one after the other."""
     return nn.Sequential(*[Block(channels, kernel) for _ in range(blocks)])

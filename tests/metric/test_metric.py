@@ -22,7 +22,7 @@ from lfic.metric import (
     mse,
     texture,
 )
-from lfic.metric.features import feature_distance, normalised
+from lfic.metric.features import feature_distance, normalize_maps
 from lfic.metric.identity import identity_distance, load_exported, load_recognizer, load_torchscript
 
 
@@ -290,7 +290,9 @@ def test_features_are_the_last_maps_of_each_resolution():
     distance = feature_distance(maps, recognizer.describe(y)[1])
     assert torch.allclose(distance, expected, atol=1e-5) and (distance > 0).all() and (distance <= 4).all()
     assert feature_distance(maps, maps).abs().max() == 0
-    opposite = feature_distance(normalised([torch.ones(1, 4, 2, 2)] * 3), normalised([-torch.ones(1, 4, 2, 2)] * 3))
+    opposite = feature_distance(
+        normalize_maps([torch.ones(1, 4, 2, 2)] * 3), normalize_maps([-torch.ones(1, 4, 2, 2)] * 3)
+    )
     assert opposite.item() == pytest.approx(4)
     assert not list(network[0]._forward_hooks)
 

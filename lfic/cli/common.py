@@ -1,0 +1,209 @@
+"""What the commands share: their options, where results go, standard streams, a line for each file."""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+from ..errors import InvalidInputError, LficError
+from ..files import distinct_targets, write_atomically
+
+if TYPE_CHECKING:  # these load numpy and torch
+    from PIL import Image
+
+    from ..codec import Codec
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+def positive(text: str) -> int:
+    """An argument that is an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def quality(text: str) -> int:
+    """An argument that is a quality, 1 to 100."""
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"quality is {value}; allowed are 1 to 100")
+    return value
+
+
+def add_codec_parser(commands: Commands, name: str, text: str, files: str, out: str) -> argparse.ArgumentParser:
+    """A command that takes files through a codec; text, files, out: what ``--help`` says of it, of FILE and of -o."""
+    command = commands.add_parser(name, help=text, description=text)
+    command.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=files)
+    command.add_argument("-o", "--out", help=out)
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that exist; without it only a file named by -o is replaced",
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object per file instead of text")
+    command.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
+    return command
+
+
+def load_codec(args: argparse.Namespace) -> "Codec":
+    """The codec that ``--device`` and, where the command has it, ``--recognizer`` ask for."""
+    from .. import codec
+    from ..network.load import usable_device
+
+    recognizer, _ = None, usable_device(args.device)
+    if getattr(args, "recognizer", None):
+        from ..metric.identity import load_torchscript
+
+        recognizer = load_torchscript(args.recognizer, args.device)
+    return codec.load_codec(device=args.device, recognizer=recognizer)
+
+
+# --- files and standard streams --------------------------------------------------------------------------------------
+
+
+def is_stream(path: str | os.PathLike[str] | None) -> bool:
+    """Whether a name stands for standard input or output."""
+    return str(path) == "-"
+
+
+def read(path: pathlib.Path) -> bytes:
+    """The bytes of a file, or of standard input."""
+    return sys.stdin.buffer.read() if is_stream(path) else path.read_bytes()
+
+
+def write(path: pathlib.Path, data: bytes) -> None:
+    """To a file, whole or not at all, or to standard output."""
+    if is_stream(path):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_atomically(path, data)
+
+
+def targets(
+    args: argparse.Namespace, suffix: Callable[[pathlib.Path], str], several: bool = False
+) -> dict[pathlib.Path, pathlib.Path]:
+    """Where the result of each file goes: {source: target}.
+
+    suffix: what the target of a source ends in. several: ``-o`` names a folder even for one file.
+
+    Raises:
+        InvalidInputError: a folder in the place of a file or the other way round, a standard stream among several
+            files, two results with one name, or a result with the name of a source.
+    """
+    several = several or len(args.files) > 1
+    folder = (
+        args.out is not None
+        and not is_stream(args.out)
+        and (several or args.out.endswith(("/", os.sep)) or os.path.isdir(args.out))
+    )
+    if folder and os.path.exists(args.out) and not os.path.isdir(args.out):
+        raise InvalidInputError(f"{args.out} is a file; for {len(args.files)} files -o has to name a folder")
+    if several and (is_stream(args.out) or any(map(is_stream, args.files))):
+        raise InvalidInputError("standard input and output, -, take one file alone")
+    for path in args.files:
+        if not path.name or path.is_dir():
+            raise InvalidInputError(f"{path} is a folder: give the files in it")
+    only = args.files[0]
+    if is_stream(args.out) or (args.out is None and is_stream(only)):
+        return {only: pathlib.Path("-")}
+
+    def target(path: pathlib.Path) -> pathlib.Path:
+        if args.out is None:
+            return path.with_suffix(suffix(path))
+        if not folder:
+            return pathlib.Path(args.out)
+        return pathlib.Path(args.out) / (("stdin" if is_stream(path) else path.stem) + suffix(path))
+
+    found = distinct_targets(args.files, target, "give -o")
+    if folder:
+        os.makedirs(args.out, exist_ok=True)
+    return found
+
+
+def refuse_existing(path: pathlib.Path, args: argparse.Namespace) -> None:
+    """Nothing is replaced that was not meant: a photo, for example, beside the file that it became."""
+    named = args.out is not None and str(path) == str(pathlib.Path(args.out))
+    if not (named or args.overwrite or is_stream(path)) and path.exists():
+        raise InvalidInputError(f"{path} exists: give -o FILE or --overwrite")
+
+
+def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
+    """The bytes of an image in the format that the name asks for; PNG for standard output."""
+    from PIL import Image
+
+    formats = Image.registered_extensions()  # loads Pillow's plugins as well
+    kind = "PNG" if is_stream(path) else formats.get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise InvalidInputError(
+            f"{path}: Pillow writes no {path.suffix or 'file without a suffix'}; use .png, for example"
+        )
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+# --- one file after the other ----------------------------------------------------------------------------------------
+
+
+def reason(error: LficError | OSError) -> str:
+    """One line for an error."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def progress(files: list[pathlib.Path], quiet: bool) -> Iterable[pathlib.Path]:
+    """The files, with a progress bar on standard error where they are several and that is a terminal."""
+    if quiet or len(files) < 2 or not sys.stderr.isatty():
+        return files
+    from tqdm import tqdm
+
+    bar: Iterable[pathlib.Path] = tqdm(files, unit="file")
+    return bar
+
+
+def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]]) -> int:
+    """Run ``work(path) -> row`` on every file and print the row; failures are reported, the others go on.
+
+    A row has ``file``, the target, and what else is worth saying. Returns the exit code.
+    """
+    failed, files = 0, progress(args.files, args.json)
+
+    def say(text: str, file: TextIO | None) -> None:
+        if file is None:
+            raise OSError("the standard output is closed; send it to /dev/null if nobody wants it")
+        if hasattr(files, "write"):  # a bar stands there: it is drawn again below the line
+            files.write(text, file=file)
+        else:
+            print(text, file=file)
+        file.flush()
+
+    for path in files:
+        try:
+            row = work(path)
+        except BrokenPipeError:
+            raise
+        except (LficError, OSError) as error:
+            failed += 1
+            text = reason(error)
+            if args.json:
+                say(json.dumps({"file": str(path), "error": text}), sys.stdout)
+            say(f"lfic: {text}" if str(path) in text else f"lfic: {path}: {text}", sys.stderr)
+            continue
+        if args.json:
+            text = json.dumps(row)
+        else:
+            text = "  ".join(f"{value}" if key == "file" else f"{key} {value}" for key, value in row.items())
+        # Where the result itself goes to standard output, what is said of it does not.
+        say(text, sys.stderr if args.command != "info" and is_stream(row["file"]) else sys.stdout)
+    return 1 if failed else 0

@@ -1,0 +1,39 @@
+"""lfic info: what files say of themselves; no pixels are decoded and no torch is loaded."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from .common import Commands, each, read
+
+
+def add_parser(commands: Commands) -> None:
+    """The command's options."""
+    text = "What .lfic files say of themselves."
+    parser = commands.add_parser("info", help=text, description=text)
+    parser.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=".lfic files; - is standard input")
+    parser.add_argument("--json", action="store_true", help="one JSON object per file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each file; returns the exit code."""
+    from ..format.geometry import LEVELS
+    from ..format.probe import probe
+
+    def work(path: pathlib.Path) -> dict[str, Any]:
+        found = probe(read(path))
+        counts = [int((found.levels == level).sum()) for level in range(LEVELS)]
+        return {
+            "file": str(path),
+            "bytes": found.bytes,
+            "payload": found.payload_bytes,
+            "size": f"{found.width}x{found.height}",
+            "model": found.model,
+            "quality": found.quality,
+            "aligned": found.aligned,
+            "checksum": found.checksum,
+            "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)),
+        }
+
+    return each(args, work)
