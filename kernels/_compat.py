@@ -29,17 +29,19 @@ if has_triton():
         """
         return (x + 12582912.0) - 12582912.0
 
+    INTERPRETED = tl.constexpr(interpreted())
+
     @triton.jit
-    def store_float(x, element: tl.constexpr, interpreted: tl.constexpr):
-        """float32 -> a stored type, round half to even.
+    def store_float(at, value, mask):
+        """Store float32 as the type pointed to, round half to even.
 
         The interpreter truncates float32 -> bfloat16: there the rounding is done on the bits first.
         """
-        if interpreted and element == tl.bfloat16:
-            bits = x.to(tl.uint32, bitcast=True)
+        if INTERPRETED and at.dtype.element_ty == tl.bfloat16:
+            bits = value.to(tl.uint32, bitcast=True)
             rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
-            x = tl.where(x == x, rounded.to(tl.float32, bitcast=True), x)
-        return x.to(element)
+            value = tl.where(value == value, rounded.to(tl.float32, bitcast=True), value)
+        tl.store(at, value.to(at.dtype.element_ty), mask)
 
     @triton.jit
     def noise_words(seed_pointer, block, like):

@@ -7,8 +7,7 @@ grid is fixed by the shapes alone, so that the launch can stand in a CUDA graph.
 import torch
 
 from ._compat import tl, triton
-
-REGION = tl.constexpr(4)
+from ._region import LEVELS, REGION
 
 
 @triton.jit
@@ -28,7 +27,7 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, sca
     for first in range(0, regions, BLOCK):
         region = first + tl.arange(0, BLOCK)
         inside = region < regions
-        level = tl.minimum(tl.load(levels + image * regions + region, inside, other=0).to(tl.int32), 2)
+        level = tl.minimum(tl.load(levels + image * regions + region, inside, other=0).to(tl.int32), LEVELS - 1)
         tall = tl.minimum(height - region // columns * REGION, REGION)
         wide = tl.minimum(width - region % columns * REGION, REGION)
         kept = tl.where(inside, kept_in_region(level, tall, wide), 0)

@@ -86,16 +86,16 @@ def variants():
         add(f"quantize-{name}", rap_quantize_kernel, {"INDEXED": False})
         add(f"quantize-{name}-indexed", rap_quantize_kernel, {"INDEXED": True})
         for mode, value in MODES.items():
-            flags = {"MODE": value, "INTERPRETED": False}
+            flags = {"MODE": value}
             add(f"dense-{name}-{mode}", rap_dense_kernel, flags, {"symbols": element})
             flags |= {"FEATURES": True, "SYMBOLS": True, "TABLES": True}
             add(f"dense_backward_tables-{name}-{mode}", rap_dense_backward_kernel, flags)
         add(
             f"dense_backward-{name}",
             rap_dense_backward_kernel,
-            {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False, "INTERPRETED": False},
+            {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False},
         )
-        add(f"unpool-{name}", rap_unpool_kernel, {"INTERPRETED": False}, {"out": element})
+        add(f"unpool-{name}", rap_unpool_kernel, {}, {"out": element})
         add(f"unpool_backward-{name}", rap_unpool_backward_kernel, {})
     # C that does not divide by 16: narrow accesses, but it compiles and spills nothing.
     out["dense-fp16-partial-round-oddC"] = *out["dense-fp16-partial-round"][:5], False
