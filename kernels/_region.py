@@ -6,14 +6,21 @@ raster order, 0 to 15 and 0 to 3. A number that a helper needs at compile time i
 that is computed in tl.static_range is no constexpr.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
 from . import _grid, configs
-from ._compat import round_half_even, store_float, tl, triton
+from ._compat import interpreted
 
 REGION = tl.constexpr(_grid.REGION)
 LEVELS = tl.constexpr(_grid.LEVELS)
 SYMBOL_LIMIT = tl.constexpr(_grid.SYMBOL_LIMIT)
+INTERPRETED = tl.constexpr(interpreted())
 
 
 class Tile(NamedTuple):
@@ -68,16 +75,29 @@ def exists(t, i: tl.constexpr, PARTIAL: tl.constexpr):
 def at_cell(pointer, t, i: tl.constexpr):
     """Where cell i of every region lies.
 
-    The tile's offset is added first: with offsets of cells in common, all 16 would stay in registers from the loads to
-    the stores.
+    The tile's offset is added to the pointer first, then the row, then the column: offsets that loads and stores have
+    in common would stay in registers from the ones to the others.
     """
-    return pointer + t.offset + (i // 4 * t.width + i % 4) * t.channels
+    return pointer + t.offset + i // 4 * t.width * t.channels + i % 4 * t.channels
 
 
 @triton.jit
 def load_cell(pointer, t, i: tl.constexpr, PARTIAL: tl.constexpr):
     """Cell i of every region, float32, missing ones 0."""
     return tl.load(at_cell(pointer, t, i), exists(t, i, PARTIAL), other=0.0).to(tl.float32)
+
+
+@triton.jit
+def store_float(at, value, mask):
+    """Store float32 as the type pointed to, round half to even.
+
+    The interpreter truncates float32 -> bfloat16: there the rounding is done on the bits first.
+    """
+    if INTERPRETED and at.dtype.element_ty == tl.bfloat16:
+        bits = value.to(tl.uint32, bitcast=True)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        value = tl.where(value == value, rounded.to(tl.float32, bitcast=True), value)
+    tl.store(at, value.to(at.dtype.element_ty), mask)
 
 
 @triton.jit
@@ -97,7 +117,7 @@ def load_row(pointer, t, y: tl.constexpr, PARTIAL: tl.constexpr):
     """The four cells of row y."""
     out = ()
     for x in tl.static_range(4):
-        out = out + (load_cell(pointer, t, y * 4 + x, PARTIAL),)
+        out += (load_cell(pointer, t, y * 4 + x, PARTIAL),)
     return out
 
 
@@ -106,7 +126,7 @@ def load_cells(pointer, t, PARTIAL: tl.constexpr):
     """All 16 cells."""
     out = ()
     for y in tl.static_range(4):
-        out = out + load_row(pointer, t, y, PARTIAL)
+        out += load_row(pointer, t, y, PARTIAL)
     return out
 
 
@@ -114,7 +134,7 @@ def load_cells(pointer, t, PARTIAL: tl.constexpr):
 def second_row(pointer, cells, t, y: tl.constexpr, PARTIAL: tl.constexpr):
     """Row y of cells that were loaded before.
 
-    In a large tile it is read again: 16 cells that stay in registers would halve the number of programs that run at once.
+    In a large tile it is read again: 16 cells in registers would halve the number of programs that run at once.
     """
     if t.mask.shape[0] * t.mask.shape[1] > 256:
         return load_row(pointer, t, y, PARTIAL)
@@ -155,11 +175,11 @@ def pools(cells, t, PARTIAL: tl.constexpr):
     wide = tl.minimum(t.width - t.left, REGION)
     sums = ()
     for q in tl.static_range(4):
-        sums = sums + (quarter_sum(cells, q // 2 * 8 + q % 2 * 2),)
+        sums += (quarter_sum(cells, q // 2 * 8 + q % 2 * 2),)
     whole = ((sums[0] + sums[1]) + (sums[2] + sums[3])) * (reciprocal(tall * wide) if PARTIAL else 0.0625)
     out = ()
     for q in tl.static_range(4):
-        out = out + (tl.where(t.level[:, None] == 1, quarter_mean(sums[q], tall, wide, q, PARTIAL), whole),)
+        out += (tl.where(t.level[:, None] == 1, quarter_mean(sums[q], tall, wide, q, PARTIAL), whole),)
     return out
 
 
@@ -188,21 +208,32 @@ def in_coding_order(t, room, slot):
 
 
 @triton.jit
+def round_half_even(x):
+    """float32 of at most 2**22 in size -> the nearest integer, halves to even.
+
+    Adding 1.5 * 2**23 leaves no bits below one: the addition's own rounding does it, the same on every device.
+    libdevice's rint gives nothing under the interpreter.
+    """
+    return (x + 12582912.0) - 12582912.0
+
+
+@triton.jit
 def clamped(scaled):
     """round-half-even(clamp(x)); not-a-number stays what it is."""
     rounded = round_half_even(tl.minimum(tl.maximum(scaled, -SYMBOL_LIMIT), SYMBOL_LIMIT))
     return tl.where(scaled == scaled, rounded, scaled)
 
 
-def launch(kernel, operation, shape, like, qualities, *arguments, **constants):
+def launch(
+    kernel: Any, operation: str, shape: torch.Size, like: Tensor, qualities: int, *arguments: Any, **constants: Any
+) -> None:
     """Run a kernel over every region and channel of features [N, C, h, w]; nothing to do for an empty batch.
 
     arguments come first in the kernel's signature, then: regions, qualities, height, width, channels. ``like``: the
     tensor of features whose device and element size choose the launch in configs.py.
     """
     count, channels, height, width = shape
-    rows, columns = _grid.regions(height, width)
-    total = count * rows * columns
+    total = count * math.prod(_grid.regions(height, width))
     if not total:
         return
     chosen = configs.launch(operation, like.device, like.element_size())

@@ -6,15 +6,16 @@ sixteenth of the data, so that no kernel needs atomics.
 """
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from ._compat import centred, noise_words, tl, triton
 from ._region import (
     REGION,
     by_level,
     clamped,
     launch,
     line,
-    load_cell,
     load_cells,
     load_row,
     place,
@@ -26,6 +27,24 @@ from ._region import (
 )
 
 ROUND, NOISE, SEED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+
+
+@triton.jit
+def noise_words(seed_pointer, block, like):
+    """Four uint32 of Philox 4x32-10 for an int64 counter, the key at a pointer; see reference.uniform_noise.
+
+    like: float32 tile that was loaded. Nothing of its value enters; adding a zero made of it ties the counter to
+    the layout of the loads, otherwise every word would cross shared memory on its way to the store.
+    """
+    nothing = (like.to(tl.uint32, bitcast=True) >> 31) >> 1
+    low = block.to(tl.uint32) + nothing
+    return tl.philox(tl.load(seed_pointer), low, (block >> 32).to(tl.uint32) + nothing, low * 0, low * 0)
+
+
+@triton.jit
+def centred(word):
+    """uint32 -> float32 in [-1/2, 1/2), exact: the upper 24 bits / 2**24 - 1/2."""
+    return (word >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08 - 0.5
 
 
 @triton.jit
@@ -72,7 +91,7 @@ def rap_dense_kernel(
     PARTIAL: tl.constexpr,
     MODE: tl.constexpr,
 ):
-    """See ``rap_dense``; grid (tiles of regions, tiles of channels). Each cell is read twice: kept, they cost registers."""
+    """See ``rap_dense``; grid (tiles of regions, tiles of channels)."""
     t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
     g = tl.load(gain + t.table, t.mask, other=0.0)
     s = tl.load(step + t.table, t.mask, other=0.0)
@@ -99,15 +118,13 @@ def gradient_row(
     SYMBOLS: tl.constexpr,
 ):
     """Gradient at the features and at the symbols of the four cells of row y of every region, float32."""
-    at_features = ()
+    zero = tl.zeros(t.mask.shape, tl.float32)
+    at_features = load_row(grad_features, t, y, PARTIAL) if FEATURES else (zero, zero, zero, zero)
+    direct = load_row(grad_symbols, t, y, PARTIAL) if SYMBOLS else at_features
     at_symbols = ()
     for x in tl.static_range(4):
-        f = load_cell(grad_features, t, y * 4 + x, PARTIAL) if FEATURES else tl.zeros(t.mask.shape, tl.float32)
-        d = f * step
-        if SYMBOLS:
-            d += load_cell(grad_symbols, t, y * 4 + x, PARTIAL)
-        at_features = at_features + (f,)
-        at_symbols = at_symbols + (d,)
+        total = at_features[x] * step
+        at_symbols += (total + direct[x] if SYMBOLS else total,)
     return at_features, at_symbols
 
 
@@ -118,8 +135,8 @@ def table_row(at_features, at_symbols, values, pooled, added, t, gain, y: tl.con
     to_step = ()
     for x in tl.static_range(4):
         mean = by_level(t, y * 4 + x, values[x], pooled)
-        to_gain = to_gain + (at_symbols[x] * mean,)
-        to_step = to_step + (at_features[x] * quantised(mean, gain, added[x], MODE),)
+        to_gain += (at_symbols[x] * mean,)
+        to_step += (at_features[x] * quantised(mean, gain, added[x], MODE),)
     return sum_of_four(to_gain), sum_of_four(to_step)
 
 
@@ -162,13 +179,13 @@ def rap_dense_backward_kernel(
     steps = ()
     for row in tl.static_range(4):
         at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-        every = every + at_symbols
+        every += at_symbols
         if TABLES:
             values = second_row(y, cells, t, row, PARTIAL)
             added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
             of_gain, of_step = table_row(at_features, at_symbols, values, pooled, added, t, g, row, MODE)
-            gains = gains + (of_gain,)
-            steps = steps + (of_step,)
+            gains += (of_gain,)
+            steps += (of_step,)
     if TABLES:
         tl.store(to_gain + line(t), sum_of_four(gains), t.mask)
         tl.store(to_step + line(t), sum_of_four(steps), t.mask)
@@ -182,17 +199,27 @@ def rap_dense_backward_kernel(
             store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, again[x], means) * g, PARTIAL)
 
 
-def mode(noise, seed):
+def mode(noise: Tensor | None, seed: Tensor | None) -> int:
     """How symbols are made: rounded, with given noise, with noise from a seed."""
-    return NOISE.value if noise is not None else SEED.value if seed is not None else ROUND.value
+    chosen: int = (NOISE if noise is not None else SEED if seed is not None else ROUND).value
+    return chosen
 
 
-def channels_last(shape, dtype, device):
+def channels_last(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Empty [N, C, h, w] whose memory is [N, h, w, C]."""
     return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
-def rap_dense(y, levels, gain, step, quality, noise, seed, dtype):
+def rap_dense(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``; y and noise channels-last, seed int64 [1] or None."""
     features, symbols = channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
     launch(
@@ -215,13 +242,23 @@ def rap_dense(y, levels, gain, step, quality, noise, seed, dtype):
     return features, symbols
 
 
-def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def rap_dense_backward(
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Gradients of ``rap_dense``: (grad_y like y, to_gain, to_step float32 [N * hr * wr, C] per region, or None without
     ``tables``)."""
     grad_y = channels_last(y.shape, y.dtype, y.device)
-    to_gain, to_step = (
-        (torch.empty(levels.numel(), y.shape[1], device=y.device) for _ in range(2)) if tables else (None, None)
-    )
+    to_gain = torch.empty(levels.numel(), y.shape[1], device=y.device) if tables else None
+    to_step = torch.empty_like(to_gain) if to_gain is not None else None
     launch(
         rap_dense_backward_kernel,
         "dense_backward_tables" if tables else "dense_backward",

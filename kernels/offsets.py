@@ -5,8 +5,10 @@ grid is fixed by the shapes alone, so that the launch can stand in a CUDA graph.
 """
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from ._compat import tl, triton
 from ._region import LEVELS, REGION
 
 
@@ -37,7 +39,7 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, sca
     tl.store(counts + image + tl.arange(0, 1), carry.to(tl.int64) * scale)
 
 
-def rap_offsets(levels, height, width, scale=1):
+def rap_offsets(levels: Tensor, height: int, width: int, scale: int = 1) -> tuple[Tensor, Tensor]:
     """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr] in kept cells, counts int64 [N] in kept cells
     times scale)."""
     count, rows, columns = levels.shape

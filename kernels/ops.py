@@ -6,16 +6,33 @@ above 2, a quality without a row) are refused on the CPU; on CUDA looking would 
 clamped.
 """
 
+from collections.abc import Sequence
+from typing import overload
+
 import torch
+from torch import Tensor
 
 from . import registration
+from ._grid import LEVELS, regions
 
-REGION = 4
-LEVELS = 3
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def rap_quantize(y, levels, gain, quality, indexes=None):
+@overload
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: None = None
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
@@ -34,15 +51,24 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     _check_features(y)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
-        return torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
+        symbols, counts, _ = registration.quantize(y, levels, gain, quality, None)
+        return symbols, counts
     if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
         raise ValueError(
             f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain"
         )
-    return torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
+    return registration.quantize(y, levels, gain, quality, indexes)
 
 
-def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float32):
+def rap_unpool(
+    symbols: Tensor,
+    levels: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    height: int,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Symbols in coding order -> dequantised features, written over the cells that each stands for.
 
     Args:
@@ -75,7 +101,16 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     return registration.unpool(symbols, levels, step, quality, height, width, dtype)
 
 
-def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
+def rap_quantize_dense(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None = None,
+    seed: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
     """The training form: features -> (dequantised, unpooled features; symbols at every cell), differentiable.
 
     Args:
@@ -102,39 +137,40 @@ def rap_quantize_dense(y, levels, gain, step, quality, noise=None, seed=None, dt
     return registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
 
 
-def rap_offsets(levels, height, width):
+def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Region levels -> where each region's kept cells begin; no synchronisation, usable in a CUDA graph.
 
     levels uint8 [N, ceil(height/4), ceil(width/4)] -> (starts int32 [N, hr*wr], counts int64 [N]), in cells.
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
-    _check_levels(levels, (levels.shape[0], -(-height // REGION), -(-width // REGION)))
-    return torch.ops.lfic.rap_offsets(levels, height, width)
+    _check_levels(levels, levels.shape[0], height, width)
+    return registration.offsets(levels, height, width)
 
 
-def _describe(tensor):
+def _describe(tensor: Tensor) -> str:
     return f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
 
 
-def _check_features(y):
+def _check_features(y: Tensor) -> None:
     if y.ndim != 4 or y.dtype not in FLOATS or y.shape[1] < 1 or y.shape[2] < 1 or y.shape[3] < 1:
         raise ValueError(
             f"y is {_describe(y)}; needed is float32, float16 or bfloat16 [N, C, h, w] with C, h and w of at least 1"
         )
 
 
-def _check_dtype(dtype):
+def _check_dtype(dtype: torch.dtype) -> None:
     if dtype not in FLOATS:
         raise ValueError(f"dtype is {dtype}; allowed are {FLOATS}")
 
 
-def _check_levels(levels, expected):
-    if tuple(levels.shape) != tuple(expected) or levels.dtype != torch.uint8:
-        raise ValueError(f"levels is {_describe(levels)}; needed is torch.uint8 {tuple(expected)}")
+def _check_levels(levels: Tensor, count: int, height: int, width: int) -> None:
+    expected = (count, *regions(height, width))
+    if tuple(levels.shape) != expected or levels.dtype != torch.uint8:
+        raise ValueError(f"levels is {_describe(levels)}; needed is torch.uint8 {expected}")
 
 
-def _check_table(table, name):
+def _check_table(table: Tensor, name: str) -> None:
     if (
         table.ndim != 3
         or table.shape[0] < 1
@@ -145,10 +181,12 @@ def _check_table(table, name):
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, C]")
 
 
-def _check(y_shape, levels, table, quality, name, device):
+def _check(
+    y_shape: Sequence[int], levels: Tensor, table: Tensor, quality: Tensor, name: str, device: torch.device
+) -> None:
     """Shapes, dtypes and devices; values are looked at where they lie on the CPU, in the implementation."""
     count, channels, height, width = y_shape
-    _check_levels(levels, (count, -(-height // REGION), -(-width // REGION)))
+    _check_levels(levels, count, height, width)
     _check_table(table, name)
     if table.shape[2] != channels:
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, {channels}]")

@@ -6,8 +6,10 @@ exactly once, with neither a global scan nor a word to the host.
 """
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from ._compat import tl, triton
 from ._region import REGION, by_level, clamped, exists, in_coding_order, launch, load_cells, place, pools, second_row
 from .offsets import rap_offsets
 
@@ -77,7 +79,9 @@ def rap_quantize_kernel(
                 tl.store(tables + at, tl.where(kept[:, None], index, 0), ok)
 
 
-def rap_quantize(y, levels, gain, quality, indexes=None):
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """See ``ops.rap_quantize``; y channels-last [N, C, h, w], the others contiguous; the third result may be None."""
     count, channels, height, width = y.shape
     starts, counts = rap_offsets(levels, height, width, channels)

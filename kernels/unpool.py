@@ -1,8 +1,10 @@
 """Triton: symbols in coding order -> dequantised features, each written over its cells, in one pass."""
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from ._compat import tl, triton
 from ._region import REGION, exists, in_coding_order, launch, line, load_cell, place, store_cell, sum_of_four
 from .dense import channels_last
 from .offsets import rap_offsets
@@ -54,7 +56,7 @@ def product_row(grad, symbols, t, start, room, y: tl.constexpr, PARTIAL: tl.cons
     out = ()
     for x in tl.static_range(4):
         symbol = load_symbol(symbols, t, start, room, y * 4 + x, PARTIAL)
-        out = out + (load_cell(grad, t, y * 4 + x, PARTIAL) * symbol,)
+        out += (load_cell(grad, t, y * 4 + x, PARTIAL) * symbol,)
     return sum_of_four(out)
 
 
@@ -81,13 +83,15 @@ def rap_unpool_backward_kernel(
     start = tl.load(starts + t.row.to(tl.int64))
     total = ()
     for y in tl.static_range(4):
-        total = total + (product_row(grad, symbols, t, start, room, y, PARTIAL),)
+        total += (product_row(grad, symbols, t, start, room, y, PARTIAL),)
     tl.store(to_step + line(t), sum_of_four(total), t.mask)
 
 
-def rap_unpool(symbols, levels, step, quality, height, width, dtype):
+def rap_unpool(
+    symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
+) -> Tensor:
     """See ``ops.rap_unpool``; all contiguous."""
-    shape = levels.shape[0], step.shape[2], height, width
+    shape = torch.Size((levels.shape[0], step.shape[2], height, width))
     starts, _ = rap_offsets(levels, height, width)
     out = channels_last(shape, dtype, symbols.device)
     room = symbols.shape[1] // step.shape[2]
@@ -95,7 +99,7 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype):
     return out
 
 
-def rap_unpool_backward(grad, symbols, levels, quality, qualities):
+def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, quality: Tensor, qualities: int) -> Tensor:
     """What each region gives to its step: float32 [N * hr * wr, C]; grad channels-last."""
     _, channels, height, width = grad.shape
     starts, _ = rap_offsets(levels, height, width)
