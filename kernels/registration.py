@@ -71,7 +71,8 @@ def triton_kernels() -> tuple[ModuleType, ...]:
 @torch.library.impl(library, "rap_offsets", "CUDA")
 def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     with torch.cuda.device(levels.device):
-        return triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
+        found: tuple[Tensor, Tensor] = triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
+    return found
 
 
 @torch.library.impl(library, "rap_quantize", "CUDA")
@@ -101,7 +102,7 @@ def _(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     with torch.cuda.device(y.device):
-        return triton_kernels()[1].rap_dense(
+        outputs: tuple[Tensor, Tensor] = triton_kernels()[1].rap_dense(
             nhwc(y),
             levels.contiguous(),
             gain.contiguous(),
@@ -111,6 +112,7 @@ def _(
             seed,
             dtype,
         )
+    return outputs
 
 
 @torch.library.impl(library, "rap_dense_backward", "CUDA")
@@ -148,9 +150,10 @@ def _(
     symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
 ) -> Tensor:
     with torch.cuda.device(levels.device):
-        return triton_kernels()[2].rap_unpool(
+        features: Tensor = triton_kernels()[2].rap_unpool(
             symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous(), height, width, dtype
         )
+    return features
 
 
 @torch.library.impl(library, "rap_unpool_backward", "CUDA")
