@@ -4,7 +4,7 @@ otherwise.
     python -m pytest benchmarks/bench_kernels.py --benchmark-only
 
 Results: benchmarks/results/kernels.csv, and kernels.png beside it (GPU figures if there are any). What is measured and
-how stands in kernels/bench/__main__.py; ``lfic bench kernels`` runs the same without pytest. In the table of
+how stands in kernels/bench/bench.py; ``lfic bench kernels`` runs the same without pytest. In the table of
 pytest-benchmark stands the time of one call of lfic with the host's own share; percentiles, bytes, GB/s and baselines
 are in extra_info.
 """

@@ -9,8 +9,6 @@ import functools
 
 import torch
 
-LANES_BYTES = 16  # what one thread loads at once
-
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
@@ -22,14 +20,12 @@ class Launch:
 
 # (architecture, operation) -> launch for 2-byte and 4-byte features. An architecture that is not listed takes the next
 # older one's row.
-TABLE = {
+TABLE: dict[tuple[int, str], tuple[Launch, Launch]] = {
     (80, "quantize"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense_backward"): (Launch(1024, 4), Launch(512, 4)),
-    (80, "dense_backward_tables"): (
-        Launch(256, 4),
-        Launch(256, 4),
-    ),  # three inputs at once: wider tiles spill registers
+    # Three inputs at once: wider tiles spill registers.
+    (80, "dense_backward_tables"): (Launch(256, 4), Launch(256, 4)),
     (80, "unpool"): (Launch(1024, 4), Launch(512, 4)),
     (80, "unpool_backward"): (Launch(1024, 4), Launch(512, 4)),
     (90, "quantize"): (Launch(1024, 4), Launch(512, 4)),
@@ -43,13 +39,13 @@ INTERPRETED = Launch(1 << 14, 1)  # few large programs: an operation costs the s
 
 
 @functools.cache
-def architecture(index):
+def architecture(index: int) -> int:
     """Compute capability of a CUDA device as 80, 90, ..."""
     major, minor = torch.cuda.get_device_capability(index)
     return major * 10 + minor
 
 
-def launch(operation, device, element_size):
+def launch(operation: str, device: torch.device, element_size: int) -> Launch:
     """The row of the table for a device (the newest that is not newer than it)."""
     if device.type != "cuda":
         return INTERPRETED
@@ -58,7 +54,7 @@ def launch(operation, device, element_size):
     return TABLE[known[-1], operation][element_size == 4]
 
 
-def tile(elements, channels, regions):
+def tile(elements: int, channels: int, regions: int) -> tuple[int, int]:
     """(regions, channels) of a tile, powers of two: as many channels as divide C well, the rest in regions.
 
     A quarter of a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill

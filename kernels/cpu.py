@@ -5,21 +5,25 @@ threads, which are gone when a call returns; small inputs start none. The operat
 torch.ops.lfic.*: what would read outside a tensor is refused here once more.
 """
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from . import _rap
+from ._grid import LEVELS, regions
 
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 PORTABLE = False  # True leaves AVX2 alone; the results are the same
 
 
-def expect(name, tensor, dtype, shape):
+def expect(name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int]) -> None:
     """ValueError unless a tensor has this dtype and shape."""
-    if tensor.dtype is not dtype or tensor.shape != shape:
+    if tensor.dtype is not dtype or tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; needed is {dtype} {tuple(shape)}")
 
 
-def zeros(shape):
+def zeros(shape: Sequence[int]) -> Tensor:
     """Float32 zeros. A process forked from one that used OpenMP has none of its threads, and torch.zeros would wait for
     them."""
     out = torch.empty(shape)
@@ -27,45 +31,47 @@ def zeros(shape):
     return out
 
 
-def view(name, x, shape):
-    """(address, type, strides) of features of any layout, or None."""
-    if x is None:
-        return None
+def view(name: str, x: Tensor, shape: torch.Size) -> tuple[int, ...]:
+    """(address, type, strides) of features of any layout."""
     if x.dtype not in TYPES or x.shape != shape:
         raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}; needed is float32, float16 or bfloat16 {tuple(shape)}")
     return x.data_ptr(), TYPES[x.dtype], *x.stride()
 
 
-def address(tensor):
+def optional_view(name: str, x: Tensor | None, shape: torch.Size) -> tuple[int, ...] | None:
+    return None if x is None else view(name, x, shape)
+
+
+def address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def run():
+def run() -> tuple[int, bool]:
     return torch.get_num_threads(), PORTABLE
 
 
-def grid(shape, levels, quality=None, *tables):
+def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> tuple[int, ...]:
     """(N, C, h, w, levels, quality) for ``_rap``, checked; levels and quality contiguous, and to be kept until the call
     is over."""
     count, channels, height, width = shape
-    expect("levels", levels, torch.uint8, (count, -(-height // 4), -(-width // 4)))
+    expect("levels", levels, torch.uint8, (count, *regions(height, width)))
     rows = -1
     if quality is not None:
         expect("quality", quality, torch.int64, (count,))
         for table in tables:
-            expect("a table", table, torch.float32, (table.shape[0], 3, channels))
+            expect("a table", table, torch.float32, (table.shape[0], LEVELS, channels))
         rows = min(table.shape[0] for table in tables)
     found = count, channels, height, width, levels.data_ptr(), address(quality)
     _rap.check(found, rows)
     return found
 
 
-def features(shape, dtype):
+def features(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Empty [N, C, h, w] in channels-last memory."""
     return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
 
 
-def rap_offsets(levels, height, width):
+def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_offsets``."""
     levels = levels.contiguous()
     count = levels.shape[0]
@@ -75,7 +81,9 @@ def rap_offsets(levels, height, width):
     return starts, counts
 
 
-def rap_quantize(y, levels, gain, quality, indexes=None):
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """See ``ops.rap_quantize``; the third result is empty without indexes."""
     levels, gain, quality = levels.contiguous(), gain.contiguous(), quality.contiguous()
     count, channels, height, width = y.shape
@@ -98,7 +106,15 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
     return symbols, counts, symbols.new_empty(0) if tables is None else tables
 
 
-def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float32):
+def rap_unpool(
+    symbols: Tensor,
+    levels: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    height: int,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """See ``ops.rap_unpool``."""
     symbols, levels, step, quality = symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous()
     shape = levels.shape[0], step.shape[2], height, width
@@ -117,7 +133,7 @@ def rap_unpool(symbols, levels, step, quality, height, width, dtype=torch.float3
     return out
 
 
-def rap_unpool_backward(grad, symbols, levels, step, quality):
+def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     """Gradient of ``rap_unpool`` at step: float32 [Q, 3, C]; regions are added in their order."""
     symbols, levels, quality = symbols.contiguous(), levels.contiguous(), quality.contiguous()
     count, channels = grad.shape[:2]
@@ -135,7 +151,16 @@ def rap_unpool_backward(grad, symbols, levels, step, quality):
     return to_step
 
 
-def rap_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch.float32):
+def rap_dense(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None = None,
+    seed: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``."""
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     if seed is not None:
@@ -144,7 +169,7 @@ def rap_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch
     _rap.dense(
         grid(y.shape, levels, quality, gain, step),
         view("y", y, y.shape),
-        view("noise", noise, y.shape),
+        optional_view("noise", noise, y.shape),
         address(seed),
         gain.data_ptr(),
         step.data_ptr(),
@@ -156,7 +181,18 @@ def rap_dense(y, levels, gain, step, quality, noise=None, seed=None, dtype=torch
     return dequantised, symbols
 
 
-def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def rap_dense_backward(
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``rap_dense`` at y, gain and step; the latter empty without ``tables``. Regions are added in their
     order."""
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
@@ -165,19 +201,19 @@ def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quali
     if seed is not None:
         expect("seed", seed, torch.int64, (1,))
     grad_y = features(y.shape, y.dtype)
-    to_gain, to_step = (zeros(gain.shape), zeros(step.shape)) if tables else (None, None)
+    to_gain, to_step = (zeros(table.shape) if tables else gain.new_empty(0) for table in (gain, step))
     _rap.dense_backward(
         grid(y.shape, levels, quality, gain, step),
-        view("grad_features", grad_features, y.shape),
-        view("grad_symbols", grad_symbols, y.shape),
+        optional_view("grad_features", grad_features, y.shape),
+        optional_view("grad_symbols", grad_symbols, y.shape),
         view("y", y, y.shape),
-        view("noise", noise, y.shape),
+        optional_view("noise", noise, y.shape),
         address(seed),
         gain.data_ptr(),
         step.data_ptr(),
         grad_y.data_ptr(),
-        address(to_gain),
-        address(to_step),
+        to_gain.data_ptr() if tables else 0,
+        to_step.data_ptr() if tables else 0,
         run(),
     )
-    return (grad_y, to_gain, to_step) if tables else (grad_y, gain.new_empty(0), gain.new_empty(0))
+    return grad_y, to_gain, to_step

@@ -6,146 +6,68 @@ sixteenth of the data, so that no kernel needs atomics.
 """
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from . import configs
-from ._compat import centred, interpreted, noise_words, store_float, tl, triton
-from ._region import by_level, cell_mask, clamped, load_row, place_tile, pooled
+from ._region import (
+    REGION,
+    by_level,
+    clamped,
+    launch,
+    line,
+    load_cells,
+    load_row,
+    place,
+    pools,
+    row_of,
+    second_row,
+    store_cell,
+    sum_of_four,
+)
 
 ROUND, NOISE, SEED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
 
 @triton.jit
-def load_noise(
-    noise,
-    seed,
-    like,
-    offset,
-    mask,
-    image,
-    top,
-    left,
-    height,
-    width,
-    channels,
-    channel,
-    DY: tl.constexpr,
-    PARTIAL: tl.constexpr,
-    MODE: tl.constexpr,
-):
-    """Noise of the four cells of row DY, float32 (zeros where symbols are rounded); like: any loaded tile."""
-    if MODE == NOISE:
-        return load_row(noise, offset, mask, top, left, height, width, channels, DY, PARTIAL)
-    elif MODE == SEED:
-        line = image.to(tl.int64) * height + top + DY
-        block = (line * ((width + 3) // 4) + left // 4)[:, None] * channels + channel[None, :]
-        w0, w1, w2, w3 = noise_words(seed, block, like)
-        return centred(w0), centred(w1), centred(w2), centred(w3)
-    else:
-        zero = tl.zeros(mask.shape, tl.float32)
-        return zero, zero, zero, zero
+def noise_words(seed_pointer, block, like):
+    """Four uint32 of Philox 4x32-10 for an int64 counter, the key at a pointer; see reference.uniform_noise.
+
+    like: float32 tile that was loaded. Nothing of its value enters; adding a zero made of it ties the counter to
+    the layout of the loads, otherwise every word would cross shared memory on its way to the store.
+    """
+    nothing = (like.to(tl.uint32, bitcast=True) >> 31) >> 1
+    low = block.to(tl.uint32) + nothing
+    return tl.philox(tl.load(seed_pointer), low, (block >> 32).to(tl.uint32) + nothing, low * 0, low * 0)
 
 
 @triton.jit
-def quantised(value, gain, noise, MODE: tl.constexpr):
+def centred(word):
+    """uint32 -> float32 in [-1/2, 1/2), exact: the upper 24 bits / 2**24 - 1/2."""
+    return (word >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08 - 0.5
+
+
+@triton.jit
+def noise_row(noise, seed, t, like, y: tl.constexpr, PARTIAL: tl.constexpr, MODE: tl.constexpr):
+    """Noise of the four cells of row y of every region, float32; like: any tile made of loaded cells."""
+    if MODE == NOISE:
+        return load_row(noise, t, y, PARTIAL)
+    elif MODE == SEED:
+        row = t.image.to(tl.int64) * t.height + t.top + y
+        block = row * ((t.width + REGION - 1) // REGION) + t.left // REGION
+        a, b, c, d = noise_words(seed, block[:, None] * t.channels + t.channel[None, :], like)
+        return centred(a), centred(b), centred(c), centred(d)
+    else:  # rounded: nothing reads them
+        return like, like, like, like
+
+
+@triton.jit
+def quantised(mean, gain, noise, MODE: tl.constexpr):
     """Symbol of one cell, float32: rounded, or with noise."""
     if MODE == ROUND:
-        return clamped(value * gain)
+        return clamped(mean * gain)
     else:
-        return value * gain + noise
-
-
-@triton.jit
-def store_both(
-    features, symbols, value, gain, step, noise, offset, mask, MODE: tl.constexpr, INTERPRETED: tl.constexpr
-):
-    symbol = quantised(value, gain, noise, MODE)
-    tl.store(symbols + offset, store_float(symbol, symbols.dtype.element_ty, INTERPRETED), mask)
-    tl.store(features + offset, store_float(symbol * step, features.dtype.element_ty, INTERPRETED), mask)
-
-
-@triton.jit
-def dense_row(
-    features,
-    symbols,
-    v0,
-    v1,
-    v2,
-    v3,
-    left_mean,
-    right_mean,
-    whole,
-    level,
-    gain,
-    step,
-    noise,
-    seed,
-    offset,
-    mask,
-    image,
-    top,
-    left,
-    height,
-    width,
-    channels,
-    channel,
-    DY: tl.constexpr,
-    PARTIAL: tl.constexpr,
-    MODE: tl.constexpr,
-    INTERPRETED: tl.constexpr,
-):
-    """Quantise and store the four cells of row DY."""
-    n0, n1, n2, n3 = load_noise(
-        noise, seed, v0, offset, mask, image, top, left, height, width, channels, channel, DY, PARTIAL, MODE
-    )
-    at = offset + DY * width * channels
-    store_both(
-        features,
-        symbols,
-        by_level(level, v0, left_mean, whole),
-        gain,
-        step,
-        n0,
-        at,
-        cell_mask(mask, top, left, height, width, DY, 0, PARTIAL),
-        MODE,
-        INTERPRETED,
-    )
-    store_both(
-        features,
-        symbols,
-        by_level(level, v1, left_mean, whole),
-        gain,
-        step,
-        n1,
-        at + channels,
-        cell_mask(mask, top, left, height, width, DY, 1, PARTIAL),
-        MODE,
-        INTERPRETED,
-    )
-    store_both(
-        features,
-        symbols,
-        by_level(level, v2, right_mean, whole),
-        gain,
-        step,
-        n2,
-        at + 2 * channels,
-        cell_mask(mask, top, left, height, width, DY, 2, PARTIAL),
-        MODE,
-        INTERPRETED,
-    )
-    store_both(
-        features,
-        symbols,
-        by_level(level, v3, right_mean, whole),
-        gain,
-        step,
-        n3,
-        at + 3 * channels,
-        cell_mask(mask, top, left, height, width, DY, 3, PARTIAL),
-        MODE,
-        INTERPRETED,
-    )
+        return mean * gain + noise
 
 
 @triton.jit
@@ -163,268 +85,59 @@ def rap_dense_kernel(
     qualities,
     height,
     width,
-    rows,
-    columns,
     channels,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     PARTIAL: tl.constexpr,
     MODE: tl.constexpr,
-    INTERPRETED: tl.constexpr,
 ):
     """See ``rap_dense``; grid (tiles of regions, tiles of channels)."""
-    region, image, top, left, level, channel, offset, mask, table = place_tile(
-        levels, quality, qualities, regions, height, width, rows, columns, channels, ROWS, BLOCK
-    )
-    g = tl.load(gain + table, mask, other=0.0)
-    s = tl.load(step + table, mask, other=0.0)
-    a0, b0, c0, d0 = load_row(y, offset, mask, top, left, height, width, channels, 0, PARTIAL)
-    a1, b1, c1, d1 = load_row(y, offset, mask, top, left, height, width, channels, 1, PARTIAL)
-    a2, b2, c2, d2 = load_row(y, offset, mask, top, left, height, width, channels, 2, PARTIAL)
-    a3, b3, c3, d3 = load_row(y, offset, mask, top, left, height, width, channels, 3, PARTIAL)
-    q00, q01, q10, q11, whole = pooled(
-        a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL
-    )
-    dense_row(
-        features,
-        symbols,
-        a0,
-        b0,
-        c0,
-        d0,
-        q00,
-        q01,
-        whole,
-        level,
-        g,
-        s,
-        noise,
-        seed,
-        offset,
-        mask,
-        image,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        channel,
-        0,
-        PARTIAL,
-        MODE,
-        INTERPRETED,
-    )
-    dense_row(
-        features,
-        symbols,
-        a1,
-        b1,
-        c1,
-        d1,
-        q00,
-        q01,
-        whole,
-        level,
-        g,
-        s,
-        noise,
-        seed,
-        offset,
-        mask,
-        image,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        channel,
-        1,
-        PARTIAL,
-        MODE,
-        INTERPRETED,
-    )
-    dense_row(
-        features,
-        symbols,
-        a2,
-        b2,
-        c2,
-        d2,
-        q10,
-        q11,
-        whole,
-        level,
-        g,
-        s,
-        noise,
-        seed,
-        offset,
-        mask,
-        image,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        channel,
-        2,
-        PARTIAL,
-        MODE,
-        INTERPRETED,
-    )
-    dense_row(
-        features,
-        symbols,
-        a3,
-        b3,
-        c3,
-        d3,
-        q10,
-        q11,
-        whole,
-        level,
-        g,
-        s,
-        noise,
-        seed,
-        offset,
-        mask,
-        image,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        channel,
-        3,
-        PARTIAL,
-        MODE,
-        INTERPRETED,
-    )
+    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
+    g = tl.load(gain + t.table, t.mask, other=0.0)
+    s = tl.load(step + t.table, t.mask, other=0.0)
+    cells = load_cells(y, t, PARTIAL)
+    pooled = pools(cells, t, PARTIAL)
+    for row in tl.static_range(4):
+        values = second_row(y, cells, t, row, PARTIAL)
+        added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
+        for x in tl.static_range(4):
+            symbol = quantised(by_level(t, row * 4 + x, values[x], pooled), g, added[x], MODE)
+            store_cell(symbols, t, row * 4 + x, symbol, PARTIAL)
+            store_cell(features, t, row * 4 + x, symbol * s, PARTIAL)
 
 
 @triton.jit
 def gradient_row(
     grad_features,
     grad_symbols,
+    t,
     step,
-    offset,
-    mask,
-    top,
-    left,
-    height,
-    width,
-    channels,
-    DY: tl.constexpr,
+    y: tl.constexpr,
     PARTIAL: tl.constexpr,
     FEATURES: tl.constexpr,
     SYMBOLS: tl.constexpr,
 ):
-    """Gradient at the features and at the rounded symbols of the four cells of row DY: (f0..f3, t0..t3), float32."""
-    zero = tl.zeros(mask.shape, tl.float32)
-    f0, f1, f2, f3 = zero, zero, zero, zero
-    if FEATURES:
-        f0, f1, f2, f3 = load_row(grad_features, offset, mask, top, left, height, width, channels, DY, PARTIAL)
-    t0, t1, t2, t3 = f0 * step, f1 * step, f2 * step, f3 * step
-    if SYMBOLS:
-        s0, s1, s2, s3 = load_row(grad_symbols, offset, mask, top, left, height, width, channels, DY, PARTIAL)
-        t0, t1, t2, t3 = t0 + s0, t1 + s1, t2 + s2, t3 + s3
-    return f0, f1, f2, f3, t0, t1, t2, t3
+    """Gradient at the features and at the symbols of the four cells of row y of every region, float32."""
+    zero = tl.zeros(t.mask.shape, tl.float32)
+    at_features = load_row(grad_features, t, y, PARTIAL) if FEATURES else (zero, zero, zero, zero)
+    direct = load_row(grad_symbols, t, y, PARTIAL) if SYMBOLS else at_features
+    at_symbols = ()
+    for x in tl.static_range(4):
+        total = at_features[x] * step
+        at_symbols += (total + direct[x] if SYMBOLS else total,)
+    return at_features, at_symbols
 
 
 @triton.jit
-def table_row(
-    f0,
-    f1,
-    f2,
-    f3,
-    t0,
-    t1,
-    t2,
-    t3,
-    v0,
-    v1,
-    v2,
-    v3,
-    left_mean,
-    right_mean,
-    whole,
-    level,
-    gain,
-    noise,
-    seed,
-    offset,
-    mask,
-    image,
-    top,
-    left,
-    height,
-    width,
-    channels,
-    channel,
-    DY: tl.constexpr,
-    PARTIAL: tl.constexpr,
-    MODE: tl.constexpr,
-):
-    """What row DY gives to its gain, sum of t * mean, and to its step, sum of f * symbol."""
-    n0, n1, n2, n3 = load_noise(
-        noise, seed, v0, offset, mask, image, top, left, height, width, channels, channel, DY, PARTIAL, MODE
-    )
-    m0, m1 = by_level(level, v0, left_mean, whole), by_level(level, v1, left_mean, whole)
-    m2, m3 = by_level(level, v2, right_mean, whole), by_level(level, v3, right_mean, whole)
-    to_gain = (t0 * m0 + t1 * m1) + (t2 * m2 + t3 * m3)
-    to_step = (f0 * quantised(m0, gain, n0, MODE) + f1 * quantised(m1, gain, n1, MODE)) + (
-        f2 * quantised(m2, gain, n2, MODE) + f3 * quantised(m3, gain, n3, MODE)
-    )
-    return to_gain, to_step
-
-
-@triton.jit
-def spread_row(
-    out,
-    t0,
-    t1,
-    t2,
-    t3,
-    left_mean,
-    right_mean,
-    whole,
-    level,
-    gain,
-    offset,
-    mask,
-    top,
-    left,
-    height,
-    width,
-    channels,
-    DY: tl.constexpr,
-    PARTIAL: tl.constexpr,
-    INTERPRETED: tl.constexpr,
-):
-    """Store mean of the footprint's gradient times gain at the four cells of row DY."""
-    at = out + offset + DY * width * channels
-    element: tl.constexpr = out.dtype.element_ty
-    tl.store(
-        at,
-        store_float(by_level(level, t0, left_mean, whole) * gain, element, INTERPRETED),
-        cell_mask(mask, top, left, height, width, DY, 0, PARTIAL),
-    )
-    tl.store(
-        at + channels,
-        store_float(by_level(level, t1, left_mean, whole) * gain, element, INTERPRETED),
-        cell_mask(mask, top, left, height, width, DY, 1, PARTIAL),
-    )
-    tl.store(
-        at + 2 * channels,
-        store_float(by_level(level, t2, right_mean, whole) * gain, element, INTERPRETED),
-        cell_mask(mask, top, left, height, width, DY, 2, PARTIAL),
-    )
-    tl.store(
-        at + 3 * channels,
-        store_float(by_level(level, t3, right_mean, whole) * gain, element, INTERPRETED),
-        cell_mask(mask, top, left, height, width, DY, 3, PARTIAL),
-    )
+def table_row(at_features, at_symbols, values, pooled, added, t, gain, y: tl.constexpr, MODE: tl.constexpr):
+    """What row y gives to its gain, sum of gradient * mean, and to its step, sum of gradient * symbol."""
+    to_gain = ()
+    to_step = ()
+    for x in tl.static_range(4):
+        mean = by_level(t, y * 4 + x, values[x], pooled)
+        to_gain += (at_symbols[x] * mean,)
+        to_step += (at_features[x] * quantised(mean, gain, added[x], MODE),)
+    return sum_of_four(to_gain), sum_of_four(to_step)
 
 
 @triton.jit
@@ -445,8 +158,6 @@ def rap_dense_backward_kernel(
     qualities,
     height,
     width,
-    rows,
-    columns,
     channels,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -455,355 +166,120 @@ def rap_dense_backward_kernel(
     FEATURES: tl.constexpr,
     SYMBOLS: tl.constexpr,
     TABLES: tl.constexpr,
-    INTERPRETED: tl.constexpr,
 ):
     """See ``rap_dense_backward``; to_gain and to_step are float32 [N * hr * wr, C]."""
-    region, image, top, left, level, channel, offset, mask, table = place_tile(
-        levels, quality, qualities, regions, height, width, rows, columns, channels, ROWS, BLOCK
-    )
-    g = tl.load(gain + table, mask, other=0.0)
-    s = tl.load(step + table, mask, other=0.0)
+    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
+    g = tl.load(gain + t.table, t.mask, other=0.0)
+    s = tl.load(step + t.table, t.mask, other=0.0)
     if TABLES:
-        a0, b0, c0, d0 = load_row(y, offset, mask, top, left, height, width, channels, 0, PARTIAL)
-        a1, b1, c1, d1 = load_row(y, offset, mask, top, left, height, width, channels, 1, PARTIAL)
-        a2, b2, c2, d2 = load_row(y, offset, mask, top, left, height, width, channels, 2, PARTIAL)
-        a3, b3, c3, d3 = load_row(y, offset, mask, top, left, height, width, channels, 3, PARTIAL)
-        m00, m01, m10, m11, m = pooled(
-            a0, b0, c0, d0, a1, b1, c1, d1, a2, b2, c2, d2, a3, b3, c3, d3, top, left, height, width, PARTIAL
-        )
-    e0, f0, g0, h0, t0, u0, v0, w0 = gradient_row(
-        grad_features, grad_symbols, s, offset, mask, top, left, height, width, channels, 0, PARTIAL, FEATURES, SYMBOLS
-    )
+        cells = load_cells(y, t, PARTIAL)
+        pooled = pools(cells, t, PARTIAL)
+    every = ()
+    gains = ()
+    steps = ()
+    for row in tl.static_range(4):
+        at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
+        every += at_symbols
+        if TABLES:
+            values = second_row(y, cells, t, row, PARTIAL)
+            added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
+            of_gain, of_step = table_row(at_features, at_symbols, values, pooled, added, t, g, row, MODE)
+            gains += (of_gain,)
+            steps += (of_step,)
     if TABLES:
-        gain0, step0 = table_row(
-            e0,
-            f0,
-            g0,
-            h0,
-            t0,
-            u0,
-            v0,
-            w0,
-            a0,
-            b0,
-            c0,
-            d0,
-            m00,
-            m01,
-            m,
-            level,
-            g,
-            noise,
-            seed,
-            offset,
-            mask,
-            image,
-            top,
-            left,
-            height,
-            width,
-            channels,
-            channel,
-            0,
-            PARTIAL,
-            MODE,
-        )
-    e1, f1, g1, h1, t1, u1, v1, w1 = gradient_row(
-        grad_features, grad_symbols, s, offset, mask, top, left, height, width, channels, 1, PARTIAL, FEATURES, SYMBOLS
-    )
-    if TABLES:
-        gain1, step1 = table_row(
-            e1,
-            f1,
-            g1,
-            h1,
-            t1,
-            u1,
-            v1,
-            w1,
-            a1,
-            b1,
-            c1,
-            d1,
-            m00,
-            m01,
-            m,
-            level,
-            g,
-            noise,
-            seed,
-            offset,
-            mask,
-            image,
-            top,
-            left,
-            height,
-            width,
-            channels,
-            channel,
-            1,
-            PARTIAL,
-            MODE,
-        )
-    e2, f2, g2, h2, t2, u2, v2, w2 = gradient_row(
-        grad_features, grad_symbols, s, offset, mask, top, left, height, width, channels, 2, PARTIAL, FEATURES, SYMBOLS
-    )
-    if TABLES:
-        gain2, step2 = table_row(
-            e2,
-            f2,
-            g2,
-            h2,
-            t2,
-            u2,
-            v2,
-            w2,
-            a2,
-            b2,
-            c2,
-            d2,
-            m10,
-            m11,
-            m,
-            level,
-            g,
-            noise,
-            seed,
-            offset,
-            mask,
-            image,
-            top,
-            left,
-            height,
-            width,
-            channels,
-            channel,
-            2,
-            PARTIAL,
-            MODE,
-        )
-    e3, f3, g3, h3, t3, u3, v3, w3 = gradient_row(
-        grad_features, grad_symbols, s, offset, mask, top, left, height, width, channels, 3, PARTIAL, FEATURES, SYMBOLS
-    )
-    if TABLES:
-        gain3, step3 = table_row(
-            e3,
-            f3,
-            g3,
-            h3,
-            t3,
-            u3,
-            v3,
-            w3,
-            a3,
-            b3,
-            c3,
-            d3,
-            m10,
-            m11,
-            m,
-            level,
-            g,
-            noise,
-            seed,
-            offset,
-            mask,
-            image,
-            top,
-            left,
-            height,
-            width,
-            channels,
-            channel,
-            3,
-            PARTIAL,
-            MODE,
-        )
-        line = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
-        at = line[:, None] * channels + channel[None, :]
-        tl.store(to_gain + at, (gain0 + gain1) + (gain2 + gain3), mask)
-        tl.store(to_step + at, (step0 + step1) + (step2 + step3), mask)
-    q00, q01, q10, q11, whole = pooled(
-        t0, u0, v0, w0, t1, u1, v1, w1, t2, u2, v2, w2, t3, u3, v3, w3, top, left, height, width, PARTIAL
-    )
-    spread_row(
-        grad_y,
-        t0,
-        u0,
-        v0,
-        w0,
-        q00,
-        q01,
-        whole,
-        level,
-        g,
-        offset,
-        mask,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        0,
-        PARTIAL,
-        INTERPRETED,
-    )
-    spread_row(
-        grad_y,
-        t1,
-        u1,
-        v1,
-        w1,
-        q00,
-        q01,
-        whole,
-        level,
-        g,
-        offset,
-        mask,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        1,
-        PARTIAL,
-        INTERPRETED,
-    )
-    spread_row(
-        grad_y,
-        t2,
-        u2,
-        v2,
-        w2,
-        q10,
-        q11,
-        whole,
-        level,
-        g,
-        offset,
-        mask,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        2,
-        PARTIAL,
-        INTERPRETED,
-    )
-    spread_row(
-        grad_y,
-        t3,
-        u3,
-        v3,
-        w3,
-        q10,
-        q11,
-        whole,
-        level,
-        g,
-        offset,
-        mask,
-        top,
-        left,
-        height,
-        width,
-        channels,
-        3,
-        PARTIAL,
-        INTERPRETED,
-    )
+        tl.store(to_gain + line(t), sum_of_four(gains), t.mask)
+        tl.store(to_step + line(t), sum_of_four(steps), t.mask)
+    means = pools(every, t, PARTIAL)
+    for row in tl.static_range(4):
+        if TABLES:
+            again = row_of(every, row)
+        else:
+            _, again = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
+        for x in tl.static_range(4):
+            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, again[x], means) * g, PARTIAL)
 
 
-def mode(noise, seed):
+def mode(noise: Tensor | None, seed: Tensor | None) -> int:
     """How symbols are made: rounded, with given noise, with noise from a seed."""
-    return NOISE.value if noise is not None else SEED.value if seed is not None else ROUND.value
+    chosen: int = (NOISE if noise is not None else SEED if seed is not None else ROUND).value
+    return chosen
 
 
-def channels_last(shape, dtype, device):
+def channels_last(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Empty [N, C, h, w] whose memory is [N, h, w, C]."""
-    count, channels, height, width = shape
-    return torch.empty(count, height, width, channels, dtype=dtype, device=device).permute(0, 3, 1, 2)
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
-def rap_dense(y, levels, gain, step, quality, noise, seed, dtype):
+def rap_dense(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``; y and noise channels-last, seed int64 [1] or None."""
-    count, channels, height, width = y.shape
-    rows, columns = levels.shape[1:]
-    regions = count * rows * columns
     features, symbols = channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
-    if count:
-        launch = configs.launch("dense", y.device, y.element_size())
-        tile_rows, block = configs.tile(launch.elements, channels, regions)
-        rap_dense_kernel[(triton.cdiv(regions, tile_rows), triton.cdiv(channels, block))](
-            y,
-            levels,
-            gain,
-            step,
-            quality,
-            y if noise is None else noise,
-            quality if seed is None else seed,
-            features,
-            symbols,
-            regions,
-            gain.shape[0],
-            height,
-            width,
-            rows,
-            columns,
-            channels,
-            ROWS=tile_rows,
-            BLOCK=block,
-            PARTIAL=bool(height % 4 or width % 4),
-            MODE=mode(noise, seed),
-            INTERPRETED=interpreted(),
-            num_warps=launch.warps,
-            enable_fp_fusion=False,
-        )
+    launch(
+        rap_dense_kernel,
+        "dense",
+        y.shape,
+        y,
+        gain.shape[0],
+        y,
+        levels,
+        gain,
+        step,
+        quality,
+        y if noise is None else noise,
+        quality if seed is None else seed,
+        features,
+        symbols,
+        MODE=mode(noise, seed),
+    )
     return features, symbols
 
 
-def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def rap_dense_backward(
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Gradients of ``rap_dense``: (grad_y like y, to_gain, to_step float32 [N * hr * wr, C] per region, or None without
     ``tables``)."""
-    count, channels, height, width = y.shape
-    rows, columns = levels.shape[1:]
-    regions = count * rows * columns
     grad_y = channels_last(y.shape, y.dtype, y.device)
-    to_gain, to_step = (torch.empty(regions, channels, device=y.device) for _ in range(2)) if tables else (None, None)
-    if count:
-        launch = configs.launch("dense_backward_tables" if tables else "dense_backward", y.device, y.element_size())
-        tile_rows, block = configs.tile(launch.elements, channels, regions)
-        rap_dense_backward_kernel[(triton.cdiv(regions, tile_rows), triton.cdiv(channels, block))](
-            y if grad_features is None else grad_features,
-            y if grad_symbols is None else grad_symbols,
-            y,
-            levels,
-            gain,
-            step,
-            quality,
-            y if noise is None else noise,
-            quality if seed is None else seed,
-            grad_y,
-            y if to_gain is None else to_gain,
-            y if to_step is None else to_step,
-            regions,
-            gain.shape[0],
-            height,
-            width,
-            rows,
-            columns,
-            channels,
-            ROWS=tile_rows,
-            BLOCK=block,
-            PARTIAL=bool(height % 4 or width % 4),
-            MODE=mode(noise, seed),
-            FEATURES=grad_features is not None,
-            SYMBOLS=grad_symbols is not None,
-            TABLES=tables,
-            INTERPRETED=interpreted(),
-            num_warps=launch.warps,
-            enable_fp_fusion=False,
-        )
+    to_gain = torch.empty(levels.numel(), y.shape[1], device=y.device) if tables else None
+    to_step = torch.empty_like(to_gain) if to_gain is not None else None
+    launch(
+        rap_dense_backward_kernel,
+        "dense_backward_tables" if tables else "dense_backward",
+        y.shape,
+        y,
+        gain.shape[0],
+        y if grad_features is None else grad_features,
+        y if grad_symbols is None else grad_symbols,
+        y,
+        levels,
+        gain,
+        step,
+        quality,
+        y if noise is None else noise,
+        quality if seed is None else seed,
+        grad_y,
+        y if to_gain is None else to_gain,
+        y if to_step is None else to_step,
+        MODE=mode(noise, seed),
+        FEATURES=grad_features is not None,
+        SYMBOLS=grad_symbols is not None,
+        TABLES=tables,
+    )
     return grad_y, to_gain, to_step

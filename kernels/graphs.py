@@ -5,16 +5,22 @@
 >>> from lfic.kernels.graphs import Graphed
 >>> gain = torch.full((100, 3, 16), 2.0)
 >>> encode = Graphed(lambda y, levels, quality: rap_quantize(y, levels, gain, quality), largest=8)
->>> y, levels, quality = torch.randn(3, 16, 14, 14), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+>>> y, levels = torch.randn(3, 16, 14, 14), torch.zeros(3, 4, 4, dtype=torch.uint8)
+>>> quality = torch.zeros(3, dtype=torch.int64)
 >>> symbols, counts = encode(y, levels, quality)
 >>> symbols.shape
 torch.Size([3, 3136])
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
+
+Result = Tensor | tuple[Tensor, ...]
 
 
-def bucket(count, largest):
+def bucket(count: int, largest: int) -> int:
     """Smallest power of two that is not below ``count``, at most ``largest``."""
     return min(1 << max(0, count - 1).bit_length(), largest)
 
@@ -31,12 +37,13 @@ class Graphed:
     buffers are used, and the function is called instead of a replay. Not for several threads at once.
     """
 
-    def __init__(self, function, largest=64):
+    def __init__(self, function: Callable[..., Result], largest: int = 64) -> None:
         if largest < 1:
             raise ValueError(f"largest is {largest}; it must be at least 1")
-        self.function, self.largest, self.captured = function, largest, {}
+        self.function, self.largest = function, largest
+        self.captured: dict[object, tuple[list[Tensor], Callable[[], Result]]] = {}
 
-    def __call__(self, *tensors):
+    def __call__(self, *tensors: Tensor) -> Result:
         counts = {len(t) for t in tensors}
         if len(counts) != 1:
             raise ValueError(f"tensors have {sorted(counts)} rows; all need the same number")
@@ -44,12 +51,14 @@ class Graphed:
         if count == 0:
             return self.function(*tensors)
         pieces = [self.piece(*(t[at : at + self.largest] for t in tensors)) for at in range(0, count, self.largest)]
-        if isinstance(pieces[0], torch.Tensor):
-            return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
-        return tuple(torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces))
+        if len(pieces) == 1:
+            return pieces[0]
+        if isinstance(pieces[0], Tensor):
+            return torch.cat([piece for piece in pieces if isinstance(piece, Tensor)])
+        return tuple(map(torch.cat, zip(*pieces)))
 
     @torch.no_grad()
-    def piece(self, *tensors):
+    def piece(self, *tensors: Tensor) -> Result:
         """One replay."""
         count = len(tensors[0])
         size = bucket(count, self.largest)
@@ -61,11 +70,11 @@ class Graphed:
             buffer[:count].copy_(tensor)
             buffer[count:].zero_()
         outputs = replay()
-        return (
-            outputs[:count].clone() if isinstance(outputs, torch.Tensor) else tuple(o[:count].clone() for o in outputs)
-        )
+        if isinstance(outputs, Tensor):
+            return outputs[:count].clone()
+        return tuple(output[:count].clone() for output in outputs)
 
-    def capture(self, size, tensors):
+    def capture(self, size: int, tensors: tuple[Tensor, ...]) -> tuple[list[Tensor], Callable[[], Result]]:
         """(input buffers, function that fills the outputs and returns them) for one bucket."""
         inputs = [
             torch.zeros_like(
@@ -87,13 +96,13 @@ class Graphed:
             with torch.cuda.graph(graph):
                 outputs = self.function(*inputs)
 
-        def replay():
+        def replay() -> Result:
             graph.replay()
             return outputs
 
         return inputs, replay
 
 
-def channels_last(tensor):
+def channels_last(tensor: Tensor) -> bool:
     """Whether features lie channels-last; the buffers then do as well, and the kernels read them as they are."""
     return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()

@@ -5,10 +5,11 @@ grid is fixed by the shapes alone, so that the launch can stand in a CUDA graph.
 """
 
 import torch
+import triton
+import triton.language as tl
+from torch import Tensor
 
-from ._compat import tl, triton
-
-REGION = tl.constexpr(4)
+from ._region import LEVELS, REGION
 
 
 @triton.jit
@@ -28,7 +29,7 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, sca
     for first in range(0, regions, BLOCK):
         region = first + tl.arange(0, BLOCK)
         inside = region < regions
-        level = tl.minimum(tl.load(levels + image * regions + region, inside, other=0).to(tl.int32), 2)
+        level = tl.minimum(tl.load(levels + image * regions + region, inside, other=0).to(tl.int32), LEVELS - 1)
         tall = tl.minimum(height - region // columns * REGION, REGION)
         wide = tl.minimum(width - region % columns * REGION, REGION)
         kept = tl.where(inside, kept_in_region(level, tall, wide), 0)
@@ -38,7 +39,7 @@ def rap_offsets_kernel(levels, starts, counts, height, width, rows, columns, sca
     tl.store(counts + image + tl.arange(0, 1), carry.to(tl.int64) * scale)
 
 
-def rap_offsets(levels, height, width, scale=1):
+def rap_offsets(levels: Tensor, height: int, width: int, scale: int = 1) -> tuple[Tensor, Tensor]:
     """levels uint8 [N, hr, wr], contiguous -> (starts int32 [N, hr*wr] in kept cells, counts int64 [N] in kept cells
     times scale)."""
     count, rows, columns = levels.shape

@@ -6,15 +6,15 @@ above 2, a quality without a row) are refused on the CPU; on CUDA looking would 
 clamped.
 """
 
+from collections.abc import Sequence
 from typing import overload
 
 import torch
 from torch import Tensor
 
 from . import registration
+from ._grid import LEVELS, regions
 
-REGION = 4
-LEVELS = 3
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -22,13 +22,17 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 def rap_quantize(
     y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: None = None
 ) -> tuple[Tensor, Tensor]: ...
+
+
 @overload
 def rap_quantize(
     y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
 def rap_quantize(
     y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
     Args:
@@ -47,14 +51,13 @@ def rap_quantize(
     _check_features(y)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
-        pair: tuple[Tensor, ...] = torch.ops.lfic.rap_quantize(y, levels, gain, quality, None)[:2]
-        return pair
+        symbols, counts, _ = registration.quantize(y, levels, gain, quality, None)
+        return symbols, counts
     if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
         raise ValueError(
             f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain"
         )
-    triple: tuple[Tensor, ...] = torch.ops.lfic.rap_quantize(y, levels, gain, quality, indexes)
-    return triple
+    return registration.quantize(y, levels, gain, quality, indexes)
 
 
 def rap_unpool(
@@ -95,8 +98,7 @@ def rap_unpool(
     if symbols.shape[1] == 0:
         raise ValueError(f"symbols has no columns; every grid keeps at least one cell of {channels} channels")
     _check_dtype(dtype)
-    features: Tensor = registration.unpool(symbols, levels, step, quality, height, width, dtype)
-    return features
+    return registration.unpool(symbols, levels, step, quality, height, width, dtype)
 
 
 def rap_quantize_dense(
@@ -132,8 +134,7 @@ def rap_quantize_dense(
         if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
             raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
         seed = seed.reshape(1)
-    dense: tuple[Tensor, Tensor] = registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
-    return dense
+    return registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
 
 
 def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -143,33 +144,33 @@ def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor
     """
     if height < 1 or width < 1:
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
-    _check_levels(levels, (levels.shape[0], -(-height // REGION), -(-width // REGION)))
-    offsets: tuple[Tensor, Tensor] = torch.ops.lfic.rap_offsets(levels, height, width)
-    return offsets
+    _check_levels(levels, levels.shape[0], height, width)
+    return registration.offsets(levels, height, width)
 
 
-def _describe(tensor):
+def _describe(tensor: Tensor) -> str:
     return f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
 
 
-def _check_features(y):
+def _check_features(y: Tensor) -> None:
     if y.ndim != 4 or y.dtype not in FLOATS or y.shape[1] < 1 or y.shape[2] < 1 or y.shape[3] < 1:
         raise ValueError(
             f"y is {_describe(y)}; needed is float32, float16 or bfloat16 [N, C, h, w] with C, h and w of at least 1"
         )
 
 
-def _check_dtype(dtype):
+def _check_dtype(dtype: torch.dtype) -> None:
     if dtype not in FLOATS:
         raise ValueError(f"dtype is {dtype}; allowed are {FLOATS}")
 
 
-def _check_levels(levels, expected):
-    if tuple(levels.shape) != tuple(expected) or levels.dtype != torch.uint8:
-        raise ValueError(f"levels is {_describe(levels)}; needed is torch.uint8 {tuple(expected)}")
+def _check_levels(levels: Tensor, count: int, height: int, width: int) -> None:
+    expected = (count, *regions(height, width))
+    if tuple(levels.shape) != expected or levels.dtype != torch.uint8:
+        raise ValueError(f"levels is {_describe(levels)}; needed is torch.uint8 {expected}")
 
 
-def _check_table(table, name):
+def _check_table(table: Tensor, name: str) -> None:
     if (
         table.ndim != 3
         or table.shape[0] < 1
@@ -180,10 +181,12 @@ def _check_table(table, name):
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, C]")
 
 
-def _check(y_shape, levels, table, quality, name, device):
+def _check(
+    y_shape: Sequence[int], levels: Tensor, table: Tensor, quality: Tensor, name: str, device: torch.device
+) -> None:
     """Shapes, dtypes and devices; values are looked at where they lie on the CPU, in the implementation."""
     count, channels, height, width = y_shape
-    _check_levels(levels, (count, -(-height // REGION), -(-width // REGION)))
+    _check_levels(levels, count, height, width)
     _check_table(table, name)
     if table.shape[2] != channels:
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, {channels}]")

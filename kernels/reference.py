@@ -6,16 +6,17 @@ rounding for each operation (no fused multiply-add), so that every device finds 
 """
 
 import torch
+from torch import Tensor
 
-REGION = 4
-SYMBOL_LIMIT = 32767.0
+from ._grid import REGION, SYMBOL_LIMIT, regions
 
 
-def kept_cells(levels, height, width):
+def kept_cells(levels: Tensor, height: int, width: int) -> list[tuple[int, int, int]]:
     """Kept cells of one image in coding order: list of (y, x, side). levels: [hr, wr]."""
     out = []
-    for region_y in range(-(-height // REGION)):
-        for region_x in range(-(-width // REGION)):
+    rows, columns = regions(height, width)
+    for region_y in range(rows):
+        for region_x in range(columns):
             side = 1 << int(levels[region_y, region_x])
             for y in range(region_y * REGION, min((region_y + 1) * REGION, height), side):
                 for x in range(region_x * REGION, min((region_x + 1) * REGION, width), side):
@@ -23,7 +24,7 @@ def kept_cells(levels, height, width):
     return out
 
 
-def rap_offsets(levels, height, width):
+def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """levels [N, hr, wr] -> (starts int64 [N, hr*wr]: kept cells before each region, counts int64 [N]: kept cells)."""
     count = levels.shape[0]
     starts = torch.zeros(count, levels[0].numel() if count else 0, dtype=torch.int64)
@@ -36,7 +37,7 @@ def rap_offsets(levels, height, width):
     return starts, counts
 
 
-def footprint_sum(y, top, left, side):
+def footprint_sum(y: Tensor, top: int, left: int, side: int) -> Tensor:
     """Sum over the cells of a footprint by the fixed tree: y float32 [C, h, w] -> [C].
 
     A 2 x 2 sums as (a + b) + (c + d) with missing cells as zero; a 4 x 4 sums its four 2 x 2 sums the same way.
@@ -52,14 +53,16 @@ def footprint_sum(y, top, left, side):
     return upper + lower
 
 
-def footprint_mean(y, top, left, side):
+def footprint_mean(y: Tensor, top: int, left: int, side: int) -> Tensor:
     """Mean over the cells of a footprint that exist: the sum times the float32 reciprocal of how many there are."""
     _, height, width = y.shape
     cells = (min(top + side, height) - top) * (min(left + side, width) - left)
     return footprint_sum(y, top, left, side) * torch.tensor(1.0 / cells, dtype=torch.float32)
 
 
-def rap_quantize(y, levels, gain, quality, indexes=None):
+def rap_quantize(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """y [N, C, h, w], levels [N, hr, wr], gain [Q, 3, C], quality [N], indexes int16 [Q, 3, C] or None
     -> (symbols int16 [N, h*w*C], counts int64 [N], table indexes int16 [N, h*w*C] or None).
 
@@ -76,14 +79,14 @@ def rap_quantize(y, levels, gain, quality, indexes=None):
             scaled = footprint_mean(y[n].float(), top, left, side) * gain[quality[n], level]
             scaled = torch.where(scaled.isnan(), 0.0, scaled)
             symbols[n, at : at + channels] = scaled.clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round().to(torch.int16)
-            if indexes is not None:
+            if indexes is not None and tables is not None:
                 tables[n, at : at + channels] = indexes[quality[n], level]
             at += channels
         counts[n] = at
     return symbols, counts, tables
 
 
-def rap_unpool(symbols, levels, step, quality, height, width):
+def rap_unpool(symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int) -> Tensor:
     """symbols int16 [N, K], step [Q, 3, C] -> features float32 [N, C, height, width]."""
     count, channels = levels.shape[0], step.shape[2]
     out = torch.zeros(count, channels, height, width)
@@ -96,7 +99,9 @@ def rap_unpool(symbols, levels, step, quality, height, width):
     return out
 
 
-def rap_dense(y, levels, gain, step, quality, noise=None):
+def rap_dense(
+    y: Tensor, levels: Tensor, gain: Tensor, step: Tensor, quality: Tensor, noise: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The training form: (features, symbols at every cell), both float32 [N, C, h, w]; autograd gives the backward.
 
     The gradient passes straight through clamp and round.
@@ -118,7 +123,16 @@ def rap_dense(y, levels, gain, step, quality, noise=None):
     return features, symbols
 
 
-def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quality, noise=None):
+def rap_dense_backward(
+    grad_features: Tensor,
+    grad_symbols: Tensor,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """What autograd gives for ``rap_dense``, with its order of sums: gradients at y (float32), gain and step.
 
     The gradient at a cell is grad_features * step + grad_symbols; y gets its mean over the footprint times gain. A
@@ -144,7 +158,7 @@ def rap_dense_backward(grad_features, grad_symbols, y, levels, gain, step, quali
     return grad_y, to_gain, to_step
 
 
-def uniform_noise(shape, seed):
+def uniform_noise(shape: tuple[int, int, int, int], seed: int) -> Tensor:
     """Float32 [N, C, h, w] in [-1/2, 1/2): Philox 4x32-10 (Salmon et al. 2011), key = seed (64 bits).
 
     Cell (n, c, y, x) takes word x % 4 of the block with counter ((n * h + y) * ceil(w / 4) + x // 4) * C + c: the value
@@ -161,7 +175,7 @@ def uniform_noise(shape, seed):
     return out
 
 
-def philox(block, seed):
+def philox(block: int, seed: int) -> tuple[int, int, int, int]:
     """Four 32-bit words of Philox 4x32-10 for a 64-bit counter and a 64-bit key, Python integers."""
     mask = 0xFFFFFFFF
     c0, c1, c2, c3 = block & mask, block >> 32 & mask, 0, 0

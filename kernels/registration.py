@@ -2,11 +2,18 @@
 
 import functools
 import importlib
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from . import cpu
 from ._compat import has_triton
+from ._grid import LEVELS
+
+Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 
 library = torch.library.Library("lfic", "DEF")
 library.define("rap_offsets(Tensor levels, SymInt height, SymInt width) -> (Tensor, Tensor)")
@@ -19,8 +26,7 @@ library.define(
 )
 library.define(
     "rap_dense_backward(Tensor? grad_features, Tensor? grad_symbols, Tensor y, Tensor levels, Tensor gain, Tensor "
-    "step, Tensor quality, "
-    "Tensor? noise, Tensor? seed, bool tables) -> (Tensor, Tensor, Tensor)"
+    "step, Tensor quality, Tensor? noise, Tensor? seed, bool tables) -> (Tensor, Tensor, Tensor)"
 )
 library.define(
     "rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor quality, SymInt height, SymInt width, ScalarType "
@@ -38,21 +44,21 @@ for name in ("rap_offsets", "rap_quantize", "rap_dense", "rap_dense_backward", "
 # --- CUDA ------------------------------------------------------------------------------------------------------------
 
 
-def table_sums(per_region, levels, quality, table):
+def table_sums(per_region: Tensor, levels: Tensor, quality: Tensor, table: Tensor) -> Tensor:
     """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]; cpu.py has it in one
     pass."""
-    row = quality.clamp(0, table.shape[0] - 1)[:, None] * 3 + levels.flatten(1).clamp(max=2)
-    out = torch.zeros(table.shape[0] * 3, table.shape[2], device=per_region.device)
+    row = quality.clamp(0, table.shape[0] - 1)[:, None] * LEVELS + levels.flatten(1).clamp(max=LEVELS - 1)
+    out = torch.zeros(table.shape[0] * LEVELS, table.shape[2], device=per_region.device)
     return out.index_add_(0, row.flatten(), per_region).view(table.shape)
 
 
-def nhwc(x):
+def nhwc(x: Maybe) -> Maybe:
     """The same values in channels-last memory (as they are, where they already lie so)."""
     return None if x is None else x.contiguous(memory_format=torch.channels_last)
 
 
 @functools.cache
-def triton_kernels():
+def triton_kernels() -> tuple[ModuleType, ...]:
     """The modules with the kernels: imported on first use, so that nothing needs triton on a CPU."""
     if not has_triton():
         raise ImportError(
@@ -63,13 +69,16 @@ def triton_kernels():
 
 
 @torch.library.impl(library, "rap_offsets", "CUDA")
-def _(levels, height, width):
+def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     with torch.cuda.device(levels.device):
-        return triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
+        found: tuple[Tensor, Tensor] = triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
+    return found
 
 
 @torch.library.impl(library, "rap_quantize", "CUDA")
-def _(y, levels, gain, quality, indexes):
+def _(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     with torch.cuda.device(y.device):
         symbols, counts, tables = triton_kernels()[0].rap_quantize(
             nhwc(y),
@@ -82,9 +91,18 @@ def _(y, levels, gain, quality, indexes):
 
 
 @torch.library.impl(library, "rap_dense", "CUDA")
-def _(y, levels, gain, step, quality, noise, seed, dtype):
+def _(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
     with torch.cuda.device(y.device):
-        return triton_kernels()[1].rap_dense(
+        outputs: tuple[Tensor, Tensor] = triton_kernels()[1].rap_dense(
             nhwc(y),
             levels.contiguous(),
             gain.contiguous(),
@@ -94,10 +112,22 @@ def _(y, levels, gain, step, quality, noise, seed, dtype):
             seed,
             dtype,
         )
+    return outputs
 
 
 @torch.library.impl(library, "rap_dense_backward", "CUDA")
-def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def _(
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     levels, quality = levels.contiguous(), quality.contiguous()
     with torch.cuda.device(y.device):
         grad_y, to_gain, to_step = triton_kernels()[1].rap_dense_backward(
@@ -116,15 +146,18 @@ def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, 
 
 
 @torch.library.impl(library, "rap_unpool", "CUDA")
-def _(symbols, levels, step, quality, height, width, dtype):
+def _(
+    symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
+) -> Tensor:
     with torch.cuda.device(levels.device):
-        return triton_kernels()[2].rap_unpool(
+        features: Tensor = triton_kernels()[2].rap_unpool(
             symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous(), height, width, dtype
         )
+    return features
 
 
 @torch.library.impl(library, "rap_unpool_backward", "CUDA")
-def _(grad, symbols, levels, step, quality):
+def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     levels, quality = levels.contiguous(), quality.contiguous()
     with torch.cuda.device(levels.device):
         per_region = triton_kernels()[2].rap_unpool_backward(
@@ -133,9 +166,17 @@ def _(grad, symbols, levels, step, quality):
         return table_sums(per_region, levels, quality, step)
 
 
-def with_tables(grad_y, to_gain, to_step, levels, gain, step, quality):
+def with_tables(
+    grad_y: Tensor,
+    to_gain: Tensor | None,
+    to_step: Tensor | None,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
     """The three results of a dense backward; empty ones where the tables ask for no gradient."""
-    if to_gain is None:
+    if to_gain is None or to_step is None:
         return grad_y, gain.new_empty(0), gain.new_empty(0)
     return grad_y, table_sums(to_gain, levels, quality, gain), table_sums(to_step, levels, quality, step)
 
@@ -143,23 +184,25 @@ def with_tables(grad_y, to_gain, to_step, levels, gain, step, quality):
 # --- shapes: fakes and empty batches ---------------------------------------------------------------------------------
 
 
-def channels_last(shape, dtype, device):
+def channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Empty [N, C, h, w] in channels-last memory."""
     return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
 @torch.library.register_fake("lfic::rap_offsets", lib=library)
-def _(levels, height, width):
+def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     count, rows, columns = levels.shape
     return levels.new_empty((count, rows * columns), dtype=torch.int32), levels.new_empty((count,), dtype=torch.int64)
 
 
 @torch.library.register_fake("lfic::rap_quantize", lib=library)
-def _(y, levels, gain, quality, indexes):
+def _(
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     return quantize_shapes(y, indexes)
 
 
-def quantize_shapes(y, indexes):
+def quantize_shapes(y: Tensor, indexes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     count, channels, height, width = y.shape
     symbols = y.new_empty((count, height * width * channels), dtype=torch.int16)
     return (
@@ -170,20 +213,40 @@ def quantize_shapes(y, indexes):
 
 
 @torch.library.register_fake("lfic::rap_dense", lib=library)
-def _(y, levels, gain, step, quality, noise, seed, dtype):
+def _(
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
     return dense_shapes(y, dtype)
 
 
-def dense_shapes(y, dtype):
+def dense_shapes(y: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
 
 
 @torch.library.register_fake("lfic::rap_dense_backward", lib=library)
-def _(grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def _(
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     return dense_backward_zeros(y, gain, step, tables)
 
 
-def dense_backward_zeros(y, gain, step, tables):
+def dense_backward_zeros(y: Tensor, gain: Tensor, step: Tensor, tables: bool) -> tuple[Tensor, Tensor, Tensor]:
     grad_y = channels_last(y.shape, y.dtype, y.device)
     return (
         (grad_y, torch.zeros_like(gain), torch.zeros_like(step))
@@ -193,30 +256,32 @@ def dense_backward_zeros(y, gain, step, tables):
 
 
 @torch.library.register_fake("lfic::rap_unpool", lib=library)
-def _(symbols, levels, step, quality, height, width, dtype):
+def _(
+    symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
+) -> Tensor:
     return unpool_shape(levels, step, height, width, dtype)
 
 
-def unpool_shape(levels, step, height, width, dtype):
+def unpool_shape(levels: Tensor, step: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
     return channels_last((levels.shape[0], step.shape[2], height, width), dtype, levels.device)
 
 
 @torch.library.register_fake("lfic::rap_unpool_backward", lib=library)
-def _(grad, symbols, levels, step, quality):
+def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     return torch.empty_like(step)
 
 
 # --- autograd --------------------------------------------------------------------------------------------------------
 
 
-def save_dense(ctx, inputs, output):
+def save_dense(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     y, levels, gain, step, quality, noise, seed, _ = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(y, levels, gain, step, quality, noise, seed)
 
 
-def dense_backward(ctx, grad_features, grad_symbols):
-    nothing = [None] * 8
+def dense_backward(ctx: Any, grad_features: Tensor | None, grad_symbols: Tensor | None) -> tuple[Tensor | None, ...]:
+    nothing: list[Tensor | None] = [None] * 8
     if grad_features is None and grad_symbols is None:
         return tuple(nothing)
     need_y, _, need_gain, need_step = ctx.needs_input_grad[:4]
@@ -227,11 +292,11 @@ def dense_backward(ctx, grad_features, grad_symbols):
     return tuple(nothing)
 
 
-def save_unpool(ctx, inputs, output):
+def save_unpool(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs[:4])
 
 
-def unpool_backward(ctx, grad):
+def unpool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     grad_step = torch.ops.lfic.rap_unpool_backward(grad, *ctx.saved_tensors) if ctx.needs_input_grad[2] else None
     return None, None, grad_step, None, None, None, None
 
@@ -249,7 +314,7 @@ class Dense(torch.autograd.Function):
     backward = staticmethod(dense_backward)
 
     @staticmethod
-    def forward(*inputs):
+    def forward(*inputs: Any) -> Any:
         return torch.ops.lfic.rap_dense(*inputs)
 
 
@@ -261,29 +326,47 @@ class Unpool(torch.autograd.Function):
     backward = staticmethod(unpool_backward)
 
     @staticmethod
-    def forward(*inputs):
+    def forward(*inputs: Any) -> Any:
         return torch.ops.lfic.rap_unpool(*inputs)
 
 
 # Whether torch.func.grad, vmap or the like is at work. To call a Function takes three times as long as all else of a
 # small call.
-transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
-def dense(*inputs):
+def offsets(*inputs: Any) -> tuple[Tensor, Tensor]:
+    """rap_offsets as registered."""
+    outputs: tuple[Tensor, Tensor] = torch.ops.lfic.rap_offsets(*inputs)
+    return outputs
+
+
+def quantize(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """rap_quantize as registered; the third result is empty without indexes."""
+    outputs: tuple[Tensor, Tensor, Tensor] = torch.ops.lfic.rap_quantize(*inputs)
+    return outputs
+
+
+def dense(*inputs: Any) -> tuple[Tensor, Tensor]:
     """rap_dense, differentiable under torch.func as well."""
-    return Dense.apply(*inputs) if transformed() else torch.ops.lfic.rap_dense(*inputs)
+    outputs: tuple[Tensor, Tensor]
+    outputs = Dense.apply(*inputs) if transformed() else torch.ops.lfic.rap_dense(*inputs)
+    return outputs
 
 
-def unpool(*inputs):
+def unpool(*inputs: Any) -> Tensor:
     """rap_unpool, as ``dense``."""
-    return Unpool.apply(*inputs) if transformed() else torch.ops.lfic.rap_unpool(*inputs)
+    output: Tensor = Unpool.apply(*inputs) if transformed() else torch.ops.lfic.rap_unpool(*inputs)
+    return output
 
 
 # --- vmap: the mapped dimension joins N; mapped tables become more rows -----------------------------------------------
 
 
-def join(x, dim, size):
+Dims = tuple[int | None, ...]  # the mapped dimension of each argument; None: unmapped
+
+
+def join(x: Maybe, dim: int | None, size: int) -> Maybe:
     """[.., B, ..] or unmapped [N, ...] -> [B * N, ...]."""
     if x is None:
         return None
@@ -291,25 +374,27 @@ def join(x, dim, size):
     return x.flatten(0, 1)
 
 
-def split(x, size):
+def split(x: Tensor, size: int) -> Tensor:
     """[B * N, ...] -> [B, N, ...]; what is empty because it was not asked for gets a dimension all the same."""
     return x.unflatten(0, (size, -1)) if x.ndim > 1 or x.numel() else x.expand(size, *x.shape)
 
 
-def rows_for(quality, dim, table, size):
+def rows_for(quality: Tensor, dim: int | None, table: int, size: int) -> Tensor:
     """Qualities [B, N] pointing into tables that were joined to [B * Q, 3, C]."""
     quality = quality.expand(size, *quality.shape) if dim is None else quality.movedim(dim, 0)
     return (quality + torch.arange(size, device=quality.device)[:, None] * table).flatten()
 
 
 @torch.library.register_vmap("lfic::rap_offsets", lib=library)
-def _(info, in_dims, levels, height, width):
+def _(info: Any, in_dims: Dims, levels: Tensor, height: int, width: int) -> tuple[tuple[Tensor, ...], Dims]:
     starts, counts = torch.ops.lfic.rap_offsets(join(levels, in_dims[0], info.batch_size), height, width)
     return (split(starts, info.batch_size), counts.unflatten(0, (info.batch_size, -1))), (0, 0)
 
 
 @torch.library.register_vmap("lfic::rap_quantize", lib=library)
-def _(info, in_dims, y, levels, gain, quality, indexes):
+def _(
+    info: Any, in_dims: Dims, y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+) -> tuple[tuple[Tensor, ...], Dims]:
     size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     symbols, counts, tables = torch.ops.lfic.rap_quantize(
         join(y, in_dims[0], size),
@@ -321,7 +406,7 @@ def _(info, in_dims, y, levels, gain, quality, indexes):
     return (split(symbols, size), counts.unflatten(0, (size, -1)), split(tables, size)), (0, 0, 0)
 
 
-def refuse_seed(seed, info):
+def refuse_seed(seed: Tensor | None, info: Any) -> None:
     if seed is not None and info.randomness != "different":
         raise RuntimeError(
             'rap_quantize_dense with a seed draws other noise for every image: call vmap(..., randomness="different")'
@@ -329,7 +414,18 @@ def refuse_seed(seed, info):
 
 
 @torch.library.register_vmap("lfic::rap_dense", lib=library)
-def _(info, in_dims, y, levels, gain, step, quality, noise, seed, dtype):
+def _(
+    info: Any,
+    in_dims: Dims,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    dtype: torch.dtype,
+) -> tuple[tuple[Tensor, ...], Dims]:
     refuse_seed(seed, info)
     size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     features, symbols = torch.ops.lfic.rap_dense(
@@ -346,7 +442,20 @@ def _(info, in_dims, y, levels, gain, step, quality, noise, seed, dtype):
 
 
 @torch.library.register_vmap("lfic::rap_dense_backward", lib=library)
-def _(info, in_dims, grad_features, grad_symbols, y, levels, gain, step, quality, noise, seed, tables):
+def _(
+    info: Any,
+    in_dims: Dims,
+    grad_features: Tensor | None,
+    grad_symbols: Tensor | None,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None,
+    seed: Tensor | None,
+    tables: bool,
+) -> tuple[tuple[Tensor, ...], Dims]:
     refuse_seed(seed, info)
     size, rows = info.batch_size, gain.shape[0 if in_dims[4] is None else (in_dims[4] == 0)]
     grads = torch.ops.lfic.rap_dense_backward(
@@ -365,7 +474,17 @@ def _(info, in_dims, grad_features, grad_symbols, y, levels, gain, step, quality
 
 
 @torch.library.register_vmap("lfic::rap_unpool", lib=library)
-def _(info, in_dims, symbols, levels, step, quality, height, width, dtype):
+def _(
+    info: Any,
+    in_dims: Dims,
+    symbols: Tensor,
+    levels: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    height: int,
+    width: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, int]:
     size, rows = info.batch_size, step.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     features = torch.ops.lfic.rap_unpool(
         join(symbols, in_dims[0], size),
@@ -380,7 +499,9 @@ def _(info, in_dims, symbols, levels, step, quality, height, width, dtype):
 
 
 @torch.library.register_vmap("lfic::rap_unpool_backward", lib=library)
-def _(info, in_dims, grad, symbols, levels, step, quality):
+def _(
+    info: Any, in_dims: Dims, grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor
+) -> tuple[Tensor, int]:
     size, rows = info.batch_size, step.shape[0 if in_dims[3] is None else (in_dims[3] == 0)]
     grad_step = torch.ops.lfic.rap_unpool_backward(
         join(grad, in_dims[0], size),

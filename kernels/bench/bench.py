@@ -1,4 +1,7 @@
-"""Microbenchmarks of the RAP operations: ``lfic bench kernels`` or ``python -m lfic.kernels.bench``.
+"""Microbenchmarks of the RAP operations.
+
+    lfic bench kernels
+    python -m lfic.kernels.bench
 
 On a GPU every figure is the time of one call inside a CUDA graph of many, whose calls go through enough sets of buffers
 that the L2 cache answers none of them; percentiles are over replays. Baselines run in the same process: eager PyTorch,
@@ -17,14 +20,30 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import cpu, rap_quantize, rap_quantize_dense, rap_unpool
+from .._grid import LEVELS, regions
 from . import baselines, eager
 
-SHAPES = {"N256-C192-14x14": (256, 192, 14, 14), "N64-C192-64x64": (64, 192, 64, 64), "N1-C192-14x14": (1, 192, 14, 14)}
-CPU_SHAPES = {"N1-C64-14x14": (1, 64, 14, 14), "N64-C64-14x14": (64, 64, 14, 14), "N4-C192-64x64": (4, 192, 64, 64)}
+Shape = tuple[int, int, int, int]
+Call = Callable[[], object]
+Row = dict[str, Any]  # a line of the CSV, keys as in FIELDS
+
+SHAPES: dict[str, Shape] = {
+    "N256-C192-14x14": (256, 192, 14, 14),
+    "N64-C192-64x64": (64, 192, 64, 64),
+    "N1-C192-14x14": (1, 192, 14, 14),
+}
+CPU_SHAPES: dict[str, Shape] = {
+    "N1-C64-14x14": (1, 64, 14, 14),
+    "N64-C64-14x14": (64, 64, 14, 14),
+    "N4-C192-64x64": (4, 192, 64, 64),
+}
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 OPERATIONS = ("dense", "backward", "train", "encode", "decode")
 FIELDS = (
@@ -45,18 +64,20 @@ FIELDS = (
 L2_FACTOR = 4  # buffers together, in units of the L2 cache
 
 
-def case(shape, dtype=torch.float32, device="cpu", seed=0):
+def case(
+    shape: Shape, dtype: torch.dtype = torch.float32, device: str = "cpu", seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Inputs of one call: y (channels-last), levels (mixed), gain, step, quality."""
     count, channels, height, width = shape
     generator = torch.Generator().manual_seed(seed)
     y = torch.randn(shape, generator=generator).contiguous(memory_format=torch.channels_last)
-    levels = torch.randint(0, 3, (count, -(-height // 4), -(-width // 4)), generator=generator, dtype=torch.uint8)
-    gain = torch.rand(100, 3, channels, generator=generator) + 0.5
+    levels = torch.randint(0, LEVELS, (count, *regions(height, width)), generator=generator, dtype=torch.uint8)
+    gain = torch.rand(100, LEVELS, channels, generator=generator) + 0.5
     quality = torch.randint(0, 100, (count,), generator=generator)
-    return y.to(device, dtype), *(t.to(device) for t in (levels, gain, 1 / gain, quality))
+    return y.to(device, dtype), levels.to(device), gain.to(device), (1 / gain).to(device), quality.to(device)
 
 
-def moved(operation, shape, dtype):
+def moved(operation: str, shape: Shape, dtype: torch.dtype) -> int:
     """Bytes that a call must read and write: features once each way, symbols of the whole capacity."""
     count, channels, height, width = shape
     cells = count * channels * height * width
@@ -64,16 +85,18 @@ def moved(operation, shape, dtype):
     return cells * (features * dtype.itemsize + (2 if operation in ("encode", "decode") else 0))
 
 
-def calls(operation, shape, dtype, device, seed, compiled):
-    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}, or
-    empty.
+def calls(
+    operation: str, shape: Shape, dtype: torch.dtype, device: str, seed: int, compiled: Mapping[str, Callable[..., Any]]
+) -> dict[str, Call]:
+    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}.
 
     Names that differ in blanks are forms of one baseline: the fastest counts.
     """
     y, levels, gain, step, quality = case(shape, dtype, device, seed)
-    arguments = (y, levels, gain, step, quality)
-    training = {
-        "lfic": lambda *a: rap_quantize_dense(*a, dtype=dtype),
+    arguments: tuple[Any, ...] = (y, levels, gain, step, quality)
+    forms: dict[str, Callable[..., Any] | None]
+    training: dict[str, Callable[..., Any] | None] = {
+        "lfic": functools.partial(rap_quantize_dense, dtype=dtype),
         "eager": baselines.pooled_by_layers,
         "eager ": eager.rap_dense,
         "naive compile": compiled.get("layers"),
@@ -100,20 +123,20 @@ def calls(operation, shape, dtype, device, seed, compiled):
         grads = tuple(torch.randn_like(y) for _ in range(2))
         leaves = [t.requires_grad_(True) for t in (y, gain, step)]
 
-        def train(form):
-            def forward_and_backward(*a):
+        def train(form: Callable[..., Any]) -> Callable[..., Any]:
+            def forward_and_backward(*a: Any) -> Any:
                 with torch.enable_grad():
                     return torch.autograd.grad(form(*a), leaves, grads)
 
-            return form and forward_and_backward
+            return forward_and_backward
 
-        forms = {what: train(form) for what, form in training.items()}
+        forms = {what: train(form) for what, form in training.items() if form}
     return {what: functools.partial(form, *arguments) for what, form in forms.items() if form}
 
 
-def compilations():
+def compilations() -> dict[str, Callable[..., Any]]:
     """The formulations that torch.compile gets, compiled."""
-    forms = {
+    forms: dict[str, Callable[..., Any]] = {
         "layers": baselines.pooled_by_layers,
         "regions": baselines.pooled_by_regions,
         "tree": eager.rap_dense,
@@ -123,17 +146,17 @@ def compilations():
     return {name: torch.compile(form, dynamic=False) for name, form in forms.items()}
 
 
-def percentiles(times):
+def percentiles(times: list[float]) -> tuple[float, float, float]:
     """(p20, p50, p80) of a list."""
     at = statistics.quantiles(times, n=10) if len(times) > 1 else times * 9
     return at[1], statistics.median(times), at[7]
 
 
-def timed_on_cpu(functions, rounds, seconds):
+def timed_on_cpu(functions: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, list[float]]:
     """{what: seconds of every call}, called in turn."""
     for function in functions.values():
         function()
-    times = {what: [] for what in functions}
+    times: dict[str, list[float]] = {what: [] for what in functions}
     began = time.perf_counter()
     while len(times["lfic"]) < rounds or time.perf_counter() - began < seconds:
         for what, function in functions.items():
@@ -143,7 +166,7 @@ def timed_on_cpu(functions, rounds, seconds):
     return times
 
 
-def timed_in_graph(functions, replays=50, milliseconds=2.0):
+def timed_in_graph(functions: list[Call], replays: int = 50, milliseconds: float = 2.0) -> list[float]:
     """Seconds of one call: the functions (the same over other buffers) captured in turn, as often as fills
     ``milliseconds``."""
     stream = torch.cuda.Stream()
@@ -175,19 +198,22 @@ def timed_in_graph(functions, replays=50, milliseconds=2.0):
     return times
 
 
-def copy_time(size, device, sets):
+def copy_time(size: int, device: str, sets: int) -> list[float]:
     """Seconds of the device's copy that reads and writes ``size`` bytes together."""
-    pairs = [
-        (
-            torch.empty(size // 2, dtype=torch.uint8, device=device),
-            torch.zeros(size // 2, dtype=torch.uint8, device=device),
-        )
-        for _ in range(sets)
-    ]
-    return timed_in_graph([lambda a=a, b=b: a.copy_(b) for a, b in pairs])
+    buffer = functools.partial(torch.zeros, size // 2, dtype=torch.uint8, device=device)
+    return timed_in_graph([functools.partial(buffer().copy_, buffer()) for _ in range(sets)])
 
 
-def measure(operation, name, shape, dtype_name, device, compiled, rounds=5, seconds=1.0):
+def measure(
+    operation: str,
+    name: str,
+    shape: Shape,
+    dtype_name: str,
+    device: str,
+    compiled: Mapping[str, Callable[..., Any]],
+    rounds: int = 5,
+    seconds: float = 1.0,
+) -> list[Row]:
     """Rows of one operation, shape and dtype: lfic, its baselines and, on a GPU, the copy."""
     dtype, size = DTYPES[dtype_name], moved(operation, shape, DTYPES[dtype_name])
     notes = {} if compiled or operation == "backward" else {"best compile": "not run"}
@@ -211,42 +237,48 @@ def measure(operation, name, shape, dtype_name, device, compiled, rounds=5, seco
     return rows(operation, name, dtype_name, device, size, times, notes)
 
 
-def rows(operation, name, dtype, device, size, times, notes):
+def rows(
+    operation: str,
+    name: str,
+    dtype: str,
+    device: str,
+    size: int,
+    times: Mapping[str, list[float]],
+    notes: Mapping[str, str],
+) -> list[Row]:
     """Rows for the CSV; of several forms of one baseline the fastest stays."""
-    best = {}
+    best: dict[str, list[float]] = {}
     for what, row in times.items():
         label = what.strip()
         if label not in best or statistics.median(row) < statistics.median(best[label]):
             best[label] = row
-    out = []
+    common = {"device": device_name(device), "operation": operation, "shape": name, "dtype": dtype}
+    out: list[Row] = []
     for what, row in best.items():
         low, middle, high = percentiles(row)
-        copy = statistics.median(best["copy"]) if "copy" in best else None
-        out.append(dict(zip(FIELDS, (
-            device_name(device), operation, name, dtype, what, low * 1e6, middle * 1e6, high * 1e6, size, size / middle / 1e9,
-            100 * copy / middle if copy else "", middle / statistics.median(best["lfic"]), "",
-        ))))  # fmt: skip
+        figures = {
+            "what": what,
+            "p20_us": low * 1e6,
+            "p50_us": middle * 1e6,
+            "p80_us": high * 1e6,
+            "bytes": size,
+            "gb_per_s": size / middle / 1e9,
+            "percent_of_copy": 100 * statistics.median(best["copy"]) / middle if "copy" in best else "",
+            "times_lfic": middle / statistics.median(best["lfic"]),
+            "note": "",
+        }
+        out.append(common | figures)
     for what, note in notes.items():
         if what.strip() not in best:
-            out.append(
-                dict.fromkeys(FIELDS, "")
-                | {
-                    "device": device_name(device),
-                    "operation": operation,
-                    "shape": name,
-                    "dtype": dtype,
-                    "what": what.strip(),
-                    "note": note,
-                }
-            )
+            out.append(dict.fromkeys(FIELDS, "") | common | {"what": what.strip(), "note": note})
     return out
 
 
-def device_name(device):
+def device_name(device: str) -> str:
     return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
 
 
-def not_run():
+def not_run() -> list[Row]:
     """Rows in place of a GPU's figures."""
     empty = dict.fromkeys(FIELDS, "")
     return [
@@ -266,7 +298,7 @@ def not_run():
     ]
 
 
-def interpreted():
+def interpreted() -> int:
     """Exit code: every Triton kernel under the interpreter, in this process, on a small case against cpu.py."""
     from ..dense import rap_dense, rap_dense_backward
     from ..offsets import rap_offsets
@@ -279,14 +311,15 @@ def interpreted():
     symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
     dense = (levels, gain, step, quality, None, None)
 
-    def sums(per_region):
+    def sums(per_region: Tensor) -> Tensor:
         return table_sums(per_region, levels, quality, gain)
 
-    def backward():
+    def backward() -> tuple[Tensor, ...]:
         grad_y, to_gain, to_step = rap_dense_backward(nhwc(y), nhwc(y), y, *dense, True)
+        assert to_gain is not None and to_step is not None
         return grad_y, sums(to_gain), sums(to_step)
 
-    checks = {
+    checks: dict[str, tuple[Callable[[], Any], Any]] = {
         "offsets": (lambda: rap_offsets(levels, 14, 14), cpu.rap_offsets(levels, 14, 14)),
         "encode": (lambda: quantize(y, levels, gain, quality)[:2], (symbols, counts)),
         "decode": (
@@ -316,7 +349,7 @@ def interpreted():
     return 1 if failed else 0
 
 
-def write(path, found):
+def write(path: str | os.PathLike[str], found: Iterable[Row]) -> None:
     """Rows as CSV with the machine in a first line."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
     with open(path, "w", newline="") as file:
@@ -329,7 +362,7 @@ def write(path, found):
         writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in found)
 
 
-def plot(path, found):
+def plot(path: str | os.PathLike[str], found: Sequence[Row]) -> None:
     """Bars of GB/s, lfic beside its baselines and the copy; needs matplotlib."""
     import matplotlib
 
@@ -346,7 +379,7 @@ def plot(path, found):
         of_kind = {(r["operation"], r["shape"], r["dtype"]): r["gb_per_s"] for r in measured if r["what"] == kind}
         axes.bar(
             [groups.index(g) + (i - len(kinds) / 2) * 0.8 / len(kinds) for g in of_kind],
-            of_kind.values(),
+            list(of_kind.values()),
             0.8 / len(kinds),
             label=kind,
         )
@@ -359,20 +392,20 @@ def plot(path, found):
 
 
 def run(
-    device,
-    rounds=5,
-    seconds=1.0,
-    compile=True,
-    shapes=None,
-    dtypes=None,
-    operations=OPERATIONS,
-    report=lambda row: None,
-):
+    device: str,
+    rounds: int = 5,
+    seconds: float = 1.0,
+    compile: bool = True,
+    shapes: Mapping[str, Shape] | None = None,
+    dtypes: Sequence[str] | None = None,
+    operations: Sequence[str] = OPERATIONS,
+    report: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
     """All rows for one device, "cpu" or "cuda"."""
     shapes = shapes or (CPU_SHAPES if device == "cpu" else SHAPES)
     found = []
     for name, shape in shapes.items():
-        for dtype in dtypes or (("fp32",) if device == "cpu" else DTYPES):
+        for dtype in dtypes or (("fp32",) if device == "cpu" else tuple(DTYPES)):
             for operation in operations:
                 torch.compiler.reset()
                 for row in measure(
@@ -383,9 +416,9 @@ def run(
     return found
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="lfic bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="lfic bench", description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "what", nargs="?", choices=["kernels"], default="kernels", help="what to measure (default kernels)"
     )
@@ -408,7 +441,7 @@ def main(argv=None):
             return interpreted()
         # Triton looks at the variable when it is imported: a process of its own.
         return subprocess.run(
-            [sys.executable, "-m", __spec__.name, "--interpret"], env=os.environ | {"TRITON_INTERPRET": "1"}
+            [sys.executable, "-m", "lfic.kernels.bench", "--interpret"], env=os.environ | {"TRITON_INTERPRET": "1"}
         ).returncode
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device here; leave --device away, or take --device cpu or --interpret")
@@ -418,7 +451,7 @@ def main(argv=None):
         parser.error(f"no shape {', '.join(sorted(unknown))}; on {device} there are {', '.join(known)}")
     shapes = {k: v for k, v in known.items() if not args.shape or k in args.shape}
 
-    def report(row):
+    def report(row: Row) -> None:
         figures = (
             row["note"] or f"{row['p50_us']:10.1f} us  {row['gb_per_s']:8.1f} GB/s  {row['times_lfic']:6.2f} x lfic"
         )

@@ -254,8 +254,8 @@ assert counts.tolist() == [36, 36] and rap_offsets(levels, 6, 6)[0].tolist() == 
 assert rap_unpool(symbols, levels, gain, quality, 6, 6).shape == y.shape
 rap_quantize_dense(y, levels, gain, 1 / gain, quality)[0].square().sum().backward()
 assert y.grad.any() and gain.grad is not None
-step = torch.compile(lambda y: rap_quantize_dense(y, levels, gain, 1 / gain, quality)[0].sum(), fullgraph=True, backend="aot_eager")
-step(y.detach().requires_grad_(True)).backward()
+total = lambda y: rap_quantize_dense(y, levels, gain, 1 / gain, quality)[0].sum()
+torch.compile(total, fullgraph=True, backend="aot_eager")(y.detach().requires_grad_(True)).backward()
 face = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 assert lfic.decode(lfic.encode(face, quality=20)).size == (50, 40)
 try:

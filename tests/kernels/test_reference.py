@@ -169,7 +169,7 @@ def test_threads_change_nothing_and_are_gone_afterwards(monkeypatch):
     arguments = large()
     expected = everything(*arguments)
     for threads, portable in ((2, False), (4, False), (4, True)):
-        monkeypatch.setattr(cpu, "run", lambda: (threads, portable))
+        monkeypatch.setattr(cpu, "run", lambda setting=(threads, portable): setting)
         assert all(torch.equal(a, b) for a, b in zip(everything(*arguments), expected))
     if hasattr(os, "fork"):  # a child of a process that used threads may use them again
         child = os.fork()
