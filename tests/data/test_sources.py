@@ -19,8 +19,9 @@ from lfic.data.sources import Joined, open_faces, template_crops
 from lfic.errors import InvalidInputError, MissingDependencyError
 from lfic.train.augment import Plan, box, render
 from lfic.train.config import TrainConfig
+from lfic.train.identity import TargetEmbeddings
 from lfic.train.loop import run
-from lfic.train.objective import TargetEmbeddings
+from lfic.train.sections import DataConfig
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def curve(faces, tmp_path_factory):
     """The losses of a short run on the pack."""
     settings = config(faces[1]["pack"], tmp_path_factory.mktemp("runs"), steps=2)
     run(settings)
-    return column(settings.out)
+    return column(settings.run.out)
 
 
 @pytest.mark.parametrize("kind", ["folder", "shards", "parquet"])
@@ -69,7 +70,7 @@ def test_every_kind_of_source_trains_like_the_pack(faces, curve, kind, tmp_path)
     assert np.array_equal(template_crops(other, [5, 0]), one.pixels[[5, 0], 8:120, 8:120])
     settings = config(faces[1][kind], tmp_path, steps=2, workers=1)  # read in another process than it was opened in
     run(settings)
-    assert column(settings.out) == curve
+    assert column(settings.run.out) == curve
 
 
 def test_landmarks_align_what_is_read(faces, tmp_path):
@@ -107,7 +108,7 @@ def test_several_sources_are_joined(faces):
 
 
 def test_a_list_of_sources_in_a_configuration(faces, tmp_path):
-    settings = config("", tmp_path / "run", steps=1, data=[faces[1]["pack"], faces[1]["folder"]])
+    settings = config("", tmp_path / "run", steps=1, faces=[faces[1]["pack"], faces[1]["folder"]])
     loaded = TrainConfig.load(write_toml(tmp_path / "run.toml", settings))
     assert loaded == settings and run(loaded).step == 1
 
@@ -167,10 +168,10 @@ def test_augmentation_is_what_the_plan_says():
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
     face = np.asarray(coarse.resize((128, 128), Image.Resampling.BICUBIC))
-    settings = TrainConfig(batch=400, generic=0.3, grey=0.2, jitter=5.0, jitter_scale=0.1, jpeg=0.3)
+    settings = DataConfig(batch=400, generic=0.3, grey=0.2, jitter=5.0, jitter_scale=0.1, jpeg=0.3)
     generator = torch.Generator().manual_seed(0)
     plan = Plan.draw(torch.ones(1), settings, generator)
-    plan.draw_more(settings, generator)
+    plan.draw_changes(settings, generator)
     share = {
         name: float(value.float().mean())
         for name, value in (("grey", plan.grey), ("moved", plan.moved), ("jpeg", plan.jpeg > 0))
@@ -197,10 +198,10 @@ def test_augmentation_is_what_the_plan_says():
 
 
 def test_no_augmentation_leaves_aligned_faces_plain():
-    settings = TrainConfig(batch=50, grey=0.0)
+    settings = DataConfig(batch=50, grey=0.0)
     generator = torch.Generator().manual_seed(0)
     plan = Plan.draw(torch.ones(3), settings, generator)
-    plan.draw_more(settings, generator)
+    plan.draw_changes(settings, generator)
     assert torch.equal(plan.plain, plan.aligned) and not plan.aligned.all()
 
 
