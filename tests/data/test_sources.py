@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 from skimage.data import astronaut
 from train_faces import column, config, make_pack, write_toml
 
 from lfic.data import pack as packing
-from lfic.data.facepack import FacePack
+from lfic.data.facepack import MARGIN, FacePack, write_pack
 from lfic.data.sources import Joined, open_faces, template_crops
 from lfic.errors import InvalidInputError, MissingDependencyError
 from lfic.train.augment import Plan, box, render
@@ -236,3 +237,31 @@ def test_faces_packed_as_webp(tmp_path):
         and webp.stat().st_size < pathlib.Path(jpeg).stat().st_size
     )
     assert np.abs(one.pixels.astype(int) - two.pixels).mean() < 8
+
+
+def test_a_pack_is_read_as_it_was_written(tmp_path):
+    """The layout of the file: crops, names, and which source each is from."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 112 + 2 * MARGIN, 112 + 2 * MARGIN, 3), np.uint8)
+    crops = []
+    for one in pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(one).save(buffer, "PNG")
+        crops.append(buffer.getvalue())
+    write_pack(tmp_path / "p.safetensors", crops, ["a", "b", "c"], [0, 1, 1], ["x.tar", "y"])
+    pack = FacePack(tmp_path / "p.safetensors")
+    assert np.array_equal(pack.pixels, pixels) and pack.names == ["a", "b", "c"]
+    assert pack.source.tolist() == [0, 1, 1] and pack.margin == MARGIN and len(pack) == 3
+    with pytest.raises(InvalidInputError, match="257 sources; a pack numbers at most 256"):
+        write_pack(tmp_path / "q.safetensors", [], [], [], ["s"] * 257)
+    assert not (tmp_path / "q.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", None])
+def test_what_is_no_pack_is_named(tmp_path, content):
+    path = tmp_path / "other.safetensors"
+    if content is None:
+        save_file({"x": np.zeros(3)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"other.safetensors is no file of packed faces .*lfic.data.pack"):
+        open_faces(str(path))

@@ -59,12 +59,12 @@ def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, r
     in_legs(legs)
     assert column(whole.run.out) == column(legs.run.out) and len(column(whole.run.out)) == 6
     for name in ("adversarial", "discriminator"):
-        assert measured(whole.out, name) == measured(legs.out, name)
-    assert list(measured(whole.out, "discriminator")) == [
+        assert measured(whole.run.out, name) == measured(legs.run.out, name)
+    assert list(measured(whole.run.out, "discriminator")) == [
         3,
         4,
     ]  # steps 2 and 3 of 0..5: what follows is the entropy model's
-    assert list(measured(whole.out, "psnr")) == [1, 2, 3, 4]
+    assert list(measured(whole.run.out, "psnr")) == [1, 2, 3, 4]
     for file in ("net", "average", "optimizer", "discriminator", "adversary"):
         one, other = (load_file(tmp_path / leg / "checkpoint" / f"{file}.safetensors") for leg in ("whole", "legs"))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), file
