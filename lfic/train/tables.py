@@ -49,7 +49,7 @@ def mode_takes_rest(probability: NDArray[np.float64], escape: float) -> NDArray[
     """Integers >= 1 that sum to TOTAL - (escape frequency); escape frequency >= 1.
 
     What rounding down left over goes to, or comes from, the most probable symbol: it loses least there.
-    ``lfic.coder.largest_remainders`` shares it out among all; the shipped tables are made by this one.
+    ``lfic.coder.quantize_probabilities`` shares it out among all; the shipped tables are made by this one.
     """
     budget = TOTAL - max(1, round(escape * TOTAL))
     frequencies: NDArray[np.int64] = np.maximum(1, np.floor(probability / probability.sum() * budget)).astype(np.int64)
