@@ -1,9 +1,10 @@
 """The paper's ablation on our own data: regional levels against one level everywhere, and the terms of the metric.
 
     python benchmarks/ablation.py train VARIANT ...      (or all of them; resumes by itself)
-    python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recogniser net.pt
-    --folds 1 python benchmarks/ablation.py evaluate ... --weights face-v1 --variants searched full level0 level1 level2
-    --encoder-recogniser eyes.pt
+    python benchmarks/ablation.py evaluate FACES.tar --pairs pairs.txt --landmarks landmarks.npz --recognizer net.pt
+        --folds 1
+    python benchmarks/ablation.py evaluate ... --weights face-v1 --variants searched full level0 level1 level2
+        --encoder-recognizer eyes.pt
 
 Every variant goes on from one and the same checkpoint for the same number of steps, under its own objective and its own
 levels; each is then exported and writes real files at effort 0. "searched" has the weights of "full", and looks for
@@ -14,7 +15,6 @@ of "searched", against each of the others) and results/ablation.png.
 
 import argparse
 import dataclasses
-import json
 import pathlib
 
 import matplotlib
@@ -33,19 +33,25 @@ from lfic.network.load import load_model
 from lfic.train import export
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run as run_training
-from lfic.train.state import network_config
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 FULL = "RAP, pixels + identity"
-GAN = {"adversarial_weight": 0.02, "adversarial_from": 50}
-VARIANTS = {  # folder: (name, level everywhere or None, changes to the configuration)
+
+
+def one_level(level):
+    """Changes to a configuration: this level in all regions of every face."""
+    return {"data": {"uniform_share": 1.0, "uniform_levels": [level]}}
+
+
+GAN = {"loss": {"adversarial_weight": 0.02}, "schedule": {"adversarial_from": 50}}
+VARIANTS = {  # folder: (name, level everywhere or None, changes to the configuration by section)
     "full": (FULL, None, {}),
-    "level1": ("level 1 everywhere", 1, {"uniform_share": 1.0, "uniform_levels": [1]}),
-    "pixels": ("RAP, pixels alone", None, {"recognizer": ""}),
-    "level0": ("level 0 everywhere", 0, {"uniform_share": 1.0, "uniform_levels": [0]}),
-    "level2": ("level 2 everywhere", 2, {"uniform_share": 1.0, "uniform_levels": [2]}),
+    "level1": ("level 1 everywhere", 1, one_level(1)),
+    "pixels": ("RAP, pixels alone", None, {"loss": {"recognizer": ""}}),
+    "level0": ("level 0 everywhere", 0, one_level(0)),
+    "level2": ("level 2 everywhere", 2, one_level(2)),
     "gan": ("RAP, pixels + identity + GAN", None, GAN),
     "searched": ("RAP, levels searched", None, None),
 }
@@ -54,32 +60,37 @@ QUALITIES = (1, 12, 25, 42, 70)
 BUDGETS = (60, 100, 150, 250, 400)
 
 
+SCHEDULE = {
+    "warmup": 50,
+    "learning_rate": 0.0008,
+    "identity_from": 0,
+    "explore_until": 0,
+    "hard_from": 1.0,
+    "integers_from": 0.5,
+}
+
+
 def train(args):
     """The named variants, one after the other, each to its weights file."""
-    # A captured step has no discriminator, and all variants are to step alike.
-    later = {
-        "warmup": 50,
-        "learning_rate": 0.0008,
-        "identity_from": 0,
-        "explore_until": 0,
-        "hard_from": 1.0,
-        "integers_from": 0.5,
-        "graphs": False,
-    }
-    later |= network_of(args.start) | ({"batch": args.batch} if args.batch else {})
-    base = dataclasses.replace(TrainConfig.load(args.config), start=args.start, steps=args.steps, **later)
+    base = TrainConfig.load(args.config).changed(
+        data={"batch": args.batch} if args.batch else {},
+        network=sizes_of(args.start) | {"start": args.start},
+        schedule=SCHEDULE | {"steps": args.steps},
+        run={"graphs": False},  # a captured step has no discriminator, and all variants are to step alike
+    )
     for folder in args.variants:
-        config = dataclasses.replace(base, out=f"{args.runs}/{folder}", **VARIANTS[folder][2])
-        weights = pathlib.Path(config.out) / "weights.safetensors"
+        config = base.changed(run={"out": f"{args.runs}/{folder}"}).changed(**VARIANTS[folder][2])
+        weights = pathlib.Path(config.run.out) / "weights.safetensors"
         if not weights.is_file():
             run_training(config)
-            export.main([f"{config.out}/checkpoint", str(weights), "--data", config.data, "--faces", "2000"])
+            faces = [config.data.faces] if isinstance(config.data.faces, str) else config.data.faces
+            export.main([f"{config.run.out}/checkpoint", str(weights), "--data", *faces, "--faces", "2000"])
 
 
-def network_of(start):
-    """The sizes of the network that the variants go on with, a dict of settings of ``TrainConfig``."""
-    state = pathlib.Path(start) / "state.json"
-    found = network_config(json.loads(state.read_text())["config"]) if state.is_file() else load_model(start)[0].config
+def sizes_of(start):
+    """The sizes of the network that the variants go on with, as a configuration's section has them."""
+    folder = pathlib.Path(start)
+    found = export.load_checkpoint(folder)[0].config if folder.is_dir() else load_model(start)[0].config
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()
     }
@@ -141,15 +152,15 @@ def plot(rows, path):
 def evaluate(args):
     """Curves, values at equal bytes and BD-rates of the variants that have been trained."""
     faces = data.load_faces(args.faces, args.pairs, args.landmarks, folds=numbers(args.folds))
-    recogniser = recognise.load_recogniser(args.recogniser)
-    reference = {recogniser.name: recogniser.embed(faces.pixels)}
+    recognizer = recognise.load_recogniser(args.recognizer)
+    reference = {recognizer.name: recognizer.embed(faces.pixels)}
     points, curves = [], []
     for folder in args.variants:
         codec = codec_of(
-            folder, args.runs, args.weights, args.qualities, args.encoder_recogniser if folder == "searched" else None
+            folder, args.runs, args.weights, args.qualities, args.encoder_recognizer if folder == "searched" else None
         )
         for quality in codec.settings:
-            point = run.evaluate_point(codec, quality, faces, [recogniser])
+            point = run.evaluate_point(codec, quality, faces, [recognizer])
             points.append(point)
             row = next(r for r in run.summarise(point, reference, faces) if r["protocol"] == "both")
             curves.append(
@@ -185,7 +196,7 @@ def evaluate(args):
         write_csv(
             name,
             rows,
-            f"{len(faces)} faces, folds {args.folds}, {recogniser.name}, effort 0, "
+            f"{len(faces)} faces, folds {args.folds}, {recognizer.name}, effort 0, "
             f"{args.weights or f'weights of {args.runs}'}",
         )
     )
@@ -199,7 +210,7 @@ def main():
     first.add_argument(
         "variants", nargs="*", default=TRAINED, metavar="VARIANT", help=f"of {', '.join(TRAINED)}; all by default"
     )
-    first.add_argument("--config", default="configs/face-v1-second.toml")
+    first.add_argument("--config", default="configs/face-v1/2-low-rates.toml")
     first.add_argument(
         "--start", default="face-v1", help="checkpoint folder or weights file that all of them go on from"
     )
@@ -211,8 +222,8 @@ def main():
     second.add_argument("--variants", nargs="*", default=TRAINED, metavar="VARIANT")
     second.add_argument("--pairs", required=True)
     second.add_argument("--landmarks")
-    second.add_argument("--recogniser", required=True)
-    second.add_argument("--encoder-recogniser", help='through which "searched" looks: one that does not judge')
+    second.add_argument("--recognizer", required=True)
+    second.add_argument("--encoder-recognizer", help='through which "searched" looks: one that does not judge')
     second.add_argument("--folds", default="1")
     second.add_argument("--qualities", type=int, nargs="+", default=QUALITIES, help=f"1 to 100 (default: {QUALITIES})")
     second.add_argument(
@@ -228,8 +239,8 @@ def main():
     strange = sorted(set(args.variants) - set(known))
     if strange:
         parser.error(f"no variants {strange}; there are {', '.join(known)}")
-    if args.run is evaluate and "searched" in args.variants and not args.encoder_recogniser:
-        parser.error('"searched" needs --encoder-recogniser PATH: a recogniser other than the one that judges')
+    if args.run is evaluate and "searched" in args.variants and not args.encoder_recognizer:
+        parser.error('"searched" needs --encoder-recognizer PATH: a recogniser other than the one that judges')
     if getattr(args, "weights", None) and (
         other := [v for v in args.variants if VARIANTS[v][2] and VARIANTS[v][1] is None]
     ):

@@ -11,19 +11,18 @@ All figures are ideal bits of the coefficients (no level maps, no ends of stream
 fitted anew, which flatters all but the network: one set of its integers serves all qualities.
 
     static                  one distribution a channel and pooling level
-    a: contexts             (a) magnitudes of the neighbours W, N, NW, NE and of the cell's earlier channels, weighted
-    by least squares
-                            a channel and level, in half octaves; a table for each such context, level and group of 16
-                            channels
+    a: contexts             magnitudes of the neighbours W, N, NW, NE and of the cell's earlier channels, weighted by
+                            least squares a channel and level, in half octaves; a table for each such context, level
+                            and group of 16 channels
     a: contexts and places  the same about the mean that a channel has at its place of the face
     b: network              the integer network that the format uses
     c: K priors, static     each region is told which of K sets of static distributions it follows
     c: K priors on b        each region is told which of K sets of scale offsets (a channel) the network's tables get
     d: counts, static       static distributions that the face's own counts change as it is coded
     d: b recalibrated       the network's probabilities of mode, side and size with a correction a channel, fitted, that
-    stands still
+                            stands still
     d: counts on b          that correction moves with what is coded: a term a channel and one a group of 16, at rates
-    that are fitted
+                            that are fitted
 
 Results: benchmarks/results/context-candidates.csv.
 """
@@ -35,20 +34,20 @@ import numpy as np
 from common import write_csv
 
 from lfic.codec import load_codec
-from lfic.data.pack import people_in_pairs
-from lfic.data.sources import open_source
+from lfic.data.pairs import people_in_pairs
+from lfic.data.sources import open_source, template_crops
 from lfic.encoder.draft import first_drafts
-from lfic.format.geometry import SIDE
-from lfic.network.entropy import REGION, SCALES
+from lfic.format.geometry import LEVELS, REGION
+from lfic.network.entropy import SCALES
 
 QUALITIES = (5, 20, 40, 60, 90)
 REACH = 64  # symbols beyond are counted at the last distribution entry and an Exp-Golomb code behind
 GROUP = 16  # channels
-LEVELS, PLACES = 3, 14 * 14
+PLACES = 14 * 14
 OFFSETS = np.arange(-4, 5)  # of the scale, in quarter octaves
 
 
-# ------------------------------------------------------------------------------------------------------------ symbols
+# -- symbols -----------------------------------------------------------------------------------------------------------
 
 
 def person(name):
@@ -62,12 +61,10 @@ def load_faces(source, people, count):
     faces = open_source(source)
     chosen = [i for i, name in enumerate(faces.names) if people is None or person(name) in people]
     chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, min(count, len(chosen))).astype(int)]
-    crops = [faces.face(i) for i in chosen]
-    margins = [(len(crop) - SIDE) // 2 for crop in crops]
     who = [person(faces.names[i]) for i in chosen]
     number = {name: i for i, name in enumerate(sorted(set(who)))}
     fit = np.array([number[name] % 2 == 0 for name in who])
-    return np.stack([crop[m : m + SIDE, m : m + SIDE] for crop, m in zip(crops, margins)]), fit
+    return template_crops(faces, chosen), fit
 
 
 def geometry(levels, height=14, width=14):
@@ -115,7 +112,7 @@ class Symbols:
         )
 
 
-# ------------------------------------------------------------------------------------------------------------- tables
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
 def slots(x):
@@ -151,8 +148,7 @@ def static_bits(data, fit):
     return bits, np.where(data.coded, bits[context, slots(data.s)] + beyond(data.s), 0)
 
 
-# ---------------------------------------------------------------------------------------------------- (a) table
-# contexts
+# -- (a) table contexts ------------------------------------------------------------------------------------------------
 
 
 def place_means(data, fit):
@@ -201,8 +197,7 @@ def context_bits(data, fit, x):
     return np.where(data.coded, bits[context, slots(x)] + beyond(x), 0)
 
 
-# ------------------------------------------------------------------------------------------------ (b) the network's
-# tables
+# -- (b) the network's tables ------------------------------------------------------------------------------------------
 
 
 def network_bits(tables):
@@ -220,8 +215,7 @@ def network_bits(tables):
     return out
 
 
-# -------------------------------------------------------------------------------------------------- (c) competing
-# priors
+# -- (c) competing priors ----------------------------------------------------------------------------------------------
 
 
 def compete(cost, fit, level, refit, count, rounds=12):
@@ -293,7 +287,7 @@ def network_priors(data, fit, shifted, regions, region, fit_region, level_region
     return compete(cost_of(np.repeat(start[:, None], sums.shape[1], 1)), fit_region, level_region, refit, count)
 
 
-# -------------------------------------------------------------------------------------------------- (d) adaptive counts
+# -- (d) adaptive counts -----------------------------------------------------------------------------------------------
 
 
 def padded(data, values, fill=0):
@@ -353,8 +347,11 @@ def decisions(tables, data):
     x = data.s - data.mean - r[mode][t]
     side = (x > 0).astype(int)
     met = [data.coded, x != 0, x != 0, np.abs(x) > 1]
-    return (np.stack([other[t], above[t], further[0][side, t], further[1][side, t]]), np.stack([x != 0, x > 0, np.abs(x) > 1, np.abs(x) > 2]),
-            np.stack([m & data.coded for m in met]))  # fmt: skip
+    return (
+        np.stack([other[t], above[t], further[0][side, t], further[1][side, t]]),
+        np.stack([x != 0, x > 0, np.abs(x) > 1, np.abs(x) > 2]),
+        np.stack([m & data.coded for m in met]),
+    )
 
 
 def logit(p):
@@ -362,7 +359,8 @@ def logit(p):
 
 
 def corrected(data, tables, fit, fit_face, bits):
-    """(bits a face with corrections that stand still, with corrections that move) for the network's ``bits`` [faces]."""
+    """For the network's ``bits`` [faces]: (bits a face with corrections that stand still, with corrections that move,
+    the rates at which those do)."""
     p, bit, met = decisions(tables, data)
     channels = p.shape[2]
     base = logit(p)
@@ -405,7 +403,7 @@ def corrected(data, tables, fit, fit_face, bits):
     return still, bits - uncorrected + run(everybody, *best), best
 
 
-# --------------------------------------------------------------------------------------------------------------- main
+# -- main --------------------------------------------------------------------------------------------------------------
 
 
 def measure(codec, pixels, fit_face, quality):
@@ -423,8 +421,13 @@ def measure(codec, pixels, fit_face, quality):
     out["a: contexts and places"] = a_face(context_bits(data, fit, data.s - place_means(data, fit)))
     price, residual = network_bits(tables), data.s - data.mean
     scale, fraction = data.table // 8, data.table % 8
-    shifted = np.stack([np.where(data.coded, price[np.clip(scale + o, 0, SCALES - 1) * 8 + fraction, slots(residual)] + beyond(residual), 0)
-                        for o in OFFSETS]).astype(np.float32)  # fmt: skip
+
+    def moved(offset):
+        """The network's bits with its scale moved."""
+        own = price[np.clip(scale + offset, 0, SCALES - 1) * 8 + fraction, slots(residual)]
+        return np.where(data.coded, own + beyond(residual), 0)
+
+    shifted = np.stack([moved(offset) for offset in OFFSETS]).astype(np.float32)
     out["b: network"] = a_face(shifted[OFFSETS == 0][0].astype(np.float64))
     numbers, region = np.unique(data.region, return_inverse=True)
     first = np.unique(region, return_index=True)[1]
@@ -460,8 +463,16 @@ def main():
         found, rates = measure(codec, pixels, fit, quality)
         print(f"quality {quality}; rates of the moving corrections {rates}")
         for name, size in found.items():
-            rows.append({"model": args.model, "quality": quality, "candidate": name, "bytes": size, "saved_percent": 100 * (1 - size / found["static"]),
-                         "below_network_percent": 100 * (1 - size / found["b: network"])})  # fmt: skip
+            rows.append(
+                {
+                    "model": args.model,
+                    "quality": quality,
+                    "candidate": name,
+                    "bytes": size,
+                    "saved_percent": 100 * (1 - size / found["static"]),
+                    "below_network_percent": 100 * (1 - size / found["b: network"]),
+                }
+            )
             print(
                 f"  {name:24} {size:8.2f} bytes  {rows[-1]['saved_percent']:6.2f} % below static  "
                 f"{rows[-1]['below_network_percent']:6.2f} % below the network",

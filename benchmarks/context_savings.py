@@ -18,18 +18,16 @@ from common import write_csv
 
 from lfic.codec import load_codec
 from lfic.data.facepack import FacePack
+from lfic.data.sources import template_crops
 from lfic.encoder.draft import first_drafts
-from lfic.train.batches import SIDE
+from lfic.format.geometry import REGION
 
 QUALITIES = (5, 20, 40, 60, 90)
-REGION = 4
-
-
 MAGNITUDES = (1, 2, 3, 5, 8, 13)  # of 2 |W| + 2 |N| + |NW| + |NE|: where the next context begins
 
 
 def neighbour_contexts(symbols, levels, height, width):
-    """Context 0..6 of every symbol [cells, C] of a face, in coding order, from magnitudes that are decoded before it."""
+    """Context 0..6 of every symbol [cells, C] of a face, in coding order, from magnitudes decoded before it."""
     dense = np.zeros(
         (height + 1, width + 2, symbols.shape[1]), np.int64
     )  # magnitudes, zeros around: cell (y, x) is [y + 1, x + 1]
@@ -63,7 +61,7 @@ def entropy_bits(counts):
 
 
 def measure(codec, pixels, quality):
-    """Bits of images uint8 [N, 112, 112, 3]: (with the context model, with the static prior, by neighbour magnitudes)."""
+    """Bits of images uint8 [N, 112, 112, 3]: (with the context model, with the static prior, by magnitudes nearby)."""
     coded, symbols, contexts = 0, collections.defaultdict(list), collections.defaultdict(list)
     for start in range(0, len(pixels), 32):
         for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
@@ -91,13 +89,21 @@ def main():
     parser.add_argument("--faces", type=int, default=600, help="evenly spaced in the pack")
     args = parser.parse_args()
     codec, pack = load_codec(args.model), FacePack(args.pack)
-    chosen, margin = np.linspace(0, len(pack) - 1, min(args.faces, len(pack))).astype(int), pack.margin
-    pixels = pack.pixels[chosen, margin : margin + SIDE, margin : margin + SIDE]
+    pixels = template_crops(pack, np.linspace(0, len(pack) - 1, min(args.faces, len(pack))).astype(int))
     rows = []
     for quality in QUALITIES:
         context, static, magnitudes = (bits / 8 / len(pixels) for bits in measure(codec, pixels, quality))
-        rows.append({"model": args.model, "quality": quality, "faces": len(pixels), "payload_bytes": context, "static_bytes": static,
-                     "magnitude_bytes": magnitudes, "saved_percent": 100 * (1 - context / static)})  # fmt: skip
+        rows.append(
+            {
+                "model": args.model,
+                "quality": quality,
+                "faces": len(pixels),
+                "payload_bytes": context,
+                "static_bytes": static,
+                "magnitude_bytes": magnitudes,
+                "saved_percent": 100 * (1 - context / static),
+            }
+        )
         print(
             f"quality {quality}: {context:.1f} bytes a face, {static:.1f} with the static prior "
             f"({rows[-1]['saved_percent']:.1f} % saved), {magnitudes:.1f} by neighbour magnitudes"

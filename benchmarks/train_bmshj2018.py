@@ -16,7 +16,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import sys
 import time
 
 import numpy as np
@@ -24,12 +23,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-
 from lfic.data.facepack import FacePack
 from lfic.evaluate import neural
 from lfic.files import write_atomically
-from lfic.train.batches import SIDE
+from lfic.format.geometry import SIDE
 
 LAMBDAS = (0.0005, 0.0013, 0.0035, 0.009)
 TURN = 20  # steps before the next network's turn

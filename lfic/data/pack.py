@@ -11,20 +11,23 @@ quality): a quarter of the bytes, where the pack has to travel.
 
 import argparse
 import io
-import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from ..align import align
 from ..errors import InvalidInputError
-from .facepack import MARGIN
+from .base import Source
+from .facepack import MARGIN, write_pack
 from .pairs import people_in_pairs, person_of
-from .sources import Source, open_source
+from .sources import open_source
 
 
-def landmarks_of(image):
+def find_landmarks(image: Image.Image) -> NDArray[np.float32] | None:
     """Landmarks [5, 2] of the largest face, by the detector; None where it finds none."""
     from ..faces import detect
 
@@ -32,26 +35,36 @@ def landmarks_of(image):
     return faces[0].landmarks if faces else None
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog="lfic.data.pack", description=__doc__.split("\n")[0])
+def compressed(crop: Image.Image, jpeg: int, webp: int | None) -> bytes:
+    """A crop as an image file: WebP of that quality where one is given, otherwise JPEG."""
+    buffer = io.BytesIO()
+    if webp:
+        crop.save(buffer, "WEBP", quality=webp, method=6)
+    else:
+        crop.save(buffer, "JPEG", quality=jpeg, subsampling=0)
+    return buffer.getvalue()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(prog="lfic.data.pack", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("out")
     parser.add_argument("sources", nargs="+", metavar="SOURCE[:LANDMARKS]")
     parser.add_argument("--exclude-pairs", help="leave out every person that this pairs.txt names")
-    parser.add_argument(
-        "--jpeg",
-        type=int,
-        default=95,
-        metavar="1..100",
-        choices=range(1, 101),
-        help="JPEG quality of the packed crops (default 95)",
-    )
-    parser.add_argument(
-        "--webp", type=int, metavar="1..100", choices=range(1, 101), help="WebP quality; then they are no JPEG files"
-    )
-    args = parser.parse_args(argv)
+    quality: dict[str, Any] = {"type": int, "metavar": "1..100", "choices": range(1, 101)}
+    parser.add_argument("--jpeg", default=95, help="JPEG quality of the packed crops (default 95)", **quality)
+    parser.add_argument("--webp", help="WebP quality; then they are no JPEG files", **quality)
+    return parser
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: see the module's docstring."""
+    args = make_parser().parse_args(argv)
     excluded = people_in_pairs(args.exclude_pairs) if args.exclude_pairs else set()
-    blobs, names, sources, faceless = [], [], [], 0
+    crops: list[bytes] = []
+    names: list[str] = []
+    numbers: list[int] = []
+    faceless = 0
     for number, text in enumerate(args.sources):
         source = open_source(text)
         if not isinstance(source, Source):
@@ -60,33 +73,17 @@ def main(argv=None):
             name = source.names[i]
             if person_of(name) in excluded:
                 continue
-            image, landmarks = source.image(i)
-            if landmarks is None:
-                landmarks = landmarks_of(image)
+            image, known = source.image(i)
+            landmarks = find_landmarks(image) if known is None else known
             if landmarks is None:
                 faceless += 1
                 continue
-            buffer = io.BytesIO()
-            crop = align(image, landmarks, MARGIN)
-            if args.webp:
-                crop.save(buffer, "WEBP", quality=args.webp, method=6)
-            else:
-                crop.save(buffer, "JPEG", quality=args.jpeg, subsampling=0)
-            blobs.append(buffer.getvalue())
+            crops.append(compressed(align(image, landmarks, MARGIN), args.jpeg, args.webp))
             names.append(name)
-            sources.append(number)
-    offsets = np.cumsum([0] + [len(b) for b in blobs]).astype(np.int64)
-    save_file(
-        {"bytes": np.frombuffer(b"".join(blobs), np.uint8), "offsets": offsets, "source": np.array(sources, np.uint8)},
-        args.out,
-        metadata={
-            "names": json.dumps(names),
-            "margin": str(MARGIN),
-            "sources": json.dumps([s.rpartition("/")[2] for s in args.sources]),
-        },
-    )
+            numbers.append(number)
+    write_pack(args.out, crops, names, numbers, [text.rpartition("/")[2] for text in args.sources])
     print(
-        f"{len(blobs)} faces, {offsets[-1] / 1e6:.1f} MB -> {args.out}"
+        f"{len(crops)} faces, {sum(map(len, crops)) / 1e6:.1f} MB -> {args.out}"
         + (f"; {faceless} images without a face left out" if faceless else "")
     )
     return 0

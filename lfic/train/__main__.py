@@ -1,11 +1,12 @@
 """lfic train CONFIG.toml, or python -m lfic.train CONFIG.toml; with torchrun in several processes."""
 
 import argparse
+from collections.abc import Sequence
 
 from .config import TrainConfig
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Command line: train, or resume, the run that a TOML file describes."""
     parser = argparse.ArgumentParser(
         prog="lfic train", description="Train a codec; resumes from its newest checkpoint."

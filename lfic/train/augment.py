@@ -5,9 +5,12 @@ import io
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Generator, Tensor
 
 from ..format.geometry import SIDE
+from .sections import DataConfig
 
 
 @dataclasses.dataclass
@@ -19,46 +22,51 @@ class Plan:
     zoom float [N] apply to an aligned one; jpeg int64 [N]: quality that it was compressed with before, or 0.
     """
 
-    index: torch.Tensor
-    flipped: torch.Tensor
-    aligned: torch.Tensor
-    grey: torch.Tensor
-    place: torch.Tensor
-    shift: torch.Tensor = None
-    zoom: torch.Tensor = None
-    moved: torch.Tensor = None
-    jpeg: torch.Tensor = None
+    index: Tensor
+    flipped: Tensor
+    aligned: Tensor
+    grey: Tensor
+    place: Tensor
+    shift: Tensor
+    zoom: Tensor
+    moved: Tensor
+    jpeg: Tensor
 
     @classmethod
-    def draw(cls, weights, config, generator):
-        """weights float [faces]: relative frequencies."""
-        count = config.batch
+    def draw(cls, weights: Tensor, data: DataConfig, generator: Generator) -> "Plan":
+        """Which faces, and where they are cropped; none of them moved or compressed. weights float [faces]: relative
+        frequencies."""
+        count = data.batch
         return cls(
-            torch.multinomial(weights, count, replacement=True, generator=generator),
-            torch.rand(count, generator=generator) < 0.5,
-            torch.rand(count, generator=generator) >= config.generic,
-            torch.rand(count, generator=generator) < config.grey,
-            torch.rand(count, 3, generator=generator),
+            index=torch.multinomial(weights, count, replacement=True, generator=generator),
+            flipped=torch.rand(count, generator=generator) < 0.5,
+            aligned=torch.rand(count, generator=generator) >= data.generic,
+            grey=torch.rand(count, generator=generator) < data.grey,
+            place=torch.rand(count, 3, generator=generator),
+            shift=torch.zeros(count, 2),
+            zoom=torch.ones(count),
+            moved=torch.zeros(count, dtype=torch.bool),
+            jpeg=torch.zeros(count, dtype=torch.int64),
         )
 
-    def draw_more(self, config, generator):
-        """The later fields; apart, so that a run without them draws what runs before they existed drew."""
-        count = config.batch
-        self.shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * config.jitter
-        self.zoom = 1 + (torch.rand(count, generator=generator) * 2 - 1) * config.jitter_scale
-        self.moved = (torch.rand(count, generator=generator) < config.jitter_share) & bool(
-            config.jitter or config.jitter_scale
+    def draw_changes(self, data: DataConfig, generator: Generator) -> None:
+        """Which are moved and compressed; apart, so that all else of a batch is drawn alike with and without these."""
+        count = data.batch
+        self.shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * data.jitter
+        self.zoom = 1 + (torch.rand(count, generator=generator) * 2 - 1) * data.jitter_scale
+        self.moved = (torch.rand(count, generator=generator) < data.jitter_share) & bool(
+            data.jitter or data.jitter_scale
         )
-        quality = torch.randint(config.jpeg_lowest, 96, (count,), generator=generator)
-        self.jpeg = torch.where(torch.rand(count, generator=generator) < config.jpeg, quality, 0)
+        quality = torch.randint(data.jpeg_lowest, 96, (count,), generator=generator)
+        self.jpeg = torch.where(torch.rand(count, generator=generator) < data.jpeg, quality, 0)
 
     @property
-    def plain(self):
+    def plain(self) -> Tensor:
         """Aligned and otherwise untouched, flips aside: bool [N]."""
         return self.aligned & ~self.grey & ~self.moved & (self.jpeg == 0)
 
 
-def render(face, plan, i):
+def render(face: NDArray[np.uint8], plan: Plan, i: int) -> NDArray[np.uint8]:
     """Face i of the plan: uint8 [S, S, 3], the template in its middle -> uint8 [112, 112, 3]."""
     margin = (len(face) - SIDE) // 2
     if plan.plain[i]:
@@ -73,7 +81,7 @@ def render(face, plan, i):
     return out[:, ::-1] if plan.flipped[i] else out
 
 
-def box(side, margin, plan, i):
+def box(side: int, margin: int, plan: Plan, i: int) -> tuple[float, float, float, float]:
     """The part of a face that becomes the crop: (left, top, right, bottom) in pixels, never beyond its edges."""
     if not plan.aligned[i]:
         scale, y, x = plan.place[i].tolist()
@@ -82,12 +90,12 @@ def box(side, margin, plan, i):
         return left, top, left + span, top + span
     if not plan.moved[i]:
         return margin, margin, margin + SIDE, margin + SIDE
-    span = min(SIDE * float(plan.zoom[i]), side)
-    y, x = (min(max((side - span) / 2 + shift, 0), side - span) for shift in plan.shift[i].tolist())
-    return x, y, x + span, y + span
+    size = min(SIDE * float(plan.zoom[i]), side)
+    y, x = (min(max((side - size) / 2 + shift, 0), side - size) for shift in plan.shift[i].tolist())
+    return x, y, x + size, y + size
 
 
-def compressed(image, quality):
+def compressed(image: Image.Image, quality: int) -> Image.Image:
     """A picture as it comes back from a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)

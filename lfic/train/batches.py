@@ -2,21 +2,28 @@
 have seen."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Generator, Tensor
 
+from ..data.base import Faces
 from .augment import Plan, render
+from .schedule import seed_of
+from .sections import DataConfig
+from .world import World
 
 
-def sampling_weights(source, floor):
+def sampling_weights(source: ArrayLike, floor: float) -> Tensor:
     """Relative frequency of each face, float [N]; source int [N] says where it comes from.
 
     Sources of fewer faces are drawn as often as if they had at least the share ``floor`` of the largest one's.
     """
-    source = torch.as_tensor(source).long()
-    counts = torch.bincount(source).float()
-    return (torch.maximum(counts, counts.max() * floor) / counts)[source]
+    numbers = torch.as_tensor(source).long()
+    counts = torch.bincount(numbers).float()
+    return (torch.maximum(counts, counts.max() * floor) / counts)[numbers]
 
 
 @dataclasses.dataclass
@@ -28,77 +35,78 @@ class Batch:
     1..100; uniform_level int64 [N]: one level for all regions, or -1; identity bool [N]: the recogniser sees it.
     """
 
-    pixels: torch.Tensor
-    index: torch.Tensor
-    flipped: torch.Tensor
-    aligned: torch.Tensor
-    plain: torch.Tensor
-    quality: torch.Tensor
-    uniform_level: torch.Tensor
-    identity: torch.Tensor
+    pixels: Tensor
+    index: Tensor
+    flipped: Tensor
+    aligned: Tensor
+    plain: Tensor
+    quality: Tensor
+    uniform_level: Tensor
+    identity: Tensor
 
-    def pin_memory(self):
+    def pin_memory(self) -> "Batch":
         return Batch(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
 
-    def to(self, device):
+    def to(self, device: torch.device) -> "Batch":
         """On a device, pixels as float in 0..1. ``index``, ``flipped`` and ``plain`` stay: only the table of embeddings
         reads them."""
-        moved = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("pixels", "aligned", "quality", "uniform_level", "identity")
-        }
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ON_DEVICE}
         moved["pixels"] = moved["pixels"].float() / 255
         return dataclasses.replace(self, **moved)
 
 
-class Steps(torch.utils.data.Dataset):
-    """The batch of each step, a function of (seed, step) alone: what a process draws is its rows of the whole batch."""
+ON_DEVICE = ("pixels", "aligned", "quality", "uniform_level", "identity")  # what a step computes with
 
-    def __init__(self, faces, config, world):
-        self.faces, self.config, self.world = faces, config, world
-        self.weights = sampling_weights(faces.source, config.source_floor)
 
-    def __len__(self):
-        return self.config.steps
+class Steps(torch.utils.data.Dataset[Batch]):
+    """The batch of each step, a function of (seed, step) alone: what a process draws is its rows of the whole batch.
 
-    def __getitem__(self, step):
-        config, rows = self.config, self.world.rows
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        plan = Plan.draw(self.weights, config, generator)
-        quality = torch.randint(1, config.quality_highest + 1, (config.batch,), generator=generator)
-        uniform = torch.where(
-            torch.rand(config.batch, generator=generator) < config.uniform_share,
-            torch.tensor(config.uniform_levels)[
-                torch.randint(0, len(config.uniform_levels), (config.batch,), generator=generator)
-            ],
-            -1,
-        )
+    Args:
+        identity_share: share of the aligned faces that the recogniser sees.
+    """
+
+    def __init__(self, faces: Faces, data: DataConfig, identity_share: float, seed: int, world: World):
+        self.faces, self.data, self.identity_share, self.seed, self.world = faces, data, identity_share, seed, world
+        self.weights = sampling_weights(faces.source, data.source_floor)
+
+    def __getitem__(self, step: int) -> Batch:
+        generator = torch.Generator().manual_seed(seed_of(step, self.seed))
+        plan = Plan.draw(self.weights, self.data, generator)
+        quality = torch.randint(1, self.data.quality_highest + 1, (self.data.batch,), generator=generator)
+        uniform = self.uniform_levels(generator)
         # The recogniser costs more than the codec: a random share of the faces, weighted up, gives the same gradient on
         # average.
-        identity = plan.aligned & (torch.rand(config.batch, generator=generator) < config.identity_share)
-        plan.draw_more(config, generator)
-        pixels = [
-            render(self.faces.face(int(plan.index[i])), plan, i) for i in rows(torch.arange(config.batch)).tolist()
-        ]
-        pixels = torch.from_numpy(np.stack(pixels)).permute(
-            0, 3, 1, 2
-        )  # channels last in memory, as the network wants them
+        identity = plan.aligned & (torch.rand(self.data.batch, generator=generator) < self.identity_share)
+        plan.draw_changes(self.data, generator)
         whole = (plan.index, plan.flipped, plan.aligned, plan.plain, quality, uniform, identity)
-        return Batch(pixels, *map(rows, whole))
+        return Batch(self.pixels(plan), *map(self.world.rows, whole))
+
+    def uniform_levels(self, generator: Generator) -> Tensor:
+        """The level of all regions of a face, or -1: int64 [batch]."""
+        levels, batch = torch.tensor(self.data.uniform_levels), self.data.batch
+        uniform = torch.rand(batch, generator=generator) < self.data.uniform_share
+        return torch.where(uniform, levels[torch.randint(0, len(levels), (batch,), generator=generator)], -1)
+
+    def pixels(self, plan: Plan) -> Tensor:
+        """This process's crops of a plan: uint8 [N, 3, 112, 112], channels last in memory, as the network wants
+        them."""
+        rows = self.world.rows(torch.arange(self.data.batch)).tolist()
+        crops = [render(self.faces.face(int(plan.index[i])), plan, i) for i in rows]
+        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
-def batches(faces, config, world, start):
-    """The batches of steps ``start`` to the end, made ahead by ``config.workers`` processes (0: none, when they are
-    asked for)."""
-    workers = config.workers
+def batches(drawn: Steps, start: int, end: int) -> Iterator[Batch]:
+    """The batches of steps ``start`` to ``end``, made ahead by as many processes as ``[data] workers`` says (0: none,
+    when they are asked for)."""
+    workers = drawn.data.workers
     return iter(
         torch.utils.data.DataLoader(
-            Steps(faces, config, world),
+            drawn,
             batch_size=None,
-            sampler=range(start, config.steps),
+            sampler=range(start, end),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             multiprocessing_context="fork" if workers else None,  # shares the faces' memory
-            pin_memory=world.device.type == "cuda",
+            pin_memory=drawn.world.device.type == "cuda",
         )
     )

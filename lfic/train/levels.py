@@ -15,18 +15,33 @@ among its regions; and the cross entropy against softmax(-c / temperature) count
 by how much.
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from ..format.geometry import LEVELS
 from ..metric.pixel import mse, texture
+from ..network.net import CodecNet
 
 TEMPERATURE = 0.005  # in units of the loss's scale
 
 
 @torch.no_grad()
 def region_costs(
-    net, y, levels, region, pixels, quality, aligned, weight, beta, pixel_weight, texture_weight=0.0, identity=None
-):
+    net: CodecNet,
+    y: Tensor,
+    levels: Tensor,
+    region: Tensor,
+    pixels: Tensor,
+    quality: Tensor,
+    aligned: Tensor,
+    weight: Tensor,
+    beta: Tensor,
+    pixel_weight: Tensor,
+    texture_weight: float = 0.0,
+    identity: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Bits + beta * distortion of a face with each level in one of its regions: float [N, 3].
 
     Args:
@@ -39,7 +54,7 @@ def region_costs(
         identity: (reconstructions of 3 N faces, level by level) -> weighted identity distances float [3 N], or None.
     """
 
-    def each(x):
+    def each(x: Tensor) -> Tensor:
         return x.repeat(LEVELS, *[1] * (x.ndim - 1))
 
     here = torch.zeros_like(levels, dtype=torch.bool).flatten(1).scatter_(1, region[:, None], True).view_as(levels)
@@ -53,10 +68,11 @@ def region_costs(
     distortion = each(pixel_weight) * distortion
     if identity is not None:
         distortion = distortion + identity(shown)
-    return (bits.sum((1, 2)) + each(beta) * distortion).view(LEVELS, -1).T
+    costs: Tensor = bits.sum((1, 2)) + each(beta) * distortion
+    return costs.view(LEVELS, -1).T
 
 
-def level_loss(logits, region, costs, scale):
+def level_loss(logits: Tensor, region: Tensor, costs: Tensor, scale: Tensor) -> Tensor:
     """Mean cost above the cheapest level's, less the temperature times the entropy, in a region: float [N], in units of
     ``scale``.
 

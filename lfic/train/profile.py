@@ -7,40 +7,45 @@ other work is left out as well.
 
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from ..data.sources import open_faces
 from .batches import Steps, batches
-from .objective import Objective, load_recognizers
+from .config import TrainConfig
+from .loop import make_loss
 from .state import Trainer
 from .world import World
 
+T = TypeVar("T")
 
-def tensors_in(value):
+
+def tensors_in(value: Any) -> list[Tensor]:
     """All float tensors with a gradient in what a part gave."""
-    values = value if isinstance(value, (tuple, list)) else [value]
-    return [
-        t
-        for v in values
-        for t in (tensors_in(v) if isinstance(v, (tuple, list)) else [v])
-        if isinstance(t, torch.Tensor) and t.requires_grad
-    ]
+    if isinstance(value, (tuple, list)):
+        return [tensor for one in value for tensor in tensors_in(one)]
+    return [value] if isinstance(value, Tensor) and value.requires_grad else []
 
 
 class Clock:
     """Seconds of calls, by name."""
 
-    def __init__(self, device, threads):
-        self.device, self.seconds = device, {}
+    def __init__(self, device: torch.device, threads: int):
+        self.device = device
+        self.seconds: dict[str, list[float]] = {}
         self.kind = "CPU time" if device.type == "cpu" and threads == 1 else "wall time"
         self.now = time.process_time if self.kind == "CPU time" else time.perf_counter
 
-    def wait(self):
+    def wait(self) -> None:
+        """Until the device is through."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def time(self, name, function):
+    def time(self, name: str, function: Callable[[], T]) -> T:
+        """What a function gives, timed."""
         self.wait()
         began = self.now()
         out = function()
@@ -48,125 +53,142 @@ class Clock:
         self.seconds.setdefault(name, []).append(self.now() - began)
         return out
 
-    def part(self, name, module, inputs):
+    def part(self, name: str, module: Callable[..., Any], inputs: Sequence[Any]) -> None:
         """A part alone: forward, and backward from a sum of its results."""
-        inputs = [
-            x.detach().requires_grad_(x.requires_grad) if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+        own = [
+            x.detach().requires_grad_(x.requires_grad) if isinstance(x, Tensor) and x.is_floating_point() else x
             for x in inputs
         ]
 
-        def both():
-            results = tensors_in(module(*inputs))
-            torch.autograd.backward([t.sum() for t in results])
+        def both() -> None:
+            torch.autograd.backward([t.sum() for t in tensors_in(module(*own))])
 
         self.time(name, both)
 
+    def found(self) -> dict[str, float]:
+        """Seconds of a step, by part."""
+        return {
+            name: statistics.mean(s) if name == "optimiser" else statistics.median(s)
+            for name, s in self.seconds.items()
+        }
 
-def inputs_of(modules, function):
-    """(what ``function`` gives, dict of name -> what each module was called with)."""
-    seen, hooks = {}, []
-    for name, module in modules.items():
-        hooks.append(module.register_forward_pre_hook(lambda m, inputs, name=name: seen.__setitem__(name, inputs)))
+
+def inputs_of(modules: Mapping[str, nn.Module], function: Callable[[], object]) -> dict[str, tuple[Any, ...]]:
+    """What each module is called with by a function, by name."""
+    seen: dict[str, tuple[Any, ...]] = {}
+
+    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_pre_hook(lambda _, inputs: seen.__setitem__(name, inputs))
+
+    hooks = [watch(name, module) for name, module in modules.items()]
     try:
-        return function(), seen
+        function()
     finally:
         for hook in hooks:
             hook.remove()
+    return seen
 
 
-def profile(config, repeats=5):
+class Measured:
+    """A run at the step that it has reached, its parts callable one by one."""
+
+    def __init__(self, config: TrainConfig, world: World):
+        self.config, self.world = config, world
+        self.trainer = trainer = Trainer(config, world)
+        trainer.resume()
+        trainer.step = min(max(trainer.step, config.schedule.identity_from), config.schedule.steps - 1)
+        trainer.prepare()
+        faces = open_faces(config.data.faces)
+        self.loss = make_loss(config, trainer, len(faces))
+        self.drawn = Steps(faces, config.data, config.loss.identity_share, config.run.seed, world)
+        self.batch = next(batches(self.drawn, trainer.step, config.schedule.steps)).to(world.device)
+        net = trainer.net
+        self.parts = {
+            "analysis": net.analysis,
+            "level head": net.level_head,
+            "entropy model": net.entropy,
+            "synthesis": net.synthesis,
+        }
+
+    def codec(self) -> None:
+        """The network alone, forward and backward."""
+        phase = self.loss.phase(self.trainer.step)
+        out = self.loss.coded(self.trainer.net, self.batch, phase)
+        torch.autograd.backward([t.sum() for t in tensors_in([out.pixels, out.bits, out.logits])])
+
+    def gradient(self) -> None:
+        """All of a step but the optimiser."""
+        self.trainer.net.zero_grad(set_to_none=True)
+        loss, _, out = self.loss(self.trainer.net, self.batch, self.trainer.step)
+        loss.backward()
+        if self.trainer.adversary and self.loss.phase(self.trainer.step).adversarial:
+            self.trainer.adversary.backward(out, self.batch.pixels)
+
+    def optimise(self) -> None:
+        """Clipping, optimiser, average."""
+        trainer = self.trainer
+        torch.nn.utils.clip_grad_norm_(trainer.parameters, trainer.schedule.clip)
+        trainer.optimizer.step()
+        torch._foreach_lerp_(trainer.average, [p.detach() for p in trainer.parameters], 0.01)
+
+    def entropy(self, *inputs: Any) -> Tensor:
+        """The entropy model, bits included."""
+        net = self.trainer.net
+        mean, log_scale = net.entropy(*inputs)
+        bits: Tensor = net.entropy.bits(mean.detach().round(), mean, log_scale)
+        return bits
+
+    def recognizer(self) -> tuple[Callable[..., Any], Tensor] | None:
+        """(the recogniser as the loss calls it, the pixels that it sees); None where nobody looks."""
+        phase, seen = self.loss.phase(self.trainer.step), self.batch.pixels[self.batch.identity]
+        recognizer = self.loss.metric.recognizer
+        if not phase.identity or phase.entropy_only or not len(seen) or recognizer is None:
+            return None
+        return recognizer.describe if self.config.loss.feature_weight else recognizer, seen
+
+
+def profile(config: TrainConfig, repeats: int = 5) -> dict[str, float]:
     """Print and return the table: dict of part -> seconds of a step, ``faces_per_s`` and ``data`` (making a batch)
     among them.
 
     The run's newest checkpoint is used where there is one; nothing is written to disk. One process.
     """
-    world = World.join(config.device)
-    trainer = Trainer(config, world)
-    trainer.resume()
-    faces, net = open_faces(config.data), trainer.net
-    step = min(max(trainer.step, config.identity_from), config.steps - 1)
-    objective = Objective(config, world, load_recognizers(config, world.device), len(faces), trainer.adversary)
-    net.entropy.integers = step >= config.integers_from * config.steps
-    if step >= config.entropy_step:
-        trainer.freeze_transform()
-    making = Steps(faces, config, world)
-    batch = next(batches(faces, config, world, step)).to(world.device)
-    clock = Clock(world.device, config.threads)
-
-    def codec():
-        with objective.autocast():
-            out = net(
-                batch.pixels,
-                batch.quality,
-                batch.aligned,
-                config.explore,
-                batch.uniform_level,
-                False,
-                world.draw,
-                step < config.entropy_step,
-            )
-        torch.autograd.backward([t.sum() for t in (out.pixels, out.bits) if t is not None and t.requires_grad])
-
-    def step_gradient():
-        net.zero_grad(set_to_none=True)
-        loss, _, out = objective(net, batch, step)
-        loss.backward()
-        if objective.judges(step):
-            trainer.adversary.backward(out, batch.pixels)
-
-    def optimise():
-        torch.nn.utils.clip_grad_norm_(trainer.parameters, config.clip)
-        trainer.optimizer.step()
-        torch._foreach_lerp_(trainer.average, [p.detach() for p in trainer.parameters], 0.01)
-
-    def entropy(*inputs):
-        mean, log_scale = net.entropy(*inputs)
-        return net.entropy.bits(mean.detach().round(), mean, log_scale)
-
-    parts = {
-        "analysis": net.analysis,
-        "level head": net.level_head,
-        "entropy model": net.entropy,
-        "synthesis": net.synthesis,
-    }
-    step_gradient()  # embeddings of the originals are known from here on, as in all but a run's first epoch
-    _, inputs = inputs_of(parts, codec)
-    seen = batch.pixels[batch.identity]
-    recognizer = (
-        objective.metric.recognizer
-        if len(seen) and step >= config.identity_from and step < config.entropy_step
-        else None
-    )
+    world = World.join(config.run.device)
+    run, clock = Measured(config, world), Clock(world.device, config.run.threads)
+    run.gradient()  # embeddings of the originals are known from here on, as in all but a run's first epoch
+    inputs = inputs_of(run.parts, run.codec)
+    looking = run.recognizer()
     for _ in range(repeats):
-        clock.time("data", lambda: making[step])
-        clock.time("gradient", step_gradient)
-        clock.time("codec", codec)
+        clock.time("data", lambda: run.drawn[run.trainer.step])
+        clock.time("gradient", run.gradient)
+        clock.time("codec", run.codec)
         for name in inputs:
             # No gradient reaches the pixels, and none the analysis where the transform is frozen.
-            clock.part(name, entropy if name == "entropy model" else parts[name], inputs[name])
-        if recognizer is not None:
-            pixels = seen.clone().requires_grad_(True)
-            clock.part("recogniser", recognizer.describe if config.feature_weight else recognizer, [pixels])
-    step_gradient()
+            clock.part(name, run.entropy if name == "entropy model" else run.parts[name], inputs[name])
+        if looking:
+            recognizer, pixels = looking
+            clock.part("recogniser", recognizer, [pixels.clone().requires_grad_(True)])
+    run.gradient()
     with torch.no_grad():
-        optimise()  # a fresh optimiser makes its state in its first step
+        run.optimise()  # a fresh optimiser makes its state in its first step
         for _ in range(10):
-            clock.time("optimiser", optimise)
-    found = {
-        name: statistics.mean(s) if name == "optimiser" else statistics.median(s) for name, s in clock.seconds.items()
-    }
+            clock.time("optimiser", run.optimise)
+    found = clock.found()
     if world.first:
-        report(found, config, step, clock.kind)
+        report(found, config, run.trainer.step, clock.kind)
     world.leave()
-    return found | {
-        "faces_per_s": config.batch
-        / (found["gradient"] + found["optimiser"] + (0 if config.workers else found["data"]))
-    }
+    return found | {"faces_per_s": config.data.batch / whole_step(found, config.data.workers)}
 
 
-def report(found, config, step, kind):
+def whole_step(found: Mapping[str, float], workers: int) -> float:
+    """Seconds of a step; workers make batches ahead of time."""
+    return found["gradient"] + found["optimiser"] + (0 if workers else found["data"])
+
+
+def report(found: Mapping[str, float], config: TrainConfig, step: int, kind: str) -> None:
     """Print the table of ``profile``."""
-    whole = found["gradient"] + found["optimiser"] + (0 if config.workers else found["data"])
+    workers, batch = config.data.workers, config.data.batch
+    whole = whole_step(found, workers)
     inside = [name for name in found if name not in ("data", "gradient", "codec", "optimiser", "recogniser")]
     rows = [(name, found[name]) for name in inside]
     rows.append(("RAP, quantisation", found["codec"] - sum(found[name] for name in inside)))
@@ -174,14 +196,14 @@ def report(found, config, step, kind):
         rows.append(("recogniser", found["recogniser"]))
     rows.append(("other terms", found["gradient"] - found["codec"] - found.get("recogniser", 0)))
     rows.append(("optimiser", found["optimiser"]))
-    if not config.workers:
+    if not workers:
         rows.append(("data", found["data"]))
     print(
-        f"step {step}, batch {config.batch}, {config.device}, {config.precision}, {config.threads} threads, {kind}: "
-        f"{config.batch / whole:.1f} faces/s"
+        f"step {step}, batch {batch}, {config.run.device}, {config.run.precision}, {config.run.threads} threads, "
+        f"{kind}: {batch / whole:.1f} faces/s"
     )
     for name, seconds in rows:
         print(f"{name:<20}{seconds * 1e3:>10.1f} ms{100 * seconds / whole:>7.1f} %")
     print(f"{'whole':<20}{whole * 1e3:>10.1f} ms")
-    if config.workers:
-        print(f"a batch takes {found['data'] * 1e3:.1f} ms to make, ahead of time in {config.workers} processes")
+    if workers:
+        print(f"a batch takes {found['data'] * 1e3:.1f} ms to make, ahead of time in {workers} processes")

@@ -5,8 +5,11 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import InvalidInputError, WeightsError
 from ..network.load import load_model
@@ -14,36 +17,42 @@ from ..network.net import CodecNet, CodecNetConfig
 from ..network.transform import Block
 from .adversary import Adversary
 from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
+from .config import TrainConfig
+from .schedule import averaging
+from .sections import NetworkConfig, ScheduleConfig
 from .soap import Soap
 from .world import World
 
 
-def network_config(config):
-    """``CodecNetConfig`` of a training configuration, a dict, possibly of an earlier version that lacks some keys."""
-    known = [field.name for field in dataclasses.fields(CodecNetConfig) if field.name in config]
-    return CodecNetConfig(
-        **{name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in known}
-    )
+def network_config(sizes: NetworkConfig | Mapping[str, Any]) -> CodecNetConfig:
+    """``CodecNetConfig`` of a configuration's section; what a stored one lacks is at its default."""
+    values = vars(sizes) if isinstance(sizes, NetworkConfig) else sizes
+    known: dict[str, Any] = {
+        field.name: tuple(values[field.name]) if isinstance(values[field.name], list) else values[field.name]
+        for field in dataclasses.fields(CodecNetConfig)
+        if field.name in values
+    }
+    return CodecNetConfig(**known)
 
 
-def begin_with(net, tensors, place):
+def begin_with(net: CodecNet, tensors: Mapping[str, Tensor], place: str) -> None:
     """Load a network that may have fewer blocks in its transforms: those that it lacks change nothing at first."""
     missing = sorted(set(net.state_dict()) - set(tensors))
-    blocks = {name.rsplit(".", 2)[0] for name in missing}
-    strange = sorted(set(tensors) - set(net.state_dict())) + [
-        b for b in blocks if not isinstance(net.get_submodule(b), Block)
-    ]
+    blocks = {name.rsplit(".", 2)[0]: net.get_submodule(name.rsplit(".", 2)[0]) for name in missing}
+    strange = sorted(set(tensors) - set(net.state_dict()))
+    strange += [name for name, block in blocks.items() if not isinstance(block, Block)]
     if strange or any(not name.startswith(("analysis.", "synthesis.")) for name in missing):
         raise InvalidInputError(
             f"{place} holds another network: {', '.join((strange or missing)[:4])} ...; only the transforms may have "
             "more blocks"
         )
     net.load_state_dict(tensors, strict=False)
-    for block in blocks:
-        torch.nn.init.zeros_(net.get_submodule(block).project.weight)
+    for block in blocks.values():
+        assert isinstance(block, Block)
+        torch.nn.init.zeros_(block.project.weight)
 
 
-def starting_tensors(start):
+def starting_tensors(start: str) -> Mapping[str, Tensor]:
     """The network of a checkpoint folder, averaged (which lags, and is a better place to go on from than the last
     step), or of a weights file."""
     folder = pathlib.Path(start)
@@ -52,39 +61,83 @@ def starting_tensors(start):
         if not tensors:
             raise WeightsError(f"{folder} is not a checkpoint folder: it has no average.safetensors")
         return tensors
-    return load_model(start)[0].state_dict()
+    state: Mapping[str, Tensor] = load_model(start)[0].state_dict()
+    return state
+
+
+def make_optimizer(parameters: list[torch.nn.Parameter], schedule: ScheduleConfig) -> torch.optim.Optimizer:
+    """The optimiser that a schedule names."""
+    if schedule.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=schedule.learning_rate, betas=(0.9, 0.99))
+    return Soap(parameters, lr=schedule.learning_rate, every=schedule.basis_every)
 
 
 class Trainer:
-    """State of a run: network, its moving average, optimiser, step; the adversary, where there is one."""
+    """State of a run: network, its moving average, optimiser, step; the adversary, where there is one.
 
-    def __init__(self, config, world=World()):
-        self.config, self.world = config, world
-        torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
-        self.net_config = network_config(vars(config))
-        self.net = CodecNet(self.net_config).to(world.device, memory_format=torch.channels_last)
+    ``seconds``: how long the run has taken so far. ``frozen``: whether the transform is the averaged one and stays so.
+    """
+
+    def __init__(self, config: TrainConfig, world: World | None = None):
+        world = world or World()
+        self.config, self.schedule, self.world = config, config.schedule, world
+        torch.set_num_threads(config.run.threads)
+        torch.manual_seed(config.run.seed)
+        self.net_config = network_config(config.network)
+        self.net = CodecNet(self.net_config).to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
-        if config.start:
-            begin_with(self.net, starting_tensors(config.start), config.start)
-        if config.levels_only:
+        if config.network.start:
+            begin_with(self.net, starting_tensors(config.network.start), config.network.start)
+        if config.schedule.levels_only:
             for name, parameter in self.net.named_parameters():
                 parameter.requires_grad_(name.startswith("level_head."))
         self.average = [parameter.detach().clone() for parameter in self.parameters]
-        if config.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=(0.9, 0.99))
-        else:
-            self.optimizer = Soap(self.parameters, lr=config.learning_rate, every=config.basis_every)
-        self.adversary = Adversary(config, world) if config.adversarial_weight else None
+        self.optimizer = make_optimizer(self.parameters, config.schedule)
+        self.adversary = Adversary(config.loss, world) if config.loss.adversarial_weight else None
         self.step = 0
         self.seconds = 0.0
-        self.frozen = False  # whether the transform is the averaged one and stays so
-        self.out = pathlib.Path(config.out)
+        self.frozen = False
+        self.entropy_alone = False  # whether this process has frozen the transform
+        self.out = pathlib.Path(config.run.out)
         if world.first:
             self.out.mkdir(parents=True, exist_ok=True)
 
-    def save(self):
+    def prepare(self) -> None:
+        """Bring the network into the state in which the next step trains it."""
+        if self.step >= self.schedule.entropy_step and not self.entropy_alone:
+            self.freeze_transform()
+        rounded = self.step >= self.schedule.integers_from * self.schedule.steps
+        self.net.entropy.integers = self.entropy_alone or rounded
+
+    def freeze_transform(self) -> None:
+        """From here on only the entropy model learns, on the transform that is exported: the averaged one.
+
+        ``value_scale`` stays as well, as the head that chooses levels reads it.
+        """
+        with torch.no_grad():
+            for name, parameter, mean in zip(self.names, self.parameters, self.average):
+                parameter.requires_grad_(name.startswith("entropy.") and name != "entropy.value_scale")
+                if not self.frozen:
+                    parameter.copy_(mean)
+        self.frozen = self.entropy_alone = True
+
+    def advance(self) -> None:
+        """Count a step whose parameters are in place, and move the average."""
+        decay = averaging(self.step, self.schedule)
+        self.step += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def averaged_net(self) -> CodecNet:
+        """A copy of the network with the averaged weights."""
+        net = CodecNet(self.net_config).to(self.world.device)
+        with torch.no_grad():
+            for (_, parameter), mean in zip(net.named_parameters(), self.average):
+                parameter.copy_(mean)
+        return net.eval()
+
+    def save(self) -> None:
         """Write a checkpoint folder of safetensors (network, average, optimiser), then rename it into place."""
         if not self.world.first:
             return
@@ -96,23 +149,23 @@ class Trainer:
         save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), fresh, "optimizer")
         if self.adversary:
             self.adversary.save(fresh)
-        (fresh / "state.json").write_text(
-            json.dumps(
-                {"step": self.step, "seconds": self.seconds, "frozen": self.frozen, "config": vars(self.config)},
-                indent=1,
-            )
-        )
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "frozen": self.frozen,
+            "config": self.config.sections(),
+        }
+        (fresh / "state.json").write_text(json.dumps(state, indent=1))
         shutil.rmtree(old, ignore_errors=True)
         if place.exists():
             os.rename(place, old)
         os.rename(fresh, place)
         shutil.rmtree(old, ignore_errors=True)
 
-    def resume(self):
+    def resume(self) -> bool:
         """Continue from the newest whole checkpoint; False where there is none."""
-        place = next(
-            (p for p in (self.out / "checkpoint", self.out / "checkpoint.old") if (p / "state.json").is_file()), None
-        )
+        places = (self.out / "checkpoint", self.out / "checkpoint.old")
+        place = next((place for place in places if (place / "state.json").is_file()), None)
         if place is None:
             return False
         state = json.loads((place / "state.json").read_text())
@@ -127,23 +180,3 @@ class Trainer:
         if self.adversary:
             self.adversary.load(place)
         return True
-
-    def freeze_transform(self):
-        """From here on only the entropy model learns, on the transform that is exported: the averaged one.
-
-        ``value_scale`` stays as well, as the head that chooses levels reads it.
-        """
-        with torch.no_grad():
-            for name, parameter, mean in zip(self.names, self.parameters, self.average):
-                parameter.requires_grad_(name.startswith("entropy.") and name != "entropy.value_scale")
-                if not self.frozen:
-                    parameter.copy_(mean)
-        self.frozen = True
-
-    def averaged_net(self):
-        """A copy of the network with the averaged weights."""
-        net = CodecNet(self.net_config).to(self.world.device)
-        with torch.no_grad():
-            for (_, parameter), mean in zip(net.named_parameters(), self.average):
-                parameter.copy_(mean)
-        return net.eval()

@@ -3,55 +3,66 @@
 import csv
 import math
 import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
+from ..data.base import Faces
 from ..data.sources import template_crops
-from ..metric.identity import identity_distance
+from ..metric.identity import Recognizer, identity_distance
+from ..network.net import CodecNet, TrainingOutput
 
 QUALITIES = (10, 40, 70, 100)
 
 
-def aligned_faces(faces, count):
+def aligned_faces(faces: Faces, count: int) -> Tensor:
     """The first ``count`` faces of the data on the template: float [n, 3, 112, 112] in 0..1."""
     return torch.from_numpy(template_crops(faces, range(min(count, len(faces))))).permute(0, 3, 1, 2).float() / 255
 
 
 @torch.no_grad()
-def code(net, pixels, quality):
+def code(net: CodecNet, pixels: Tensor, quality: int) -> TrainingOutput:
     """``TrainingOutput`` of faces at one quality with rounded symbols; levels are drawn from the head, seed fixed."""
     torch.manual_seed(0)
     count = len(pixels)
     device = pixels.device
-    return net(
+    out: TrainingOutput = net(
         pixels,
         torch.full((count,), quality, device=device),
         torch.ones(count, dtype=torch.bool, device=device),
         hard=True,
     )
+    return out
 
 
 @torch.no_grad()
-def validate(net, faces, recognizer=None, batch=16):
+def validate(
+    net: CodecNet, faces: Tensor, recognizer: Recognizer | None = None, batch: int = 16
+) -> list[dict[str, Any]]:
     """Rows of quality, bytes (estimated), psnr in dB and, with a recogniser, the mean cosine similarity."""
     rows = []
     for quality in QUALITIES:
-        size, error, similarity = [], [], []
+        size: list[float] = []
+        error: list[float] = []
+        similarity: list[float] = []
         for pixels in faces.split(batch):
             out = code(net, pixels, quality)
             size += (out.bits / 8).tolist()
             error += (out.pixels - pixels).square().mean((1, 2, 3)).tolist()
             if recognizer is not None:
                 similarity += (1 - identity_distance(recognizer(out.pixels), recognizer(pixels))).tolist()
-        row = {"quality": quality, "bytes": round(sum(size) / len(size), 2)}
+        row: dict[str, Any] = {"quality": quality, "bytes": round(sum(size) / len(size), 2)}
         row["psnr"] = round(-10 * math.log10(sum(error) / len(error) + 1e-9), 3)
         row["similarity"] = round(sum(similarity) / len(similarity), 5) if similarity else ""
         rows.append(row)
     return rows
 
 
-def append_rows(path, step, rows):
+def append_rows(path: pathlib.Path, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows to a CSV file, with a header where it is new."""
     fresh = not path.exists()
     with open(path, "a", newline="") as file:
@@ -61,7 +72,7 @@ def append_rows(path, step, rows):
         writer.writerows({"step": step, **row} for row in rows)
 
 
-def save_sheet(path, net, faces):
+def save_sheet(path: pathlib.Path, net: CodecNet, faces: Tensor) -> None:
     """A PNG with a row for each face: the original, then the reconstruction at each of QUALITIES."""
     columns = [faces] + [code(net, faces, quality).pixels for quality in QUALITIES]
     sheet = torch.stack(columns, 1).permute(0, 3, 1, 4, 2)  # face, row, quality, column, colour

@@ -21,7 +21,7 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
         "--config",
         str(toml),
         "--start",
-        f"{start.out}/checkpoint",
+        f"{start.run.out}/checkpoint",
         "--steps",
         "3",
         "--runs",
@@ -39,17 +39,17 @@ def test_variants_of_one_checkpoint(tmp_path, monkeypatch, capsys):
     shared = ablation.codec_of("level1", tmp_path / "none", f"{tmp_path}/runs/full/weights.safetensors")
     assert {level for file in shared.encode(faces, 50) for level in lfic.probe(file).levels.ravel().tolist()} == {1}
     monkeypatch.setattr(
-        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--weights", "face-v1"]
+        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recognizer", "r", "--weights", "face-v1"]
     )
     with pytest.raises(SystemExit):
         ablation.main()
     assert "pixels, gan would not differ from full" in capsys.readouterr().err
     monkeypatch.setattr(
-        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recogniser", "r", "--variants", "searched"]
+        sys, "argv", ["ablation", "evaluate", "x.tar", "--pairs", "p", "--recognizer", "r", "--variants", "searched"]
     )
     with pytest.raises(SystemExit):
         ablation.main()
-    assert "needs --encoder-recogniser" in capsys.readouterr().err
+    assert "needs --encoder-recognizer" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["ablation", "train", "level9", *common])
     with pytest.raises(SystemExit):
         ablation.main()

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 from skimage.data import astronaut
 from train_faces import column, config, make_pack, write_toml
 
 from lfic.data import pack as packing
-from lfic.data.facepack import FacePack
+from lfic.data.facepack import MARGIN, FacePack, write_pack
 from lfic.data.sources import Joined, open_faces, template_crops
 from lfic.errors import InvalidInputError, MissingDependencyError
 from lfic.train.augment import Plan, box, render
 from lfic.train.config import TrainConfig
+from lfic.train.identity import TargetEmbeddings
 from lfic.train.loop import run
-from lfic.train.objective import TargetEmbeddings
+from lfic.train.sections import DataConfig
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def curve(faces, tmp_path_factory):
     """The losses of a short run on the pack."""
     settings = config(faces[1]["pack"], tmp_path_factory.mktemp("runs"), steps=2)
     run(settings)
-    return column(settings.out)
+    return column(settings.run.out)
 
 
 @pytest.mark.parametrize("kind", ["folder", "shards", "parquet"])
@@ -69,7 +71,7 @@ def test_every_kind_of_source_trains_like_the_pack(faces, curve, kind, tmp_path)
     assert np.array_equal(template_crops(other, [5, 0]), one.pixels[[5, 0], 8:120, 8:120])
     settings = config(faces[1][kind], tmp_path, steps=2, workers=1)  # read in another process than it was opened in
     run(settings)
-    assert column(settings.out) == curve
+    assert column(settings.run.out) == curve
 
 
 def test_landmarks_align_what_is_read(faces, tmp_path):
@@ -107,7 +109,7 @@ def test_several_sources_are_joined(faces):
 
 
 def test_a_list_of_sources_in_a_configuration(faces, tmp_path):
-    settings = config("", tmp_path / "run", steps=1, data=[faces[1]["pack"], faces[1]["folder"]])
+    settings = config("", tmp_path / "run", steps=1, faces=[faces[1]["pack"], faces[1]["folder"]])
     loaded = TrainConfig.load(write_toml(tmp_path / "run.toml", settings))
     assert loaded == settings and run(loaded).step == 1
 
@@ -167,10 +169,10 @@ def test_augmentation_is_what_the_plan_says():
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
     face = np.asarray(coarse.resize((128, 128), Image.Resampling.BICUBIC))
-    settings = TrainConfig(batch=400, generic=0.3, grey=0.2, jitter=5.0, jitter_scale=0.1, jpeg=0.3)
+    settings = DataConfig(batch=400, generic=0.3, grey=0.2, jitter=5.0, jitter_scale=0.1, jpeg=0.3)
     generator = torch.Generator().manual_seed(0)
     plan = Plan.draw(torch.ones(1), settings, generator)
-    plan.draw_more(settings, generator)
+    plan.draw_changes(settings, generator)
     share = {
         name: float(value.float().mean())
         for name, value in (("grey", plan.grey), ("moved", plan.moved), ("jpeg", plan.jpeg > 0))
@@ -197,10 +199,10 @@ def test_augmentation_is_what_the_plan_says():
 
 
 def test_no_augmentation_leaves_aligned_faces_plain():
-    settings = TrainConfig(batch=50, grey=0.0)
+    settings = DataConfig(batch=50, grey=0.0)
     generator = torch.Generator().manual_seed(0)
     plan = Plan.draw(torch.ones(3), settings, generator)
-    plan.draw_more(settings, generator)
+    plan.draw_changes(settings, generator)
     assert torch.equal(plan.plain, plan.aligned) and not plan.aligned.all()
 
 
@@ -235,3 +237,31 @@ def test_faces_packed_as_webp(tmp_path):
         and webp.stat().st_size < pathlib.Path(jpeg).stat().st_size
     )
     assert np.abs(one.pixels.astype(int) - two.pixels).mean() < 8
+
+
+def test_a_pack_is_read_as_it_was_written(tmp_path):
+    """The layout of the file: crops, names, and which source each is from."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 112 + 2 * MARGIN, 112 + 2 * MARGIN, 3), np.uint8)
+    crops = []
+    for one in pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(one).save(buffer, "PNG")
+        crops.append(buffer.getvalue())
+    write_pack(tmp_path / "p.safetensors", crops, ["a", "b", "c"], [0, 1, 1], ["x.tar", "y"])
+    pack = FacePack(tmp_path / "p.safetensors")
+    assert np.array_equal(pack.pixels, pixels) and pack.names == ["a", "b", "c"]
+    assert pack.source.tolist() == [0, 1, 1] and pack.margin == MARGIN and len(pack) == 3
+    with pytest.raises(InvalidInputError, match="257 sources; a pack numbers at most 256"):
+        write_pack(tmp_path / "q.safetensors", [], [], [], ["s"] * 257)
+    assert not (tmp_path / "q.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", None])
+def test_what_is_no_pack_is_named(tmp_path, content):
+    path = tmp_path / "other.safetensors"
+    if content is None:
+        save_file({"x": np.zeros(3)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"other.safetensors is no file of packed faces .*lfic.data.pack"):
+        open_faces(str(path))

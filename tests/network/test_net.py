@@ -12,7 +12,7 @@ from lfic.kernels.bench.eager import coding_permutation
 from lfic.network.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
 from lfic.network.net import CodecNet, CodecNetConfig
 from lfic.network.rap import expand_regions, explored, pooled_symbols, region_mean, unpooled_features
-from lfic.train.export import build_tables
+from lfic.train.tables import build_tables
 
 SMALL = CodecNetConfig(
     channels=16,

@@ -7,32 +7,33 @@ import torch
 from safetensors.torch import save_file
 
 from lfic.data.facepack import FacePack
-from lfic.metric.identity import load_torchscript
-from lfic.train.batches import batches
+from lfic.train.batches import Steps, batches
 from lfic.train.config import TrainConfig
-from lfic.train.objective import Objective
+from lfic.train.loop import make_loss
 from lfic.train.state import Trainer
 from lfic.train.world import World
 
 config, out, step = TrainConfig.load(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-faces, recognizer = FacePack(config.data), load_torchscript(config.recognizer)
+faces = FacePack(config.data.faces)
 
 
 def gradient(world):
     """The loss and every parameter's gradient."""
-    net = Trainer(config, world).net
+    trainer = Trainer(config, world)
+    net = trainer.net
     wrapped = world.wrap(net)  # must live until the backward pass is over
     torch.manual_seed(step)
-    batch = next(batches(faces, config, world, step)).to(world.device)
-    assert len(batch.pixels) == config.batch // world.size
-    loss, _, _ = Objective(config, world, recognizer, len(faces))(wrapped, batch, step)
+    drawn = Steps(faces, config.data, config.loss.identity_share, config.run.seed, world)
+    batch = next(batches(drawn, step, config.schedule.steps)).to(world.device)
+    assert len(batch.pixels) == config.data.batch // world.size
+    loss, _, _ = make_loss(config, trainer, len(faces))(wrapped, batch, step)
     loss.backward()
     return {"loss": world.mean(loss.detach()).reshape(1)} | {
         name: p.grad.contiguous() for name, p in net.named_parameters()
     }
 
 
-world = World.join(config.device)
+world = World.join(config.run.device)
 assert world.size == 2 and world.any(world.rank == 1, False) == (True, False)
 shared = gradient(world)
 world.leave()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lfic.align import TEMPLATE_112
 from lfic.data import pack as packing
-from lfic.train.config import TrainConfig
+from lfic.train.config import SECTION_OF, TrainConfig, sectioned
 
 SETTINGS = {
     "channels": 8,
@@ -74,13 +74,29 @@ def make_recognizer(path, seed=5):
     return path
 
 
+def settings(**values):
+    """A configuration of settings of any section; all others are at their defaults."""
+    assert set(values) <= set(SECTION_OF), set(values) - set(SECTION_OF)
+    return TrainConfig.from_sections(sectioned(values))
+
+
 def config(pack, out, **changes):
-    return TrainConfig(**{**SETTINGS, "data": str(pack), "out": str(out), "steps": 6, **changes})
+    """A run of the tiny network on a pack."""
+    return settings(**{**SETTINGS, "faces": str(pack), "out": str(out), "steps": 6, **changes})
+
+
+def flat(config):
+    """A configuration as earlier versions stored it: without sections."""
+    values = {key: value for keys in config.sections().values() for key, value in keys.items()}
+    return values | {"data": values.pop("faces")}
 
 
 def write_toml(path, settings):
     """A configuration file that says what a ``TrainConfig`` says."""
-    path.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in vars(settings).items()))
+    lines = []
+    for section, keys in settings.sections().items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    path.write_text("\n".join(lines))
     return path
 
 

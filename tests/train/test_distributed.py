@@ -8,18 +8,18 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
+from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 from lfic.errors import InvalidInputError
 from lfic.train.loop import run, train
 from lfic.train.world import World
 
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
-from train_faces import column, config, make_pack, make_recognizer, write_toml
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    """Settings with everything random: levels, noise, augmentation, who the recogniser sees; and a folder for results."""
+    """Settings with everything random (levels, noise, augmentation, who the recogniser sees), a folder for results."""
     folder = tmp_path_factory.mktemp("distributed")
     recognizer = make_recognizer(folder / "tiny.pt")
     more = {
@@ -70,17 +70,19 @@ def test_torchrun_goes_on_as_one_process_would(settings):
     settings, folder = settings
     toml = write_toml(folder / "run.toml", settings)
     run(settings, seconds=0)  # one process begins, two go on
-    assert list(column(settings.out)) == [1]
+    assert list(column(settings.run.out)) == [1]
     torchrun(2, "-m", "lfic.train", toml)
-    alone = type(settings)(**vars(settings) | {"out": str(folder / "alone")})
+    alone = settings.changed(run={"out": str(folder / "alone")})
     trainer = run(alone)
-    one, two = column(alone.out), column(settings.out)
+    one, two = column(alone.run.out), column(settings.run.out)
     assert list(two) == [1, 2, 3] and all(two[step] == pytest.approx(one[step], rel=1e-3) for step in one)
     net = load_file(folder / "two" / "checkpoint" / "net.safetensors")
     for name, parameter in trainer.net.named_parameters():
-        assert (net[name] - parameter).abs().max() < 0.05 * settings.learning_rate * settings.steps, name
+        assert (net[name] - parameter).abs().max() < 0.05 * settings.schedule.learning_rate * settings.schedule.steps, (
+            name
+        )
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(settings):
     with pytest.raises(InvalidInputError, match="2 processes"):
-        train(type(settings[0])(**vars(settings[0]) | {"batch": 3}), World(size=2), None)
+        train(settings[0].changed(data={"batch": 3}), World(size=2), None)

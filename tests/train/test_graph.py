@@ -3,16 +3,18 @@
 import pytest
 import torch
 from train_faces import config, make_pack, make_recognizer
+from train_faces import settings as settings_of
 
 from lfic.data.sources import open_faces
 from lfic.errors import InvalidInputError
 from lfic.network.net import CodecNet, CodecNetConfig
-from lfic.train.batches import batches
-from lfic.train.config import TrainConfig
+from lfic.train.batches import Steps, batches
 from lfic.train.graph import GraphedStep
-from lfic.train.loop import eager_step
-from lfic.train.objective import Objective, load_recognizers
+from lfic.train.identity import load_recognizers
+from lfic.train.loop import make_loss
+from lfic.train.loss import TrainingLoss
 from lfic.train.state import Trainer
+from lfic.train.steps import EagerStep
 from lfic.train.world import World
 
 
@@ -50,49 +52,49 @@ def settings(tmp_path_factory):
     )
 
 
+def steps_of(settings, faces, world):
+    return Steps(faces, settings.data, settings.loss.identity_share, settings.run.seed, world)
+
+
 def test_the_form_that_is_captured_gives_the_same_loss(settings):
     world = World()
-    trainer, faces = Trainer(settings, world), open_faces(settings.data)
-    batch = next(batches(faces, settings, world, 1))
+    trainer, faces = Trainer(settings, world), open_faces(settings.data.faces)
+    batch = next(batches(steps_of(settings, faces, world), 1, settings.schedule.steps))
     batch = batch.to(world.device)
     assert batch.aligned.any() and not batch.aligned.all()
     found = []
-    for settings.graphs in (False, True):
-        objective = Objective(settings, world, load_recognizers(settings, world.device), len(faces))
+    for captured in (False, True):
+        recognizer = load_recognizers(settings.loss, world.device)
+        objective = TrainingLoss(settings.loss, settings.schedule, world, recognizer, len(faces), captured=captured)
         torch.manual_seed(1)
         trainer.net.zero_grad()
         loss, figures, _ = objective(trainer.net, batch, 3)
         loss.backward()
         found.append((loss.detach(), *figures.values(), torch.cat([p.grad.flatten() for p in trainer.parameters])))
-    settings.graphs = False
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def test_what_a_graph_needs_is_said():
     with pytest.raises(InvalidInputError, match="graphs is true; it needs device"):
-        TrainConfig(graphs=True)
+        settings_of(graphs=True)
     with pytest.raises(InvalidInputError, match="identity_share"):
-        TrainConfig(graphs=True, device="cuda")
-    TrainConfig(graphs=True, device="cuda", identity_share=1.0)
+        settings_of(graphs=True, device="cuda")
+    settings_of(graphs=True, device="cuda", identity_share=1.0)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_replayed_step_does_what_an_eager_one_does(settings):
-    values = vars(settings) | {"device": "cuda", "graphs": True, "optimizer": "soap"}
+    one = settings.changed(run={"device": "cuda", "graphs": True}, schedule={"optimizer": "soap"})
     found = []
     for graphed in (False, True):
         world = World.join("cuda")
-        one = TrainConfig(**values)
-        trainer, faces = Trainer(one, world), open_faces(one.data)
-        objective = Objective(one, world, load_recognizers(one, world.device), len(faces))
-        data, captured = batches(faces, one, world, 0), GraphedStep(trainer, objective)
+        trainer, faces = Trainer(one, world), open_faces(one.data.faces)
+        data = batches(steps_of(one, faces, world), 0, one.schedule.steps)
+        stepper = (GraphedStep if graphed else EagerStep)(trainer, make_loss(one, trainer, len(faces)))
         for step in range(4):
             torch.manual_seed(step)
-            batch = next(data).to(world.device)
-            if graphed and step:
-                captured(batch, step, 1e-3)
-            else:
-                eager_step(trainer, objective, trainer.net, batch, step, 1e-3, False)
+            stepper.step(next(data).to(world.device), step, 1e-3)
+        stepper.settle()
         found.append(torch.cat([p.detach().flatten() for p in trainer.parameters]))
     torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=1e-3)

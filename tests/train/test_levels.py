@@ -94,7 +94,7 @@ def test_the_head_learns_the_cheapest_levels(net):
         return (costs.gather(1, chosen)[:, 0] - costs.min(1).values).sum()
 
     before = excess()
-    for step in range(400):
+    for _ in range(400):
         optimizer.zero_grad()
         region = torch.randint(0, 16, (6,))
         level_loss(net.level_logits(y, quality, a), region, costs[torch.arange(6), :, region], scale).mean().backward()
@@ -138,7 +138,7 @@ def test_the_head_moves_in_a_run_only_where_levels_are_measured(tmp_path):
             identity_from=1,
             optimizer="adam",
         )
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.run.seed)
         before = CodecNet(SMALL).level_head.out.weight
         moved.append(not torch.equal(run(settings).net.level_head.out.weight.detach(), before.detach()))
     assert moved == [False, True]

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from train_faces import column, config, make_pack, make_recognizer, write_toml
+from train_faces import column, config, flat, make_pack, make_recognizer, write_toml
+from train_faces import settings as settings_of
 
 import lfic
 from lfic.align import TEMPLATE_112, similarity_transform
@@ -27,8 +28,10 @@ from lfic.train.checkpoint import load_tensors, save_tensors
 from lfic.train.config import TrainConfig
 from lfic.train.export import load_checkpoint
 from lfic.train.export import main as export
-from lfic.train.loop import beta, learning_rate, run
-from lfic.train.objective import pixel_weights
+from lfic.train.loop import run
+from lfic.train.loss import beta, pixel_weights
+from lfic.train.schedule import learning_rate
+from lfic.train.sections import LossConfig, RunConfig, ScheduleConfig
 from lfic.train.state import network_config
 
 
@@ -58,19 +61,20 @@ def test_alignment_puts_landmarks_on_the_template():
 
 
 def test_schedules():
-    c = TrainConfig(steps=1000, warmup=10)
+    c = ScheduleConfig(steps=1000, warmup=10)
     assert learning_rate(0, c) == pytest.approx(c.learning_rate / 10)
     assert learning_rate(10, c) == pytest.approx(c.learning_rate)
     assert learning_rate(1000, c) == pytest.approx(c.final_learning_rate)
-    ends = beta(torch.tensor([1, 100]), c)
-    assert ends.tolist() == pytest.approx([c.beta_low, c.beta_high], rel=1e-5)
+    weights = LossConfig()
+    ends = beta(torch.tensor([1, 100]), weights)
+    assert ends.tolist() == pytest.approx([weights.beta_low, weights.beta_high], rel=1e-5)
     quality = torch.tensor([1, 50, 100])
     for low, high, expected in (
         (30.0, 0.0, [30, 30, 30]),
         (0.0, 0.0, [0, 0, 0]),
         (10.0, 40.0, [10, 10 * 4 ** (49 / 99), 40]),
     ):
-        assert pixel_weights(quality, TrainConfig(pixel_weight=low, pixel_weight_high=high)).tolist() == pytest.approx(
+        assert pixel_weights(quality, LossConfig(pixel_weight=low, pixel_weight_high=high)).tolist() == pytest.approx(
             expected
         )
 
@@ -79,7 +83,7 @@ def test_the_same_seed_gives_the_same_curve(pack, recognizer, tmp_path):
     whole = config(pack, tmp_path / "whole", recognizer=str(recognizer), identity_from=1)
     run(whole)
     run(config(pack, tmp_path / "parts", recognizer=str(recognizer), identity_from=1))  # the same again: the same curve
-    assert column(whole.out) == column(tmp_path / "parts") and len(column(whole.out)) == 6
+    assert column(whole.run.out) == column(tmp_path / "parts") and len(column(whole.run.out)) == 6
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
@@ -89,14 +93,14 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "lfic.train", str(toml)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    log = pathlib.Path(settings.out) / "log.csv"
+    log = pathlib.Path(settings.run.out) / "log.csv"
     deadline = time.monotonic() + 120
     while not (log.exists() and len(log.read_text().splitlines()) > 3):
         assert process.poll() is None and time.monotonic() < deadline, "the run did not get going"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = column(settings.out)
+    before = column(settings.run.out)
     assert max(before) < 12
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     with open(log) as file:
@@ -105,7 +109,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(pack, tmp_path):
     assert max(again) == 12 and min(again) <= max(before) + 1
     peaceful = config(pack, tmp_path / "peaceful", steps=12)
     run(peaceful)
-    expected = column(peaceful.out)
+    expected = column(peaceful.run.out)
     assert before == {step: expected[step] for step in before}
     assert again == {step: expected[step] for step in again}
 
@@ -114,10 +118,8 @@ def test_exported_checkpoint_is_a_working_codec(pack, tmp_path):
     settings = config(pack, tmp_path / "run", validation=str(pack), recognizer="")
     run(settings)
     state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
-    state["config"] |= {
-        "start": str(tmp_path / "other" / "checkpoint"),
-        "data": [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"],
-    }
+    state["config"]["network"]["start"] = str(tmp_path / "other" / "checkpoint")
+    state["config"]["data"]["faces"] = [str(pack), f"{tmp_path}/faces.tar:{tmp_path}/landmarks.npz"]
     (tmp_path / "run" / "checkpoint" / "state.json").write_text(json.dumps(state))
     weights = tmp_path / "tiny.safetensors"
     assert (
@@ -172,18 +174,18 @@ def test_a_leg_that_ends_by_the_clock_goes_on_from_there(pack, tmp_path):
     assert run(settings).step == 6
     whole = config(pack, tmp_path / "whole", save_every=100)
     run(whole)
-    assert column(settings.out) == column(whole.out)
+    assert column(settings.run.out) == column(whole.run.out)
 
 
 def test_legs_of_one_step_give_the_curve_of_one_run(pack, recognizer, tmp_path):
     """A resumed optimiser adds in the same order as one that was never stored, also after its basis has turned (step
     10)."""
     settings = config(pack, tmp_path / "legs", steps=13, recognizer=str(recognizer), identity_from=1)
-    while run(settings, seconds=0).step < settings.steps:
+    while run(settings, seconds=0).step < settings.schedule.steps:
         pass
     whole = config(pack, tmp_path / "whole", steps=13, recognizer=str(recognizer), identity_from=1)
     run(whole)
-    assert column(settings.out) == column(whole.out) and len(column(whole.out)) == 13
+    assert column(settings.run.out) == column(whole.run.out) and len(column(whole.run.out)) == 13
     for name in ("net", "optimizer"):
         one, other = (load_file(tmp_path / leg / "checkpoint" / f"{name}.safetensors") for leg in ("legs", "whole"))
         assert one.keys() == other.keys()
@@ -211,12 +213,12 @@ def test_validation_and_sample_sheets(pack, recognizer, tmp_path):
     # Looking on changes nothing in the curve.
     plain = config(pack, tmp_path / "unseen", steps=2)
     run(plain)
-    assert column(plain.out) == column(settings.out)
+    assert column(plain.run.out) == column(settings.run.out)
 
 
 def test_counts_below_one_are_refused():
     with pytest.raises(InvalidInputError, match="save_every"):
-        TrainConfig(save_every=0)
+        RunConfig(save_every=0)
 
 
 def test_checkpoint_files_stay_small(tmp_path):
@@ -237,9 +239,8 @@ def test_checkpoints_of_before_are_read(pack, tmp_path):
     run(settings)
     checkpoint = tmp_path / "run" / "checkpoint"
     state = json.loads((checkpoint / "state.json").read_text())
-    state["config"] = {
-        k: v for k, v in state["config"].items() if k in {*vars(CodecNetConfig()), "data", "out", "recognizer", "batch"}
-    }
+    kept = {*vars(CodecNetConfig()), "data", "out", "recognizer", "batch"}
+    state["config"] = {k: v for k, v in flat(settings).items() if k in kept}
     state["step"] = 2
     (checkpoint / "state.json").write_text(json.dumps(state))
     moments = load_tensors(checkpoint, "optimizer")
@@ -247,7 +248,7 @@ def test_checkpoints_of_before_are_read(pack, tmp_path):
         file.unlink()
     save_file(moments, checkpoint / "optimizer.safetensors")
     assert run(settings).step == 4
-    assert load_checkpoint(checkpoint)[0].config == network_config(vars(settings))
+    assert load_checkpoint(checkpoint)[0].config == network_config(settings.network)
     assert network_config({"channels": 48}) == CodecNetConfig(channels=48)
     begun = run(
         config(pack, tmp_path / "next", steps=1, start=str(checkpoint), learning_rate=0.0, final_learning_rate=0.0)
@@ -262,8 +263,8 @@ def test_a_log_with_other_columns_is_kept_apart(pack, tmp_path):
     (tmp_path / "run" / "log.csv").write_text("step,loss\n0,1\n")
     run(settings)
     assert (tmp_path / "run" / "log-before-1.csv").read_text() == "step,loss\n0,1\n"
-    assert list(column(settings.out)) == [1, 2]
-    assert all(0 <= share <= 1 for share in column(settings.out, "wait").values())
+    assert list(column(settings.run.out)) == [1, 2]
+    assert all(0 <= share <= 1 for share in column(settings.run.out, "wait").values())
 
 
 def test_batches_made_ahead_are_the_same_batches(pack, tmp_path):
@@ -283,9 +284,9 @@ def test_bfloat16_keeps_parameters_and_rates_in_float32(pack, recognizer, tmp_pa
 
 
 def test_settings_that_make_no_sense_are_refused(pack, tmp_path):
-    for settings in ({"precision": "float8"}, {"optimizer": "sgd"}, {"workers": -1}, {"jpeg_lowest": 0}):
-        with pytest.raises(InvalidInputError, match=next(iter(settings))):
-            TrainConfig(**settings)
+    for values in ({"precision": "float8"}, {"optimizer": "sgd"}, {"workers": -1}, {"jpeg_lowest": 0}):
+        with pytest.raises(InvalidInputError, match=next(iter(values))):
+            settings_of(**values)
     with pytest.raises(InvalidInputError, match="'cuda:N'"):
         run(config(pack, tmp_path / "a", device="abacus"))
     if not torch.cuda.is_available():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from train_faces import column, config, make_pack, make_recognizer, write_toml
+from train_faces import settings as settings_of
 
 from lfic import coder
 from lfic.data.facepack import FacePack
@@ -15,9 +16,11 @@ from lfic.network.load import load_model
 from lfic.network.net import CodecNetConfig
 from lfic.network.rap import pooled_symbols
 from lfic.train.__main__ import main
-from lfic.train.config import TrainConfig
-from lfic.train.export import build_tables, load_checkpoint
-from lfic.train.loop import learning_rate, run
+from lfic.train.export import load_checkpoint
+from lfic.train.loop import run
+from lfic.train.schedule import learning_rate
+from lfic.train.sections import ScheduleConfig
+from lfic.train.tables import build_tables
 from lfic.train.validate import aligned_faces
 
 
@@ -33,7 +36,7 @@ def recognizer(tmp_path_factory):
 
 def in_legs(settings):
     """A run that is stopped and resumed after every step."""
-    while run(settings, seconds=0).step < settings.steps:
+    while run(settings, seconds=0).step < settings.schedule.steps:
         pass
 
 
@@ -54,14 +57,14 @@ def test_adversarial_stage_and_frozen_transform_resume_to_the_same_curve(pack, r
     whole, legs = config(pack, tmp_path / "whole", **settings), config(pack, tmp_path / "legs", **settings)
     run(whole)
     in_legs(legs)
-    assert column(whole.out) == column(legs.out) and len(column(whole.out)) == 6
+    assert column(whole.run.out) == column(legs.run.out) and len(column(whole.run.out)) == 6
     for name in ("adversarial", "discriminator"):
-        assert measured(whole.out, name) == measured(legs.out, name)
-    assert list(measured(whole.out, "discriminator")) == [
+        assert measured(whole.run.out, name) == measured(legs.run.out, name)
+    assert list(measured(whole.run.out, "discriminator")) == [
         3,
         4,
     ]  # steps 2 and 3 of 0..5: what follows is the entropy model's
-    assert list(measured(whole.out, "psnr")) == [1, 2, 3, 4]
+    assert list(measured(whole.run.out, "psnr")) == [1, 2, 3, 4]
     for file in ("net", "average", "optimizer", "discriminator", "adversary"):
         one, other = (load_file(tmp_path / leg / "checkpoint" / f"{file}.safetensors") for leg in ("whole", "legs"))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one), file
@@ -74,7 +77,7 @@ def test_the_adversary_reaches_the_codec_only_from_its_step(pack, tmp_path):
     )
     run(without)
     run(having)
-    one, other = column(without.out), column(having.out)
+    one, other = column(without.run.out), column(having.run.out)
     assert [one[step] == other[step] for step in (1, 2, 3, 4)] == [True, True, False, False]
     assert not (tmp_path / "without" / "checkpoint" / "discriminator.safetensors").exists()
     again = run(
@@ -92,12 +95,12 @@ def test_a_frozen_transform_stays_and_rates_fall(pack, tmp_path):
     entropy = [name.startswith("entropy.") and name != "entropy.value_scale" for name in after.names]
     assert [torch.equal(a, b) for a, b in zip(before, after.average)] == [not learns for learns in entropy]
     assert all(torch.equal(p, mean) for p, mean, learns in zip(after.parameters, after.average, entropy) if not learns)
-    bytes_ = column(settings.out, "bytes")
+    bytes_ = column(settings.run.out, "bytes")
     assert np.mean([bytes_[step] for step in range(26, 31)]) < 0.9 * np.mean([bytes_[step] for step in range(7, 12)])
 
 
 def test_learning_rate_of_the_last_stage():
-    settings = TrainConfig(steps=1000, warmup=10, entropy_from=0.8)
+    settings = ScheduleConfig(steps=1000, warmup=10, entropy_from=0.8)
     assert learning_rate(799, settings) == pytest.approx(settings.final_learning_rate, rel=0.01)
     assert learning_rate(800, settings) == pytest.approx(settings.entropy_learning_rate)
     assert learning_rate(999, settings) == pytest.approx(settings.final_learning_rate, rel=0.01)
@@ -105,7 +108,7 @@ def test_learning_rate_of_the_last_stage():
 
 @pytest.mark.parametrize("quality", [25, 90])
 def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, quality):
-    """The rate that training minimises at its end, against the bytes of the C++ coder with the exported integers: 1 %."""
+    """The rate that training minimises at its end, and the bytes of the C++ coder with the exported integers: 1 %."""
     run(config(pack, tmp_path / "run", steps=8, entropy_from=0.5, channels=16))
     net, _ = load_checkpoint(tmp_path / "run" / "checkpoint")
     net.entropy.integers = True
@@ -162,12 +165,14 @@ def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
     whole, legs = (config(pack, tmp_path / name, feature_weight=0.5, **settings) for name in ("whole", "legs"))
     run(whole)
     in_legs(legs)
-    assert column(whole.out) == column(legs.out) and column(whole.out, "features") == column(legs.out, "features")
-    features = column(whole.out, "features")
+    assert column(whole.run.out) == column(legs.run.out) and column(whole.run.out, "features") == column(
+        legs.run.out, "features"
+    )
+    features = column(whole.run.out, "features")
     assert features[1] == 0 and max(features.values()) > 0
     run(config(pack, tmp_path / "plain", **settings))
     one = column(tmp_path / "plain")
-    assert one[1] == column(whole.out)[1] and one != column(whole.out)
+    assert one[1] == column(whole.run.out)[1] and one != column(whole.run.out)
     with pytest.raises(InvalidInputError, match="positive weight"):
         run(config(pack, tmp_path / "odd", **settings | {"recognizer_weights": [1.0]}))
 
@@ -185,7 +190,7 @@ def test_several_recognisers_and_their_features(pack, recognizer, tmp_path):
 )
 def test_settings_of_the_stages_are_checked(name, value):
     with pytest.raises(InvalidInputError, match=name):
-        TrainConfig(**{name: value})
+        settings_of(**{name: value})
 
 
 def test_a_run_starts_with_a_weights_file(pack, tmp_path):

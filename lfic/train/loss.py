@@ -1,0 +1,220 @@
+"""From a batch to the number that is minimised: bits + beta(quality) * distortion."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..format.geometry import LEVELS, SIDE
+from ..format.quality import exponential
+from ..metric.hybrid import HybridMetric, MetricTerms
+from ..metric.pixel import template_weight
+from ..network.net import TrainingOutput
+from .adversary import Adversary
+from .batches import Batch
+from .identity import Look, SeenLook, TargetEmbeddings, WholeLook
+from .levels import level_loss, region_costs
+from .schedule import Phase, phase_of
+from .sections import LossConfig, ScheduleConfig
+from .world import World
+
+Figures = dict[str, Tensor]  # what is logged of a step: tensors without dimensions
+
+
+def beta(quality: Tensor, loss: LossConfig) -> Tensor:
+    """Weight of the distortion against one bit, float [N]: exponential in the quality, int64 [N]."""
+    return exponential(loss.beta_low, loss.beta_high, quality.float())
+
+
+def pixel_weights(quality: Tensor, loss: LossConfig) -> Tensor:
+    """Weight of the pixel term beside identity, float [N]: exponential in the quality, int64 [N]."""
+    if not loss.pixel_weight:
+        return torch.zeros_like(quality, dtype=torch.float32)
+    return exponential(loss.pixel_weight, loss.pixel_weight_high or loss.pixel_weight, quality.float())
+
+
+def loss_scale(beta: Tensor, loss: LossConfig) -> Tensor:
+    """What a face's loss is divided by, float [N]. Rates differ by a factor of 20 between the ends of the qualities:
+    this keeps their gradients comparable."""
+    return 600 * (beta / loss.beta_low) ** 0.4
+
+
+@dataclasses.dataclass
+class Weights:
+    """What the terms of each face count: beta, scale, pixel float [N]; map float [N, 1, 112, 112], of its pixels."""
+
+    beta: Tensor
+    scale: Tensor
+    pixel: Tensor
+    map: Tensor
+
+
+class TrainingLoss:
+    """The loss of a step.
+
+    Args:
+        recognizer: as for ``HybridMetric``, or None.
+        faces: how many the data has.
+        adversary: ``Adversary``, or None.
+        precision: of the transforms, "float32" or "bfloat16".
+        captured: whether a CUDA graph is to capture it: then nothing depends on what is in a tensor.
+    """
+
+    def __init__(
+        self,
+        loss: LossConfig,
+        schedule: ScheduleConfig,
+        world: World,
+        recognizer: nn.Module | None,
+        faces: int,
+        adversary: Adversary | None = None,
+        precision: str = "float32",
+        captured: bool = False,
+    ):
+        self.loss, self.schedule, self.world, self.adversary = loss, schedule, world, adversary
+        self.precision, self.captured = precision, captured
+        self.metric = HybridMetric(
+            recognizer,
+            pixel_weight=loss.pixel_weight,
+            identity_weight=loss.identity_weight / loss.identity_share,
+            adversarial=adversary.metric if adversary else None,
+            feature_weight=loss.feature_weight / loss.identity_share if recognizer is not None else 0,
+            texture_weight=loss.texture_weight,
+        ).to(world.device)
+        self.targets = TargetEmbeddings(recognizer, faces) if recognizer is not None else None
+        self.weight_map = template_weight(loss.face_floor).to(world.device)
+        self.everywhere = torch.ones(1, 1, SIDE, SIDE, device=world.device)
+
+    def phase(self, step: int) -> Phase:
+        """The phase of a step, with what this run has."""
+        phase = phase_of(step, self.schedule)
+        return dataclasses.replace(
+            phase,
+            identity=phase.identity and self.targets is not None,
+            adversarial=phase.adversarial and self.adversary is not None,
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The precision of the transforms."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.world.device.type, torch.bfloat16)
+
+    def __call__(self, net: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Figures, TrainingOutput]:
+        """(loss, figures, what the network gave) of a batch on the device. net: ``CodecNet``, or what wraps one."""
+        phase = self.phase(step)
+        weights = self.weights(batch, phase)
+        out = self.coded(net, batch, phase)
+        if phase.entropy_only:
+            loss = (out.bits / weights.scale).mean()
+            return loss, self.figures(loss, out), out
+        look = self.look(batch, phase)
+        if self.schedule.levels_only:
+            loss = self.head_loss(net, out, batch, weights, look)
+            return loss, self.figures(loss, out), out
+        terms = self.metric(
+            out.pixels,
+            batch.pixels,
+            weights.map,
+            self.adversary.levels(out) if self.adversary and phase.adversarial else None,
+            pixel_weight=weights.pixel,
+            adversarial_weight=self.loss.adversarial_weight if phase.adversarial else 0,
+            **look.terms(),
+        )
+        loss = ((out.bits + weights.beta * terms.total) / weights.scale).mean()
+        head = self.head_loss(net, out, batch, weights, look)
+        return loss + head, self.figures(loss, out, terms, look.seen), out
+
+    def weights(self, batch: Batch, phase: Phase) -> Weights:
+        """What the terms of each face count."""
+        aligned, b = batch.aligned, beta(batch.quality, self.loss)
+        pixel = pixel_weights(batch.quality, self.loss)
+        return Weights(
+            beta=b,
+            scale=loss_scale(b, self.loss),
+            pixel=torch.where(aligned & phase.identity, pixel, self.loss.pixel_only_weight),
+            map=torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere),
+        )
+
+    def coded(self, net: nn.Module, batch: Batch, phase: Phase) -> TrainingOutput:
+        """The network's pass over a batch; its pixels are None where no term looks at them."""
+        with self.autocast():
+            out: TrainingOutput = net(
+                batch.pixels,
+                batch.quality,
+                batch.aligned,
+                phase.explore,
+                batch.uniform_level,
+                phase.hard,
+                self.world.draw,
+                not (phase.entropy_only or self.schedule.levels_only),
+            )
+        return out
+
+    def look(self, batch: Batch, phase: Phase) -> Look:
+        """What the recognisers see of a batch."""
+        if self.targets is None or not phase.identity:
+            return Look(batch)
+        if self.captured:
+            return WholeLook(batch, self.targets.recognizer, self.loss.identity_weight)
+        described = not (self.loss.feature_weight or self.schedule.levels_only)
+        return SeenLook(batch, self.targets, self.loss.identity_weight, described)
+
+    def head_loss(self, net: nn.Module, out: TrainingOutput, batch: Batch, weights: Weights, look: Look) -> Tensor:
+        """How far the head's choice is from the measured best in a region of ``level_faces`` faces of the step: 0-d."""
+        count = len(batch.pixels)
+        every = max(1, count * self.world.size // max(1, self.loss.level_faces))
+        first = -self.world.rank * count % every
+        if not self.loss.level_faces or first >= count:
+            return out.logits.sum() * 0
+        at = look.rows(first, every)
+        identity = look.regions(at)
+        # What the encoder will choose: levels drawn at random would have lost much of the person before the region is
+        # looked at.
+        levels = out.logits[at].detach().argmax(1).to(torch.uint8)
+        regions = levels[0].numel()
+        drawn = self.world.draw((count,), device=out.logits.device)[at]
+        region = (drawn * regions).long().clamp(max=regions - 1)
+        codec: Any = getattr(net, "module", net)  # what DistributedDataParallel wraps
+        with self.autocast():
+            costs = region_costs(
+                codec,
+                out.features[at].detach(),
+                levels,
+                region,
+                batch.pixels[at],
+                batch.quality[at],
+                batch.aligned[at],
+                weights.map[at],
+                weights.beta[at],
+                weights.pixel[at],
+                self.loss.texture_weight,
+                identity,
+            )
+        # Processes average their gradients: those of few measured faces are not to count more.
+        measured = len(range(0, count * self.world.size, every))
+        return level_loss(out.logits[at], region, costs, weights.scale[at]).sum() * (self.world.size / measured)
+
+    def figures(
+        self, loss: Tensor, out: TrainingOutput, terms: MetricTerms | None = None, seen: Tensor | None = None
+    ) -> Figures:
+        """What is logged, nan where nothing was measured. loss: without the head's."""
+        nothing = loss.new_full((), float("nan"))
+        figures = {"loss": loss, "bytes": out.bits.mean() / 8, "psnr": nothing, "cos": nothing}
+        figures |= {f"level{level}": (out.levels == level).float().mean() for level in range(1, LEVELS)}
+        if self.loss.feature_weight:
+            figures["features"] = nothing
+        if self.adversary:
+            figures |= {"adversarial": nothing, "discriminator": nothing}
+        if terms is not None and seen is not None:
+            count = seen.sum().clamp(min=1)
+            measured = {
+                "psnr": -10 * torch.log10(terms.pixel.mean() + 1e-9),
+                "cos": 1 - (terms.identity * seen).sum() / count,
+                "features": terms.features.sum() / count,
+                "adversarial": terms.adversarial.mean(),
+            }
+            figures |= {name: figure for name, figure in measured.items() if name in figures}
+        return {name: figure.detach() for name, figure in figures.items()}
