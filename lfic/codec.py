@@ -30,8 +30,7 @@ from .format.layers import Picture, Stream, read
 from .format.payload import decode_payloads
 from .format.probe import Info, probe
 from .image import ImageLike, to_rgb
-from .metric.identity import Recognizer
-from .network.load import Model, Pixels, load
+from .network.load import AnyRecognizer, Model, Pixels, load
 
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
@@ -61,8 +60,9 @@ class Codec:
     Args:
         name: bundled model ("face-v1") or path of a .safetensors file.
         device: where the networks run; the coder always runs on the CPU.
-        recognizer: ``lfic.metric.identity.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher
-            efforts; None: those that need one say so.
+        recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts;
+            "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone, and what needs
+            one says so.
         threads: coder threads of a batch, 1 to 256, or 0 for one a core.
 
     Attributes: ``model`` (``lfic.network.load.Model``), ``threads``.
@@ -76,7 +76,7 @@ class Codec:
         self,
         name: str | os.PathLike[str] = DEFAULT_MODEL,
         device: str | torch.device = "cpu",
-        recognizer: Recognizer | None = None,
+        recognizer: AnyRecognizer = "bundled",
         threads: int = 1,
     ) -> None:
         self.model: Model = load(name, device, recognizer)
@@ -108,18 +108,18 @@ class Codec:
             quality: 1 to 100; used where neither bound below is given.
             max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not. Where
                 not even quality 1 does, every region is pooled to level 2 and the search starts again.
-            min_similarity: the smallest quality whose reconstruction has at least this cosine similarity of identity
-                embeddings, -1 to 1; needs a recogniser.
+            min_similarity: the smallest quality at which the recogniser finds the decoded face that like the original,
+                -1 to 1: 1 is the same picture, 0 another person. Of a picture with layers it is asked of every face.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the
                 model was trained with: 1 the features in six steps, 2 in twelve, 3 in 24, region levels and single
-                symbols as well; each takes longer than the one before. Identity counts where there is a recogniser;
-                without one they serve pixels alone, at some cost of likeness.
+                symbols as well; each takes longer than the one before. Identity counts on aligned faces, through the
+                codec's recogniser; without one they serve pixels alone, at some cost of likeness.
             aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: of a 112 x 112 image
                 that is told from what it costs, and in doubt it is coded both ways and the smaller file is kept.
             checksum: two more bytes that tell nearly all damage.
             faces: None: pictures are coded whole. "auto": the faces that a detector finds become layers of their own
-                over a coarse background (none where facenet-pytorch is not installed, or of a 112 x 112 image, which is a
-                face). Or one entry an image: None, "auto", or landmarks, float [5, 2] in pixels of each face.
+                over a coarse background (none where facenet-pytorch is not installed, or of a 112 x 112 image, which
+                is a face). Or one entry an image: None, "auto", or landmarks, float [5, 2] in pixels of each face.
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
                 quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
@@ -337,7 +337,7 @@ class Codec:
         if min_similarity is not None:
             if not isinstance(min_similarity, (int, float, np.number)) or not -1 <= min_similarity <= 1:
                 raise InvalidInputError(f"min_similarity is {min_similarity!r}; allowed are -1 to 1")
-            if self.model.recognizer is None:
+            if self.model.looks_through is None:
                 self.embed([])
 
 
@@ -374,23 +374,23 @@ def check_image(width: int, height: int, aligned: bool | None) -> None:
         raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
 
 
-_codecs: dict[tuple[str, str, int], Codec] = {}
+_codecs: dict[tuple[str, str, str | None, int], Codec] = {}
 _codecs_guard = threading.Lock()
 
 
 def load_codec(
     name: str | os.PathLike[str] = DEFAULT_MODEL,
     device: str | torch.device = "cpu",
-    recognizer: Recognizer | None = None,
+    recognizer: AnyRecognizer = "bundled",
     threads: int = 1,
 ) -> Codec:
-    """A ``Codec`` of a bundled model or a file. Without a recogniser it is loaded once and shared."""
-    if recognizer is not None:
+    """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
+    if not (recognizer is None or isinstance(recognizer, str)):
         return Codec(name, device, recognizer, threads)
     with _codecs_guard:
-        key = (str(name), str(device), threads)
+        key = (str(name), str(device), recognizer, threads)
         if key not in _codecs:
-            _codecs[key] = Codec(name, device, None, threads)
+            _codecs[key] = Codec(name, device, recognizer, threads)
         return _codecs[key]
 
 

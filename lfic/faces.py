@@ -42,6 +42,15 @@ def detector(device: str = "cpu") -> Any:
     return MTCNN(keep_all=True, min_face_size=LEAST_FACE, device=device)
 
 
+def can_detect() -> bool:
+    """Whether the detector is installed and can be loaded."""
+    try:
+        detector()
+    except MissingDependencyError:
+        return False
+    return True
+
+
 def detect(image: ImageLike, device: str = "cpu", least_probability: float = 0.9) -> list[Face]:
     """Faces of a photo, the largest first: list of ``Face``; empty where there is none.
 

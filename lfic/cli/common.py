@@ -59,12 +59,12 @@ def load_codec(args: argparse.Namespace) -> "Codec":
     from .. import codec
     from ..network.load import usable_device
 
-    recognizer, _ = None, usable_device(args.device)
-    if getattr(args, "recognizer", None):
-        from ..metric.identity import load_torchscript
+    usable_device(args.device)
+    if getattr(args, "recognizer", "bundled") == "bundled":
+        return codec.load_codec(device=args.device)
+    from ..metric.identity import load_recognizer
 
-        recognizer = load_torchscript(args.recognizer, args.device)
-    return codec.load_codec(device=args.device, recognizer=recognizer)
+    return codec.load_codec(device=args.device, recognizer=load_recognizer(args.recognizer, args.device))
 
 
 # --- files and standard streams --------------------------------------------------------------------------------------

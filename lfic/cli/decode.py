@@ -4,11 +4,13 @@ import argparse
 import pathlib
 from typing import Any
 
+from ..errors import InvalidInputError
 from .common import (
     Commands,
     add_codec_parser,
     each,
     image_bytes,
+    is_stream,
     load_codec,
     positive,
     read,
@@ -30,6 +32,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--max-pixels", type=positive, help="refuse larger images before anything is allocated (default 178956970)"
     )
+    parser.add_argument(
+        "--faces",
+        metavar="DIR",
+        type=pathlib.Path,
+        help="write the face layers, aligned crops of 112 x 112 pixels as they were coded, to this folder instead",
+    )
     parser.set_defaults(run=run)
 
 
@@ -37,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Decode the files; returns the exit code."""
     from ..format.container import MAX_PIXELS
 
+    if args.faces is not None:
+        return write_faces(args)
     names = targets(args, lambda path: ".png")
     codec = load_codec(args)
 
@@ -45,5 +55,33 @@ def run(args: argparse.Namespace) -> int:
         image = codec.decode(read(path), args.max_pixels or MAX_PIXELS)
         write(names[path], image_bytes(image, names[path]))
         return {"file": str(names[path]), "size": f"{image.width}x{image.height}"}
+
+    return each(args, work)
+
+
+def write_faces(args: argparse.Namespace) -> int:
+    """Each file's faces to FOLDER/NAME-1.png, NAME-2.png, ...; returns the exit code."""
+    from ..format.container import MAX_PIXELS
+
+    if args.out is not None:
+        raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
+    args.faces.mkdir(parents=True, exist_ok=True)
+    codec = load_codec(args)
+
+    def work(path: pathlib.Path) -> dict[str, Any]:
+        found = codec.decode_faces(read(path), args.max_pixels or MAX_PIXELS)
+        stem = "stdin" if is_stream(path) else path.stem
+        names = [args.faces / f"{stem}-{number}.png" for number in range(1, len(found) + 1)]
+        for name in names:
+            refuse_existing(name, args)
+        for name, face in zip(names, found, strict=True):
+            write(name, image_bytes(face.image, name))
+        row: dict[str, Any] = {"file": str(path), "faces": len(found)}
+        if args.json:
+            row["crops"] = [
+                {"file": str(name), "quality": face.quality, "matrix": face.matrix.tolist()}
+                for name, face in zip(names, found, strict=True)
+            ]
+        return row
 
     return each(args, work)

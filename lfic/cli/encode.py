@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -35,7 +36,7 @@ def add_parser(commands: Commands) -> None:
     bound.add_argument(
         "--min-similarity",
         type=float,
-        help="smallest file whose identity embedding stays that close, -1 to 1; needs --recognizer",
+        help="smallest file that a recogniser finds that like the original, -1 to 1: 1 is the same picture, 0 a stranger",
     )
     parser.add_argument(
         "--effort",
@@ -43,10 +44,26 @@ def add_parser(commands: Commands) -> None:
         choices=range(4),
         default=0,
         help="time for a better file of the same quality, 0 to 3 (default 0): six, twelve, 24 gradient steps on the "
-        "features, the last with a search over region levels and symbols; likeness counts where there is a "
-        "--recognizer, else pixels alone",
+        "features, the last with a search over region levels and symbols, for what a recogniser sees",
     )
-    parser.add_argument("--recognizer", help="TorchScript face recogniser, 112 x 112 RGB in 0..255 -> embedding")
+    parser.add_argument(
+        "--recognizer",
+        default="bundled",
+        help="TorchScript face recogniser, 112 x 112 RGB in 0..255 -> embedding (default: the one that ships)",
+    )
+    parser.add_argument(
+        "--faces",
+        choices=("auto", "none"),
+        default="auto",
+        help="auto: a photo's faces are found and coded as layers of their own over a coarse background; none: the "
+        "picture is coded whole (default auto; a picture of 112 x 112 pixels is a face)",
+    )
+    parser.add_argument("--face-quality", type=quality, help="1 to 100, of a photo's faces (default: --quality)")
+    parser.add_argument(
+        "--background-quality",
+        type=quality,
+        help="1 to 100, of what is behind the faces (default: what goes with theirs)",
+    )
     parser.add_argument(
         "--aligned", action="store_true", help="the photos are 112 x 112 crops on the alignment template"
     )
@@ -56,10 +73,14 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
+    from ..faces import can_detect
     from ..image import open_image
 
     names = targets(args, lambda path: ".lfic")
     codec = load_codec(args)
+    faces = args.faces if args.faces == "auto" and can_detect() else None
+    if args.faces == "auto" and faces is None:
+        print('lfic: faces are not looked for: that needs pip install "lfic[facenet]"', file=sys.stderr)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         began = time.perf_counter()
@@ -73,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
             effort=args.effort,
             aligned=args.aligned or None,
             checksum=not args.no_checksum,
+            faces=faces,
+            face_quality=args.face_quality,
+            background_quality=args.background_quality,
         )
         write(names[path], data)
         found = codec.probe(data)
@@ -80,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
             "file": str(names[path]),
             "bytes": len(data),
             "size": f"{found.width}x{found.height}",
-            "quality": found.quality,
+            "quality": found.layers[0].quality if found.layers else found.quality,
+            **({"faces": len(found.layers)} if found.layers or faces else {}),
             "seconds": round(time.perf_counter() - began, 3),
         }
 

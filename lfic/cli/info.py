@@ -24,6 +24,10 @@ def run(args: argparse.Namespace) -> int:
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = probe(read(path))
         counts = [int((found.levels == level).sum()) for level in range(LEVELS)]
+        layers = [
+            {"quality": layer.quality, "payload": layer.payload_bytes, "matrix": layer.matrix.tolist()}
+            for layer in found.layers
+        ]
         return {
             "file": str(path),
             "bytes": found.bytes,
@@ -34,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
             "aligned": found.aligned,
             "checksum": found.checksum,
             "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)),
+            **({"background": f"1/{1 << found.exponent}"} if found.exponent else {}),
+            **({"faces": layers if args.json else len(layers)} if layers else {}),
         }
 
     return each(args, work)

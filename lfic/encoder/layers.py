@@ -147,7 +147,7 @@ def layered_file(
 
 
 def least_face_quality(model: Model, photo: Photo, min_similarity: float, effort: int) -> int:
-    """The smallest quality at which the embedding of every face layer is that close to its original's (cosine).
+    """The smallest quality at which every face layer is that like its original (``Model.similarity``).
 
     Raises:
         InvalidInputError: not even quality 100 reaches it.
@@ -156,7 +156,7 @@ def least_face_quality(model: Model, photo: Photo, min_similarity: float, effort
 
     def fails(quality: int) -> bool:
         drafts = best_drafts(model, photo.crops, quality, effort, True)
-        similarity = (model.embed([shown(model, draft) for draft in drafts]) * target).sum(1)
+        similarity = model.similarity([shown(model, draft) for draft in drafts], target)
         return float(similarity.min()) < min_similarity
 
     quality = last_true(fails, DEFAULT_QUALITY) + 1

@@ -83,7 +83,7 @@ def largest_quality(
 def smallest_file(
     model: Model, pixels: Pixels, min_similarity: float, effort: int, aligned: bool | None, checksum: bool
 ) -> bytes:
-    """The file of the smallest quality whose embedding has at least that cosine similarity with the original's.
+    """The file of the smallest quality that is at least that like the original (``Model.similarity``).
 
     Raises:
         InvalidInputError: not even quality 100 reaches it.
@@ -93,7 +93,7 @@ def smallest_file(
     def fails(quality: int) -> bool:
         best = best_drafts(model, [pixels], quality, effort, aligned)[0]
         found[quality] = files(model, [best], checksum)[0]
-        return float((model.embed([shown(model, best)]) * target).sum()) < min_similarity
+        return float(model.similarity([shown(model, best)], target)) < min_similarity
 
     quality = last_true(fails, DEFAULT_QUALITY) + 1
     if quality > 100:

@@ -15,7 +15,7 @@ from .place import ONE, PICTURE_ONE, Place
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 PHASES = 64
-EDGE = (32, 512)  # in 1/64 template pixels from its edge: nothing of a layer is seen before, all of it behind
+EDGE = (32, 640)  # in 1/64 template pixels from its edge: nothing of a layer is seen before, all of it behind
 BAND = 256  # rows that are enlarged at once, so that memory stays small: a multiple of 8
 MARGIN = 2  # pixels beyond the edge that the cubic sees
 
@@ -33,7 +33,7 @@ def cubic() -> NDArray[np.int32]:
 
 
 def ramp() -> NDArray[np.int32]:
-    """Opacity int32 [481], in 1/256, from EDGE[0] to EDGE[1]: 3 t^2 - 2 t^3, rounded half up."""
+    """Opacity int32 [609], in 1/256, from EDGE[0] to EDGE[1]: 3 t^2 - 2 t^3, rounded half up."""
     span = EDGE[1] - EDGE[0]
     n = np.arange(span + 1, dtype=np.int64)
     return ((256 * (3 * n * n * span - 2 * n**3) * 2 + span**3) // (2 * span**3)).astype(np.int32)

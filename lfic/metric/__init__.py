@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .identity import (
         Recognizer,
         RecognizerEnsemble,
+        load_bundled,
         load_exported,
         load_facenet,
         load_recognizer,
@@ -28,6 +29,7 @@ _HOMES = {
     "PatchDiscriminator": "adversarial",
     "Recognizer": "identity",
     "RecognizerEnsemble": "identity",
+    "load_bundled": "identity",
     "load_exported": "identity",
     "load_facenet": "identity",
     "load_recognizer": "identity",
@@ -48,6 +50,7 @@ __all__ = [
     "feature_distance",
     "l1",
     "landmark_weight",
+    "load_bundled",
     "load_exported",
     "load_facenet",
     "load_recognizer",

@@ -6,6 +6,7 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -44,6 +45,7 @@ class Recognizer(nn.Module):
         mean, scale: the network sees (pixels - mean) * scale, per channel or one number.
         order: "RGB" or "BGR".
         name: for tables and logs.
+        unlike: mean cosine similarity of different people, -1 to 1 (exclusive): how much of a cosine says nothing.
     """
 
     mean: Tensor
@@ -57,14 +59,17 @@ class Recognizer(nn.Module):
         scale: float | Sequence[float] = 255.0,
         order: str = "RGB",
         name: str = "recogniser",
+        unlike: float = 0.0,
     ) -> None:
         super().__init__()
         if order not in ("RGB", "BGR"):
             raise InvalidInputError(f"order is {order!r}; allowed are 'RGB' and 'BGR'")
+        if not -1 <= unlike < 1:
+            raise InvalidInputError(f"unlike is {unlike}; allowed are -1 up to 1, exclusive")
         self.network = network.eval()
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
-        self.size, self.order, self.name = size, order, name
+        self.size, self.order, self.name, self.unlike = size, order, name, unlike
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
 
@@ -148,9 +153,19 @@ def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Any) 
     return Recognizer(network, **preprocessing).to(device)
 
 
+@functools.lru_cache(maxsize=4)
+def load_bundled(device: Device = "cpu") -> Recognizer:
+    """The recogniser that ships with lfic, dlib's ResNet (lfic/metric/resnet.py), loaded once for a device."""
+    from .resnet import UNLIKE, load_resnet
+
+    return Recognizer(load_resnet(), name="dlib-resnet", unlike=UNLIKE).to(device)
+
+
 def load_recognizer(text: str, device: Device = "cpu") -> Recognizer:
-    """A recogniser by name: "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a TorchScript
-    file."""
+    """A recogniser by name: "bundled", "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a
+    TorchScript file."""
+    if text == "bundled":
+        return load_bundled(device)
     if text.startswith("facenet:"):
         return load_facenet(text.removeprefix("facenet:"), device=device)
     return (load_exported if str(text).endswith(".pt2") else load_torchscript)(text, device)
@@ -188,6 +203,7 @@ class RecognizerEnsemble(nn.Module):
             )
         self.recognizers = nn.ModuleList(recognizers)
         self.roots = [(w / sum(shares)) ** 0.5 for w in shares]
+        self.unlike = sum(root**2 * one.unlike for root, one in zip(self.roots, recognizers))
 
     @classmethod
     def of(cls, recognizers: "Recognizers") -> "Recognizer | RecognizerEnsemble":
@@ -273,3 +289,11 @@ def load_facenet(
     except Exception as error:  # the unpickler raises many kinds on a damaged file
         raise WeightsError(f"{path} does not hold {name}'s weights: {str(error).splitlines()[0]}") from None
     return Recognizer(network, size=160, mean=127.5 / 255, scale=255 / 128, name=f"facenet-{name}").to(device)
+
+
+def similarity(recognizer: "Recognizer | RecognizerEnsemble", embedding: Tensor, target: Tensor) -> Tensor:
+    """Likeness of unit embeddings [N, D]: float [N], 1 for the same and about 0 for another person.
+
+    The cosine similarity, less what different people have in common (``unlike``) and stretched to end at 1 again.
+    """
+    return 1 - identity_distance(embedding, target) / (1 - recognizer.unlike)

@@ -68,5 +68,6 @@ class Objective:
             error = error + self.texture * texture(pixels, original, weight)
         if target is None or recognizer is None:
             return self.pixel_only * error
-        identity: Tensor = identity_distance(recognizer(pixels), target)
+        # So that a stranger is as far away for every recogniser, 1.
+        identity: Tensor = identity_distance(recognizer(pixels), target) / (1 - recognizer.unlike)
         return exponential(self.pixel_low, self.pixel_high, quality) * error + identity

@@ -1,10 +1,11 @@
 """A loaded model: weights file -> networks, context model and everything else that encoding and decoding need."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import write_atomically
 from ..format.geometry import cell_grid
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
-from ..metric.identity import Recognizer
+from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
 from . import tiles
 from .net import CodecNet, CodecNetConfig
 from .rap import unpooled_features
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
+AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,8 +33,8 @@ class Model:
 
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
-    device: where the networks run. recognizer: through which they and ``embed`` look, or None. number: what files say
-    of the model. metadata: of the weights file.
+    device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
+    needed, or None. number: what files say of the model. metadata: of the weights file.
     """
 
     net: CodecNet
@@ -41,9 +43,16 @@ class Model:
     step: Tensor
     objective: Objective
     device: torch.device
-    recognizer: Recognizer | None
+    looks_through: AnyRecognizer
     number: int
     metadata: dict[str, str]
+
+    @functools.cached_property
+    def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
+        """The recogniser, on the device."""
+        if isinstance(self.looks_through, str):
+            return load_recognizer(self.looks_through, self.device)
+        return self.looks_through
 
     def tensor(self, images: Sequence[Pixels]) -> Tensor:
         """Arrays uint8 [H, W, 3] of one size -> uint8 [N, 3, H, W] on the device, channels last."""
@@ -65,11 +74,18 @@ class Model:
         """
         if self.recognizer is None:
             raise MissingDependencyError(
-                "this needs a face recogniser: pass recognizer=lfic.metric.identity.load_torchscript(PATH), or on the "
-                "command line --recognizer PATH"
+                "this needs a face recogniser, and the codec was loaded with recognizer=None: leave that out for the "
+                "one that ships, or pass recognizer=lfic.metric.load_torchscript(PATH)"
             )
         found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
         return found
+
+    def similarity(self, images: Sequence[Pixels], target: Tensor) -> Tensor:
+        """How like images of one size are to the people of embeddings float [N, D]: float [N], 1 for the same picture
+        and about 0 for a stranger (``lfic.metric.identity.similarity``)."""
+        found = self.embed(images)
+        assert self.recognizer is not None
+        return similarity(self.recognizer, found, target)
 
     @torch.inference_mode()
     def reconstruct(
@@ -90,7 +106,7 @@ class Model:
 
 
 def load(
-    name: str | os.PathLike[str], device: str | torch.device = "cpu", recognizer: Recognizer | None = None
+    name: str | os.PathLike[str], device: str | torch.device = "cpu", recognizer: AnyRecognizer = "bundled"
 ) -> Model:
     """A bundled model by name, or a weights file.
 

@@ -19,7 +19,7 @@ def test_tables_are_far_from_a_tie():
     ):
         assert abs(value % 1 - 0.5) > 1e-3
     tables = np.array([*place.COSINE, *place.INVERSE, *compose.CUBIC.ravel(), *compose.RAMP], "<i4")
-    assert hashlib.sha256(tables.tobytes()).hexdigest()[:16] == "d6132e4e843b9701"
+    assert hashlib.sha256(tables.tobytes()).hexdigest()[:16] == "db1133accf97a911"
 
 
 def test_weights_sum_to_one():
@@ -108,4 +108,4 @@ def test_the_same_integers_as_ever(face):
     canvas = compose.enlarged(face[:50, :63], 2, 250, 199)
     compose.paint(canvas, face, Place(3000, 5000, 190, 500))
     compose.paint(canvas, face[:, ::-1], Place(7000, 2000, 70, 40))
-    assert hashlib.sha256(canvas.tobytes()).hexdigest()[:16] == "4c9e6b580aef2614"
+    assert hashlib.sha256(canvas.tobytes()).hexdigest()[:16] == "593247290bf0ee25"
