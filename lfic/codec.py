@@ -7,7 +7,7 @@ bytes -> container -> range coder + context model -> dequantise, unpool -> synth
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from .encoder import rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
+from .encoder.options import EncodeOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
 from .format import container
@@ -62,7 +63,7 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ encoding
 
-    def encode(self, image: ImageLike, **options: Any) -> bytes:
+    def encode(self, image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
         """One image -> bytes; options as for ``encode_batch``."""
         return self.encode_batch([image], **options)[0]
 
@@ -261,7 +262,7 @@ def load_codec(
         return _codecs[key]
 
 
-def encode(image: ImageLike, **options: Any) -> bytes:
+def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
     return load_codec().encode(image, **options)
 

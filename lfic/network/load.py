@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from .. import coder
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
-from ..files import write_atomically
+from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
 from ..metric.identity import Recognizer
@@ -89,9 +88,7 @@ class Model:
         return tiles.synthesise(self.net, features, levels, q, a, height, width)
 
 
-def load(
-    name: str | os.PathLike[str], device: str | torch.device = "cpu", recognizer: Recognizer | None = None
-) -> Model:
+def load(name: PathLike, device: str | torch.device = "cpu", recognizer: Recognizer | None = None) -> Model:
     """A bundled model by name, or a weights file.
 
     Raises:
@@ -120,7 +117,7 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def load_model(
-    name: str | os.PathLike[str], device: str | torch.device = "cpu"
+    name: PathLike, device: str | torch.device = "cpu"
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
@@ -144,7 +141,7 @@ def load_model(
 
 
 def save_model(
-    path: str | os.PathLike[str],
+    path: PathLike,
     net: CodecNet,
     context_arrays: Mapping[str, Any],
     tables_state: Mapping[str, NDArray[Any]],
