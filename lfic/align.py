@@ -31,17 +31,17 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
         )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise InvalidInputError("a landmark is not a finite number")
-    centre_source, centre_target = source.mean(0), target.mean(0)
-    s, t = source - centre_source, target - centre_target
+    center_source, center_target = source.mean(0), target.mean(0)
+    s, t = source - center_source, target - center_target
     spread = (s**2).sum()
     if spread < 1e-9:
         raise InvalidInputError(
-            f"all {len(source)} landmarks coincide at {centre_source.tolist()}: no scale can be found"
+            f"all {len(source)} landmarks coincide at {center_source.tolist()}: no scale can be found"
         )
     u, d, vt = np.linalg.svd(t.T @ s)
     sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
     matrix = (d * sign).sum() / spread * (u * sign @ vt)
-    return np.concatenate([matrix, (centre_target - matrix @ centre_source)[:, None]], 1)
+    return np.concatenate([matrix, (center_target - matrix @ center_source)[:, None]], 1)
 
 
 def align(image: Image.Image, landmarks: ArrayLike, margin: int = 0) -> Image.Image:

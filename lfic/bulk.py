@@ -13,10 +13,11 @@ import multiprocessing
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Unpack
 
+from .encoder.options import EncodeOptions
 from .errors import InvalidInputError, LficError, MissingDependencyError
-from .files import distinct_targets, write_atomically
+from .files import PathLike, distinct_targets, write_atomically
 
 if TYPE_CHECKING:  # a name alone: torch is loaded by the workers
     from PIL import Image
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # a name alone: torch is loaded by the workers
 FILES_AT_ONCE = 32  # per task: enough to use batches, few enough to spread
 BATCH_PIXELS = 1 << 20  # of pictures that are coded together: larger ones gain nothing by it and take memory
 
-PathLike: TypeAlias = str | os.PathLike[str]
 Executor: TypeAlias = Literal["process", "ray"]
 Pair: TypeAlias = tuple[pathlib.Path, pathlib.Path]  # source, target
 T = TypeVar("T")
@@ -40,11 +40,21 @@ class Result:
     error: str | None = None
 
 
+class BulkOptions(EncodeOptions, total=False):
+    """What ``encode_files`` takes beside the files; recognizer: path of a TorchScript face recogniser."""
+
+    recognizer: PathLike | None
+
+
 Work: TypeAlias = Callable[[Sequence[Pair], dict[str, Any]], list[Result]]
 
 
 def encode_files(
-    paths: Iterable[PathLike], out: PathLike, workers: int | None = None, executor: Executor = "process", **options: Any
+    paths: Iterable[PathLike],
+    out: PathLike,
+    workers: int | None = None,
+    executor: Executor = "process",
+    **options: Unpack[BulkOptions],
 ) -> Iterator[Result]:
     """Image files -> .lfic files in folder ``out``. Yields ``Result``.
 
@@ -55,7 +65,7 @@ def encode_files(
         InvalidInputError: two files would have one target, a target is one of the sources, or no such executor.
         MissingDependencyError: executor="ray" without Ray.
     """
-    yield from run(encode_some, paths, out, ".lfic", workers, executor, options)
+    yield from run(encode_some, paths, out, ".lfic", workers, executor, dict(options))
 
 
 def decode_files(

@@ -8,11 +8,11 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from .align import TEMPLATE_112
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
+from .encoder.options import EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
 from .format import container
@@ -34,8 +35,6 @@ from .network.load import AnyRecognizer, Model, Pixels, load
 
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
-
-Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,7 +83,7 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ encoding
 
-    def encode(self, image: ImageLike, *, faces: Faces = None, **options: Any) -> bytes:
+    def encode(self, image: ImageLike, *, faces: Faces = None, **options: Unpack[SharedOptions]) -> bytes:
         """One image -> bytes; options as for ``encode_batch``. faces: None, "auto" or landmarks of each face."""
         return self.encode_batch([image], faces=[faces], **options)[0]
 
@@ -394,7 +393,7 @@ def load_codec(
         return _codecs[key]
 
 
-def encode(image: ImageLike, **options: Any) -> bytes:
+def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
     return load_codec().encode(image, **options)
 

@@ -1,7 +1,6 @@
 """``lfic demo``: one face through lfic and through five codecs at the same bytes, as one picture and one table."""
 
 import io
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import InvalidInputError, MissingDependencyError
-from .files import write_atomically
+from .files import PathLike, write_atomically
 from .format.geometry import SIDE
 from .image import open_image, to_rgb
 
@@ -28,8 +27,8 @@ ASTRONAUT = pathlib.Path(__file__).parent / "assets" / "astronaut.png"
 
 
 def run(
-    path: str | os.PathLike[str] | None = None,
-    out: str | os.PathLike[str] = "lfic-demo.png",
+    path: PathLike | None = None,
+    out: PathLike = "lfic-demo.png",
     max_bytes: int = 300,
     recognizer: str | None = None,
     effort: int | None = None,
@@ -70,7 +69,7 @@ def run(
     return 0
 
 
-def find_face(path: str | os.PathLike[str] | None) -> tuple[Pixels, bool | None, str]:
+def find_face(path: PathLike | None) -> tuple[Pixels, bool | None, str]:
     """(uint8 [112, 112, 3], whether it stands on the template (None: not known), where it comes from)."""
     if path is None:
         return to_rgb(open_image(ASTRONAUT)), True, "Eileen Collins, NASA, public domain"
@@ -144,10 +143,10 @@ def table(rows: Sequence[Row], face: Pixels, budget: int, similarity: Mapping[st
 
 def heat_map(levels: NDArray[np.uint8], face: Pixels) -> Image.Image:
     """The face in grey under the region levels' colours: PIL image."""
-    colours = np.array(HEAT, np.float64)[levels]
-    colours = colours.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
-    grey = face.mean(2, keepdims=True)
-    return Image.fromarray((0.55 * grey + 0.45 * colours).astype(np.uint8))
+    colors = np.array(HEAT, np.float64)[levels]
+    colors = colors.repeat(32, 0).repeat(32, 1)[: face.shape[0], : face.shape[1]]
+    gray = face.mean(2, keepdims=True)
+    return Image.fromarray((0.55 * gray + 0.45 * colors).astype(np.uint8))
 
 
 def draw(rows: Sequence[Row], levels: NDArray[np.uint8], face: Pixels, budget: int) -> Image.Image:

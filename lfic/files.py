@@ -5,11 +5,14 @@ import os
 import pathlib
 import secrets
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from .errors import InvalidInputError
 
+PathLike: TypeAlias = str | os.PathLike[str]
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+
+def write_atomically(path: PathLike, data: bytes) -> None:
     """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file.
 
     A link stays one: the file that it points to is replaced. What is no file (a pipe, /dev/null) is written to.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InvalidInputError
+from .files import PathLike
 
 if TYPE_CHECKING:  # a name alone: pictures in arrays need no torch
     from torch import Tensor
@@ -82,8 +83,8 @@ def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
                 f"the image has integers from {values.min()} to {values.max()} (mode {image.mode}); allowed are 0 to "
                 "65535: scale them first"
             )
-        grey = _to_8_bits(values.astype(np.uint16))
-        return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, 2))
+        gray = _to_8_bits(values.astype(np.uint16))
+        return np.ascontiguousarray(np.repeat(gray[:, :, None], 3, 2))
     if image.mode == "F":
         raise InvalidInputError(
             "the image has floating-point pixels (mode F), whose range is unknown: convert it to 8 bits first"
@@ -95,7 +96,7 @@ def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"))
 
 
-def open_image(path: str | os.PathLike[str], data: bytes | None = None) -> Image.Image:
+def open_image(path: PathLike, data: bytes | None = None) -> Image.Image:
     """An image file (or ``data``, its bytes, that came from ``path``) -> PIL image, loaded.
 
     Raises:

@@ -5,24 +5,13 @@
 ``save`` takes the options of ``lfic.encode``. Opening reads the header only; pixels are decoded on first use.
 """
 
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from PIL import Image, ImageFile
 
+from .encoder.options import EncodeOptions
 from .errors import ContainerError, CorruptStreamError
 from .format import container, layers
-
-OPTIONS = (
-    "quality",
-    "max_bytes",
-    "min_similarity",
-    "effort",
-    "aligned",
-    "checksum",
-    "faces",
-    "face_quality",
-    "background_quality",
-)
 
 
 def accept(prefix: bytes) -> bool:
@@ -64,8 +53,8 @@ def save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """What ``Image.save`` calls."""
     from .codec import encode
 
-    options = {key: value for key, value in image.encoderinfo.items() if key in OPTIONS}
-    file.write(encode(image, **options))
+    options = {key: value for key, value in image.encoderinfo.items() if key in EncodeOptions.__annotations__}
+    file.write(encode(image, **cast(EncodeOptions, options)))
 
 
 Image.register_open(LficImageFile.format, LficImageFile, accept)

@@ -32,3 +32,14 @@ def photo(face):
         return (tiled * shade).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def recognizing_codec():
+    """The shipped model with a recogniser that sees a face's thumbnail."""
+    from likeness import Thumbnail
+
+    from lfic.codec import Codec
+    from lfic.metric.identity import Recognizer
+
+    return Codec(recognizer=Recognizer(Thumbnail(), scale=1.0))

@@ -3,29 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from likeness import psnr
 from PIL import Image
 
 import lfic
-from lfic.codec import Codec
-from lfic.encoder import choose, search
-from lfic.encoder.draft import estimate_bits, files, first_drafts
-from lfic.encoder.rate_control import last_true
-from lfic.errors import (
-    ContainerError,
-    CorruptStreamError,
-    InvalidInputError,
-    LficError,
-    MissingDependencyError,
-    WeightsError,
-)
-from lfic.format import container, level_map
-from lfic.network import tiles
+from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
+from lfic.format import container
 from lfic.network.load import Model
-
-
-def psnr(a, b):
-    return 10 * np.log10(255**2 / ((np.asarray(a, np.float64) - b) ** 2).mean())
-
 
 # ------------------------------------------------------------------------------------------------ a face
 
@@ -61,18 +45,6 @@ def test_encoding_is_deterministic_and_batches_change_nothing(codec, face):
     for blob, image in zip(together, codec.decode_batch(together)):
         alone = np.asarray(codec.decode(blob), np.int16)
         assert np.abs(alone - np.asarray(image)).max() <= 1
-
-
-def test_the_cheaper_way_is_found_and_a_face_on_the_template_needs_one_pass(codec, face, monkeypatch):
-    faces = [face, face[::-1].copy(), np.roll(face, 40, 1), face.transpose(1, 0, 2).copy()]
-    ways = [codec.encode_batch(faces, quality=60, aligned=way) for way in (True, False)]
-    for data, sizes in zip(codec.encode_batch(faces, quality=60), zip(*(map(len, way) for way in ways))):
-        assert len(data) <= min(sizes) * 1.01 + 2
-    assert any(len(free) < len(placed) for placed, free in zip(*ways))  # not all of them are on the template
-    passes, real = [], choose.first_drafts
-    monkeypatch.setattr(choose, "first_drafts", lambda *args, **rest: passes.append(args[3]) or real(*args, **rest))
-    assert lfic.probe(codec.encode(face, quality=40)).aligned
-    assert passes == [True]
 
 
 def test_batch_of_several_sizes(codec, photo):
@@ -122,21 +94,6 @@ def test_padding_costs_almost_nothing(codec, photo):
     assert len(codec.encode(cut, quality=40)) <= whole + 3  # 3 bytes: the size in the header; both have 14 x 14 cells
 
 
-def test_tiles_give_what_one_pass_gives(codec, photo, monkeypatch):
-    image = photo(600, 421)
-    net, q, a = codec.model.net, torch.tensor([50]), torch.tensor([False])
-    pixels = codec.model.tensor([image])
-    with torch.inference_mode():
-        y = tiles.analyse(net, pixels, q, a)
-        levels = net.region_levels(y, q, a)
-        out = tiles.synthesise(net, y, levels, q, a, 600, 421)
-        monkeypatch.setattr(tiles, "TILE", 24)
-        y_tiled = tiles.analyse(net, pixels, q, a)
-        out_tiled = tiles.synthesise(net, y, levels, q, a, 600, 421)
-    assert (y_tiled - y).abs().max() < 1e-3 * y.abs().max()
-    assert (out_tiled.int() - out.int()).abs().max() <= 1
-
-
 @pytest.mark.slow
 def test_twelve_megapixels(codec, photo):
     resource = pytest.importorskip("resource")  # Windows has none
@@ -146,190 +103,6 @@ def test_twelve_megapixels(codec, photo):
     assert out.shape == image.shape
     assert psnr(out, image) > 18
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 6 * 2**20  # KiB
-
-
-# ------------------------------------------------------------------------------------------------ rate
-
-
-@pytest.mark.parametrize("aligned", [True, False])
-@pytest.mark.parametrize("quality", [1, 20, 40, 70, 100])
-def test_real_bytes_are_the_estimated_bytes(codec, face, quality, aligned):
-    draft = first_drafts(codec.model, [face], quality, aligned)[0]
-    payload = len(files(codec.model, [draft], False)[0]) - 3
-    estimate = estimate_bits(codec.model, draft) / 8
-    assert abs(payload - estimate) <= 0.01 * estimate + 2
-
-
-def test_level_map_bits_match_the_coder(codec, rng=np.random.default_rng(5)):
-    for aligned in (True, False):
-        rows, columns = (4, 4) if aligned else (9, 13)
-        h, w = (14, 14) if aligned else (36, 52)
-        levels = rng.integers(0, 3, (rows, columns)).astype(np.uint8)
-        kept = sum(
-            len(range(0, min(4, h - 4 * y), 1 << levels[y, x])) * len(range(0, min(4, w - 4 * x), 1 << levels[y, x]))
-            for y in range(rows)
-            for x in range(columns)
-        )
-        symbols = np.zeros(kept * codec.model.context.channels, np.int16)
-        with_map = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, True))
-        without = len(codec.model.context.encode(symbols, levels, h, w, 40, aligned, False))
-        assert (
-            abs(level_map.map_bits(codec.model.context.level_prior, levels, 40, aligned) / 8 - (with_map - without))
-            <= 1.5
-        )
-
-
-# ------------------------------------------------------------------------------------------------ bounds
-
-
-@pytest.mark.parametrize("max_bytes", [120, 200, 300, 500])
-def test_max_bytes_is_kept_and_used(codec, face, max_bytes):
-    data = codec.encode(face, max_bytes=max_bytes)
-    assert len(data) <= max_bytes
-    info = codec.probe(data)
-    if info.quality < 100:
-        assert len(codec.encode(face, quality=info.quality + 1, aligned=info.aligned)) > max_bytes
-
-
-def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
-    image = photo(160, 160)
-    lowest = len(codec.encode(image, quality=1))
-    bound = lowest - 4
-    data = codec.encode(image, max_bytes=bound)
-    assert 0.9 * bound <= len(data) <= bound
-    assert (codec.probe(data).levels == 2).all()
-    least = len(
-        files(
-            codec.model, first_drafts(codec.model, [image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True
-        )[0]
-    )
-    between = (least + bound) // 2
-    smaller = codec.encode(image, max_bytes=between)
-    assert least <= len(smaller) <= between and psnr(codec.decode(data), image) > psnr(codec.decode(smaller), image)
-
-
-def test_max_bytes_with_effort(codec, face):
-    assert len(codec.encode(face, max_bytes=200, effort=1)) <= 200
-
-
-def test_max_bytes_that_can_not_be_met(codec, photo):
-    with pytest.raises(InvalidInputError, match="smallest file of this image has"):
-        codec.encode(photo(250, 250), max_bytes=9)
-
-
-@pytest.mark.parametrize("start", [1, 40, 100])
-@pytest.mark.parametrize("last", [0, 1, 7, 39, 40, 41, 99, 100])
-def test_last_true(start, last):
-    tried = []
-
-    def holds(at):
-        tried.append(at)
-        return at <= last
-
-    assert last_true(holds, start) == last
-    assert len(tried) == len(set(tried)) <= 14
-    assert not tried or all(1 <= at <= 100 for at in tried)
-
-
-class Histogram(torch.nn.Module):
-    """Stands in for a recogniser where only the search is tested: a face's embedding is its 14 x 14 thumbnail."""
-
-    def forward(self, pixels):
-        small = torch.nn.functional.avg_pool2d(pixels, 8).flatten(1)
-        return small - small.mean(1, keepdim=True)
-
-
-@pytest.fixture(scope="module")
-def recognising():
-    from lfic.metric.identity import Recognizer
-
-    return Codec(recognizer=Recognizer(Histogram(), scale=1.0))
-
-
-def test_min_similarity_is_the_smallest_file_that_is_like_enough(recognising, face):
-    low, high = (recognising.encode(face, min_similarity=s) for s in (0.98, 0.995))
-    assert len(low) < len(high)
-    target = recognising.embed([face])
-    for data, bound in ((low, 0.98), (high, 0.995)):
-        assert float((recognising.embed([recognising.decode(data)]) * target).sum()) >= bound
-    with pytest.raises(InvalidInputError, match="not even quality 100"):
-        recognising.encode(face, min_similarity=1.0)
-
-
-def test_what_needs_a_recogniser_says_so(codec, face):
-    for call in (lambda: codec.embed([face]), lambda: codec.encode(face, min_similarity=0.5)):
-        with pytest.raises(MissingDependencyError, match="recognizer"):
-            call()
-
-
-# ------------------------------------------------------------------------------------------------ effort
-
-
-@pytest.mark.parametrize("effort", [1, 3])
-def test_an_effort_analyses_each_face_once(recognising, face, effort):
-    """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis
-    does not."""
-    seen = []
-    hook = recognising.model.net.analysis.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
-    try:
-        recognising.encode_batch([face, face[:, ::-1].copy()], quality=30, effort=effort, aligned=True)
-    finally:
-        hook.remove()
-    assert sum(seen) == 2
-
-
-@pytest.mark.parametrize("effort", [1, 2, 3])
-@pytest.mark.parametrize("with_recogniser", [False, True])
-def test_effort_lowers_the_loss(codec, recognising, face, effort, with_recogniser):
-    used = recognising if with_recogniser else codec
-    start = first_drafts(used.model, [face], 60, True)
-    before = search.Candidate(used.model, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
-    drafts, after = search.improve(used.model, start, [face], effort)
-    assert after[0] <= before
-    again = search.Candidate(used.model, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
-    assert again == pytest.approx(after[0], rel=1e-5)
-    assert after[0] < before  # gradient steps always give something
-    data = files(used.model, drafts, True)[0]
-    assert np.asarray(used.decode(data)).shape == face.shape
-
-
-def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
-    """From far too coarse a map: every round changes regions by one level, and J falls by more than the margin."""
-    pooled = np.full((4, 4), 2, np.uint8)
-    draft = first_drafts(codec.model, [face], 60, True, torch.from_numpy(pooled)[None])[0]
-    candidate = search.Candidate(codec.model, draft, face)
-    maps, losses = [pooled], candidate.losses([(pooled, draft.symbols)])
-    np.testing.assert_array_equal(search.improve_levels(candidate, 0)[0], pooled)
-    for rounds in (1, 2, 3):
-        levels, symbols = search.improve_levels(candidate, rounds)
-        np.testing.assert_array_equal(symbols, candidate.symbols(levels))
-        assert np.abs(levels.astype(int) - maps[-1]).max() == 1
-        losses += candidate.losses([(levels, symbols)])
-        assert losses[-1] < losses[-2] - search.MARGIN
-        maps.append(levels)
-    found = search.promising(candidate, maps[-1], candidate.symbols(maps[-1]))
-    assert len(found) == sum(1 if level in (0, 2) else 2 for level in maps[-1].flat) == len(set(found))
-    assert all(abs(int(maps[-1][region]) - level) == 1 for region, level in found)
-
-
-def test_symbol_gradient_is_the_derivative(codec, face):
-    """Finite differences of D in single symbols, at a mixed level map."""
-    levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
-    draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
-    candidate = search.Candidate(codec.model, draft, face)
-    _, gradient = candidate.gradient(levels, draft.symbols)
-    slope = search.symbol_gradient(candidate, levels, len(draft.symbols), gradient)
-    k = int(np.argmax(np.abs(slope)))
-    values = []
-    for move in (-1, 1):
-        symbols = draft.symbols.copy()
-        symbols[k] += move
-        with torch.no_grad():
-            pixels = codec.model.net.synthesise(
-                candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
-            )
-            values.append(float(candidate.distortion(pixels)))
-    assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)
 
 
 # ------------------------------------------------------------------------------------------------ insight
@@ -418,23 +191,6 @@ def test_files_of_other_weights_are_refused(codec, face, tmp_path):
     assert (
         lfic.load_codec(lfic.format.weights.weights_path("face-v1")).encode(face, quality=5) == data
     )  # the same by path
-
-
-def test_broken_weights_are_refused(tmp_path):
-    from lfic.format.weights import load_arrays, weights_path
-
-    with pytest.raises(WeightsError, match="bundled are"):
-        lfic.load_codec("face-v9")
-    path = tmp_path / "bad.safetensors"
-    whole = weights_path("face-v1").read_bytes()
-    for text, data in (
-        ("readable", b"abc"),
-        ("readable", whole[: len(whole) // 2]),
-        ("damaged", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]),
-    ):
-        path.write_bytes(data)
-        with pytest.raises(WeightsError, match=text):
-            load_arrays(path)
 
 
 # ------------------------------------------------------------------------------------------------ damage

@@ -14,7 +14,7 @@ from lfic import bulk, coder, errors, kernels, metric
 
 ROOT = pathlib.Path(lfic.__file__).parent.parent
 
-RIGHT = '''
+RIGHT = """
 import pathlib
 from typing import assert_type
 
@@ -177,7 +177,7 @@ for result in bulk.decode_files([result.target], pathlib.Path("out"), executor="
 picture.save("a.lfic", max_bytes=300)
 module = evaluate.__name__
 plugin: bool = lfic.pillow_plugin.accept(data[:16])
-'''
+"""
 
 WRONG = """
 import lfic
@@ -187,6 +187,7 @@ lfic.encod(b"")
 size: str = lfic.probe(b"").width
 coder.encode([1, 2], [0, 0], lfic.probe(b""))
 lfic.load_codec().decode_batch([b""], out="jpeg")
+lfic.encode(lfic.decode(b""), qualty=40)
 bulk.encode_files(["a.png"], "out", executor="gpu")
 """
 MISTAKES = [  # line, code
@@ -196,7 +197,8 @@ MISTAKES = [  # line, code
     (7, "arg-type"),
     (7, "arg-type"),
     (8, "call-overload"),
-    (9, "arg-type"),
+    (9, "call-arg"),
+    (10, "arg-type"),
 ]
 
 

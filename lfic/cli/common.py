@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from ..errors import InvalidInputError, LficError
-from ..files import distinct_targets, write_atomically
+from ..files import PathLike, distinct_targets, write_atomically
 
 if TYPE_CHECKING:  # these load numpy and torch
     from PIL import Image
@@ -70,7 +70,7 @@ def load_codec(args: argparse.Namespace) -> "Codec":
 # --- files and standard streams --------------------------------------------------------------------------------------
 
 
-def is_stream(path: str | os.PathLike[str] | None) -> bool:
+def is_stream(path: PathLike | None) -> bool:
     """Whether a name stands for standard input or output."""
     return str(path) == "-"
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from .. import coder
 from ..errors import WeightsError
+from ..files import PathLike
 from .container import MODELS, PRIVATE
 
 FORMAT = "lfic-weights-1"
 FOLDER = pathlib.Path(__file__).parent.parent / "weights"
 
 
-def weights_path(name: str | os.PathLike[str]) -> pathlib.Path:
+def weights_path(name: PathLike) -> pathlib.Path:
     """Path of a bundled model by name ("face-v1"), or of a .safetensors file."""
     name = os.fspath(name)
     path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
@@ -43,7 +44,7 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     return sha.hexdigest()
 
 
-def load_arrays(name: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def load_arrays(name: PathLike) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """(dict of ndarrays, metadata) of a weights file; its digest is checked."""
     from safetensors import SafetensorError, safe_open
 

@@ -8,22 +8,31 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 import contextlib
 import functools
 import hashlib
-import os
 import pathlib
 import types
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, TypedDict, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
+from ..files import PathLike
 from .features import normalize_maps, run_with_maps
 
-PathLike: TypeAlias = str | os.PathLike[str]
-Device: TypeAlias = str | torch.device
+Device: TypeAlias = str | torch.device  # as torch takes it
+
+
+class Preprocessing(TypedDict, total=False):
+    """What a network wants to see, as ``Recognizer`` takes it."""
+
+    size: int
+    mean: float | Sequence[float]
+    scale: float | Sequence[float]
+    order: str
+    name: str
 
 
 def uncompiled(pixels: Tensor) -> contextlib.AbstractContextManager[None]:
@@ -119,7 +128,7 @@ def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.Script
     return module
 
 
-def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Any) -> Recognizer:
+def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a TorchScript file; preprocessing as for ``Recognizer`` (default: RGB 112 x 112 in 0..255).
 
     Raises:
@@ -134,7 +143,7 @@ def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: An
     return Recognizer(network, **preprocessing).to(device)
 
 
-def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Any) -> Recognizer:
+def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for
     ``load_torchscript``."""
     path = pathlib.Path(path)

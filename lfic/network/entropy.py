@@ -40,7 +40,7 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
-def neighbour_indexes(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def neighbor_indexes(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cells at which each cell finds its decoded neighbours.
 
     levels int64 [N, h, w] per cell. Returns (index int64 [N, 4, h*w] into h*w + 1 cells of which the last is all zeros,
@@ -112,9 +112,9 @@ class EntropyModel(nn.Module):
         x = x.clamp(0, H_MAX)
         return round_through(x * H_UNIT) / H_UNIT if self.integers else x
 
-    def values(self, dequantised: Tensor) -> Tensor:
+    def values(self, dequantized: Tensor) -> Tensor:
         """Context values (normalised, clamped) of dequantised features [..., C]."""
-        v = (dequantised * self.value_scale.exp()).clamp(-V_MAX, V_MAX)
+        v = (dequantized * self.value_scale.exp()).clamp(-V_MAX, V_MAX)
         return round_through(v * V_UNIT) / V_UNIT if self.integers else v
 
     def quality_bias(self) -> Tensor:
@@ -122,17 +122,17 @@ class EntropyModel(nn.Module):
         return self.anchors.table(self.b_quality)
 
     def forward(
-        self, dequantised: Tensor, step: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor
+        self, dequantized: Tensor, step: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean and log2-scale, both in symbols, of every channel at every cell of the dense grid.
 
-        dequantised float [N, C, h, w] (hard-rounded), step float [N, C, h, w] (feature units per symbol), levels int64
+        dequantized float [N, C, h, w] (hard-rounded), step float [N, C, h, w] (feature units per symbol), levels int64
         [N, h, w], quality int64 [N], aligned bool [N]. Cells of one pooled footprint get the same answer.
         """
-        count, channels, height, width = dequantised.shape
-        v = self.values(dequantised.permute(0, 2, 3, 1).reshape(count, height * width, channels))
+        count, channels, height, width = dequantized.shape
+        v = self.values(dequantized.permute(0, 2, 3, 1).reshape(count, height * width, channels))
         padded = F.pad(v, (0, 0, 0, 1)).flatten(0, 1)
-        index, available, representative = neighbour_indexes(levels, height, width)
+        index, available, representative = neighbor_indexes(levels, height, width)
         # Only the kept cells are computed: the others repeat what their footprint's first one has. A GPU would have to
         # be waited for to know which those are; it computes all, to the same effect.
         everywhere = levels.is_cuda if self.everywhere is None else self.everywhere
@@ -140,8 +140,8 @@ class EntropyModel(nn.Module):
         kept = (representative == cells).flatten()
         at = torch.arange(len(kept), device=levels.device) if everywhere else kept.nonzero()[:, 0]
         face = at // (height * width)
-        neighbours = index.transpose(1, 2).reshape(-1, 4)[at] + (face * (height * width + 1))[:, None]
-        gathered = padded.index_select(0, neighbours.flatten()).reshape(len(at), -1)
+        neighbors = index.transpose(1, 2).reshape(-1, 4)[at] + (face * (height * width + 1))[:, None]
+        gathered = padded.index_select(0, neighbors.flatten()).reshape(len(at), -1)
         v = v.flatten(0, 1).index_select(0, at)
         place = (
             torch.where(aligned[:, None], representative + 1, 0)
@@ -183,7 +183,7 @@ class EntropyModel(nn.Module):
                 representative + height * width * torch.arange(count, device=levels.device)[:, None]
             ].flatten()
             mean, scale = mean.index_select(0, owner), scale.index_select(0, owner)
-        mean, scale = (x.reshape(count, -1, channels).transpose(1, 2).reshape(dequantised.shape) for x in (mean, scale))
+        mean, scale = (x.reshape(count, -1, channels).transpose(1, 2).reshape(dequantized.shape) for x in (mean, scale))
         log_value = (step.log() + self.value_scale[None, :, None, None]) / math.log(2)  # log2(context value per symbol)
         mean = mean * torch.exp2(-log_value)
         log_scale = scale - log_value

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from .. import coder
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
-from ..files import write_atomically
+from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
@@ -105,9 +104,7 @@ class Model:
         return tiles.synthesise(self.net, features, levels, q, a, height, width)
 
 
-def load(
-    name: str | os.PathLike[str], device: str | torch.device = "cpu", recognizer: AnyRecognizer = "bundled"
-) -> Model:
+def load(name: PathLike, device: str | torch.device = "cpu", recognizer: AnyRecognizer = "bundled") -> Model:
     """A bundled model by name, or a weights file.
 
     Raises:
@@ -136,7 +133,7 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def load_model(
-    name: str | os.PathLike[str], device: str | torch.device = "cpu"
+    name: PathLike, device: str | torch.device = "cpu"
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
@@ -160,7 +157,7 @@ def load_model(
 
 
 def save_model(
-    path: str | os.PathLike[str],
+    path: PathLike,
     net: CodecNet,
     context_arrays: Mapping[str, Any],
     tables_state: Mapping[str, NDArray[Any]],

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -220,38 +219,6 @@ def test_unknown_format_to_decode_to(tmp_path, face, capsys):
     assert ".xyz" in capsys.readouterr().err
 
 
-def test_writes_are_atomic(tmp_path, monkeypatch):
-    from lfic import files
-
-    target = tmp_path / "a.lfic"
-    target.write_bytes(b"before")
-
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(KeyboardInterrupt):
-        files.write_atomically(target, b"after")
-    assert target.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["a.lfic"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
-def test_links_stay_and_devices_are_written_to(tmp_path):
-    from lfic.files import write_atomically
-
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    write_atomically(tmp_path / "link", b"abc")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"abc"
-    os.mkfifo(tmp_path / "pipe")
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_atomically(tmp_path / "pipe", b"abc")
-    assert os.read(reader, 9) == b"abc" and (tmp_path / "pipe").is_fifo()
-    os.close(reader)
-    name = tmp_path / ("a" * 255)  # as long as a name may be
-    write_atomically(name, b"abc")
-    assert name.read_bytes() == b"abc" and len(list(tmp_path.iterdir())) == 4
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_leaves_no_half_file(tmp_path, face):
     files = []
@@ -317,6 +284,14 @@ def test_other_commands_reach_their_packages(command, capsys):
         main([command, "--help"])
     assert exit.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+def test_a_closed_standard_output_is_told(tmp_path, face):
+    (tmp_path / "a.lfic").write_bytes(lfic.encode(face, quality=5))
+    command = f"{sys.executable} -m lfic info {tmp_path}/a.lfic >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("lfic: the standard output is closed")
 
 
 def test_version(capsys):

@@ -429,6 +429,6 @@ def test_hybrid_refuses_what_makes_no_sense():
 
 
 def test_the_package_does_not_load_torch():
-    code = "import sys, lfic, lfic.metric; assert 'torch' not in sys.modules; lfic.metric.HybridMetric; assert "
-    "'torch' in sys.modules"
+    code = "import sys, lfic, lfic.metric; assert 'torch' not in sys.modules; lfic.metric.HybridMetric"
+    code += "; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,8 @@ import torch
 from lfic import coder
 from lfic.format.geometry import REGION, region_grid
 from lfic.kernels.bench.eager import coding_permutation
-from lfic.network.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbour_indexes
+from lfic.network.entropy import SCALE_MIN, SCALE_STEPS, SCALES, EntropyModel, neighbor_indexes
+from lfic.network.load import load_model
 from lfic.network.net import CodecNet, CodecNetConfig
 from lfic.network.rap import expand_regions, explored, pooled_symbols, region_mean, unpooled_features
 from lfic.train.tables import build_tables
@@ -120,7 +121,7 @@ def test_neighbours_are_decoded_before_they_are_used(grid):
     for _ in range(20):
         levels = torch.randint(0, 3, (1, 1, *region_grid(height, width)), generator=generator)
         cells = expand_regions(levels, height, width)[:, 0]
-        index, available, representative = neighbour_indexes(cells, height, width)
+        index, available, representative = neighbor_indexes(cells, height, width)
         size = (1 << cells).flatten(1)
         # A pooled cell is known once its representative is decoded.
         owner = torch.cat([representative[0], torch.tensor([height * width])])
@@ -247,7 +248,7 @@ def test_code_is_what_the_file_shows_and_costs(quality, face):
     same formula."""
     from lfic.format import weights
 
-    net, _, _ = weights.load_model("face-v1")
+    net, _, _ = load_model("face-v1")
     arrays, _ = weights.load_arrays("face-v1")
     # The shipped tables are counted on faces; here the network's own distribution is meant.
     context = coder.ContextModel(weights.context_arrays(arrays), coder.Tables.from_frequencies(build_tables()))

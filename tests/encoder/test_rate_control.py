@@ -1,0 +1,74 @@
+"""Bounds: at most so many bytes, or at least so much likeness."""
+
+import pytest
+import torch
+from likeness import psnr
+
+from lfic.encoder.draft import files, first_drafts
+from lfic.encoder.rate_control import last_true
+from lfic.errors import InvalidInputError, MissingDependencyError
+
+
+@pytest.mark.parametrize("max_bytes", [120, 200, 300, 500])
+def test_max_bytes_is_kept_and_used(codec, face, max_bytes):
+    data = codec.encode(face, max_bytes=max_bytes)
+    assert len(data) <= max_bytes
+    info = codec.probe(data)
+    if info.quality < 100:
+        assert len(codec.encode(face, quality=info.quality + 1, aligned=info.aligned)) > max_bytes
+
+
+def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
+    image = photo(160, 160)
+    lowest = len(codec.encode(image, quality=1))
+    bound = lowest - 4
+    data = codec.encode(image, max_bytes=bound)
+    assert 0.9 * bound <= len(data) <= bound
+    assert (codec.probe(data).levels == 2).all()
+    least = len(
+        files(
+            codec.model, first_drafts(codec.model, [image], 1, False, torch.full((1, 5, 5), 2, dtype=torch.uint8)), True
+        )[0]
+    )
+    between = (least + bound) // 2
+    smaller = codec.encode(image, max_bytes=between)
+    assert least <= len(smaller) <= between and psnr(codec.decode(data), image) > psnr(codec.decode(smaller), image)
+
+
+def test_max_bytes_with_effort(codec, face):
+    assert len(codec.encode(face, max_bytes=200, effort=1)) <= 200
+
+
+def test_max_bytes_that_can_not_be_met(codec, photo):
+    with pytest.raises(InvalidInputError, match="smallest file of this image has"):
+        codec.encode(photo(250, 250), max_bytes=9)
+
+
+@pytest.mark.parametrize("start", [1, 40, 100])
+@pytest.mark.parametrize("last", [0, 1, 7, 39, 40, 41, 99, 100])
+def test_last_true(start, last):
+    tried = []
+
+    def holds(at):
+        tried.append(at)
+        return at <= last
+
+    assert last_true(holds, start) == last
+    assert len(tried) == len(set(tried)) <= 14
+    assert not tried or all(1 <= at <= 100 for at in tried)
+
+
+def test_min_similarity_is_the_smallest_file_that_is_like_enough(recognizing_codec, face):
+    low, high = (recognizing_codec.encode(face, min_similarity=s) for s in (0.98, 0.995))
+    assert len(low) < len(high)
+    target = recognizing_codec.embed([face])
+    for data, bound in ((low, 0.98), (high, 0.995)):
+        assert float((recognizing_codec.embed([recognizing_codec.decode(data)]) * target).sum()) >= bound
+    with pytest.raises(InvalidInputError, match="not even quality 100"):
+        recognizing_codec.encode(face, min_similarity=1.0)
+
+
+def test_what_needs_a_recogniser_says_so(codec, face):
+    for call in (lambda: codec.embed([face]), lambda: codec.encode(face, min_similarity=0.5)):
+        with pytest.raises(MissingDependencyError, match="recognizer"):
+            call()

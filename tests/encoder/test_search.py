@@ -1,0 +1,77 @@
+"""The search of efforts 1 to 3: every step lowers the loss, and its estimates are what is measured."""
+
+import numpy as np
+import pytest
+import torch
+
+from lfic.encoder import search
+from lfic.encoder.draft import files, first_drafts
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_an_effort_analyses_each_face_once(recognizing_codec, face, effort):
+    """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis
+    does not."""
+    seen = []
+    hook = recognizing_codec.model.net.analysis.register_forward_pre_hook(
+        lambda module, inputs: seen.append(len(inputs[0]))
+    )
+    try:
+        recognizing_codec.encode_batch([face, face[:, ::-1].copy()], quality=30, effort=effort, aligned=True)
+    finally:
+        hook.remove()
+    assert sum(seen) == 2
+
+
+@pytest.mark.parametrize("effort", [1, 2, 3])
+@pytest.mark.parametrize("with_recognizer", [False, True])
+def test_effort_lowers_the_loss(codec, recognizing_codec, face, effort, with_recognizer):
+    used = recognizing_codec if with_recognizer else codec
+    start = first_drafts(used.model, [face], 60, True)
+    before = search.Candidate(used.model, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
+    drafts, after = search.improve(used.model, start, [face], effort)
+    assert after[0] <= before
+    again = search.Candidate(used.model, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
+    assert again == pytest.approx(after[0], rel=1e-5)
+    assert after[0] < before  # gradient steps always give something
+    data = files(used.model, drafts, True)[0]
+    assert np.asarray(used.decode(data)).shape == face.shape
+
+
+def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
+    """From far too coarse a map: every round changes regions by one level, and J falls by more than the margin."""
+    pooled = np.full((4, 4), 2, np.uint8)
+    draft = first_drafts(codec.model, [face], 60, True, torch.from_numpy(pooled)[None])[0]
+    candidate = search.Candidate(codec.model, draft, face)
+    maps, losses = [pooled], candidate.losses([(pooled, draft.symbols)])
+    np.testing.assert_array_equal(search.improve_levels(candidate, 0)[0], pooled)
+    for rounds in (1, 2, 3):
+        levels, symbols = search.improve_levels(candidate, rounds)
+        np.testing.assert_array_equal(symbols, candidate.symbols(levels))
+        assert np.abs(levels.astype(int) - maps[-1]).max() == 1
+        losses += candidate.losses([(levels, symbols)])
+        assert losses[-1] < losses[-2] - search.MARGIN
+        maps.append(levels)
+    found = search.promising(candidate, maps[-1], candidate.symbols(maps[-1]))
+    assert len(found) == sum(1 if level in (0, 2) else 2 for level in maps[-1].flat) == len(set(found))
+    assert all(abs(int(maps[-1][region]) - level) == 1 for region, level in found)
+
+
+def test_symbol_gradient_is_the_derivative(codec, face):
+    """Finite differences of D in single symbols, at a mixed level map."""
+    levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
+    draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
+    candidate = search.Candidate(codec.model, draft, face)
+    _, gradient = candidate.gradient(levels, draft.symbols)
+    slope = search.symbol_gradient(candidate, levels, len(draft.symbols), gradient)
+    k = int(np.argmax(np.abs(slope)))
+    values = []
+    for move in (-1, 1):
+        symbols = draft.symbols.copy()
+        symbols[k] += move
+        with torch.no_grad():
+            pixels = codec.model.net.synthesise(
+                candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
+            )
+            values.append(float(candidate.distortion(pixels)))
+    assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)

@@ -1,0 +1,22 @@
+"""Weights files: what is damaged or missing is told."""
+
+import pytest
+
+import lfic
+from lfic.errors import WeightsError
+from lfic.format.weights import load_arrays, weights_path
+
+
+def test_broken_weights_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="bundled are"):
+        lfic.load_codec("face-v9")
+    path = tmp_path / "bad.safetensors"
+    whole = weights_path("face-v1").read_bytes()
+    for text, data in (
+        ("readable", b"abc"),
+        ("readable", whole[: len(whole) // 2]),
+        ("damaged", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match=text):
+            load_arrays(path)

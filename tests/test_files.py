@@ -1,0 +1,52 @@
+"""Files: written whole or not at all, and never over one another."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+from lfic.errors import InvalidInputError
+from lfic.files import distinct_targets, write_atomically
+
+
+def test_writes_are_atomic(tmp_path, monkeypatch):
+    target = tmp_path / "a.lfic"
+    target.write_bytes(b"before")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(target, b"after")
+    assert target.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["a.lfic"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_links_stay_and_devices_are_written_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_atomically(tmp_path / "link", b"abc")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", b"abc")
+    assert os.read(reader, 9) == b"abc" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+    name = tmp_path / ("a" * 255)  # as long as a name may be
+    write_atomically(name, b"abc")
+    assert name.read_bytes() == b"abc" and len(list(tmp_path.iterdir())) == 4
+
+
+def test_targets_are_distinct_and_no_sources(tmp_path):
+    def beside(path):
+        return path.with_suffix(".lfic")
+
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    assert distinct_targets([a, b], beside, "") == {a: tmp_path / "a.lfic", b: tmp_path / "b.lfic"}
+    with pytest.raises(InvalidInputError, match="both be written"):
+        distinct_targets([a, tmp_path / "a.jpg"], beside, "")
+    with pytest.raises(InvalidInputError, match="overwritten by the result of .*: go elsewhere"):
+        distinct_targets([a, tmp_path / "a.lfic"], beside, "go elsewhere")
+    with pytest.raises(InvalidInputError, match="both be written"):  # by another name of the same folder
+        distinct_targets([a, tmp_path / "." / "sub" / ".." / "a.jpg"], lambda path: pathlib.Path(beside(path)), "")
