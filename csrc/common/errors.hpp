@@ -17,8 +17,7 @@ struct CorruptStream : std::runtime_error {
         : std::runtime_error(what + " (noticed at byte " + std::to_string(position) + ")") {}
     // The same, of stream `number` of a batch.
     CorruptStream(std::size_t number, const CorruptStream& error)
-        : std::runtime_error("stream " + std::to_string(number) + " of the batch: " + error.what()), of_batch(true) {}
-    bool of_batch = false;
+        : std::runtime_error("stream " + std::to_string(number) + " of the batch: " + error.what()) {}
 };
 
 }  // namespace lfic

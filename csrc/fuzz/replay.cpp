@@ -9,6 +9,7 @@
 #include <iterator>
 #include <string>
 
+#include "coder/face.hpp"
 #include "coder/stream.hpp"
 #include "tests/random_model.hpp"
 
@@ -38,7 +39,7 @@ static Bytes valid_input(Random& random, const ContextModel& model) {
     std::vector<int16_t> symbols(model.kept_cells(grid, levels.data()) * model.channels());
     for (auto& s : symbols)
         s = static_cast<int16_t>(random.between(0, 99) ? random.between(-4, 4) : random.between(-32768, 32767));
-    encode_face(model, grid, levels.data(), true, symbols.data(), symbols.size(), out);
+    encode_face(model, {grid, levels.data(), symbols.data(), symbols.size(), true}, out);
     return out;
 }
 
