@@ -1,4 +1,5 @@
-// The two ways in which this library says no. Python sees lfic.errors.InvalidInputError and CorruptStreamError.
+// The two ways in which this library says no. In Python the coder's are lfic.errors.InvalidInputError and
+// CorruptStreamError, while a kernel's InvalidInput is a ValueError.
 #pragma once
 #include <cstddef>
 #include <stdexcept>
