@@ -1,5 +1,4 @@
-// numpy arrays and other buffers -> typed pointers: dtypes and axes are checked, contiguous ones are read where they
-// lie.
+// numpy arrays and other buffers -> typed pointers: dtypes and axes are checked, contiguous data is read where it lies.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -149,8 +149,8 @@ std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) co
             const int level = levels[static_cast<std::ptrdiff_t>(ry) * grid.columns() + rx];
             if (level >= kLevels)
                 throw InvalidInput("a region level is " + std::to_string(level) + "; allowed are 0, 1 and 2");
-            kept +=
-                kept_in_region(region_side(ry * kRegion, grid.height), region_side(rx * kRegion, grid.width), level);
+            const int tall = region_side(ry * kRegion, grid.height), wide = region_side(rx * kRegion, grid.width);
+            kept += kept_in_region(tall, wide, level);
         }
     return kept;
 }

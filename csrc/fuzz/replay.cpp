@@ -47,23 +47,12 @@ static void damage(Random& random, Bytes& bytes) {
     for (int times = random.between(1, 4); times > 0 && bytes.size() > 4; --times) {
         const int at = random.between(4, static_cast<int>(bytes.size()) - 1);
         switch (random.between(0, 5)) {
-            case 0:
-                bytes[at] ^= static_cast<uint8_t>(1 << random.between(0, 7));
-                break;
-            case 1:
-                bytes[at] = static_cast<uint8_t>(random.next());
-                break;
-            case 2:
-                bytes.resize(at);
-                break;
-            case 3:
-                bytes.insert(bytes.begin() + at, static_cast<uint8_t>(random.next()));
-                break;
-            case 4:
-                bytes.erase(bytes.begin() + at);
-                break;
-            default:
-                std::fill(bytes.begin() + at, bytes.end(), static_cast<uint8_t>(random.between(0, 1) ? 255 : 0));
+            case 0: bytes[at] ^= static_cast<uint8_t>(1 << random.between(0, 7)); break;
+            case 1: bytes[at] = static_cast<uint8_t>(random.next()); break;
+            case 2: bytes.resize(at); break;
+            case 3: bytes.insert(bytes.begin() + at, static_cast<uint8_t>(random.next())); break;
+            case 4: bytes.erase(bytes.begin() + at); break;
+            default: std::fill(bytes.begin() + at, bytes.end(), static_cast<uint8_t>(random.between(0, 1) ? 255 : 0));
         }
     }
 }
