@@ -9,18 +9,28 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
-FLAGS = ["-O3", "-fvisibility=hidden"]
+
+def extension(name: str, folder: str, *flags: str) -> Pybind11Extension:
+    """All of csrc/<folder> and csrc/bindings/<folder> as one extension module."""
+    return Pybind11Extension(
+        name,
+        sorted(glob(f"csrc/{folder}/*.cpp") + glob(f"csrc/bindings/{folder}/*.cpp")),
+        depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
+        include_dirs=["csrc"],
+        cxx_std=17,
+        extra_compile_args=["-O3", "-fvisibility=hidden", *flags],
+    )
 
 
 class Editable(editable_wheel):
     """``pip install -e``: the root on the path, and kernels/ linked to its place in lfic/, so that type checkers, which
     run no import hooks, find all of it."""
 
-    def initialize_options(self):
+    def initialize_options(self) -> None:
         super().initialize_options()
         self.mode = "compat"
 
-    def run(self):
+    def run(self) -> None:
         if not os.path.lexists("lfic/kernels"):
             os.symlink(os.path.join("..", "kernels"), "lfic/kernels", target_is_directory=True)
         super().run()
@@ -28,22 +38,10 @@ class Editable(editable_wheel):
 
 setup(
     ext_modules=[
-        Pybind11Extension(
-            "lfic._coder",
-            [*sorted(glob("csrc/coder/*.cpp")), "csrc/bindings/coder.cpp"],
-            include_dirs=["csrc"],
-            cxx_std=17,
-            extra_compile_args=FLAGS,
-        ),
+        extension("lfic._coder", "coder"),
         # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
         # vectors.
-        Pybind11Extension(
-            "lfic.kernels._rap",
-            [*sorted(glob("csrc/rap/*.cpp")), "csrc/bindings/rap.cpp"],
-            include_dirs=["csrc"],
-            cxx_std=17,
-            extra_compile_args=[*FLAGS, "-ffp-contract=off", "-fno-trapping-math"],
-        ),
+        extension("lfic.kernels._rap", "rap", "-ffp-contract=off", "-fno-trapping-math"),
     ],
     cmdclass={"build_ext": build_ext, "editable_wheel": Editable},
 )

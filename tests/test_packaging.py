@@ -72,7 +72,14 @@ def test_sdist_has_all_that_is_needed_to_build_and_test(built):
         "tests/test_codec.py",
     ):
         assert path in names
-    for pattern in ("csrc/*.cpp", "csrc/*.hpp", "kernels/*.py", "lfic/**/*.py", "tests/**/*.py", "benchmarks/*.py"):
+    for pattern in (
+        "csrc/**/*.cpp",
+        "csrc/**/*.hpp",
+        "kernels/*.py",
+        "lfic/**/*.py",
+        "tests/**/*.py",
+        "benchmarks/*.py",
+    ):
         assert {str(p.relative_to(ROOT)) for p in ROOT.glob(pattern)} <= names
 
 
@@ -81,7 +88,14 @@ def test_wheel_has_every_module_and_data_file(built):
         names = set(archive.namelist())
     wanted = {str(p.relative_to(ROOT)) for p in (ROOT / "lfic").rglob("*.py")}
     wanted |= {f"lfic/kernels/{p.relative_to(ROOT / 'kernels')}" for p in (ROOT / "kernels").rglob("*.py")}
-    wanted |= {"lfic/assets/astronaut.png", "lfic/weights/face-v1.safetensors", "lfic/py.typed", "lfic/_coder.pyi"}
+    wanted |= {
+        "lfic/_coder.pyi",
+        "lfic/kernels/_rap.pyi",
+        "lfic/py.typed",
+        "lfic/assets/astronaut.png",
+        "lfic/weights/face-v1.safetensors",
+        "lfic/weights/dlib-resnet.safetensors",
+    }
     assert wanted <= names
     for extension in ("lfic/_coder.", "lfic/kernels/_rap."):
         assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)

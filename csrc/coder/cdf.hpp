@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "coder/range_coder.hpp"
+#include "coder/adaptive.hpp"
 
 namespace lfic {
 

@@ -9,9 +9,9 @@ static int padded(int count, int to) {
     return (count + to - 1) / to * to;
 }
 
-// [rows, columns] -> [rows padded to kRows, `to` columns], zeros added.
+// [rows, columns] -> [rows padded to kPadRows, `to` columns], zeros added.
 static std::vector<int16_t> pad(const int16_t* weights, int rows, int columns, int to) {
-    std::vector<int16_t> out(static_cast<std::size_t>(padded(rows, kRows)) * to, 0);
+    std::vector<int16_t> out(static_cast<std::size_t>(padded(rows, kPadRows)) * to, 0);
     for (int r = 0; r < rows; ++r)
         std::copy(weights + static_cast<std::ptrdiff_t>(r) * columns,
                   weights + static_cast<std::ptrdiff_t>(r + 1) * columns,
@@ -20,7 +20,7 @@ static std::vector<int16_t> pad(const int16_t* weights, int rows, int columns, i
 }
 
 static std::vector<int32_t> pad_bias(const int32_t* bias, int rows, int shift) {
-    std::vector<int32_t> out(padded(rows, kRows), 0);
+    std::vector<int32_t> out(padded(rows, kPadRows), 0);
     for (int r = 0; r < rows; ++r) out[r] = bias[r] + (1 << (shift - 1));
     return out;
 }
@@ -56,71 +56,76 @@ static int64_t largest(const std::vector<int32_t>& values) {
     return most;
 }
 
-ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> tables, Simd simd)
-    : a_(std::move(arrays)), tables_(std::move(tables)), matvec_(matvec_for(simd)) {
-    const int C = a_.channels, G = a_.groups, H1 = a_.hidden1, H2 = a_.hidden2;
+// Every shape and range, so that the model can't misbehave afterwards.
+static void check_arrays(const ContextArrays& a, std::size_t tables) {
+    const int C = a.channels, G = a.groups, H1 = a.hidden1, H2 = a.hidden2;
     if (C < 1 || C > 1024 || G < 1 || C % G)
         throw InvalidInput("channels " + std::to_string(C) + " are not 1 to 1024 in equal groups, groups are " +
                            std::to_string(G));
     if (H1 < 1 || H1 > 1024 || H2 < 1 || H2 > 1024)
         throw InvalidInput("hidden units are " + std::to_string(H1) + " and " + std::to_string(H2) +
                            "; allowed are 1 to 1024");
-    if (a_.scales < 1 || a_.scales > 256)
-        throw InvalidInput("there are " + std::to_string(a_.scales) + " scale levels; allowed are 1 to 256");
-    for (const int shift : {a_.sh1, a_.sh2, a_.sh3, a_.mshift})
+    if (a.scales < 1 || a.scales > 256)
+        throw InvalidInput("there are " + std::to_string(a.scales) + " scale levels; allowed are 1 to 256");
+    for (const int shift : {a.sh1, a.sh2, a.sh3, a.mshift})
         if (shift < 1 || shift > 24)
             throw InvalidInput("a shift is " + std::to_string(shift) + "; allowed are 1 to 24");
-    const std::size_t per = C / G, qlc = std::size_t{kQualities} * kLevels * C;
-    expect_size("W1", a_.w1.size(), std::size_t(H1) * 4 * C);
-    expect_size("B_level", a_.b_level.size(), std::size_t(kLevels) * H1);
-    expect_size("B_quality", a_.b_quality.size(), std::size_t(kQualities) * H1);
-    expect_size("B_avail", a_.b_avail.size(), std::size_t(16) * H1);
-    expect_size("B_pos", a_.b_pos.size(), std::size_t(kPlaces) * H1);
-    expect_size("W2", a_.w2.size(), G);
-    for (int g = 0; g < G; ++g) expect_size("W2 of a group", a_.w2[g].size(), H2 * (H1 + g * per));
-    expect_size("b2", a_.b2.size(), std::size_t(G) * H2);
-    expect_size("W3", a_.w3.size(), std::size_t(G) * 2 * per * H2);
-    expect_size("b3", a_.b3.size(), std::size_t(G) * 2 * per);
-    expect_size("vstep", a_.vstep.size(), qlc);
-    expect_size("mgain", a_.mgain.size(), qlc);
-    expect_size("sbias", a_.sbias.size(), qlc);
-    expect_size("active", a_.active.size(), qlc);
-    expect_size("table_map", a_.table_map.size(), std::size_t(a_.scales) * 8);
-    expect_size("level_prior", a_.level_prior.size(), std::size_t(kPriorPlaces) * kPriorQualities * kPriorContexts * 2);
-    expect_range("W1", a_.w1, -2047, 2047);
-    for (const auto& w : a_.w2) expect_range("W2", w, -2047, 2047);
-    expect_range("W3", a_.w3, -2047, 2047);
-    expect_range("vstep", a_.vstep, 0, 32767);
-    expect_range("mgain", a_.mgain, 0, 1 << 15);
-    expect_range("sbias", a_.sbias, -(1 << 20), 1 << 20);
-    expect_range("active", a_.active, 0, 1);
-    expect_range("table_map", a_.table_map, 0, static_cast<int64_t>(tables_->count()) - 1);
-    expect_range("level_prior", a_.level_prior, 1, 65535);
-    const int64_t bias1 = largest(a_.b_level) + largest(a_.b_quality) + largest(a_.b_avail) + largest(a_.b_pos);
-    expect_no_overflow("W1", a_.w1.data(), H1, 4 * C, 127, bias1);
-    for (int g = 0; g < G; ++g)
-        expect_no_overflow("W2", a_.w2[g].data(), H2, H1 + g * static_cast<int>(per), 255, largest(a_.b2));
-    expect_no_overflow("W3", a_.w3.data(), G * 2 * static_cast<int>(per), H2, 255, largest(a_.b3));
+    const int per = C / G;
+    const std::size_t qlc = std::size_t{kQualities} * kLevels * C;
+    expect_size("W1", a.w1.size(), std::size_t(H1) * 4 * C);
+    expect_size("B_level", a.b_level.size(), std::size_t(kLevels) * H1);
+    expect_size("B_quality", a.b_quality.size(), std::size_t(kQualities) * H1);
+    expect_size("B_avail", a.b_avail.size(), std::size_t(16) * H1);
+    expect_size("B_pos", a.b_pos.size(), std::size_t(kPlaces) * H1);
+    expect_size("W2", a.w2.size(), G);
+    for (int g = 0; g < G; ++g) expect_size("W2 of a group", a.w2[g].size(), std::size_t(H2) * (H1 + g * per));
+    expect_size("b2", a.b2.size(), std::size_t(G) * H2);
+    expect_size("W3", a.w3.size(), std::size_t(G) * 2 * per * H2);
+    expect_size("b3", a.b3.size(), std::size_t(G) * 2 * per);
+    expect_size("vstep", a.vstep.size(), qlc);
+    expect_size("mgain", a.mgain.size(), qlc);
+    expect_size("sbias", a.sbias.size(), qlc);
+    expect_size("active", a.active.size(), qlc);
+    expect_size("table_map", a.table_map.size(), std::size_t(a.scales) * 8);
+    expect_size("level_prior", a.level_prior.size(), std::size_t(kPriorPlaces) * kPriorQualities * kPriorContexts * 2);
+    expect_range("W1", a.w1, -2047, 2047);
+    for (const auto& w : a.w2) expect_range("W2", w, -2047, 2047);
+    expect_range("W3", a.w3, -2047, 2047);
+    expect_range("vstep", a.vstep, 0, 32767);
+    expect_range("mgain", a.mgain, 0, 1 << 15);
+    expect_range("sbias", a.sbias, -(1 << 20), 1 << 20);
+    expect_range("active", a.active, 0, 1);
+    expect_range("table_map", a.table_map, 0, static_cast<int64_t>(tables) - 1);
+    expect_range("level_prior", a.level_prior, 1, 65535);
+    const int64_t bias1 = largest(a.b_level) + largest(a.b_quality) + largest(a.b_avail) + largest(a.b_pos);
+    expect_no_overflow("W1", a.w1.data(), H1, 4 * C, 127, bias1);
+    for (int g = 0; g < G; ++g) expect_no_overflow("W2", a.w2[g].data(), H2, H1 + g * per, 255, largest(a.b2));
+    expect_no_overflow("W3", a.w3.data(), G * 2 * per, H2, 255, largest(a.b3));
+}
 
-    const int outputs = 2 * static_cast<int>(per);
-    padded1_ = padded(4 * C, kLane);
-    padded_h2_ = padded(H2, kLane);
-    rows1_ = padded(H1, kRows);
-    rows2_ = padded(H2, kRows);
-    rows3_ = padded(outputs, kRows);
+ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> tables, Simd simd)
+    : a_(std::move(arrays)), tables_(std::move(tables)), matvec_(matvec_for(simd)) {
+    check_arrays(a_, tables_->count());
+    const int C = a_.channels, G = a_.groups, H1 = a_.hidden1, H2 = a_.hidden2, per = C / G, outputs = 2 * per;
+    padded1_ = padded(4 * C, kPadColumns);
+    padded_h2_ = padded(H2, kPadColumns);
+    rows1_ = padded(H1, kPadRows);
+    rows2_ = padded(H2, kPadRows);
+    rows3_ = padded(outputs, kPadRows);
     w1_ = pad(a_.w1.data(), H1, 4 * C, padded1_);
     for (int g = 0; g < G; ++g) {
-        const int columns = H1 + g * static_cast<int>(per);
-        padded2_.push_back(padded(columns, kLane));
+        const int columns = H1 + g * per;
+        padded2_.push_back(padded(columns, kPadColumns));
         w2_.push_back(pad(a_.w2[g].data(), H2, columns, padded2_[g]));
         b2_.push_back(pad_bias(&a_.b2[std::size_t(g) * H2], H2, a_.sh2));
         w3_.push_back(pad(&a_.w3[std::size_t(g) * outputs * H2], outputs, H2, padded_h2_));
         b3_.push_back(pad_bias(&a_.b3[std::size_t(g) * outputs], outputs, a_.sh3));
     }
     // x2 holds h1 and then all channels of the cell.
-    padded2_.push_back(padded(std::max(H1 + C, rows1_), kLane));
-    channels_.resize(qlc);
-    for (std::size_t i = 0; i < qlc; ++i) channels_[i] = {a_.mgain[i], a_.sbias[i], a_.vstep[i], a_.active[i]};
+    padded2_.push_back(padded(std::max(H1 + C, rows1_), kPadColumns));
+    channels_.resize(a_.active.size());
+    for (std::size_t i = 0; i < channels_.size(); ++i)
+        channels_[i] = {a_.mgain[i], a_.sbias[i], a_.vstep[i], a_.active[i]};
 }
 
 void ContextModel::check(const Grid& grid) const {
@@ -129,9 +134,11 @@ void ContextModel::check(const Grid& grid) const {
                            " cells; allowed are 1 x 1 to " + std::to_string(kMaxSide) + " x " +
                            std::to_string(kMaxSide));
     if (grid.quality < 1 || grid.quality > kQualities)
-        throw InvalidInput("quality is " + std::to_string(grid.quality) + "; allowed are 1 to 100");
+        throw InvalidInput("quality is " + std::to_string(grid.quality) + "; allowed are 1 to " +
+                           std::to_string(kQualities));
     if (grid.aligned && (grid.height != kAlignedGrid || grid.width != kAlignedGrid))
-        throw InvalidInput("aligned needs a grid of 14 x 14 cells; found " + std::to_string(grid.height) + " x " +
+        throw InvalidInput("aligned needs a grid of " + std::to_string(kAlignedGrid) + " x " +
+                           std::to_string(kAlignedGrid) + " cells; found " + std::to_string(grid.height) + " x " +
                            std::to_string(grid.width));
 }
 
@@ -142,10 +149,8 @@ std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) co
             const int level = levels[static_cast<std::ptrdiff_t>(ry) * grid.columns() + rx];
             if (level >= kLevels)
                 throw InvalidInput("a region level is " + std::to_string(level) + "; allowed are 0, 1 and 2");
-            const int s = 1 << level;
-            const int tall = std::min(kRegion, grid.height - ry * kRegion),
-                      wide = std::min(kRegion, grid.width - rx * kRegion);
-            kept += static_cast<std::size_t>((tall + s - 1) / s) * ((wide + s - 1) / s);
+            const int tall = region_side(ry * kRegion, grid.height), wide = region_side(rx * kRegion, grid.width);
+            kept += kept_in_region(tall, wide, level);
         }
     return kept;
 }
@@ -153,7 +158,7 @@ std::size_t ContextModel::kept_cells(const Grid& grid, const uint8_t* levels) co
 // Two decisions a region: is the level above 0, is it above 1. `bit(state, was)` codes one and returns it.
 template <class Bit>
 void ContextModel::walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) const {
-    const int rows = grid.rows(), columns = grid.columns(), bucket = (grid.quality - 1) * kPriorQualities / 100;
+    const int rows = grid.rows(), columns = grid.columns(), bucket = (grid.quality - 1) * kPriorQualities / kQualities;
     AdaptiveBit states[kPriorContexts][2];
     auto start = [&](int place, int context, int decision) {
         return AdaptiveBit::from(
@@ -164,7 +169,8 @@ void ContextModel::walk_levels(const Grid& grid, uint8_t* levels, Bit&& bit) con
     for (int y = 0; y < rows; ++y)
         for (int x = 0; x < columns; ++x) {
             uint8_t& level = levels[static_cast<std::ptrdiff_t>(y) * columns + x];
-            const int context = 4 * (x ? (&level)[-1] : 3) + (y ? (&level)[-columns] : 3);
+            const int left = x ? (&level)[-1] : kLevels, above = y ? (&level)[-columns] : kLevels;
+            const int context = (kLevels + 1) * left + above;
             int coded = 0;
             for (int d = 0; d < 2; ++d) {
                 AdaptiveBit fixed = grid.aligned ? start(1 + y * columns + x, context, d) : AdaptiveBit{};

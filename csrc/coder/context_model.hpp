@@ -20,13 +20,15 @@
 
 #include "coder/cdf.hpp"
 #include "coder/matvec.hpp"
+#include "common/sizes.hpp"
 
 namespace lfic {
 
-inline constexpr int kRegion = 4, kLevels = 3, kQualities = 100, kAlignedGrid = 14;
-inline constexpr int kMaxSide = 1 << 16;  // cells
+// Biases by place: one for every cell of an aligned grid, and one for all cells of any other.
 inline constexpr int kPlaces = 1 + kAlignedGrid * kAlignedGrid;
-inline constexpr int kPriorPlaces = 17, kPriorQualities = 8, kPriorContexts = 16;
+// Start probabilities of level maps: places (as above, of regions), runs of qualities, levels to the left and above.
+inline constexpr int kPriorPlaces = 1 + regions_along(kAlignedGrid) * regions_along(kAlignedGrid);
+inline constexpr int kPriorQualities = 8, kPriorContexts = (kLevels + 1) * (kLevels + 1);
 
 // Flat arrays in C order; shapes as in the comment of each.
 struct ContextArrays {
@@ -50,8 +52,8 @@ struct Grid {
     int height, width;  // cells
     int quality;        // 1..100
     bool aligned;       // 14 x 14 only
-    int rows() const { return (height + kRegion - 1) / kRegion; }
-    int columns() const { return (width + kRegion - 1) / kRegion; }
+    int rows() const { return regions_along(height); }
+    int columns() const { return regions_along(width); }
 };
 
 class ContextModel {
@@ -110,7 +112,7 @@ void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) 
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(w) * C;
     // Context values of one row of regions, and above them the last row of the regions before: row y is at y % 4 + 1.
     std::vector<int16_t> band(static_cast<std::size_t>(1 + kRegion) * row, 0);
-    std::vector<int16_t> x1(padded1_, 0), x2(padded2_.back(), 0), h2(padded_h2_ + kRows, 0);
+    std::vector<int16_t> x1(padded1_, 0), x2(padded2_.back(), 0), h2(padded_h2_ + kPadRows, 0);
     std::vector<int32_t> sums(rows3_), face(kLevels * H1), bias(rows1_, 0);
     for (int level = 0; level < kLevels; ++level)
         for (int i = 0; i < H1; ++i)
@@ -120,7 +122,7 @@ void ContextModel::walk(const Grid& grid, const uint8_t* levels, Visit&& visit) 
         if (ry) std::copy(band.end() - row, band.end(), band.begin());
         for (int rx = 0; rx < columns; ++rx) {
             const int level = levels[static_cast<std::ptrdiff_t>(ry) * columns + rx], s = 1 << level;
-            const int bottom = std::min(kRegion, h - ry * kRegion), right = std::min((rx + 1) * kRegion, w);
+            const int bottom = region_side(ry * kRegion, h), right = std::min((rx + 1) * kRegion, w);
             const Channel* channels = &channels_[(static_cast<std::size_t>(q) * kLevels + level) * C];
             for (int dy = 0; dy < bottom; dy += s)
                 for (int x = rx * kRegion; x < right; x += s) {

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#include <immintrin.h>
-#define LFIC_AVX2 __attribute__((target("avx2")))
-#endif
+#include "common/cpu.hpp"
 
 namespace lfic {
 
@@ -39,7 +36,7 @@ LFIC_VECTOR unsigned lanes_of(__m256i mask) {
 
 // RangeDecoder::try_near in four lanes; see there.
 template <class Index>
-LFIC_VECTOR void decode(const Tables& tables, const Lane<Index>* lanes) {
+LFIC_AVX2 void decode(const Tables& tables, const Lane<Index>* lanes) {
     const char* rows = reinterpret_cast<const char*>(tables.near());
     RangeDecoder coders[kLanes] = {{lanes[0].data, lanes[0].size},
                                    {lanes[1].data, lanes[1].size},
@@ -128,37 +125,24 @@ LFIC_VECTOR void decode(const Tables& tables, const Lane<Index>* lanes) {
 }
 
 }  // namespace
-
-bool has_lockstep() {
-    return __builtin_cpu_supports("avx2");
-}
-
-LFIC_AVX2 void decode_lockstep(const Tables& tables, const Lane<uint8_t>* lanes) {
-    decode(tables, lanes);
-}
-LFIC_AVX2 void decode_lockstep(const Tables& tables, const Lane<int16_t>* lanes) {
-    decode(tables, lanes);
-}
-LFIC_AVX2 void decode_lockstep(const Tables& tables, const Lane<int32_t>* lanes) {
-    decode(tables, lanes);
-}
-
-#else
-
-bool has_lockstep() {
-    return false;
-}
-
-void decode_lockstep(const Tables&, const Lane<uint8_t>*) {
-    throw InvalidInput("this machine decodes no streams in lock-step");
-}
-void decode_lockstep(const Tables&, const Lane<int16_t>*) {
-    throw InvalidInput("this machine decodes no streams in lock-step");
-}
-void decode_lockstep(const Tables&, const Lane<int32_t>*) {
-    throw InvalidInput("this machine decodes no streams in lock-step");
-}
-
 #endif
+
+bool has_lockstep() {
+    return has_avx2();
+}
+
+template <class Index>
+void decode_lockstep(const Tables& tables, const Lane<Index>* lanes) {
+    if (!has_lockstep()) throw InvalidInput("this machine decodes no streams in lock-step");
+#ifdef LFIC_AVX2
+    decode(tables, lanes);
+#else
+    (void)tables, (void)lanes;
+#endif
+}
+
+template void decode_lockstep(const Tables&, const Lane<uint8_t>*);
+template void decode_lockstep(const Tables&, const Lane<int16_t>*);
+template void decode_lockstep(const Tables&, const Lane<int32_t>*);
 
 }  // namespace lfic

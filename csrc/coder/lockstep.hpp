@@ -38,10 +38,9 @@ bool lockstep_pays(const Lane<Index>* lanes) {
            2 * kLanes * fewest >= symbols && has_lockstep();
 }
 
-// Decode kLanes streams; their indexes are checked. Throws CorruptStream if any of them does by itself. Only where
-// has_lockstep().
-void decode_lockstep(const Tables& tables, const Lane<uint8_t>* lanes);
-void decode_lockstep(const Tables& tables, const Lane<int16_t>* lanes);
-void decode_lockstep(const Tables& tables, const Lane<int32_t>* lanes);
+// Decode kLanes streams whose indexes have been checked. Throws CorruptStream if any of them does by itself,
+// InvalidInput where has_lockstep() is false.
+template <class Index>
+void decode_lockstep(const Tables& tables, const Lane<Index>* lanes);
 
 }  // namespace lfic

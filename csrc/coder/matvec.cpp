@@ -2,15 +2,8 @@
 
 #include <cstddef>
 
+#include "common/cpu.hpp"
 #include "common/errors.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#include <immintrin.h>
-#define LFIC_AVX2 1
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#define LFIC_NEON 1
-#endif
 
 namespace lfic {
 namespace {
@@ -38,10 +31,10 @@ void hidden_scalar(const int16_t* weights, int rows, int columns, const int16_t*
 
 #ifdef LFIC_AVX2
 // Sums of four rows. vpmaddwd adds pairs of products: |w| <= 2047 and |x| <= 255 keep them far inside int32.
-__attribute__((target("avx2"))) inline __m128i four_rows(const int16_t* weights, int columns, const int16_t* x) {
+LFIC_AVX2 inline __m128i four_rows(const int16_t* weights, int columns, const int16_t* x) {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     const std::ptrdiff_t step = columns;
-    for (int k = 0; k < columns; k += kLane, weights += kLane) {
+    for (int k = 0; k < columns; k += kPadColumns, weights += kPadColumns) {
         const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + k));
         a = _mm256_add_epi32(a, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights))));
         b = _mm256_add_epi32(
@@ -55,18 +48,18 @@ __attribute__((target("avx2"))) inline __m128i four_rows(const int16_t* weights,
     return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
 
-__attribute__((target("avx2"))) void linear_avx2(const int16_t* weights, int rows, int columns, const int16_t* x,
-                                                 const int32_t* bias, int32_t* out) {
-    for (int r = 0; r < rows; r += kRows, weights += kRows * static_cast<std::ptrdiff_t>(columns)) {
+LFIC_AVX2 void linear_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
+                           int32_t* out) {
+    for (int r = 0; r < rows; r += kPadRows, weights += kPadRows * static_cast<std::ptrdiff_t>(columns)) {
         const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r), _mm_add_epi32(four_rows(weights, columns, x), b));
     }
 }
 
-__attribute__((target("avx2"))) void hidden_avx2(const int16_t* weights, int rows, int columns, const int16_t* x,
-                                                 const int32_t* bias, int shift, int16_t* out) {
+LFIC_AVX2 void hidden_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
+                           int shift, int16_t* out) {
     const __m128i count = _mm_cvtsi32_si128(shift), most = _mm_set1_epi16(255), zero = _mm_setzero_si128();
-    for (int r = 0; r < rows; r += kRows, weights += kRows * static_cast<std::ptrdiff_t>(columns)) {
+    for (int r = 0; r < rows; r += kPadRows, weights += kPadRows * static_cast<std::ptrdiff_t>(columns)) {
         const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
         const __m128i v = _mm_sra_epi32(_mm_add_epi32(four_rows(weights, columns, x), b), count);
         const __m128i packed = _mm_min_epi16(_mm_max_epi16(_mm_packs_epi32(v, v), zero), most);
@@ -98,10 +91,18 @@ void hidden_neon(const int16_t* weights, int rows, int columns, const int16_t* x
 
 }  // namespace
 
+Simd simd_named(const std::string& name) {
+    if (name == "auto") return Simd::automatic;
+    if (name == "scalar") return Simd::scalar;
+    if (name == "avx2") return Simd::avx2;
+    if (name == "neon") return Simd::neon;
+    throw InvalidInput("simd is '" + name + "'; allowed are auto, scalar, avx2, neon");
+}
+
 MatVec matvec_for(Simd simd) {
     if (simd == Simd::scalar) return {linear_scalar, hidden_scalar, "scalar"};
 #ifdef LFIC_AVX2
-    if (simd != Simd::neon && __builtin_cpu_supports("avx2")) return {linear_avx2, hidden_avx2, "avx2"};
+    if (simd != Simd::neon && has_avx2()) return {linear_avx2, hidden_avx2, "avx2"};
 #endif
 #ifdef LFIC_NEON
     if (simd != Simd::avx2) return {linear_neon, hidden_neon, "neon"};

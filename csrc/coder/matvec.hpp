@@ -4,13 +4,17 @@
 // in any order.
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace lfic {
 
-inline constexpr int kLane = 16;  // columns are padded with zeros to a multiple of this, rows to a multiple of kRows
-inline constexpr int kRows = 4;
+// Columns and rows are padded with zeros to multiples of these.
+inline constexpr int kPadColumns = 16, kPadRows = 4;
 
 enum class Simd { automatic, scalar, avx2, neon };
+
+// Of "auto", "scalar", "avx2", "neon"; throws InvalidInput for any other.
+Simd simd_named(const std::string& name);
 
 struct MatVec {
     // out[r] = sum + bias[r]

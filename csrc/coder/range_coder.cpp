@@ -2,13 +2,24 @@
 
 namespace lfic {
 
-void RangeEncoder::carry(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) {
+uint32_t checked_probability(int p1) {
+    if (p1 < 1 || p1 > 65535) throw InvalidInput("p1 is " + std::to_string(p1) + "; allowed are 1 to 65535");
+    return static_cast<uint32_t>(p1);
+}
+
+int checked_bit_count(int count) {
+    if (count < 0 || count > kPrecision)
+        throw InvalidInput("count is " + std::to_string(count) + "; allowed are 0 to 16");
+    return count;
+}
+
+void RangeEncoder::carry(Bytes& out, std::size_t begin, std::size_t at) {
     std::size_t i = at;
     while (i > begin && ++out[--i] == 0) {
     }
 }
 
-void RangeEncoder::grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at) {
+void RangeEncoder::grow(Bytes& out, std::size_t begin, std::size_t at) {
     out.resize(at + 4 + (at - begin) + 252);
 }
 
@@ -23,7 +34,7 @@ void RangeEncoder::finish() {
             break;
         }
     }
-    std::vector<uint8_t>& out = *out_;
+    Bytes& out = *out_;
     if (value < low_) carry(out, begin_, at_);
     out.resize(at_);
     for (int bits = 56; bits >= 0; bits -= 8) out.push_back(static_cast<uint8_t>(value >> bits));
@@ -51,42 +62,6 @@ void RangeDecoder::check_end() const {
     if (size_ + kTail > position_ && size_ > 0 && data_[size_ - 1] == 0)
         throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
     if (code_ >= range_) throw CorruptStream("the code lies outside the final interval", size_);
-}
-
-void EscapeCoder::encode(RangeEncoder& coder, uint64_t value) {
-    const uint64_t shifted = value + 1;
-    int bits = 0;
-    while (shifted >> (bits + 1)) ++bits;
-    for (int i = 0; i < bits; ++i) {
-        coder.encode_bit(true, prefix_[i].p1());
-        prefix_[i].update(true);
-    }
-    coder.encode_bit(false, prefix_[bits].p1());
-    prefix_[bits].update(false);
-    for (int left = bits; left > 0;) {
-        const int chunk = left > 16 ? 16 : left;
-        left -= chunk;
-        coder.encode_bypass(static_cast<uint32_t>(shifted >> left & ((1u << chunk) - 1)), chunk);
-    }
-}
-
-uint64_t EscapeCoder::decode(RangeDecoder& coder) {
-    int bits = 0;
-    while (true) {
-        const bool more = coder.decode_bit(prefix_[bits].p1());
-        prefix_[bits].update(more);
-        if (!more) break;
-        if (++bits > kMaxBits)
-            throw CorruptStream("an escape prefix is longer than " + std::to_string(kMaxBits) + " bits",
-                                coder.position());
-    }
-    uint64_t shifted = 1;
-    for (int left = bits; left > 0;) {
-        const int chunk = left > 16 ? 16 : left;
-        left -= chunk;
-        shifted = shifted << chunk | coder.decode_bypass(chunk);
-    }
-    return shifted - 1;
 }
 
 }  // namespace lfic

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/compiler.hpp"
 #include "common/errors.hpp"
 
 namespace lfic {
@@ -28,15 +29,12 @@ inline constexpr uint32_t kTotal = 1u << kPrecision;
 inline constexpr std::size_t kTail = 8;  // zero bytes that the decoder may read past the end
 inline constexpr uint64_t kRangeMin = uint64_t{1} << 32;
 
-#if defined(__GNUC__) || defined(__clang__)
-#define LFIC_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LFIC_LIKELY(x) __builtin_expect(!!(x), 1)
-#define LFIC_INLINE inline __attribute__((always_inline))
-#else
-#define LFIC_UNLIKELY(x) (x)
-#define LFIC_LIKELY(x) (x)
-#define LFIC_INLINE inline
-#endif
+using Bytes = std::vector<uint8_t>;
+
+// Numbers from outside, which the coder itself does not check: p1 / 65536 is the probability of a 1, and so many bits
+// are coded at once. Throw InvalidInput outside 1 to 65535, and 0 to 16.
+uint32_t checked_probability(int p1);
+int checked_bit_count(int count);
 
 // Big-endian, in one store: of four single ones GCC makes a dozen shifts.
 LFIC_INLINE void store_word(uint8_t* to, uint32_t word) {
@@ -51,7 +49,7 @@ LFIC_INLINE void store_word(uint8_t* to, uint32_t word) {
 class RangeEncoder {
   public:
     // Appends to `out`; what stands there before is left alone. `out` is complete only after finish().
-    explicit RangeEncoder(std::vector<uint8_t>& out) : out_(&out), begin_(out.size()), at_(out.size()) {}
+    explicit RangeEncoder(Bytes& out) : out_(&out), begin_(out.size()), at_(out.size()) {}
 
     // Narrow to [cum, cum + freq) of 65536; freq >= 1.
     LFIC_INLINE void encode(uint32_t cum, uint32_t freq) {
@@ -92,10 +90,10 @@ class RangeEncoder {
         range_ <<= 32;
     }
     // Static, and with values: a call that took `this` would keep low and range out of registers.
-    static void carry(std::vector<uint8_t>& out, std::size_t begin, std::size_t at);
-    static void grow(std::vector<uint8_t>& out, std::size_t begin, std::size_t at);
+    static void carry(Bytes& out, std::size_t begin, std::size_t at);
+    static void grow(Bytes& out, std::size_t begin, std::size_t at);
 
-    std::vector<uint8_t>* out_;
+    Bytes* out_;
     std::size_t begin_, at_;  // first byte of this stream, next byte to write
     uint64_t low_ = 0;
     uint64_t range_ = ~uint64_t{0};
@@ -241,39 +239,6 @@ class RangeDecoder {
     std::size_t position_ = 0;
     uint64_t code_ = 0;
     uint64_t range_ = ~uint64_t{0};
-};
-
-// Adaptive probability of a bit: the mean of a fast and a slow estimate (two-speed mixing, as in VVC's CABAC).
-struct AdaptiveBit {
-    static constexpr int kFraction = 8, kFast = 5, kSlow = 8;
-    uint32_t fast = 1u << (15 + kFraction), slow = 1u << (15 + kFraction);  // P(1) in 2^-24
-
-    static AdaptiveBit from(uint16_t p1) {
-        const uint32_t p = static_cast<uint32_t>(p1) << kFraction;
-        return {p, p};
-    }
-    // P(1) in 1/65536, 32..65504.
-    uint32_t p1() const {
-        const uint32_t p = (fast + slow) >> (1 + kFraction);
-        return p < 32 ? 32 : p > 65504 ? 65504 : p;
-    }
-    void update(bool bit) {
-        const uint32_t target = bit ? 0xFFFFFFu : 0u;
-        fast = bit ? fast + ((target - fast) >> kFast) : fast - (fast >> kFast);
-        slow = bit ? slow + ((target - slow) >> kSlow) : slow - (slow >> kSlow);
-    }
-};
-
-// Exp-Golomb code of order 0 with an adaptive unary prefix: values outside a table's support.
-class EscapeCoder {
-  public:
-    static constexpr int kMaxBits = 34;  // any distance between two int32, doubled
-    void encode(RangeEncoder& coder, uint64_t value);
-    // Throws CorruptStream where the prefix is longer than kMaxBits.
-    uint64_t decode(RangeDecoder& coder);
-
-  private:
-    AdaptiveBit prefix_[kMaxBits + 1];
 };
 
 }  // namespace lfic

@@ -1,4 +1,5 @@
-// The two ways in which this library says no. Python sees lfic.errors.InvalidInputError and CorruptStreamError.
+// The two ways in which this library says no. In Python the coder's are lfic.errors.InvalidInputError and
+// CorruptStreamError, while a kernel's InvalidInput is a ValueError.
 #pragma once
 #include <cstddef>
 #include <stdexcept>
@@ -17,8 +18,7 @@ struct CorruptStream : std::runtime_error {
         : std::runtime_error(what + " (noticed at byte " + std::to_string(position) + ")") {}
     // The same, of stream `number` of a batch.
     CorruptStream(std::size_t number, const CorruptStream& error)
-        : std::runtime_error("stream " + std::to_string(number) + " of the batch: " + error.what()), of_batch(true) {}
-    bool of_batch = false;
+        : std::runtime_error("stream " + std::to_string(number) + " of the batch: " + error.what()) {}
 };
 
 }  // namespace lfic

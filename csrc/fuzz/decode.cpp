@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "coder/face.hpp"
 #include "coder/stream.hpp"
 #include "tests/random_model.hpp"
 
@@ -73,7 +74,7 @@ bool decode_with(const ContextModel& model, const Grid& grid, const uint8_t* dat
                  std::vector<uint8_t>& levels, std::vector<int16_t>& symbols) {
     levels.assign(static_cast<std::size_t>(grid.rows()) * grid.columns(), 0);
     try {
-        symbols = decode_face(model, grid, levels.data(), true, data, size, 1 << 20);
+        symbols = decode_face(model, {grid, data, size, levels.data(), true}, 1 << 20);
     } catch (const CorruptStream&) {
         return false;
     }
@@ -89,7 +90,7 @@ void face(const Grid& grid, const uint8_t* data, std::size_t size) {
     if (!read) return;
     demand(levels == other && symbols == same);
     Bytes out;
-    encode_face(w.model, grid, levels.data(), true, symbols.data(), symbols.size(), out);
+    encode_face(w.model, {grid, levels.data(), symbols.data(), symbols.size(), true}, out);
     demand(decode_with(w.model, grid, out.data(), out.size(), other, same) && levels == other && symbols == same);
 }
 

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <string>
 
+#include "coder/face.hpp"
 #include "coder/stream.hpp"
 #include "tests/random_model.hpp"
 
@@ -38,7 +39,7 @@ static Bytes valid_input(Random& random, const ContextModel& model) {
     std::vector<int16_t> symbols(model.kept_cells(grid, levels.data()) * model.channels());
     for (auto& s : symbols)
         s = static_cast<int16_t>(random.between(0, 99) ? random.between(-4, 4) : random.between(-32768, 32767));
-    encode_face(model, grid, levels.data(), true, symbols.data(), symbols.size(), out);
+    encode_face(model, {grid, levels.data(), symbols.data(), symbols.size(), true}, out);
     return out;
 }
 
@@ -46,23 +47,12 @@ static void damage(Random& random, Bytes& bytes) {
     for (int times = random.between(1, 4); times > 0 && bytes.size() > 4; --times) {
         const int at = random.between(4, static_cast<int>(bytes.size()) - 1);
         switch (random.between(0, 5)) {
-            case 0:
-                bytes[at] ^= static_cast<uint8_t>(1 << random.between(0, 7));
-                break;
-            case 1:
-                bytes[at] = static_cast<uint8_t>(random.next());
-                break;
-            case 2:
-                bytes.resize(at);
-                break;
-            case 3:
-                bytes.insert(bytes.begin() + at, static_cast<uint8_t>(random.next()));
-                break;
-            case 4:
-                bytes.erase(bytes.begin() + at);
-                break;
-            default:
-                std::fill(bytes.begin() + at, bytes.end(), static_cast<uint8_t>(random.between(0, 1) ? 255 : 0));
+            case 0: bytes[at] ^= static_cast<uint8_t>(1 << random.between(0, 7)); break;
+            case 1: bytes[at] = static_cast<uint8_t>(random.next()); break;
+            case 2: bytes.resize(at); break;
+            case 3: bytes.insert(bytes.begin() + at, static_cast<uint8_t>(random.next())); break;
+            case 4: bytes.erase(bytes.begin() + at); break;
+            default: std::fill(bytes.begin() + at, bytes.end(), static_cast<uint8_t>(random.between(0, 1) ? 255 : 0));
         }
     }
 }

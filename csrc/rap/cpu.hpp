@@ -7,10 +7,9 @@
 #pragma once
 #include <cstdint>
 
-namespace lfic::rap {
+#include "common/sizes.hpp"
 
-inline constexpr int kRegion = 4;  // cells of a region in each direction
-inline constexpr int kLevels = 3;
+namespace lfic::rap {
 
 enum class Float { f32, f16, bf16 };
 
@@ -28,8 +27,8 @@ struct Grid {
     const std::uint8_t* levels;
     const std::int64_t* quality;
 
-    std::int64_t rows() const { return (height + kRegion - 1) / kRegion; }
-    std::int64_t columns() const { return (width + kRegion - 1) / kRegion; }
+    std::int64_t rows() const { return regions_along(height); }
+    std::int64_t columns() const { return regions_along(width); }
 };
 
 // How to run. threads: at most so many, fewer where there is little to do; nothing of them is left when a call returns,
@@ -45,7 +44,7 @@ struct Noise {
     const std::int64_t* seed = nullptr;
 };
 
-// Throws std::invalid_argument where a level or a quality is out of range; rows: of the tables, < 0 where there are
+// Throws InvalidInput where a level or a quality is out of range; rows: of the tables, < 0 where there are
 // none.
 void check(const Grid& grid, std::int64_t rows);
 

@@ -1,5 +1,5 @@
-// One row of regions at a time: the loops over channels. cpu.cpp includes this file once for every instruction set,
-// each time in a namespace of its own; LFIC_TARGET is the attribute of the functions, LFIC_F16C is set where fp16
+// Pooling, one row of regions at a time: the loops over channels. cpu.cpp includes this file once for every instruction
+// set, each time in a namespace of its own; LFIC_TARGET is the attribute of the functions, LFIC_F16C is set where fp16
 // converts in hardware.
 //
 // The 16 cells of a region are rows of C floats, numbered in raster order; those beyond the grid's edge are rows of
@@ -138,17 +138,17 @@ LFIC_TARGET inline void load_cells(const View& v, const Place& at, std::int64_t 
         load_cells_of<Bfloat>(v, at, channels, rows, scratch, cell);
 }
 
-// Philox 4x32-10 for kLanes counters from `block` on: words[4][kLanes].
-LFIC_TARGET inline void philox(std::uint64_t block, std::uint64_t seed, std::uint32_t (&words)[4][kLanes]) {
+// Philox 4x32-10 for kFloats counters from `block` on: words[4][kFloats].
+LFIC_TARGET inline void philox(std::uint64_t block, std::uint64_t seed, std::uint32_t (&words)[4][kFloats]) {
     std::uint32_t *c0 = words[0], *c1 = words[1], *c2 = words[2], *c3 = words[3];
     std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
-    for (unsigned i = 0; i < kLanes; ++i) {
+    for (unsigned i = 0; i < kFloats; ++i) {
         c0[i] = static_cast<std::uint32_t>(block) + i;
         c1[i] = static_cast<std::uint32_t>(block >> 32) + (c0[i] < i);
         c2[i] = c3[i] = 0;
     }
     for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (unsigned i = 0; i < kLanes; ++i) {
+        for (unsigned i = 0; i < kFloats; ++i) {
             const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c0[i], p1 = std::uint64_t{0xCD9E8D57u} * c2[i];
             c0[i] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
             c1[i] = static_cast<std::uint32_t>(p1);
@@ -161,15 +161,15 @@ LFIC_TARGET inline void philox(std::uint64_t block, std::uint64_t seed, std::uin
 // channel.
 LFIC_TARGET inline void draw_noise(const Job& job, const Place& at, float* rows, const Scratch& scratch,
                                    const float** cell) {
-    const std::int64_t n = job.grid.channels, across = (job.grid.width + 3) / 4;
+    const std::int64_t n = job.grid.channels, across = job.grid.columns();
     for (int y = 0; y < at.tall; ++y) {
         const std::int64_t block = ((at.image * job.grid.height + at.top + y) * across + at.left / 4) * n;
-        for (std::int64_t c = 0; c < n; c += kLanes) {  // rows have room for whole vectors
-            std::uint32_t words[4][kLanes];
+        for (std::int64_t c = 0; c < n; c += kFloats) {  // rows have room for whole vectors
+            std::uint32_t words[4][kFloats];
             philox(static_cast<std::uint64_t>(block + c), static_cast<std::uint64_t>(*job.noise.seed), words);
             for (int x = 0; x < 4; ++x) {
                 float* __restrict out = rows + (4 * y + x) * scratch.pitch + c;
-                for (int i = 0; i < kLanes; ++i)
+                for (int i = 0; i < kFloats; ++i)
                     out[i] = static_cast<float>(static_cast<std::int32_t>(words[x][i] >> 8)) * 0x1p-24f - 0.5f;
             }
         }
@@ -197,7 +197,7 @@ LFIC_TARGET inline float clamped(float x) {
 }
 
 template <bool kNoise>
-LFIC_TARGET inline float quantised(float mean, float gain, float noise) {
+LFIC_TARGET inline float quantized(float mean, float gain, float noise) {
     return kNoise ? mean * gain + noise : clamped(mean * gain);
 }
 
@@ -231,10 +231,10 @@ LFIC_TARGET inline float* mean_of(const Place& at, int y, int x, const Scratch& 
 // --- the training form -----------------------------------------------------------------------------------------------
 
 template <bool kNoise>
-LFIC_TARGET void quantise_row(const float* mean, const float* noise, const float* gain, const float* step,
+LFIC_TARGET void quantize_row(const float* mean, const float* noise, const float* gain, const float* step,
                               float* __restrict symbols, float* __restrict features, std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) {
-        const float symbol = quantised<kNoise>(mean[c], gain[c], kNoise ? noise[c] : 0.0f);
+        const float symbol = quantized<kNoise>(mean[c], gain[c], kNoise ? noise[c] : 0.0f);
         symbols[c] = symbol;
         features[c] = symbol * step[c];
     }
@@ -245,9 +245,9 @@ template <class T, bool kNoise>
 LFIC_TARGET inline void dense_cell(const float* mean, const float* noise, const Place& at, T* symbols, T* features,
                                    std::int64_t n, const Scratch& scratch) {
     if constexpr (std::is_same_v<T, float>) {
-        quantise_row<kNoise>(mean, noise, at.gain, at.step, symbols, features, n);
+        quantize_row<kNoise>(mean, noise, at.gain, at.step, symbols, features, n);
     } else {
-        quantise_row<kNoise>(mean, noise, at.gain, at.step, scratch.row(0), scratch.row(1), n);
+        quantize_row<kNoise>(mean, noise, at.gain, at.step, scratch.row(0), scratch.row(1), n);
         store_row(scratch.row(0), symbols, n);
         store_row(scratch.row(1), features, n);
     }
@@ -340,10 +340,10 @@ LFIC_TARGET void table_sum4(const float* const* f, const float* const* s, const 
             (total<kFeatures, kSymbols>(f2, s2, step, c) * m2[c] + total<kFeatures, kSymbols>(f3, s3, step, c) * m3[c]);
     if constexpr (kFeatures)
         for (std::int64_t c = 0; c < n; ++c)
-            to_step[c] = (f0[c] * quantised<kNoise>(m0[c], gain[c], kNoise ? n0[c] : 0.0f) +
-                          f1[c] * quantised<kNoise>(m1[c], gain[c], kNoise ? n1[c] : 0.0f)) +
-                         (f2[c] * quantised<kNoise>(m2[c], gain[c], kNoise ? n2[c] : 0.0f) +
-                          f3[c] * quantised<kNoise>(m3[c], gain[c], kNoise ? n3[c] : 0.0f));
+            to_step[c] = (f0[c] * quantized<kNoise>(m0[c], gain[c], kNoise ? n0[c] : 0.0f) +
+                          f1[c] * quantized<kNoise>(m1[c], gain[c], kNoise ? n1[c] : 0.0f)) +
+                         (f2[c] * quantized<kNoise>(m2[c], gain[c], kNoise ? n2[c] : 0.0f) +
+                          f3[c] * quantized<kNoise>(m3[c], gain[c], kNoise ? n3[c] : 0.0f));
 }
 
 // A region's sums from those of its quarters: added to the row of the table, or stored for later.
@@ -478,14 +478,14 @@ LFIC_TARGET void quantize(const Job& job, std::int64_t image, std::int64_t row, 
 LFIC_TARGET inline std::int64_t symbol_cells(const Job& job, const Place& at, std::int64_t start,
                                              const Scratch& scratch, const std::int16_t** cell) {
     const std::int64_t n = job.grid.channels;
-    const int side = 1 << at.level, across = (at.wide + side - 1) / side;
+    const int across = kept_along(at.wide, at.level);
     for (int k = 0; k < 16; ++k) {
         const std::int64_t at_cell = start + (k / 4 >> at.level) * across + (k % 4 >> at.level);
         cell[k] = k / 4 < at.tall && k % 4 < at.wide && at_cell < job.room
                       ? job.coded + (at.image * job.room + at_cell) * n
                       : scratch.no_symbols();
     }
-    return static_cast<std::int64_t>((at.tall + side - 1) / side) * across;
+    return static_cast<std::int64_t>(kept_along(at.tall, at.level)) * across;
 }
 
 LFIC_TARGET inline void value_row(const std::int16_t* symbols, const float* step, float* __restrict out,

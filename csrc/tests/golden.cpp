@@ -6,19 +6,12 @@
 #include <fstream>
 #include <iterator>
 
+#include "coder/face.hpp"
 #include "coder/stream.hpp"
+#include "tests/check.hpp"
 #include "tests/random_model.hpp"
 
 using namespace lfic;
-
-static int failures = 0;
-#define CHECK(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            ++failures;                                                          \
-        }                                                                        \
-    } while (0)
 
 // The hexadecimal strings behind "data" in a golden file, in order.
 static std::vector<Bytes> streams_of(const std::string& path) {
@@ -76,7 +69,7 @@ static void table_streams(const std::string& folder) {
     for (const int threads : {1, 4}) {
         std::vector<Bytes> written(golden.size());
         std::vector<std::vector<int32_t>> read(golden.size());
-        parallel(golden.size(), threads, [&](std::size_t i) {
+        for_each_stream(golden.size(), threads, [&](std::size_t i) {
             encode_stream(*tables, symbols[i].data(), indexes[i].data(), symbols[i].size(), written[i]);
             read[i].resize(symbols[i].size());
             decode_stream(*tables, golden[i].data(), golden[i].size(), indexes[i].data(), read[i].size(),
@@ -136,6 +129,9 @@ static void faces(const std::string& folder) {
         ++variants;
         std::vector<std::vector<uint8_t>> levels(golden.size()), read_levels(golden.size());
         std::vector<std::vector<int16_t>> symbols(golden.size()), read(golden.size());
+        const auto face_of = [&](std::size_t i) {
+            return Face{cases[i].grid, levels[i].data(), symbols[i].data(), symbols[i].size(), true};
+        };
         for (std::size_t i = 0; i < golden.size(); ++i) {
             const Grid& grid = cases[i].grid;
             Random numbers{i};
@@ -145,19 +141,18 @@ static void faces(const std::string& folder) {
             for (auto& s : symbols[i]) s = static_cast<int16_t>(numbers.between(-cases[i].reach, cases[i].reach));
             std::vector<int16_t> used(symbols[i].size());
             std::vector<int32_t> means(symbols[i].size());
-            predict_face(*model, grid, levels[i].data(), symbols[i].data(), symbols[i].size(), used.data(),
-                         means.data());
+            predict_face(*model, face_of(i), used.data(), means.data());
             for (std::size_t k = 0; k < used.size(); ++k)
                 if (used[k] < 0) symbols[i][k] = 0;
         }
         for (const int threads : {1, 4}) {
             std::vector<Bytes> written(golden.size());
-            parallel(golden.size(), threads, [&](std::size_t i) {
-                encode_face(*model, cases[i].grid, levels[i].data(), true, symbols[i].data(), symbols[i].size(),
-                            written[i]);
+            for_each_stream(golden.size(), threads, [&](std::size_t i) {
+                encode_face(*model, face_of(i), written[i]);
                 read_levels[i].assign(levels[i].size(), 0);
-                read[i] = decode_face(*model, cases[i].grid, read_levels[i].data(), true, golden[i].data(),
-                                      golden[i].size(), std::size_t{1} << 24);
+                read[i] = decode_face(*model,
+                                      {cases[i].grid, golden[i].data(), golden[i].size(), read_levels[i].data(), true},
+                                      std::size_t{1} << 24);
             });
             CHECK(written == golden);
             CHECK(read == symbols);

@@ -1,5 +1,9 @@
 // Small random tables and context models for tests and fuzzers: every shape and limit that the real ones have.
 #pragma once
+#include <algorithm>
+#include <memory>
+#include <vector>
+
 #include "coder/context_model.hpp"
 
 namespace lfic {

@@ -3,29 +3,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "coder/face.hpp"
 #include "coder/stream.hpp"
+#include "tests/check.hpp"
 #include "tests/random_model.hpp"
 
 using namespace lfic;
-
-static int failures = 0;
-#define CHECK(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            ++failures;                                                          \
-        }                                                                        \
-    } while (0)
-
-template <class Error, class F>
-static bool throws(F&& f) {
-    try {
-        f();
-    } catch (const Error&) {
-        return true;
-    }
-    return false;
-}
 
 // Encoder and decoder narrow to the same range, and the bytes reappear after a carry through long runs of 0xFF.
 static void range_equality() {
@@ -226,6 +209,8 @@ struct FaceCase {
     Grid grid;
     std::vector<uint8_t> levels;
     std::vector<int16_t> symbols;
+
+    Face face(bool coded) const { return {grid, levels.data(), symbols.data(), symbols.size(), coded}; }
 };
 
 static FaceCase random_face(const ContextModel& model, Random& random, bool extremes) {
@@ -242,7 +227,7 @@ static FaceCase random_face(const ContextModel& model, Random& random, bool extr
     // Inactive channels must be 0: find them through predict.
     std::vector<int16_t> tables(f.symbols.size());
     std::vector<int32_t> means(f.symbols.size());
-    predict_face(model, f.grid, f.levels.data(), f.symbols.data(), f.symbols.size(), tables.data(), means.data());
+    predict_face(model, f.face(true), tables.data(), means.data());
     for (std::size_t i = 0; i < f.symbols.size(); ++i)
         if (tables[i] < 0) f.symbols[i] = 0;
     return f;
@@ -268,19 +253,19 @@ static void context_models() {
             Bytes first;
             for (const auto& writer : models) {
                 Bytes out;
-                encode_face(writer, f.grid, f.levels.data(), coded, f.symbols.data(), f.symbols.size(), out);
+                encode_face(writer, f.face(coded), out);
                 if (first.empty()) first = out;
                 CHECK(out == first);
                 for (const auto& reader : models) {
                     std::vector<uint8_t> levels(f.levels.size(), 0);
                     if (!coded) levels = f.levels;
-                    const auto symbols =
-                        decode_face(reader, f.grid, levels.data(), coded, out.data(), out.size(), std::size_t{1} << 24);
+                    const auto symbols = decode_face(reader, {f.grid, out.data(), out.size(), levels.data(), coded},
+                                                     std::size_t{1} << 24);
                     CHECK(symbols == f.symbols && levels == f.levels);
                 }
             }
             std::vector<float> bits(f.symbols.size() / s[0]);
-            cost_face(models[0], f.grid, f.levels.data(), f.symbols.data(), f.symbols.size(), bits.data());
+            cost_face(models[0], f.face(true), bits.data());
             for (float b : bits) CHECK(b >= 0);
         }
     }
@@ -294,26 +279,21 @@ static void batches() {
     Random random{5};
     std::vector<FaceCase> faces;
     for (int i = 0; i < 64; ++i) faces.push_back(random_face(model, random, false));
-    std::vector<Bytes> one(faces.size()), many(faces.size());
-    auto encode_all = [&](std::vector<Bytes>& out, int threads) {
-        parallel(faces.size(), threads, [&](std::size_t i) {
-            encode_face(model, faces[i].grid, faces[i].levels.data(), true, faces[i].symbols.data(),
-                        faces[i].symbols.size(), out[i]);
-        });
-    };
-    encode_all(one, 1);
-    encode_all(many, 4);
+    std::vector<Face> written;
+    for (const FaceCase& f : faces) written.push_back(f.face(true));
+    const std::vector<Bytes> one = encode_faces(model, written, 1);
+    std::vector<Bytes> many = encode_faces(model, written, 4);
     CHECK(one == many);
-    std::vector<std::vector<int16_t>> symbols(faces.size());
     std::vector<std::vector<uint8_t>> levels(faces.size());
-    auto decode_all = [&] {
-        parallel(faces.size(), 4, [&](std::size_t i) {
+    const auto decode_all = [&] {
+        std::vector<FaceStream> streams;
+        for (std::size_t i = 0; i < faces.size(); ++i) {
             levels[i].assign(faces[i].levels.size(), 0);
-            symbols[i] = decode_face(model, faces[i].grid, levels[i].data(), true, many[i].data(), many[i].size(),
-                                     std::size_t{1} << 24);
-        });
+            streams.push_back({faces[i].grid, many[i].data(), many[i].size(), levels[i].data(), true});
+        }
+        return decode_faces(model, streams, 4, std::size_t{1} << 24);
     };
-    decode_all();
+    const auto symbols = decode_all();
     for (std::size_t i = 0; i < faces.size(); ++i)
         CHECK(symbols[i] == faces[i].symbols && levels[i] == faces[i].levels);
     many[17].resize(many[17].size() + 99, 1);
@@ -323,7 +303,7 @@ static void batches() {
     } catch (const CorruptStream& error) {
         CHECK(std::strstr(error.what(), "stream 17 of the batch") != nullptr);
     }
-    CHECK(throws<InvalidInput>([&] { encode_all(one, -1); }));
+    CHECK(throws<InvalidInput>([&] { encode_faces(model, written, -1); }));
 }
 
 int main() {

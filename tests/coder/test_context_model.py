@@ -356,19 +356,14 @@ def test_missing_array_and_unknown_simd():
 
 
 def golden_faces(model):
-    return [
-        random_face(model, i, h, w, q, aligned, reach)
-        for i, (h, w, q, aligned, reach) in enumerate(
-            # fmt: skip
-            [
-                (14, 14, 50, True, 2),
-                (14, 14, 3, False, 1),
-                (1, 1, 100, False, 4),
-                (23, 9, 77, False, 300),
-                (5, 30, 20, False, 32767),
-            ]
-        )
+    cases = [  # h, w, quality, aligned, largest symbol
+        (14, 14, 50, True, 2),
+        (14, 14, 3, False, 1),
+        (1, 1, 100, False, 4),
+        (23, 9, 77, False, 300),
+        (5, 30, 20, False, 32767),
     ]
+    return [random_face(model, i, *case) for i, case in enumerate(cases)]
 
 
 def test_golden_faces():

@@ -2,8 +2,9 @@
 // calls this.
 #include <pybind11/pybind11.h>
 
-#include <stdexcept>
+#include <string>
 
+#include "common/errors.hpp"
 #include "rap/cpu.hpp"
 
 namespace py = pybind11;
@@ -21,9 +22,9 @@ std::int64_t integer(PyObject* object) {
 template <int N>
 struct Integers {
     std::int64_t of[N];
-    explicit Integers(const py::tuple& tuple) {
-        if (PyTuple_GET_SIZE(tuple.ptr()) != N)
-            throw std::invalid_argument("a tuple of " + std::to_string(N) + " integers is needed");
+    explicit Integers(const py::object& tuple) {
+        if (!PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) != N)
+            throw lfic::InvalidInput("a tuple of " + std::to_string(N) + " integers is needed");
         for (int i = 0; i < N; ++i) of[i] = integer(PyTuple_GET_ITEM(tuple.ptr(), i));
     }
 };
@@ -35,14 +36,14 @@ T* pointer(std::int64_t address) {
 
 Float type_of(std::int64_t code) {
     if (code < 0 || code > 2)
-        throw std::invalid_argument("type " + std::to_string(code) + "; allowed are 0 (fp32), 1 (fp16) and 2 (bf16)");
+        throw lfic::InvalidInput("type " + std::to_string(code) + "; allowed are 0 (fp32), 1 (fp16) and 2 (bf16)");
     return static_cast<Float>(code);
 }
 
 // (address, type, four strides) or None.
 View view(const py::object& object) {
     if (object.is_none()) return {};
-    const Integers<6> x{py::reinterpret_borrow<py::tuple>(object)};
+    const Integers<6> x{object};
     return {pointer<void>(x.of[0]), type_of(x.of[1]), x.of[2], x.of[3], x.of[4], x.of[5]};
 }
 

@@ -1,0 +1,50 @@
+// Vector instructions: what this build can use, what this machine has. Everything that has a SIMD variant asks here.
+//
+// On x86-64 the library is built for the baseline. Functions marked LFIC_AVX2 or LFIC_AVX2_F16C use more and may be
+// called only where has_avx2() or has_avx2_f16c() says so. On AArch64 every machine has NEON. Neither macro is defined
+// where the instructions can't be used, and FMA is never asked for: sums have to be the same everywhere.
+#pragma once
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <cpuid.h>
+#include <immintrin.h>
+#define LFIC_AVX2 __attribute__((target("avx2")))
+#define LFIC_AVX2_F16C __attribute__((target("avx2,f16c")))
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define LFIC_NEON
+#endif
+
+namespace lfic {
+
+inline bool has_avx2() {
+#ifdef LFIC_AVX2
+    return __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
+// AVX2, and fp16 converted in hardware.
+inline bool has_avx2_f16c() {
+#ifdef LFIC_AVX2_F16C
+    // Read from cpuid itself, as older compilers' __builtin_cpu_supports knows no "f16c".
+    static const bool has_f16c = [] {
+        unsigned a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    }();
+    return has_avx2() && has_f16c;
+#else
+    return false;
+#endif
+}
+
+inline constexpr bool has_neon() {
+#ifdef LFIC_NEON
+    return true;
+#else
+    return false;
+#endif
+}
+
+}  // namespace lfic
