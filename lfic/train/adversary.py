@@ -44,15 +44,16 @@ class Adversary:
     def levels(out: TrainingOutput) -> Tensor:
         """One-hot levels of every cell, float [N, 3, h, w], of a ``TrainingOutput``: regions at the edge may be
         partial."""
-        cells = F.one_hot(out.levels.long(), LEVELS).permute(0, 3, 1, 2).to(out.pixels.dtype)
+        cells = F.one_hot(out.levels.long(), LEVELS).permute(0, 3, 1, 2).to(out.features.dtype)
         expanded: Tensor = expand_regions(cells, *out.features.shape[-2:])
         return expanded
 
     def backward(self, out: TrainingOutput, target: Tensor) -> Tensor:
-        """The discriminator's gradient; returns its loss, 0-d."""
+        """The discriminator's gradient; returns its loss, 0-d. ``out`` has pixels."""
+        assert out.pixels is not None
         self.optimizer.zero_grad(set_to_none=True)
         loss: Tensor = self.loss(out.pixels.detach(), target, self.levels(out)).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def step(self) -> None:

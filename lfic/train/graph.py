@@ -80,7 +80,8 @@ class GraphedStep:
 
     def look(self, batch: Batch, step: int) -> Pending:
         """Have loss and norm of this step brought to the host."""
-        host, event = torch.empty(2, pin_memory=True), torch.cuda.Event()
+        host = torch.empty(2, pin_memory=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         host.copy_(self.judged, non_blocking=True)
         event.record()
         return Pending(batch, step, host, event)
@@ -96,7 +97,7 @@ class GraphedStep:
     def gradient(self, step: int) -> tuple[Tensor, Tensor, Figures]:
         """Gradient of the captured batch, clipped: (loss, norm, figures)."""
         loss, figures, _ = self.loss(self.trainer.net, self.batch, step)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(self.trainer.parameters, self.trainer.schedule.clip)
         return loss.detach(), norm, figures
 
@@ -104,7 +105,7 @@ class GraphedStep:
         """Record a step; parameters and moments stay as they are."""
         self.batch = dataclasses.replace(batch, **{name: getattr(batch, name).clone() for name in ON_DEVICE})
         parameters = self.trainer.parameters
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # kernels compile, libraries start, TorchScript settles
             for _ in range(3):

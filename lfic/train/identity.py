@@ -4,15 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..format.geometry import LEVELS
-from ..metric.identity import RecognizerEnsemble, identity_distance, load_recognizer
+from ..metric.identity import Recognizer, RecognizerEnsemble, identity_distance, load_recognizer
 from .batches import Batch
 from .sections import LossConfig
 
+Recognizers = Recognizer | RecognizerEnsemble
 
-def load_recognizers(loss: LossConfig, device: torch.device | str) -> nn.Module | None:
+
+def load_recognizers(loss: LossConfig, device: torch.device | str) -> Recognizers | None:
     """The recogniser of the identity term, or several as one; None where there is none."""
     names = [loss.recognizer] if isinstance(loss.recognizer, str) else loss.recognizer
     if not any(names):

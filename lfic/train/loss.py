@@ -14,7 +14,7 @@ from ..metric.pixel import template_weight
 from ..network.net import TrainingOutput
 from .adversary import Adversary
 from .batches import Batch
-from .identity import Look, SeenLook, TargetEmbeddings, WholeLook
+from .identity import Look, Recognizers, SeenLook, TargetEmbeddings, WholeLook
 from .levels import level_loss, region_costs
 from .schedule import Phase, phase_of
 from .sections import LossConfig, ScheduleConfig
@@ -67,7 +67,7 @@ class TrainingLoss:
         loss: LossConfig,
         schedule: ScheduleConfig,
         world: World,
-        recognizer: nn.Module | None,
+        recognizer: Recognizers | None,
         faces: int,
         adversary: Adversary | None = None,
         precision: str = "float32",

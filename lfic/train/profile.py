@@ -120,7 +120,7 @@ class Measured:
         """All of a step but the optimiser."""
         self.trainer.net.zero_grad(set_to_none=True)
         loss, _, out = self.loss(self.trainer.net, self.batch, self.trainer.step)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.trainer.adversary and self.loss.phase(self.trainer.step).adversarial:
             self.trainer.adversary.backward(out, self.batch.pixels)
 

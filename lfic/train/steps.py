@@ -55,7 +55,7 @@ class EagerStep:
             self.wrap()
         loss, figures, out = self.loss(self.net, batch, step)
         trainer.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, trainer.schedule.clip)
         finite = loss.isfinite() & norm.isfinite()
         adversary = trainer.adversary if self.loss.phase(step).adversarial else None

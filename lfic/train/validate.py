@@ -25,8 +25,9 @@ def aligned_faces(faces: Faces, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def code(net: CodecNet, pixels: Tensor, quality: int) -> TrainingOutput:
-    """``TrainingOutput`` of faces at one quality with rounded symbols; levels are drawn from the head, seed fixed."""
+def code(net: CodecNet, pixels: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+    """(reconstructions float [N, 3, H, W], bits float [N]) of faces at one quality with rounded symbols; levels are
+    drawn from the head, seed fixed."""
     torch.manual_seed(0)
     count = len(pixels)
     device = pixels.device
@@ -36,7 +37,8 @@ def code(net: CodecNet, pixels: Tensor, quality: int) -> TrainingOutput:
         torch.ones(count, dtype=torch.bool, device=device),
         hard=True,
     )
-    return out
+    assert out.pixels is not None
+    return out.pixels, out.bits
 
 
 @torch.no_grad()
@@ -49,12 +51,12 @@ def validate(
         size: list[float] = []
         error: list[float] = []
         similarity: list[float] = []
-        for pixels in faces.split(batch):
-            out = code(net, pixels, quality)
-            size += (out.bits / 8).tolist()
-            error += (out.pixels - pixels).square().mean((1, 2, 3)).tolist()
+        for pixels in torch.split(faces, batch):
+            shown, bits = code(net, pixels, quality)
+            size += (bits / 8).tolist()
+            error += (shown - pixels).square().mean((1, 2, 3)).tolist()
             if recognizer is not None:
-                similarity += (1 - identity_distance(recognizer(out.pixels), recognizer(pixels))).tolist()
+                similarity += (1 - identity_distance(recognizer(shown), recognizer(pixels))).tolist()
         row: dict[str, Any] = {"quality": quality, "bytes": round(sum(size) / len(size), 2)}
         row["psnr"] = round(-10 * math.log10(sum(error) / len(error) + 1e-9), 3)
         row["similarity"] = round(sum(similarity) / len(similarity), 5) if similarity else ""
@@ -74,7 +76,7 @@ def append_rows(path: pathlib.Path, step: int, rows: Sequence[Mapping[str, Any]]
 
 def save_sheet(path: pathlib.Path, net: CodecNet, faces: Tensor) -> None:
     """A PNG with a row for each face: the original, then the reconstruction at each of QUALITIES."""
-    columns = [faces] + [code(net, faces, quality).pixels for quality in QUALITIES]
+    columns = [faces] + [code(net, faces, quality)[0] for quality in QUALITIES]
     sheet = torch.stack(columns, 1).permute(0, 3, 1, 4, 2)  # face, row, quality, column, colour
     count, height, wide, width, _ = sheet.shape
     pixels = (sheet.reshape(count * height, wide * width, 3) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
