@@ -27,7 +27,7 @@ from safetensors.torch import save
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lfic.data.facepack import FacePack
-from lfic.evaluate import neural
+from lfic.evaluate.peers import neural
 from lfic.files import write_atomically
 from lfic.train.batches import SIDE
 
