@@ -149,16 +149,23 @@ def qualities(
             continue
         scores = [pair_scores(p.embeddings[name], p.embeddings[name], faces.pairs) for p in points]
         ones = np.ones((1, len(faces.pairs)), np.float32)
-        for measure, evaluate in (
-            ("accuracy", lambda s, w: bootstrap_accuracy(s, faces.same, faces.folds, w)),
-            ("tar@1e-2", lambda s, w: bootstrap_tar(s, faces.same, w, 1e-2)),
-            ("tar@1e-3", lambda s, w: bootstrap_tar(s, faces.same, w, 1e-3)),
-        ):
-            values = [evaluate(s, ones)[0] for s in scores]
+        for measure in ("accuracy", "tar@1e-2", "tar@1e-3"):
+            values = [float(replicated(measure, s, faces, ones)[0]) for s in scores]
             if np.isfinite(values).all():  # the impostors' number decides, so replicates are finite where these are
-                samples = None if of_pairs is None else np.stack([evaluate(s, of_pairs) for s in scores], 1)
+                samples = None
+                if of_pairs is not None:
+                    samples = np.stack([replicated(measure, s, faces, of_pairs) for s in scores], 1)
                 out[measure, name] = values, samples
     return out
+
+
+def replicated(
+    measure: str, scores: NDArray[np.float64], faces: Faces, weights: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """A measure of pairs with those scores in every replicate: float64 [B] for weights [B, P]."""
+    if measure == "accuracy":
+        return bootstrap_accuracy(scores, faces.same, faces.folds, weights)
+    return bootstrap_tar(scores, faces.same, weights, float(measure.removeprefix("tar@")))
 
 
 def qualities_of_rows(rows: Sequence[Row]) -> Qualities:
@@ -168,8 +175,8 @@ def qualities_of_rows(rows: Sequence[Row]) -> Qualities:
         of_name = [row for row in rows if row["recognizer"] == name]
         out["psnr", ""] = [row["psnr_db"] for row in of_name], None
         for measure, column in COLUMNS.items():
-            values = [row.get(column) for row in of_name]
-            if all(isinstance(value, float) for value in values):
+            values = [row[column] for row in of_name if isinstance(row.get(column), float)]
+            if len(values) == len(of_name):
                 out[measure, name] = values, None
     return out
 
@@ -209,5 +216,5 @@ def bytes_at_targets(rows: Iterable[Row]) -> list[Row]:
         for (measure, name), of_codecs in curves.items()
         for target in TARGETS[measure]
         for codec, curve in of_codecs.items()
-        if len(curve) > 1 and np.isfinite(value := bytes_at(*zip(*curve), target))
+        if len(curve) > 1 and np.isfinite(value := bytes_at([b for b, _ in curve], [q for _, q in curve], target))
     ]

@@ -21,4 +21,5 @@ def heat_map(face: Pixels, levels: NDArray[np.uint8]) -> Pixels:
     """
     colors = np.array(COLORS, np.float64)[levels].repeat(REGION, 0).repeat(REGION, 1)
     grey = face.mean(2, keepdims=True)
-    return (0.55 * grey + 0.45 * colors[: face.shape[0], : face.shape[1]]).astype(np.uint8)
+    tinted: Pixels = (0.55 * grey + 0.45 * colors[: face.shape[0], : face.shape[1]]).astype(np.uint8)
+    return tinted

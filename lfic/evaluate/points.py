@@ -19,7 +19,8 @@ from .judges import Judge
 
 Embeddings = dict[str, NDArray[np.float32]]  # name of a judge -> [N, D], or image key -> [D]
 Coded = tuple[list[int], list[bytes], list[Pixels]]  # indices of faces, their files, what those decode to
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclasses.dataclass
@@ -88,7 +89,7 @@ def evaluate_point(
                 for i, data, error, key in zip(chunk, files, errors, hashes)
             ]
             cache.put_files(codec.key(setting), rows)
-            known.update({key: (len(data), *rest) for key, data, *rest in rows})
+            known.update({key: (len(data), header, error, to) for key, data, header, error, to in rows})
             bar.update(len(chunk))
     return point_of(codec.name, setting, [known[k] for k in keys], have)
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 
@@ -56,12 +56,12 @@ def verify(scores: Floats, same: Bools, folds: Integers, fars: Sequence[float] =
     )
 
 
-def check(scores: ArrayLike, same: ArrayLike, folds: ArrayLike | None = None) -> None:
+def check(scores: Floats, same: Bools, folds: Integers | None = None) -> None:
     """Raises InvalidInputError where scores are not finite, a kind of pair is missing, or the shapes differ."""
     scores, same = np.asarray(scores), np.asarray(same)
     if scores.ndim != 1 or scores.shape != same.shape or (folds is not None and np.shape(folds) != scores.shape):
         raise InvalidInputError(
-            f"scores have shape {scores.shape}, same {same.shape}, folds {np.shape(folds)}; needed is one [P] for all"
+            f"scores have shape {scores.shape}, same {same.shape}, folds {None if folds is None else np.shape(folds)}; needed is one [P] for all"
         )
     if not np.isfinite(scores).all():
         raise InvalidInputError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite numbers")
@@ -105,7 +105,8 @@ def correct_at_cuts(signed: Floats, genuine: Floats, cuts: Integers) -> NDArray[
     """Weight of the pairs that are right at each cut: float64 [B, cuts], for signed weights [B, P] of sorted pairs and
     the genuine ones' sum [B]."""
     total = np.concatenate([np.zeros((len(signed), 1)), np.cumsum(signed, 1)], 1)
-    return genuine[:, None] + total[:, cuts]
+    right: NDArray[np.float64] = genuine[:, None] + total[:, cuts]
+    return right
 
 
 def roc(scores: Floats, same: Bools) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -218,11 +219,11 @@ def bootstrap_tar(scores: Floats, same: Bools, weights: Floats, far: float) -> N
     return np.where(impostors * far < 1 - 1e-9, np.nan, out)
 
 
-def interval(samples: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def interval(samples: Sequence[float] | Floats, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval (low, high) of bootstrap samples; nan samples are left out."""
-    samples = np.asarray(samples, np.float64)
-    samples = samples[np.isfinite(samples)]
-    if len(samples) < 20:
+    finite = np.asarray(samples, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < 20:
         return float("nan"), float("nan")
     tail = 100 * (1 - level) / 2
-    return float(np.percentile(samples, tail)), float(np.percentile(samples, 100 - tail))
+    return float(np.percentile(finite, tail)), float(np.percentile(finite, 100 - tail))

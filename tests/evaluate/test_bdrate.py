@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfic import InvalidInputError
-from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, pchip_integral, prepared, quick_bd_rate, rising, table
-from lfic.evaluate.run import Point
+from lfic.evaluate.bdrate import bd_rate, bytes_at, pchip_integral, prepared, quick_bd_rate, rising
+from lfic.evaluate.curves import bd_rates, bytes_at_targets
+from lfic.evaluate.points import Point
 
 # The example of the package's documentation (libx265, two presets), and the values that its implementation of the
 # JCT-VC sheet gives.
@@ -101,7 +102,7 @@ def test_both_columns_have_intervals():
             Point("wide", "", whole + 50, np.full(len(faces), 50), psnr, embeddings),
             Point("narrow", "", whole // 2 + 50, np.full(len(faces), 50), psnr, embeddings),
         ]
-    rows = {(r["codec"], r["measure"]): r for r in table(points, {"r": faces.embeddings}, faces, ["wide"], 60)}
+    rows = {(r["codec"], r["measure"]): r for r in bd_rates(points, {"r": faces.embeddings}, faces, ["wide"], 60)}
     assert set(rows) == {
         ("narrow", m) for m in ("psnr", "similarity", "accuracy", "tar@1e-2")
     }  # 300 impostors show no 1e-3
@@ -152,7 +153,7 @@ def test_bytes_table_reads_between_points_only():
     rows = [
         {
             "codec": codec,
-            "recogniser": "r",
+            "recognizer": "r",
             "protocol": "both",
             "bytes": size,
             "accuracy": accuracy,
@@ -165,7 +166,7 @@ def test_bytes_table_reads_between_points_only():
         }.items()
         for size, accuracy in curve
     ]
-    table = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in bytes_table(rows)}
+    table = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in bytes_at_targets(rows)}
     assert table["a", "accuracy", 0.9] == pytest.approx(bytes_at([100, 400], [0.85, 0.97], 0.9))
     assert (
         ("a", "accuracy", 0.98) not in table

@@ -9,9 +9,15 @@ from evaluate_faces import crops
 from PIL import Image
 
 from lfic import InvalidInputError, WeightsError
-from lfic.evaluate import codecs as C
-from lfic.evaluate import facial
-from lfic.evaluate.report import fine_settings, largest_that_fits
+from lfic.evaluate.budget import fine_settings, largest_that_fits
+from lfic.evaluate.interface import from_function
+from lfic.evaluate.own import lfic_codec
+from lfic.evaluate.peers import blocks, facial
+from lfic.evaluate.peers.avif import avif, avif_header
+from lfic.evaluate.peers.jpeg import jpeg, jpeg_header, jpeg_segments, mozjpeg
+from lfic.evaluate.peers.jpeg2000 import jpeg2000, jpeg2000_segments
+from lfic.evaluate.peers.webp import webp, webp_header
+from lfic.evaluate.registry import CODECS
 
 FACES = list(crops(2, 2)[0])
 CLASSICAL = {
@@ -41,7 +47,7 @@ def psnr(a, b):
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_round_trip_and_rate(name):
-    codec = C.CODECS[name]()
+    codec = CODECS[name]()
     sizes, quality = [], []
     originals = [np.asarray(Image.fromarray(f).convert("L").convert("RGB")) for f in FACES] if "grey" in name else FACES
     for setting in (codec.settings[0], codec.settings[-2]):
@@ -59,14 +65,14 @@ def test_round_trip_and_rate(name):
 
 
 def test_jpeg_is_lean_and_whole():
-    codec = C.jpeg()
+    codec = jpeg()
     for data in codec.encode(FACES, 20):
-        markers = [marker for marker, _, _ in C.jpeg_segments(data)]
+        markers = [marker for marker, _, _ in jpeg_segments(data)]
         assert 0xE0 not in markers and markers[-1] == 0xDA and data.endswith(b"\xff\xd9")
         # Headers, tables and scan make up the file: nothing is counted twice or left out.
-        tables = sum(e - s for m, s, e in C.jpeg_segments(data) if m == 0xC4)
-        scan = len(data) - 2 - max(e for _, _, e in C.jpeg_segments(data))
-        assert C.jpeg_header(data) + tables + scan == len(data)
+        tables = sum(e - s for m, s, e in jpeg_segments(data) if m == 0xC4)
+        scan = len(data) - 2 - max(e for _, _, e in jpeg_segments(data))
+        assert jpeg_header(data) + tables + scan == len(data)
     buffer = io.BytesIO()
     Image.fromarray(FACES[0]).save(buffer, "JPEG", quality=20, optimize=True, subsampling="4:2:0")
     whole, lean = buffer.getvalue(), codec.encode(FACES[:1], 20)[0]
@@ -77,10 +83,10 @@ def test_jpeg_is_lean_and_whole():
 def test_mozjpeg_is_worth_its_name():
     """One sequential scan, and fewer bytes than libjpeg-turbo at equal PSNR; a trellis that is not on would not give
     them."""
-    moz, turbo = C.mozjpeg(), C.jpeg()
+    moz, turbo = mozjpeg(), jpeg()
     files = moz.encode(FACES, 26)
     for data in files:
-        segments = list(C.jpeg_segments(data))
+        segments = list(jpeg_segments(data))
         assert [m for m, _, _ in segments].count(0xDA) == 1 and 0xC0 in [m for m, _, _ in segments]
         assert Image.open(io.BytesIO(data)).layer[0][1:3] == (2, 2)
     curve = []
@@ -95,8 +101,8 @@ def test_mozjpeg_is_worth_its_name():
 
 
 def test_jpeg2000_is_a_bare_codestream_without_comment():
-    data = C.jpeg2000().encode(FACES[:1], 60)[0]
-    segments = list(C.jpeg2000_segments(data))
+    data = jpeg2000().encode(FACES[:1], 60)[0]
+    segments = list(jpeg2000_segments(data))
     assert (
         next(m for m, _, _ in segments) == 0xFF51
         and segments[-1][0] == 0xFF93
@@ -114,22 +120,22 @@ def test_colour_transform_pays():
     def quality(codec):
         return np.mean([psnr(a, b) for a, b in zip(FACES, codec.decode(codec.encode(FACES, 40)))])
 
-    assert quality(C.jpeg2000()) > quality(C.jpeg2000(mct=0)) + 0.5
+    assert quality(jpeg2000()) > quality(jpeg2000(mct=0)) + 0.5
 
 
 def test_webp_and_avif_headers():
-    data = C.webp().encode(FACES[:1], 30)[0]
-    assert data[12:16] == b"VP8 " and C.webp_header(data) == 30 and data[23:26] == b"\x9d\x01\x2a"
-    data = C.avif((30,), speed=8).encode(FACES[:1], 30)[0]
+    data = webp().encode(FACES[:1], 30)[0]
+    assert data[12:16] == b"VP8 " and webp_header(data) == 30 and data[23:26] == b"\x9d\x01\x2a"
+    data = avif((30,), speed=8).encode(FACES[:1], 30)[0]
     at = data.index(b"mdat")
-    assert C.avif_header(data) == at + 4  # mdat is the last box
+    assert avif_header(data) == at + 4  # mdat is the last box
     assert struct.unpack_from(">I", data, at - 4)[0] == len(data) - at + 4
     with pytest.raises(InvalidInputError, match="box at byte"):
-        C.avif_header(data[:-5])
+        avif_header(data[:-5])
 
 
 def test_largest_that_fits():
-    codec = C.webp()
+    codec = webp()
     settings = fine_settings(codec)
     sizes = [len(codec.encode(FACES[:1], s)[0]) for s in settings]
     data, image = largest_that_fits(codec, FACES[0], 900, settings)
@@ -198,16 +204,16 @@ def test_what_was_learned_is_kept(tmp_path, monkeypatch):
 
 def test_block_order_is_a_partition():
     train, _ = crops(2, 2)
-    luma, chroma = facial.planes(train)
+    luma, chroma = blocks.planes(train)
     for side in (16, 56, 112):
-        vectors = [v[1] for v in facial.blocks(luma, chroma, side)]
-        back = facial.unblocks(vectors, side)
+        vectors = [v[1] for v in blocks.blocks(luma, chroma, side)]
+        back = blocks.unblocks(vectors, side)
         np.testing.assert_array_equal(back[0], luma[1])
         np.testing.assert_array_equal(back[1], chroma[1])
 
 
 def test_lfic_round_trip():
-    codec = C.lfic_codec(settings=(20, 70))
+    codec = lfic_codec(settings=(20, 70))
     few, many = (codec.encode(FACES, q) for q in codec.settings)
     assert sum(map(len, few)) < sum(map(len, many))
     assert all(d.shape == (112, 112, 3) and d.dtype == np.uint8 for d in codec.decode(many))
@@ -215,6 +221,6 @@ def test_lfic_round_trip():
 
 
 def test_function_codec():
-    codec = C.from_function("raw", lambda images: ([i.tobytes() for i in images], images), "1")
+    codec = from_function("raw", lambda images: ([i.tobytes() for i in images], images), "1")
     files = codec.encode(FACES, "")
     np.testing.assert_array_equal(codec.decode(files), FACES)

@@ -10,13 +10,20 @@ import subprocess
 
 import numpy as np
 import pytest
-from evaluate_faces import crops, write_folder, write_recogniser
+from evaluate_faces import crops, write_folder, write_recognizer
 from PIL import Image
 
-from lfic.evaluate import codecs, facial, groups, report
+from lfic.evaluate import groups, heat
 from lfic.evaluate.__main__ import main
+from lfic.evaluate.budget import fine_settings
 from lfic.evaluate.data import Faces
-from lfic.evaluate.run import Point, write_csv
+from lfic.evaluate.peers import facial
+from lfic.evaluate.points import Point
+from lfic.evaluate.registry import CODECS
+from lfic.evaluate.report import deltas as delta_sections
+from lfic.evaluate.report.page import write_page
+from lfic.evaluate.report.plots import plot, plot_roc, rocs
+from lfic.evaluate.tables import write_csv
 from lfic.evaluate.verification import pair_scores, roc
 
 
@@ -30,8 +37,8 @@ def page(tmp_path_factory):
                 str(images),
                 "--pairs",
                 str(pairs),
-                "--recogniser",
-                str(write_recogniser(folder / "tiny.pt")),
+                "--recognizer",
+                str(write_recognizer(folder / "tiny.pt")),
                 "--quiet",
                 "--codecs",
                 "lfic:15/50,webp:0/20/60,jpeg:5/20/50",
@@ -151,7 +158,7 @@ def test_names_are_escaped(tmp_path):
     row = {
         "codec": "<script>x</script>",
         "setting": "1",
-        "recogniser": "r&d",
+        "recognizer": "r&d",
         "protocol": "both",
         "bytes": 10.0,
         "bytes_without_header": 9.0,
@@ -160,7 +167,7 @@ def test_names_are_escaped(tmp_path):
         "accuracy": 0.9,
         "standard_error": 0.01,
     }
-    report.write(tmp_path / "p.html", [row, {**row, "bytes": 20.0, "accuracy": 0.95}], note="<b>")
+    write_page(tmp_path / "p.html", [row, {**row, "bytes": 20.0, "accuracy": 0.95}], note="<b>")
     text = pathlib.Path(tmp_path / "p.html").read_text()
     assert "<script>" not in text and "&lt;script&gt;" in text and "<b>" not in text
 
@@ -169,10 +176,12 @@ def test_heat_map_tints_the_right_regions():
     face = crops(1, 1)[0][0]
     levels = np.zeros((4, 4), np.uint8)
     levels[1, 2], levels[3, 3] = 1, 2
-    tinted = report.heat_map(face, levels)
-    changed = np.abs(tinted.astype(int) - face).sum(2) > 0
-    assert changed[33:64, 65:96].mean() > 0.9 and changed[97:, 97:].mean() > 0.9
-    assert not changed[1:32, 1:32].any() and not changed[65:96, 33:64].any()
+    tint = heat.heat_map(face, levels) - 0.55 * face.mean(2, keepdims=True)
+    for (row, column), level in np.ndenumerate(levels):
+        region = tint[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+        assert np.abs(region - 0.45 * np.array(heat.COLORS[level])).max() <= 1
+    red, _, blue = heat.COLORS
+    assert red[0] > 2 * max(red[1:]) and blue[2] > 2 * max(blue[:2])  # fine regions are red, pooled ones blue
 
 
 def test_paper_figures_stand_beside_their_rows():
@@ -181,7 +190,7 @@ def test_paper_figures_stand_beside_their_rows():
             "codec": "lfic",
             "anchor": anchor,
             "measure": "accuracy",
-            "recogniser": "r",
+            "recognizer": "r",
             "bd_rate_percent": -50.0,
             "bd_rate_without_header_percent": -49.0,
             "overlap_from": 0.8,
@@ -191,7 +200,7 @@ def test_paper_figures_stand_beside_their_rows():
         }
         for anchor in ("JPEG 2000", "WebP", "bmshj2018", "JPEG")
     ]
-    text = report.delta_section(deltas)
+    text = delta_sections.delta_table(deltas)
     assert (
         text.count("−71.41") == text.count("−48.28") == text.count("−52.67") == 1
         and "[-55.0, -45.0]" in text
@@ -205,7 +214,7 @@ def test_matrices_have_a_line_for_each_codec_and_a_column_for_each_rival():
             "codec": codec,
             "anchor": anchor,
             "measure": measure,
-            "recogniser": name,
+            "recognizer": name,
             "bd_rate_percent": value,
             "low_percent": value - 1,
             "high_percent": value + 1,
@@ -214,7 +223,7 @@ def test_matrices_have_a_line_for_each_codec_and_a_column_for_each_rival():
         for measure in ("accuracy", "similarity", "tar@1e-3")
         for codec, anchor, value in (("JPEG", "WebP", 20.0), ("lfic", "WebP", -50.0), ("lfic", "JPEG", float("nan")))
     ]
-    text = report.delta_matrices(deltas)
+    text = delta_sections.delta_matrices(deltas)
     tables = [table.split("</table>")[0] for table in text.split("<h3>")[1:]]
     assert [table.split(":")[0] for table in tables] == [
         "r, equal accuracy",
@@ -234,7 +243,7 @@ def test_intervals_of_both_columns_stand_in_the_table():
         "codec": "lfic",
         "anchor": "WebP",
         "measure": "accuracy",
-        "recogniser": "r",
+        "recognizer": "r",
         "bd_rate_percent": -50.0,
         "bd_rate_without_header_percent": -41.25,
         "low_percent": -55.0,
@@ -244,7 +253,9 @@ def test_intervals_of_both_columns_stand_in_the_table():
         "overlap_from": 0.8,
         "overlap_to": 0.95,
     }
-    text = report.delta_section([delta, {**delta, "low_percent": float("nan"), "low_without_header_percent": None}])
+    text = delta_sections.delta_table(
+        [delta, {**delta, "low_percent": float("nan"), "low_without_header_percent": None}]
+    )
     assert (
         text.count("-50.0 [-55.0, -45.0]") == text.count("-41.2 [-46.0, -36.5]") == 1
         and text.count("<td>-50.0</td>") == 1
@@ -257,10 +268,10 @@ def test_bands_surround_their_curves():
 
     def tinted(error, measure, field):
         rows = [
-            {"codec": "lfic", "recogniser": "r", "bytes": size, measure: value, field: error}
+            {"codec": "lfic", "recognizer": "r", "bytes": size, measure: value, field: error}
             for size, value in ((100, 0.5), (300, 0.7), (900, 0.8))
         ]
-        image = np.asarray(Image.open(io.BytesIO(report.plot(rows, measure, "r", "t"))).convert("RGB")).astype(int)
+        image = np.asarray(Image.open(io.BytesIO(plot(rows, measure, "r", "t"))).convert("RGB")).astype(int)
         return (np.abs(image - (0.13 * np.array([0xC2, 0x18, 0x5B]) + 0.87 * 255)).max(2) < 6).mean()
 
     for measure, field in (
@@ -283,17 +294,15 @@ def test_roc_of_the_setting_nearest_to_the_bytes():
         Point("c", str(size), np.full(8, size), np.zeros(8), np.zeros(8), {"r": vectors})
         for size, vectors in ((100, original), (290, blurred), (900, original))
     ]
-    plain, curve = report.rocs(points, {"r": original}, faces)
+    plain, curve = rocs(points, {"r": original}, faces)
     assert (plain["codec"], curve["codec"], curve["setting"], curve["bytes"]) == ("uncompressed", "c", "290", 290)
     far, tar, _ = roc(pair_scores(blurred, blurred, pairs), same)
     np.testing.assert_array_equal(curve["far"], far)
     np.testing.assert_array_equal(curve["tar"], tar)
     assert plain["tar"][plain["far"] == 0].max() == 1 > curve["tar"][curve["far"] == 0].max()
-    assert np.asarray(Image.open(io.BytesIO(report.plot_roc([plain, curve], "t")))).std() > 0
+    assert np.asarray(Image.open(io.BytesIO(plot_roc([plain, curve], "t")))).std() > 0
     assert (
-        report.rocs(
-            points, {"r": original}, Faces([""] * 8, faces.pixels, [""] * 8, pairs[:0], same[:0], faces.folds[:0])
-        )
+        rocs(points, {"r": original}, Faces([""] * 8, faces.pixels, [""] * 8, pairs[:0], same[:0], faces.folds[:0]))
         == []
     )
 
@@ -304,7 +313,7 @@ def test_groups_of_another_run_on_the_page(tmp_path):
     row = {
         "codec": "WebP",
         "setting": 20,
-        "recogniser": "tiny",
+        "recognizer": "tiny",
         "faces": 7,
         "bytes": 300.0,
         "similarity": 0.5,
@@ -321,8 +330,8 @@ def test_groups_of_another_run_on_the_page(tmp_path):
                 str(images),
                 "--pairs",
                 str(pairs),
-                "--recogniser",
-                str(write_recogniser(tmp_path / "tiny.pt")),
+                "--recognizer",
+                str(write_recognizer(tmp_path / "tiny.pt")),
                 "--quiet",
                 "--codecs",
                 "webp:20",
@@ -376,7 +385,7 @@ def test_groups_on_the_page(tmp_path):
         {
             "codec": "lfic",
             "setting": "30",
-            "recogniser": "r",
+            "recognizer": "r",
             "protocol": "similarity",
             "bytes": 250.0,
             "bytes_without_header": 245.0,
@@ -384,7 +393,7 @@ def test_groups_on_the_page(tmp_path):
             "similarity": 0.8,
         }
     ]
-    report.write(tmp_path / "g.html", run, groups=rows)
+    write_page(tmp_path / "g.html", run, groups=rows)
     text = (tmp_path / "g.html").read_text()
     assert (
         "<th>lfic 30, 250 bytes</th>" in text
@@ -395,7 +404,7 @@ def test_groups_on_the_page(tmp_path):
 
 def test_settings_reach_beyond_the_grid():
     faces = facial.LinearFaceCodec.learn(crops(4, 4)[0], 56, 8).codec("dictionary", (120, 60, 20))
-    for codec in [*(codecs.CODECS[name]() for name in ("jpeg", "mozjpeg", "webp", "jpeg2000", "jxl", "avif")), faces]:
-        settings = report.fine_settings(codec)
+    for codec in [*(CODECS[name]() for name in ("jpeg", "mozjpeg", "webp", "jpeg2000", "jxl", "avif")), faces]:
+        settings = fine_settings(codec)
         low, high = sorted((settings[0], settings[-1]))
         assert low <= min(codec.settings) and high >= max(codec.settings)

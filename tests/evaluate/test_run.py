@@ -13,21 +13,29 @@ import time
 import numpy as np
 import pytest
 import torch
-from evaluate_faces import TinyRecogniser, crops, write_folder, write_recogniser
+from evaluate_faces import TinyRecognizer, crops, write_folder, write_recognizer
 from PIL import Image
 
 from lfic import InvalidInputError, align
-from lfic.evaluate import codecs, data, recognise, run
-from lfic.evaluate.__main__ import main, numbers
+from lfic.evaluate import data
+from lfic.evaluate.__main__ import main
+from lfic.evaluate.arguments import fold_numbers
 from lfic.evaluate.cache import Cache, content_key
+from lfic.evaluate.figures import summarize
 from lfic.evaluate.groups import balanced, group_rows, utkface_groups
+from lfic.evaluate.interface import from_function
+from lfic.evaluate.judges import load_judge
+from lfic.evaluate.own import code_key, weights_key
+from lfic.evaluate.peers.webp import webp
+from lfic.evaluate.points import evaluate_point, uncompressed_point
+from lfic.evaluate.tables import read_csv, write_csv
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faces")
     images, pairs = write_folder(folder)
-    return folder, images, pairs, write_recogniser(folder / "tiny.pt")
+    return folder, images, pairs, write_recognizer(folder / "tiny.pt")
 
 
 def command(world, out, *more):
@@ -36,7 +44,7 @@ def command(world, out, *more):
         str(images),
         "--pairs",
         str(pairs),
-        "--recogniser",
+        "--recognizer",
         str(recogniser),
         "--quiet",
         "--no-report",
@@ -67,7 +75,7 @@ def test_command_line_gives_the_same_numbers_twice(world, tmp_path, capsys):
     before = Cache(tmp_path / "a.sqlite").db.total_changes
     assert main(command(world, tmp_path / "a")) == 0  # from the cache
     assert figures(tmp_path / "a.csv") == figures(tmp_path / "b.csv") and before == 0
-    rows = run.read_csv(tmp_path / "a.csv")
+    rows = read_csv(tmp_path / "a.csv")
     assert {r["codec"] for r in rows} == {"uncompressed", "WebP", "JPEG"} and {r["protocol"] for r in rows} == {
         "both",
         "gallery",
@@ -83,8 +91,8 @@ def test_rows_of_an_earlier_run_stand_for_codecs_that_are_not_measured(world, tm
     assert main(command(world, tmp_path / "a")) == 0
     assert main(command(world, tmp_path / "b", "--codecs", "webp:0/20/60", "--earlier", str(tmp_path / "a.csv"))) == 0
     assert sorted(figures(tmp_path / "a.csv")) == sorted(figures(tmp_path / "b.csv"))
-    whole, part = (run.read_csv(tmp_path / f"{name}-bdrate.csv") for name in "ab")
-    key = ("codec", "anchor", "measure", "recogniser")
+    whole, part = (read_csv(tmp_path / f"{name}-bdrate.csv") for name in "ab")
+    key = ("codec", "anchor", "measure", "recognizer")
     known = {tuple(row[k] for k in key): row for row in whole}
     assert len(part) == len(whole) > 4
     for row in part:
@@ -93,8 +101,8 @@ def test_rows_of_an_earlier_run_stand_for_codecs_that_are_not_measured(world, tm
             value = known[tuple(row[k] for k in key)][column]
             assert row[column] == value or row[column] == pytest.approx(value, rel=1e-3, abs=0.02, nan_ok=True)
     assert not any("low_percent" in row and isinstance(row["low_percent"], float) for row in part)
-    run.write_csv(tmp_path / "fewer.csv", [{**row, "faces": 7} for row in run.read_csv(tmp_path / "a.csv")])
-    run.write_csv(tmp_path / "other.csv", [{"codec": "JPEG", "bytes": 3}])
+    write_csv(tmp_path / "fewer.csv", [{**row, "faces": 7} for row in read_csv(tmp_path / "a.csv")])
+    write_csv(tmp_path / "other.csv", [{"codec": "JPEG", "bytes": 3}])
     for name, text in (
         ("fewer", "measured on 7 faces"),
         ("other", "no table of an evaluation"),
@@ -110,21 +118,21 @@ def test_rows_of_an_earlier_run_stand_for_codecs_that_are_not_measured(world, tm
 def test_two_recognisers_judge_in_one_run(world, tmp_path):
     """Each has its own rows, the same as alone; one that is added later costs no new files."""
     folder, _, _, first = world
-    second = write_recogniser(tmp_path / "other.pt", pooled=14)
-    assert main(command(world, tmp_path / "both", "--recogniser", str(second))) == 0
+    second = write_recognizer(tmp_path / "other.pt", pooled=14)
+    assert main(command(world, tmp_path / "both", "--recognizer", str(second))) == 0
     assert main(command(world, tmp_path / "later")) == 0
     with sqlite3.connect(tmp_path / "later.sqlite") as db:
         before = db.execute("SELECT codec, image, data FROM files ORDER BY 1, 2").fetchall()
         embedded = db.execute("SELECT count(*) FROM embeddings").fetchone()[0]
-    assert main(command(world, tmp_path / "later", "--recogniser", str(second))) == 0
+    assert main(command(world, tmp_path / "later", "--recognizer", str(second))) == 0
     with sqlite3.connect(tmp_path / "later.sqlite") as db:
         assert before == db.execute("SELECT codec, image, data FROM files ORDER BY 1, 2").fetchall()
         assert db.execute("SELECT count(*) FROM embeddings").fetchone()[0] == 2 * embedded
     assert figures(tmp_path / "both.csv") == figures(tmp_path / "later.csv")
     assert figures(tmp_path / "both-bdrate.csv") == figures(tmp_path / "later-bdrate.csv")
-    rows = run.read_csv(tmp_path / "both.csv")
-    assert {r["recogniser"] for r in rows} == {"tiny", "other"}
-    tiny, other = ([r["similarity"] for r in rows if r["recogniser"] == name] for name in ("tiny", "other"))
+    rows = read_csv(tmp_path / "both.csv")
+    assert {r["recognizer"] for r in rows} == {"tiny", "other"}
+    tiny, other = ([r["similarity"] for r in rows if r["recognizer"] == name] for name in ("tiny", "other"))
     assert len(tiny) == len(other) == 14 and tiny != other
 
 
@@ -176,7 +184,7 @@ def test_killed_and_started_again(world, tmp_path):
 
 def test_cached_faces_are_not_computed_again(world):
     _, images, pairs, recogniser = world
-    faces, nets, cache = data.load_faces([images], pairs), [recognise.load_recogniser(recogniser)], Cache()
+    faces, nets, cache = data.load_faces([images], pairs), [load_judge(recogniser)], Cache()
     calls = []
 
     def count(pictures):
@@ -185,11 +193,11 @@ def test_cached_faces_are_not_computed_again(world):
             raise KeyboardInterrupt
         return [p.tobytes()[:100] for p in pictures], [255 - p for p in pictures]
 
-    codec = codecs.from_function("negative", count, "1")
+    codec = from_function("negative", count, "1")
     object.__setattr__(codec, "batch", 4)
     with pytest.raises(KeyboardInterrupt):
-        run.evaluate_point(codec, "", faces, nets, cache, progress=False)
-    point = run.evaluate_point(codec, "", faces, nets, cache, progress=False)
+        evaluate_point(codec, "", faces, nets, cache, progress=False)
+    point = evaluate_point(codec, "", faces, nets, cache, progress=False)
     coded = [key for call in calls for key in call]
     keys = [content_key(p) for p in faces.pixels]
     assert [coded.count(k) for k in keys[:4]] == [1] * 4  # stored before the interruption
@@ -199,7 +207,7 @@ def test_cached_faces_are_not_computed_again(world):
 
 
 def test_embeddings_do_not_depend_on_their_batch(world):
-    net, (pixels, _) = recognise.load_recogniser(world[3]), crops(6, 3)
+    net, (pixels, _) = load_judge(world[3]), crops(6, 3)
     together = net.embed(pixels)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -210,16 +218,16 @@ def test_embeddings_do_not_depend_on_their_batch(world):
 def test_a_network_that_cannot_be_optimised_runs_as_it_is(tmp_path):
     """28 is no multiple of 8: the pooling has no optimised form and fails when it runs, not when it is loaded."""
     pixels, _ = crops(2, 1)
-    found = recognise.load_recogniser(write_recogniser(tmp_path / "odd.pt", pooled=8)).embed(pixels)
+    found = load_judge(write_recognizer(tmp_path / "odd.pt", pooled=8)).embed(pixels)
     with torch.inference_mode():
-        expected = TinyRecogniser(pooled=8).eval()(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        expected = TinyRecognizer(pooled=8).eval()(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
     np.testing.assert_allclose(found, torch.nn.functional.normalize(expected).numpy(), atol=1e-5)
 
 
 def test_another_recogniser_or_setting_has_another_key(world, tmp_path):
-    a = recognise.load_recogniser(world[3])
-    assert a.key != recognise.load_recogniser(world[3], order="BGR").key
-    assert codecs.webp().key(10) != codecs.webp().key(20) != codecs.webp(method=4).key(20)
+    a = load_judge(world[3])
+    assert a.key != load_judge(world[3], order="BGR").key
+    assert webp().key(10) != webp().key(20) != webp(method=4).key(20)
     pixels = crops(1, 2)[0]
     assert content_key(pixels[0]) != content_key(pixels[1]) and content_key(pixels[0]) != content_key(
         pixels[0].reshape(-1)
@@ -281,21 +289,21 @@ def test_names_with_blanks_in_tab_separated_pairs(tmp_path):
 def test_errors_on_the_command_line(world, tmp_path, capsys):
     _, images, pairs, recogniser = world
     for arguments, text in (
-        ([str(tmp_path / "none"), "--recogniser", str(recogniser)], "neither a folder nor a tar"),
-        ([str(images), "--recogniser", str(tmp_path / "none.pt")], "no recogniser at"),
-        ([str(images), "--recogniser", str(recogniser), "--codecs", "gif"], "no codec 'gif'"),
-        ([str(images), "--recogniser", str(recogniser), "--codecs", "webp:x"], "give integers"),
-        ([str(images), "--recogniser", str(recogniser), "--codecs", "eigenface"], "--train-faces"),
+        ([str(tmp_path / "none"), "--recognizer", str(recogniser)], "neither a folder nor a tar"),
+        ([str(images), "--recognizer", str(tmp_path / "none.pt")], "no recogniser at"),
+        ([str(images), "--recognizer", str(recogniser), "--codecs", "gif"], "no codec 'gif'"),
+        ([str(images), "--recognizer", str(recogniser), "--codecs", "webp:x"], "give integers"),
+        ([str(images), "--recognizer", str(recogniser), "--codecs", "eigenface"], "--train-faces"),
         (
-            [str(images), "--recogniser", str(recogniser), "--codecs", "webp", "--pairs", str(pairs), "--folds", "3"],
+            [str(images), "--recognizer", str(recogniser), "--codecs", "webp", "--pairs", str(pairs), "--folds", "3"],
             "has 1 to 2",
         ),
-        ([str(images), "--recogniser", str(recogniser), "--workers", "0"], "--workers is 0"),
+        ([str(images), "--recognizer", str(recogniser), "--workers", "0"], "--workers is 0"),
     ):
         assert main([*arguments, "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "o")]) == 2
         message = capsys.readouterr().err
         assert text in message and message.startswith("lfic evaluate: ")
-    assert numbers("1,3-5") == {0, 2, 3, 4}
+    assert fold_numbers("1,3-5") == {0, 2, 3, 4}
 
 
 def test_a_broken_cache_is_named(tmp_path):
@@ -310,12 +318,12 @@ def test_without_pairs_and_by_groups(tmp_path):
     names = ["5_0_0_20170110.png", "30_1_2_20170110.png", "31_1_2_20170110.png", "70_0_1_20170110.png"]
     for image, name in zip(pixels, names):
         Image.fromarray(image).save(tmp_path / "utk" / name)
-    recogniser = write_recogniser(tmp_path / "tiny.pt")
+    recogniser = write_recognizer(tmp_path / "tiny.pt")
     assert (
         main(
             [
                 str(tmp_path / "utk"),
-                "--recogniser",
+                "--recognizer",
                 str(recogniser),
                 "--codecs",
                 "webp:0/60",
@@ -331,7 +339,7 @@ def test_without_pairs_and_by_groups(tmp_path):
         )
         == 0
     )
-    rows = run.read_csv(tmp_path / "o-groups.csv")
+    rows = read_csv(tmp_path / "o-groups.csv")
     assert {r["group"] for r in rows} == {
         "age 0-12",
         "age 20-39",
@@ -376,14 +384,14 @@ def test_a_balanced_sample():
 def test_lfic_at_an_effort(world, tmp_path, capsys):
     """Its own row for each effort, its own place in the cache, and the code is part of the key."""
     assert main(command(world, tmp_path / "o", "--codecs", "lfic:30,lfic@1:30", "--bootstrap", "0")) == 0
-    rows = [r for r in run.read_csv(tmp_path / "o.csv") if r["protocol"] == "both"]
+    rows = [r for r in read_csv(tmp_path / "o.csv") if r["protocol"] == "both"]
     assert [r["codec"] for r in rows] == ["uncompressed", "lfic", "lfic effort 1"]
     with sqlite3.connect(tmp_path / "o.sqlite") as db:
         keys = {row[0] for row in db.execute("SELECT DISTINCT codec FROM files")}
-    assert len(keys) == 2 and all(codecs.code_key() in key and codecs.weights_key("face-v1") in key for key in keys)
+    assert len(keys) == 2 and all(code_key() in key and weights_key("face-v1") in key for key in keys)
     # An encoder that looks through a recogniser writes other files, under another key; that network doesn't judge them.
     seeing = tmp_path / "seeing.pt"  # the judge's network in another file, so that what it sees is what the judge sees
-    torch.jit.script(TinyRecogniser().eval()).save(str(seeing), _extra_files={"note": "a copy"})
+    torch.jit.script(TinyRecognizer().eval()).save(str(seeing), _extra_files={"note": "a copy"})
     assert (
         main(
             command(
@@ -391,9 +399,9 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
                 tmp_path / "p",
                 "--codecs",
                 "lfic:30/60,lfic@1:30/60,jpeg:20/50",
-                "--recogniser",
+                "--recognizer",
                 str(seeing),
-                "--encoder-recogniser",
+                "--encoder-recognizer",
                 str(seeing),
                 "--cache",
                 str(tmp_path / "o.sqlite"),
@@ -402,15 +410,15 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
         == 0
     )
     assert "lfic effort 1 is not judged by seeing" in capsys.readouterr().err
-    judged = run.read_csv(tmp_path / "p.csv")
+    judged = read_csv(tmp_path / "p.csv")
     assert (
-        {r["recogniser"] for r in judged if r["codec"] == "lfic effort 1"}
+        {r["recognizer"] for r in judged if r["codec"] == "lfic effort 1"}
         == {"tiny"}
-        < {r["recogniser"] for r in judged if r["codec"] == "lfic"}
+        < {r["recognizer"] for r in judged if r["codec"] == "lfic"}
         == {"tiny", "seeing"}
     )
-    deltas = run.read_csv(tmp_path / "p-bdrate.csv")
-    assert {(r["codec"], r["recogniser"]) for r in deltas if r["measure"] == "similarity" and r["codec"] != "JPEG"} == {
+    deltas = read_csv(tmp_path / "p-bdrate.csv")
+    assert {(r["codec"], r["recognizer"]) for r in deltas if r["measure"] == "similarity" and r["codec"] != "JPEG"} == {
         ("lfic", "tiny"),
         ("lfic", "seeing"),
         ("lfic effort 1", "tiny"),
@@ -447,8 +455,8 @@ def test_errors_of_tars_are_the_spread_over_pairs():
         same,
         np.arange(400) % 4,
     )
-    point = run.uncompressed_point({"r": embeddings}, faces)
-    row = run.summarise(point, {"r": embeddings}, faces)[0]
+    point = uncompressed_point({"r": embeddings}, faces)
+    row = summarize(point, {"r": embeddings}, faces)[0]
     binomial = (row["tar_at_far_0.01"] * (1 - row["tar_at_far_0.01"]) / 200) ** 0.5
     assert row["similarity_error"] < 1e-6 and row["tar_at_far_0.001"] is None and row["tar_at_far_0.001_error"] is None
     assert (
@@ -490,10 +498,10 @@ def test_similarity_transform_refuses_nonsense():
 
 
 def test_csv_round_trip(tmp_path):
-    run.write_csv(
+    write_csv(
         tmp_path / "x.csv",
         [{"codec": "a", "setting": 1, "bytes": 12.5, "tar": None}, {"codec": "b", "setting": 2, "eer": 0.25}],
         "two lines\nof notes",
     )
     assert re.match(r"# .*torch .*\n# two lines\n# of notes\ncodec,", (tmp_path / "x.csv").read_text())
-    assert run.read_csv(tmp_path / "x.csv")[0] == {"codec": "a", "setting": "1", "bytes": 12.5, "tar": "", "eer": ""}
+    assert read_csv(tmp_path / "x.csv")[0] == {"codec": "a", "setting": "1", "bytes": 12.5, "tar": "", "eer": ""}
