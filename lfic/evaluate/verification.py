@@ -59,9 +59,10 @@ def verify(scores: Floats, same: Bools, folds: Integers, fars: Sequence[float] =
 def check(scores: Floats, same: Bools, folds: Integers | None = None) -> None:
     """Raises InvalidInputError where scores are not finite, a kind of pair is missing, or the shapes differ."""
     scores, same = np.asarray(scores), np.asarray(same)
-    if scores.ndim != 1 or scores.shape != same.shape or (folds is not None and np.shape(folds) != scores.shape):
+    of_folds = scores.shape if folds is None else np.shape(folds)
+    if scores.ndim != 1 or not scores.shape == same.shape == of_folds:
         raise InvalidInputError(
-            f"scores have shape {scores.shape}, same {same.shape}, folds {None if folds is None else np.shape(folds)}; needed is one [P] for all"
+            f"scores have shape {scores.shape}, same {same.shape}, folds {of_folds}; needed is one [P] for all"
         )
     if not np.isfinite(scores).all():
         raise InvalidInputError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite numbers")

@@ -8,11 +8,8 @@ import pytest
 from evaluate_faces import crops
 from PIL import Image
 
-from lfic import InvalidInputError, WeightsError
-from lfic.evaluate.budget import fine_settings, largest_that_fits
+from lfic import InvalidInputError
 from lfic.evaluate.interface import from_function
-from lfic.evaluate.own import lfic_codec
-from lfic.evaluate.peers import blocks, facial
 from lfic.evaluate.peers.avif import avif, avif_header
 from lfic.evaluate.peers.jpeg import jpeg, jpeg_header, jpeg_segments, mozjpeg
 from lfic.evaluate.peers.jpeg2000 import jpeg2000, jpeg2000_segments
@@ -20,6 +17,8 @@ from lfic.evaluate.peers.webp import webp, webp_header
 from lfic.evaluate.registry import CODECS
 
 FACES = list(crops(2, 2)[0])
+
+
 CLASSICAL = {
     "jpeg": ("JPEG", b"\xff\xd8\xff\xdb"),
     "jpeg444": ("JPEG", b"\xff\xd8\xff\xdb"),
@@ -115,7 +114,8 @@ def test_jpeg2000_is_a_bare_codestream_without_comment():
 
 
 def test_colour_transform_pays():
-    """Pillow's default leaves OpenJPEG's colour transform out; a table with that would flatter the rivals of JPEG 2000."""
+    """Pillow's default leaves OpenJPEG's colour transform out; a table with that would flatter the rivals of JPEG
+    2000."""
 
     def quality(codec):
         return np.mean([psnr(a, b) for a, b in zip(FACES, codec.decode(codec.encode(FACES, 40)))])
@@ -132,92 +132,6 @@ def test_webp_and_avif_headers():
     assert struct.unpack_from(">I", data, at - 4)[0] == len(data) - at + 4
     with pytest.raises(InvalidInputError, match="box at byte"):
         avif_header(data[:-5])
-
-
-def test_largest_that_fits():
-    codec = webp()
-    settings = fine_settings(codec)
-    sizes = [len(codec.encode(FACES[:1], s)[0]) for s in settings]
-    data, image = largest_that_fits(codec, FACES[0], 900, settings)
-    assert len(data) == max(s for s in sizes if s <= 900) and image.shape == (112, 112, 3)
-    assert largest_that_fits(codec, FACES[0], 50, settings) is None
-
-
-@pytest.mark.parametrize(("side", "components"), [(28, 12), (112, 24)])
-def test_learned_facial_codecs(side, components):
-    train, _ = crops(8, 4, seed=5)
-    codec = facial.LinearFaceCodec.learn(train, side, components).codec("test", (120, 60, 20))
-    assert facial.LinearFaceCodec.learn(train, side, components).version == codec.version
-    sizes, quality = [], []
-    for step in codec.settings:
-        files = codec.encode(list(train[:6]), step)
-        decoded = codec.decode(files)
-        sizes.append(np.mean([len(f) for f in files]))
-        quality.append(np.mean([psnr(a, b) for a, b in zip(train, decoded)]))
-    assert sizes == sorted(sizes) and quality == sorted(quality)
-    assert quality[-1] > 18
-    mean = np.broadcast_to(train.mean(0), train[:6].shape)
-    assert quality[-1] > np.mean([psnr(a, b) for a, b in zip(train, mean)]) + 3  # it codes faces, not the mean
-    with pytest.raises(InvalidInputError, match="first byte"):
-        codec.decode([b"\x00abc"])
-    with pytest.raises(InvalidInputError, match="1 to 255"):
-        facial.LinearFaceCodec.learn(train, side, components).codec("test", (300,))
-
-
-def test_what_was_learned_is_kept(tmp_path, monkeypatch):
-    """Learned from a real pack's faces once; a second run loads it, another pack or a damaged file does not pass for
-    it."""
-    from safetensors.numpy import save_file
-
-    def pack(path, seed):
-        pixels, blobs = crops(8, 2, seed=seed)[0], []
-        for image in pixels:
-            buffer = io.BytesIO()
-            Image.fromarray(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="edge")).save(buffer, "PNG")
-            blobs.append(np.frombuffer(buffer.getvalue(), np.uint8))
-        offsets = np.cumsum([0] + [len(b) for b in blobs])
-        save_file(
-            {"bytes": np.concatenate(blobs), "offsets": offsets, "source": np.zeros(len(blobs), np.int16)},
-            path,
-            metadata={"margin": "8", "names": "[]"},
-        )
-        return path, pixels
-
-    path, pixels = pack(tmp_path / "a.safetensors", 1)
-    np.testing.assert_array_equal(facial.training_faces(path, 16), pixels)
-    first = facial.dictionary(path, store=tmp_path / "store")
-    with monkeypatch.context() as patch:
-        patch.setattr(facial.LinearFaceCodec, "learn", None)
-        again = facial.dictionary(path, settings=(50,), store=tmp_path / "store")
-    assert again.key(50) == first.key(50)
-    files = first.encode(list(pixels[:2]), 50)
-    assert files == again.encode(list(pixels[:2]), 50)
-    np.testing.assert_array_equal(first.decode(files), again.decode(files))
-    other = facial.dictionary(pack(tmp_path / "b.safetensors", 2)[0], store=tmp_path / "store")
-    assert other.version != first.version
-    (tmp_path / "store.dictionary.safetensors").write_bytes(b"cut")
-    with pytest.raises(WeightsError, match="it is learned again"):
-        facial.dictionary(path, store=tmp_path / "store")
-    with pytest.raises(InvalidInputError, match="no file of packed faces"):
-        facial.training_faces(tmp_path / "store.dictionary.safetensors", 4)
-
-
-def test_block_order_is_a_partition():
-    train, _ = crops(2, 2)
-    luma, chroma = blocks.planes(train)
-    for side in (16, 56, 112):
-        vectors = [v[1] for v in blocks.blocks(luma, chroma, side)]
-        back = blocks.unblocks(vectors, side)
-        np.testing.assert_array_equal(back[0], luma[1])
-        np.testing.assert_array_equal(back[1], chroma[1])
-
-
-def test_lfic_round_trip():
-    codec = lfic_codec(settings=(20, 70))
-    few, many = (codec.encode(FACES, q) for q in codec.settings)
-    assert sum(map(len, few)) < sum(map(len, many))
-    assert all(d.shape == (112, 112, 3) and d.dtype == np.uint8 for d in codec.decode(many))
-    assert codec.region_levels(FACES[0], 20).shape == (4, 4)
 
 
 def test_function_codec():
