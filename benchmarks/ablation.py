@@ -25,9 +25,13 @@ from common import RESULTS, write_csv
 import lfic
 from lfic.encoder import search
 from lfic.encoder.draft import files, first_drafts
-from lfic.evaluate import bdrate, data, recognise, run
-from lfic.evaluate.__main__ import numbers
-from lfic.evaluate.codecs import Codec
+from lfic.evaluate.arguments import fold_numbers
+from lfic.evaluate.curves import bd_rates
+from lfic.evaluate.data import load_faces
+from lfic.evaluate.figures import summarize
+from lfic.evaluate.interface import EvaluatedCodec
+from lfic.evaluate.judges import load_judge
+from lfic.evaluate.points import evaluate_point
 from lfic.metric.identity import load_torchscript
 from lfic.network.load import load_model
 from lfic.train import export
@@ -110,7 +114,7 @@ def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
             drafts = [searched(codec, *pair) for pair in zip(drafts, images)]
         return files(codec.model, drafts, True)
 
-    return Codec(
+    return EvaluatedCodec(
         name,
         qualities,
         encode,
@@ -151,8 +155,8 @@ def plot(rows, path):
 
 def evaluate(args):
     """Curves, values at equal bytes and BD-rates of the variants that have been trained."""
-    faces = data.load_faces(args.faces, args.pairs, args.landmarks, folds=numbers(args.folds))
-    recognizer = recognise.load_recogniser(args.recognizer)
+    faces = load_faces(args.faces, args.pairs, args.landmarks, folds=fold_numbers(args.folds))
+    recognizer = load_judge(args.recognizer)
     reference = {recognizer.name: recognizer.embed(faces.pixels)}
     points, curves = [], []
     for folder in args.variants:
@@ -160,9 +164,9 @@ def evaluate(args):
             folder, args.runs, args.weights, args.qualities, args.encoder_recognizer if folder == "searched" else None
         )
         for quality in codec.settings:
-            point = run.evaluate_point(codec, quality, faces, [recognizer])
+            point = evaluate_point(codec, quality, faces, [recognizer])
             points.append(point)
-            row = next(r for r in run.summarise(point, reference, faces) if r["protocol"] == "both")
+            row = next(r for r in summarize(point, reference, faces) if r["protocol"] == "both")
             curves.append(
                 {
                     "table": "curve",
@@ -188,7 +192,7 @@ def evaluate(args):
     )
     names = list(dict.fromkeys(row["codec"] for row in curves))
     best = VARIANTS["searched"][0] if VARIANTS["searched"][0] in names else FULL
-    for row in bdrate.table(points, reference, faces, [name for name in names if name != best]):
+    for row in bd_rates(points, reference, faces, [name for name in names if name != best]):
         if row["codec"] == best and np.isfinite(row["bd_rate_percent"]):
             rows.append({"table": "BD-rate", **{key: row.get(key) for key in kept}})
     name = "ablation-levels" if args.weights else "ablation"

@@ -14,7 +14,7 @@ from PIL import Image
 
 import lfic
 from lfic.demo import ASTRONAUT
-from lfic.evaluate.codecs import CODECS
+from lfic.evaluate.registry import CODECS
 
 PEERS = ("jpeg", "webp", "jpeg2000", "avif", "jxl")
 BATCH = 64

@@ -77,7 +77,6 @@ class CompressAI:
 
     def encode(self, s):
         return self.ans.RansEncoder().encode_with_indexes(
-            # fmt: skip
             self.work.symbols[s].tolist(),
             self.work.indexes[s].tolist(),
             self.cdfs,
@@ -205,7 +204,6 @@ MAKERS = {
     "constriction": Constriction,
     "compressai": CompressAI,
     "torchac": Torchac,
-    # fmt: skip
     "torchac, rows gathered": TorchacGathered,
     "tfc": Tfc,
     "tfc, handles": TfcHandles,
@@ -269,9 +267,11 @@ def rows(peers):
         if row["what"] in own:
             row["times_lfic"] = row["median_us"] / own[row["what"]]
     if collected:
-        note = "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a "
-        "call or a megabit, as `what` says\n"
-        write_csv("coder", collected, note + "\n".join(peers["missing"]))
+        note = (
+            "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a call or "
+            "a megabit, as `what` says"
+        )
+        write_csv("coder", collected, "\n".join([note, *peers["missing"]]))
 
 
 def record(rows, benchmark, what, name, units, **extra):
@@ -320,8 +320,15 @@ def test_packed(benchmark, work, peers, rows, way, threads):
         )
     # Two threads want both cores for themselves: the quickest round says more than the median of a machine that does
     # other things.
-    record(rows, benchmark, f"packed {way}, {threads} threads", "lfic", STREAMS, best_us=benchmark.stats.stats.min / STREAMS * 1e6,
-           msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6)  # fmt: skip
+    record(
+        rows,
+        benchmark,
+        f"packed {way}, {threads} threads",
+        "lfic",
+        STREAMS,
+        best_us=benchmark.stats.stats.min / STREAMS * 1e6,
+        msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6,
+    )
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["calls", "packed"])
@@ -340,8 +347,15 @@ def test_low_rates(benchmark, peers, rows, tables, packed):
 
     benchmark.pedantic(code, rounds=7, warmup_rounds=1)
     rate = 8 * len(buffer) / work.symbols.size
-    record(rows, benchmark, f"{'packed' if packed else 'stream'} decode, {rate:.2f} bits a symbol", "lfic", STREAMS, bytes=len(buffer) / STREAMS,
-           msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6)  # fmt: skip
+    record(
+        rows,
+        benchmark,
+        f"{'packed' if packed else 'stream'} decode, {rate:.2f} bits a symbol",
+        "lfic",
+        STREAMS,
+        bytes=len(buffer) / STREAMS,
+        msymbols_per_s=COUNT * STREAMS / benchmark.stats.stats.median / 1e6,
+    )
 
 
 @pytest.mark.parametrize("way", ["encode", "decode"])
@@ -374,8 +388,15 @@ def test_adaptive_bits(benchmark, peers, rows, way):
     else:
         benchmark.pedantic(lambda: coder.RangeDecoder(data).decode_bits(contexts, coder.AdaptiveBits(start)), rounds=5)
     ideal = float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p))[contexts].sum())
-    record(rows, benchmark, f"adaptive megabit, {way}", "lfic", 10, over_ideal_percent=100 * (len(data) * 8 / ideal - 1),
-           mbit_per_s=n / 1e6 / benchmark.stats.stats.median)  # fmt: skip
+    record(
+        rows,
+        benchmark,
+        f"adaptive megabit, {way}",
+        "lfic",
+        10,
+        over_ideal_percent=100 * (len(data) * 8 / ideal - 1),
+        mbit_per_s=n / 1e6 / benchmark.stats.stats.median,
+    )
 
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.5])
@@ -392,8 +413,15 @@ def test_masks(benchmark, peers, rows, p):
 
     benchmark.pedantic(encode, rounds=9, warmup_rounds=1)
     ideal = masks.size * -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    record(rows, benchmark, f"mask of 196 bits, p = {p}", "lfic", 500, over_ideal_percent=100 * (len(encode()) * 8 / ideal - 1),
-           mbit_per_s=masks.size / 1e6 / benchmark.stats.stats.median)  # fmt: skip
+    record(
+        rows,
+        benchmark,
+        f"mask of 196 bits, p = {p}",
+        "lfic",
+        500,
+        over_ideal_percent=100 * (len(encode()) * 8 / ideal - 1),
+        mbit_per_s=masks.size / 1e6 / benchmark.stats.stats.median,
+    )
 
 
 def likely_face(model, level, quality):
@@ -415,9 +443,11 @@ def test_faces(benchmark, peers, rows, way, level, quality, simd):
     face = likely_face(model, level, quality)
     data = model.encode(*face)
     call = {
-        "encode": lambda: model.encode(*face), "decode": lambda: model.decode(data, *face[2:], face[1]),
-        "cost": lambda: model.cost(*face), "predict": lambda: model.predict(*face),
-    }[way]  # fmt: skip
+        "encode": lambda: model.encode(*face),
+        "decode": lambda: model.decode(data, *face[2:], face[1]),
+        "cost": lambda: model.cost(*face),
+        "predict": lambda: model.predict(*face),
+    }[way]
     benchmark.pedantic(lambda: [call() for _ in range(20)], rounds=9, warmup_rounds=1)
     kept = len(face[0]) // model.channels
     record(rows, benchmark, f"face {way}, {kept} cells", f"lfic, {model.simd}", 20, bytes=len(data))

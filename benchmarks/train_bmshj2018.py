@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from lfic.data.facepack import FacePack
-from lfic.evaluate import neural
+from lfic.evaluate.peers import neural
 from lfic.files import write_atomically
 from lfic.format.geometry import SIDE
 

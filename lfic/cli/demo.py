@@ -21,10 +21,12 @@ def add_parser(commands: Commands) -> None:
         help="picture to write (default lfic-demo.png)",
     )
     parser.add_argument("--max-bytes", type=positive, default=300, help="bytes for every codec (default 300)")
-    parser.add_argument("--recognizer", help="TorchScript face recogniser for the identity column")
     parser.add_argument(
-        "--effort", type=int, choices=range(4), help="as for encode (default: 2 with a --recognizer, else 0)"
+        "--recognizer",
+        default="bundled",
+        help="TorchScript face recogniser for the column of likeness (default: the one that ships)",
     )
+    parser.add_argument("--effort", type=int, choices=range(4), default=0, help="as for encode (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
     parser.set_defaults(run=run)
 

@@ -7,16 +7,18 @@ Quality is whatever rises with bytes: accuracy, TAR, similarity, PSNR. Curves ar
 
 import importlib.util
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInputError, MissingDependencyError
-from .verification import bootstrap_accuracy, bootstrap_tar, bootstrap_weights, interval, pair_scores
 
+Prepared = tuple[list[float], list[float]]  # log10 of rates, qualities
 LEAST_OVERLAP = 0.02  # of the wider curve's quality range: below it a mean over the overlap says nothing
 
 
-def rising(rates, qualities):
+def rising(rates: ArrayLike, qualities: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The part of a curve that a quality axis can carry: sorted by bytes, points that bring no more quality dropped.
 
     Returns (rates, qualities), float64 [M], both strictly rising. Dropping a point that costs more and brings nothing
@@ -39,12 +41,14 @@ def rising(rates, qualities):
     return rates[distinct], qualities[distinct]
 
 
-def bd_rate(anchor_rates, anchor_qualities, rates, qualities, method="pchip"):
+def bd_rate(
+    anchor_rates: ArrayLike, anchor_qualities: ArrayLike, rates: ArrayLike, qualities: ArrayLike, method: str = "pchip"
+) -> tuple[float, tuple[float, float] | None]:
     """BD-rate in per cent: negative where the second curve needs fewer bytes than the anchor at equal quality.
 
     Returns:
-        (percent, (low, high)): the mean difference and the range of qualities that it was taken over; (nan, range or
-        None) where the curves overlap by less than 2 % of the wider one's range, or one has fewer than two points.
+        (percent, (low, high)): the mean difference and the range of qualities that it was taken over; (nan, None)
+        where the curves overlap by less than 2 % of the wider one's range, or one has fewer than two points.
 
     Nothing is extrapolated: what lies outside the common range is not counted.
     """
@@ -74,7 +78,7 @@ def bd_rate(anchor_rates, anchor_qualities, rates, qualities, method="pchip"):
     return float(value), (float(low), float(high))
 
 
-def pchip_integral(x, y, low, high):
+def pchip_integral(x: Sequence[float], y: Sequence[float], low: float, high: float) -> float:
     """Integral from ``low`` to ``high`` of the PCHIP curve through (x, y), ``x`` strictly rising: exact, plain floats.
 
     The same curve as ``scipy.interpolate.PchipInterpolator`` (Fritsch and Butland 1984), some twenty times as fast on
@@ -104,7 +108,7 @@ def pchip_integral(x, y, low, high):
     return total
 
 
-def end_slope(h0, h1, d0, d1):
+def end_slope(h0: float, h1: float, d0: float, d1: float) -> float:
     """Three-point slope at an end, kept from overshooting."""
     slope = ((2 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
     if slope * d0 <= 0:
@@ -114,7 +118,7 @@ def end_slope(h0, h1, d0, d1):
     return slope
 
 
-def quick_bd_rate(anchor, test):
+def quick_bd_rate(anchor: Prepared, test: Prepared) -> float:
     """``bd_rate`` of two curves that ``rising`` has prepared, as (log10 rates, qualities) lists -> per cent or nan."""
     (anchor_rates, anchor_qualities), (rates, qualities) = anchor, test
     if len(rates) < 2 or len(anchor_rates) < 2:
@@ -126,13 +130,13 @@ def quick_bd_rate(anchor, test):
     return 100 * (10 ** (gap / (high - low)) - 1)
 
 
-def prepared(rates, qualities):
+def prepared(rates: ArrayLike, qualities: ArrayLike) -> Prepared:
     """A curve for ``quick_bd_rate``."""
     rates, qualities = rising(rates, qualities)
     return np.log10(rates).tolist(), qualities.tolist()
 
 
-def bytes_at(rates, qualities, target):
+def bytes_at(rates: ArrayLike, qualities: ArrayLike, target: float) -> float:
     """Bytes at which a curve reaches a quality (PCHIP in log bytes); nan outside the measured range."""
     from scipy.interpolate import PchipInterpolator
 
@@ -140,164 +144,3 @@ def bytes_at(rates, qualities, target):
     if len(rates) < 2 or not qualities[0] <= target <= qualities[-1]:
         return float("nan")
     return float(np.exp(PchipInterpolator(qualities, np.log(rates))(target)))
-
-
-TARGETS = {
-    "accuracy": (0.90, 0.95, 0.98, 0.99),
-    "tar_at_far_0.001": (0.5, 0.8, 0.9),
-    "similarity": (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99),
-}
-
-
-def bytes_table(rows):
-    """Bytes that each codec needs for some round qualities: list of dicts codec, recogniser, measure, target, bytes.
-
-    Args:
-        rows: of ``run.summarise``; protocol "both" (or "similarity") is used. Targets outside a codec's measured range
-            are left out, and those that nobody reaches altogether.
-    """
-    out = []
-    rows = [r for r in rows if r["protocol"] in ("both", "similarity") and r["codec"] != "uncompressed"]
-    for recogniser in dict.fromkeys(r["recogniser"] for r in rows):
-        for measure, targets in TARGETS.items():
-            for target in targets:
-                for codec in dict.fromkeys(r["codec"] for r in rows):
-                    curve = [
-                        (r["bytes"], r[measure])
-                        for r in rows
-                        if r["codec"] == codec
-                        and r["recogniser"] == recogniser
-                        and isinstance(r.get(measure), (int, float))
-                    ]
-                    if len(curve) > 1 and np.isfinite(value := bytes_at(*zip(*curve), target)):
-                        out.append(
-                            {
-                                "codec": codec,
-                                "recogniser": recogniser,
-                                "measure": measure,
-                                "target": target,
-                                "bytes": value,
-                            }
-                        )
-    return out
-
-
-def curves(points, reference, faces, weights=None):
-    """Quality curves of one codec's points: (measure, recogniser) -> (values [M], replicates [B, M] or None).
-
-    Measures: "psnr", "similarity", and with pairs "accuracy", "tar@1e-2" and "tar@1e-3" (both images compressed).
-
-    Args:
-        weights: (float [B, N], float [B, P]), how often each face and each pair counts in B replicates; None for none.
-    """
-    of_faces, of_pairs = weights or (None, None)
-
-    def means(values):  # of [M, N] figures of faces
-        return values.mean(1).tolist(), None if of_faces is None else (of_faces @ values.T) / of_faces.sum(
-            1, keepdims=True
-        )
-
-    out = {("psnr", ""): means(np.stack([p.psnr for p in points]))}
-    for name, original in reference.items():
-        if any(name not in p.embeddings for p in points):  # it does not judge this codec
-            continue
-        out["similarity", name] = means(
-            np.stack([np.einsum("nd,nd->n", p.embeddings[name].astype(np.float64), original) for p in points])
-        )
-        if not len(faces.pairs):
-            continue
-        scores = [pair_scores(p.embeddings[name], p.embeddings[name], faces.pairs) for p in points]
-        ones = np.ones((1, len(faces.pairs)), np.float32)
-        for measure, evaluate in (
-            ("accuracy", lambda s, w: bootstrap_accuracy(s, faces.same, faces.folds, w)),
-            ("tar@1e-2", lambda s, w: bootstrap_tar(s, faces.same, w, 1e-2)),
-            ("tar@1e-3", lambda s, w: bootstrap_tar(s, faces.same, w, 1e-3)),
-        ):
-            values = [evaluate(s, ones)[0] for s in scores]
-            if np.isfinite(values).all():  # the impostors' number decides, so replicates are finite where these are
-                samples = None if of_pairs is None else np.stack([evaluate(s, of_pairs) for s in scores], 1)
-                out[measure, name] = (values, samples)
-    return out
-
-
-def curves_of_rows(rows):
-    """What ``curves`` gives, without replicates, out of one codec's rows of an earlier run (``run.summarise``)."""
-    out = {}
-    for name in dict.fromkeys(row["recogniser"] for row in rows):
-        of_name = [row for row in rows if row["recogniser"] == name]
-        out["psnr", ""] = [row["psnr_db"] for row in of_name], None
-        columns = {
-            "similarity": "similarity",
-            "accuracy": "accuracy",
-            "tar@1e-2": "tar_at_far_0.01",
-            "tar@1e-3": "tar_at_far_0.001",
-        }
-        for measure, column in columns.items():
-            values = [row.get(column) for row in of_name]
-            if all(isinstance(value, float) for value in values):
-                out[measure, name] = values, None
-    return out
-
-
-def table(points, reference, faces, anchors, replicates=200, earlier=()):
-    """BD-rates of every codec against every anchor: list of dicts, one per pair of codecs, measure and recogniser.
-
-    earlier: rows of an earlier run on the same faces, of codecs that have no points; their figures have no intervals.
-
-    ``low``/``high`` bound a 95 % interval: pairs (faces, for similarity and PSNR) are drawn anew, the same for both
-    codecs, ``replicates`` times. ``..._without_header`` are the same three figures over bytes without what is fixed in
-    every file. ``replicates`` counts those that gave a figure: one whose curves no longer overlap gives none.
-    """
-    groups = {}
-    for point in points:
-        groups.setdefault(point.codec, []).append(point)
-    weights = None
-    if replicates:
-        alike = np.zeros(len(faces), bool)  # faces are of one kind and one fold
-        weights = (
-            bootstrap_weights(alike, alike, replicates, seed=2),
-            bootstrap_weights(faces.same, faces.folds, replicates),
-        )
-    known = {name: curves(group, reference, faces, weights) for name, group in groups.items() if len(group) > 1}
-    rates = {
-        "": {name: [p.size.mean() for p in group] for name, group in groups.items()},
-        "_without_header": {
-            name: [max(1.0, (p.size - p.header).mean()) for p in group] for name, group in groups.items()
-        },
-    }
-    used = [row for row in earlier if row["protocol"] in ("both", "similarity") and row["codec"] not in groups]
-    for name in dict.fromkeys(row["codec"] for row in used):
-        of_codec = [row for row in used if row["codec"] == name]
-        # A setting has a row for each recogniser.
-        settings = list({row["setting"]: row for row in of_codec}.values())
-        if len(settings) > 1:
-            known[name] = curves_of_rows(of_codec)
-            rates[""][name] = [row["bytes"] for row in settings]
-            rates["_without_header"][name] = [max(1.0, row["bytes_without_header"]) for row in settings]
-    drawn = {
-        (name, curve, column): [prepared(rates[column][name], sample) for sample in samples]
-        for name in known
-        for curve, (_, samples) in known[name].items()
-        if samples is not None
-        for column in rates
-    }
-    rows = []
-    for anchor in anchors:
-        for name in known:
-            if name == anchor or anchor not in known:
-                continue
-            for curve in (c for c in known[name] if c in known[anchor]):
-                row = {"codec": name, "anchor": anchor, "measure": curve[0], "recogniser": curve[1]}
-                for column, sizes in rates.items():
-                    value, span = bd_rate(sizes[anchor], known[anchor][curve][0], sizes[name], known[name][curve][0])
-                    row[f"bd_rate{column}_percent"] = value
-                    if (name, curve, column) in drawn and (anchor, curve, column) in drawn and np.isfinite(value):
-                        samples = [
-                            quick_bd_rate(a, s)
-                            for a, s in zip(drawn[anchor, curve, column], drawn[name, curve, column])
-                        ]
-                        row[f"low{column}_percent"], row[f"high{column}_percent"] = interval(samples)
-                        row["replicates"] = int(np.isfinite(samples).sum())
-                    row |= {"overlap_from": span and span[0], "overlap_to": span and span[1]}
-                rows.append(row)
-    return rows

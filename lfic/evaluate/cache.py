@@ -1,22 +1,29 @@
-"""What was computed once: coded files and embeddings, by content, in one SQLite file that survives a kill at any time."""
+"""What was computed once: coded files and embeddings, by content, in one SQLite file that survives a kill at any
+time."""
 
 import hashlib
+import os
 import pathlib
 import sqlite3
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 
+# Files of this schema are kept for long: its names stay, in the spelling that they have.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
   codec TEXT, image TEXT, data BLOB, header INTEGER, mse REAL, decoded TEXT, PRIMARY KEY (codec, image)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS embeddings (
   recogniser TEXT, image TEXT, vector BLOB, PRIMARY KEY (recogniser, image)) WITHOUT ROWID;
 """
+Known = tuple[int, int, float, str]  # bytes of the file, header bytes, MSE, key of the decoded image
 
 
-def content_key(pixels):
+def content_key(pixels: NDArray[Any]) -> str:
     """Key of one image: hash of its shape and pixels."""
     pixels = np.ascontiguousarray(pixels)
     return hashlib.blake2b(pixels.tobytes(), digest_size=12, salt=repr(pixels.shape).encode()[:16]).hexdigest()
@@ -28,7 +35,7 @@ class Cache:
     Every ``put`` is one transaction: a run that was killed goes on where it stood, and gives the same numbers.
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         if path is not None:
             pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -41,42 +48,42 @@ class Cache:
                 f"{path} can't be used as a cache ({error}): give another path with --cache, or delete it"
             ) from None
 
-    def files(self, codec):
-        """Everything known of one codec at one setting: image key -> (bytes of the file, header bytes, MSE, key of the
-        decoded image)."""
+    def files(self, codec: str) -> dict[str, Known]:
+        """Everything known under the key of a codec at a setting: image key -> ``Known``."""
         rows = self.db.execute("SELECT image, length(data), header, mse, decoded FROM files WHERE codec = ?", (codec,))
         return {row[0]: row[1:] for row in rows}
 
-    def put_files(self, codec, rows):
+    def put_files(self, codec: str, rows: Iterable[tuple[str, bytes, int, float, str]]) -> None:
         """rows: (image key, data, header bytes, MSE, key of the decoded image)."""
         with self.db:
             self.db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", [(codec, *row) for row in rows]
             )
 
-    def data(self, codec, image):
+    def data(self, codec: str, image: str) -> bytes | None:
         """The coded file, or None."""
         row = self.db.execute("SELECT data FROM files WHERE codec = ? AND image = ?", (codec, image)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def embeddings(self, recogniser, images):
-        """Known embeddings of some image keys -> dict to float32 [D]."""
+    def embeddings(self, judge: str, images: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+        """Known embeddings of some image keys, under a judge's key -> dict to float32 [D]."""
         out = {}
         for image in images:
             row = self.db.execute(
-                "SELECT vector FROM embeddings WHERE recogniser = ? AND image = ?", (recogniser, image)
+                "SELECT vector FROM embeddings WHERE recogniser = ? AND image = ?", (judge, image)
             ).fetchone()
             if row is not None:
                 out[image] = np.frombuffer(row[0], np.float32)
         return out
 
-    def put_embeddings(self, recogniser, rows):
+    def put_embeddings(self, judge: str, rows: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
         """rows: (image key, float32 [D])."""
         with self.db:
             self.db.executemany(
                 "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
-                [(recogniser, key, np.asarray(vector, np.float32).tobytes()) for key, vector in rows],
+                [(judge, key, np.asarray(vector, np.float32).tobytes()) for key, vector in rows],
             )
 
-    def close(self):
+    def close(self) -> None:
+        """Let go of the file."""
         self.db.close()

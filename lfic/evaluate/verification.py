@@ -6,12 +6,17 @@ similarities, float [P]; a pair is accepted when its score is at least the thres
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 
 FARS = (1e-2, 1e-3, 1e-4)
+Floats = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.integer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,19 +27,22 @@ class Verification:
     accuracy: float
     standard_error: float
     eer: float
-    tar: dict
+    tar: dict[float, float | None]
     pairs: int
 
 
-def pair_scores(left, right, pairs):
+def pair_scores(left: Floats, right: Floats, pairs: Integers) -> NDArray[np.float64]:
     """Cosine similarity of unit embeddings: left [N, D] of first images, right [N, D] of second ones -> float64 [P].
 
     Both compressed: give the same array twice. One compressed against an uncompressed gallery: give two.
     """
-    return np.einsum("pd,pd->p", left[pairs[:, 0]].astype(np.float64), right[pairs[:, 1]].astype(np.float64))
+    scores: NDArray[np.float64] = np.einsum(
+        "pd,pd->p", left[pairs[:, 0]].astype(np.float64), right[pairs[:, 1]].astype(np.float64)
+    )
+    return scores
 
 
-def verify(scores, same, folds, fars=FARS):
+def verify(scores: Floats, same: Bools, folds: Integers, fars: Sequence[float] = FARS) -> Verification:
     """All figures of a set of pairs -> Verification. scores float [P], same bool [P], folds int [P]."""
     check(scores, same, folds)
     accuracies = fold_accuracies(scores, same, folds)
@@ -48,11 +56,13 @@ def verify(scores, same, folds, fars=FARS):
     )
 
 
-def check(scores, same, folds=None):
+def check(scores: Floats, same: Bools, folds: Integers | None = None) -> None:
+    """Raises InvalidInputError where scores are not finite, a kind of pair is missing, or the shapes differ."""
     scores, same = np.asarray(scores), np.asarray(same)
-    if scores.ndim != 1 or scores.shape != same.shape or (folds is not None and np.shape(folds) != scores.shape):
+    of_folds = scores.shape if folds is None else np.shape(folds)
+    if scores.ndim != 1 or not scores.shape == same.shape == of_folds:
         raise InvalidInputError(
-            f"scores have shape {scores.shape}, same {same.shape}, folds {np.shape(folds)}; needed is one [P] for all"
+            f"scores have shape {scores.shape}, same {same.shape}, folds {of_folds}; needed is one [P] for all"
         )
     if not np.isfinite(scores).all():
         raise InvalidInputError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite numbers")
@@ -60,7 +70,7 @@ def check(scores, same, folds=None):
         raise InvalidInputError(f"{int(same.sum())} genuine pairs among {len(same)}; both kinds are needed")
 
 
-def fold_accuracies(scores, same, folds, weights=None):
+def fold_accuracies(scores: Floats, same: Bools, folds: Integers, weights: Floats | None = None) -> NDArray[np.float64]:
     """Accuracy of every fold at the threshold that is best on the others -> float64 [folds].
 
     Candidate thresholds lie half-way between neighbouring scores; of several equally good ones the middle one counts.
@@ -92,12 +102,15 @@ def fold_accuracies(scores, same, folds, weights=None):
     return out[0] if flat else out
 
 
-def correct_at_cuts(signed, genuine, cuts):
+def correct_at_cuts(signed: Floats, genuine: Floats, cuts: Integers) -> NDArray[np.float64]:
+    """Weight of the pairs that are right at each cut: float64 [B, cuts], for signed weights [B, P] of sorted pairs and
+    the genuine ones' sum [B]."""
     total = np.concatenate([np.zeros((len(signed), 1)), np.cumsum(signed, 1)], 1)
-    return genuine[:, None] + total[:, cuts]
+    right: NDArray[np.float64] = genuine[:, None] + total[:, cuts]
+    return right
 
 
-def roc(scores, same):
+def roc(scores: Floats, same: Bools) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """ROC curve -> (FAR, TAR, threshold), float64 [T] each, from the strictest threshold to the most lenient."""
     check(scores, same)
     order = np.argsort(-np.asarray(scores), kind="stable")
@@ -108,7 +121,7 @@ def roc(scores, same):
     return np.concatenate([[0.0], far]), np.concatenate([[0.0], tar]), np.concatenate([[np.inf], sorted_scores[last]])
 
 
-def tar_at_far(scores, same, far):
+def tar_at_far(scores: Floats, same: Bools, far: float) -> float | None:
     """Largest TAR whose FAR is at most ``far``; None when fewer than 1 / far impostor pairs exist. No interpolation."""
     scores, same = np.asarray(scores), np.asarray(same, bool)
     impostors = int((~same).sum())
@@ -121,7 +134,7 @@ def tar_at_far(scores, same, far):
     return float((scores[same] > threshold).mean())
 
 
-def eer(scores, same):
+def eer(scores: Floats, same: Bools) -> float:
     """Equal error rate: FAR where it equals 1 - TAR, linear between the ROC's points."""
     far, tar, _ = roc(scores, same)
     gap = far - (1 - tar)
@@ -132,7 +145,9 @@ def eer(scores, same):
     return float(far[k - 1] + t * (far[k] - far[k - 1]))
 
 
-def all_pairs_tar(left, right, people, fars=FARS):
+def all_pairs_tar(
+    left: Floats, right: Floats, people: Sequence[str], fars: Sequence[float] = FARS
+) -> dict[float, float | None]:
     """TAR@FAR over every pair of images (i < j), which gives enough impostors for small FARs.
 
     Args:
@@ -163,7 +178,9 @@ def all_pairs_tar(left, right, people, fars=FARS):
     }
 
 
-def bootstrap_weights(same, folds, replicates=1000, seed=1):
+def bootstrap_weights(
+    same: Bools, folds: NDArray[np.integer | np.bool_], replicates: int = 1000, seed: int = 1
+) -> NDArray[np.float32]:
     """How often each pair is drawn -> float32 [B, P]: pairs are drawn with replacement within fold and kind.
 
     Give the same weights to every codec: differences are then paired, and their intervals much tighter.
@@ -180,14 +197,16 @@ def bootstrap_weights(same, folds, replicates=1000, seed=1):
     return out
 
 
-def bootstrap_accuracy(scores, same, folds, weights, chunk=100):
+def bootstrap_accuracy(
+    scores: Floats, same: Bools, folds: Integers, weights: Floats, chunk: int = 100
+) -> NDArray[np.float64]:
     """Mean accuracy over folds in every replicate: float64 [B] for weights [B, P]."""
     return np.concatenate(
         [fold_accuracies(scores, same, folds, weights[i : i + chunk]).mean(1) for i in range(0, len(weights), chunk)]
     )
 
 
-def bootstrap_tar(scores, same, weights, far):
+def bootstrap_tar(scores: Floats, same: Bools, weights: Floats, far: float) -> NDArray[np.float64]:
     """TAR at a FAR in every replicate: float64 [B], nan where there are too few impostors."""
     order = np.argsort(-np.asarray(scores), kind="stable")
     sorted_scores, sorted_same = np.asarray(scores)[order], np.asarray(same)[order]
@@ -201,11 +220,11 @@ def bootstrap_tar(scores, same, weights, far):
     return np.where(impostors * far < 1 - 1e-9, np.nan, out)
 
 
-def interval(samples, level=0.95):
+def interval(samples: Sequence[float] | Floats, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval (low, high) of bootstrap samples; nan samples are left out."""
-    samples = np.asarray(samples, np.float64)
-    samples = samples[np.isfinite(samples)]
-    if len(samples) < 20:
+    finite = np.asarray(samples, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < 20:
         return float("nan"), float("nan")
     tail = 100 * (1 - level) / 2
-    return float(np.percentile(samples, tail)), float(np.percentile(samples, 100 - tail))
+    return float(np.percentile(finite, tail)), float(np.percentile(finite, 100 - tail))

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfic import InvalidInputError
-from lfic.evaluate.bdrate import bd_rate, bytes_at, bytes_table, pchip_integral, prepared, quick_bd_rate, rising, table
-from lfic.evaluate.run import Point
+from lfic.evaluate.bdrate import bd_rate, bytes_at, pchip_integral, prepared, quick_bd_rate, rising
 
 # The example of the package's documentation (libx265, two presets), and the values that its implementation of the
 # JCT-VC sheet gives.
 ANCHOR = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
+
+
 TEST = [9787.80, 4469.00, 2451.52, 1356.24], [40.121, 38.651, 36.970, 34.987]
 
 
@@ -70,52 +71,6 @@ def test_the_quick_form_is_the_same(seed, points):
     )
 
 
-class Pairs:
-    """As much of ``data.Faces`` as the table looks at."""
-
-    def __init__(self, people, generator):
-        i = np.arange(0, 2 * people, 2)
-        self.pairs = np.concatenate([np.stack([i, i + 1], 1), np.stack([i, (i + 2) % (2 * people)], 1)])
-        self.same, self.folds = np.arange(2 * people) < people, np.arange(2 * people) % 4
-        self.embeddings = unit(
-            np.repeat(generator.normal(size=(people, 16)), 2, 0) + generator.normal(0, 0.7, (2 * people, 16))
-        )
-
-    def __len__(self):
-        return len(self.embeddings)
-
-
-def unit(x):
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-
-
-def test_both_columns_have_intervals():
-    """Two codecs of the same quality, one at half the bytes behind 50 bytes of header: -50 % bare, less as whole files."""
-    generator = np.random.default_rng(0)
-    faces, points = Pairs(300, np.random.default_rng(1)), []
-    for noise, size in ((1.2, 100), (0.7, 200), (0.4, 400), (0.1, 800)):
-        embeddings = {"r": unit(faces.embeddings + noise * generator.normal(0, 0.4, faces.embeddings.shape))}
-        whole = np.full(len(faces), size)
-        psnr = 30 - 5 * noise + generator.normal(0, 0.1, len(faces))
-        points += [
-            Point("wide", "", whole + 50, np.full(len(faces), 50), psnr, embeddings),
-            Point("narrow", "", whole // 2 + 50, np.full(len(faces), 50), psnr, embeddings),
-        ]
-    rows = {(r["codec"], r["measure"]): r for r in table(points, {"r": faces.embeddings}, faces, ["wide"], 60)}
-    assert set(rows) == {
-        ("narrow", m) for m in ("psnr", "similarity", "accuracy", "tar@1e-2")
-    }  # 300 impostors show no 1e-3
-    for row in rows.values():
-        assert row["bd_rate_without_header_percent"] == pytest.approx(-50)
-        assert (
-            row["low_without_header_percent"] == pytest.approx(-50) == row["high_without_header_percent"]
-        )  # no replicate differs: the curves are one
-        assert (
-            -50 < row["low_percent"] <= row["bd_rate_percent"] + 1e-9 <= row["high_percent"] + 2e-9 < -30
-            and row["replicates"] == 60
-        )
-
-
 def test_only_the_overlap_counts():
     """Outside the common range the second curve is absurdly expensive; that must not show."""
     value, span = bd_rate([100, 200, 400], [0.5, 0.7, 0.9], [50, 100, 200, 10**6], [0.5, 0.7, 0.9, 0.95])
@@ -146,30 +101,3 @@ def test_bytes_at_stays_inside():
 def test_bad_curves(rates, qualities):
     with pytest.raises(InvalidInputError):
         rising(rates, qualities)
-
-
-def test_bytes_table_reads_between_points_only():
-    rows = [
-        {
-            "codec": codec,
-            "recogniser": "r",
-            "protocol": "both",
-            "bytes": size,
-            "accuracy": accuracy,
-            "similarity": accuracy,
-        }
-        for codec, curve in {
-            "a": [(100, 0.85), (400, 0.97)],
-            "b": [(200, 0.96), (300, 0.985)],
-            "uncompressed": [(9999, 0.99)],
-        }.items()
-        for size, accuracy in curve
-    ]
-    table = {(e["codec"], e["measure"], e["target"]): e["bytes"] for e in bytes_table(rows)}
-    assert table["a", "accuracy", 0.9] == pytest.approx(bytes_at([100, 400], [0.85, 0.97], 0.9))
-    assert (
-        ("a", "accuracy", 0.98) not in table
-        and ("b", "accuracy", 0.95) not in table
-        and ("b", "accuracy", 0.98) in table
-    )
-    assert not any(codec == "uncompressed" or target == 0.99 for codec, _, target in table)

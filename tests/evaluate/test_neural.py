@@ -14,15 +14,15 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from evaluate_faces import crops, write_recogniser
+from evaluate_faces import crops, write_recognizer
 from safetensors.torch import save_file
 
 from lfic import InvalidInputError, MissingDependencyError, WeightsError
-from lfic.evaluate import neural
 from lfic.evaluate.cache import Cache
 from lfic.evaluate.data import Faces
-from lfic.evaluate.recognise import load_recogniser
-from lfic.evaluate.run import evaluate_point
+from lfic.evaluate.judges import load_judge
+from lfic.evaluate.peers import neural
+from lfic.evaluate.points import evaluate_point
 
 FACES = list(crops(2, 2)[0])
 BENCHMARK = pathlib.Path(__file__).parents[2] / "benchmarks" / "train_bmshj2018.py"
@@ -106,7 +106,7 @@ def test_without_compressai(tmp_path, monkeypatch):
         np.zeros(0, bool),
         np.zeros(0, np.int64),
     )
-    net = load_recogniser(write_recogniser(tmp_path / "tiny.pt"))
+    net = load_judge(write_recognizer(tmp_path / "tiny.pt"))
     with monkeypatch.context() as patch:
         patch.setattr(neural, "build", lambda *_: Plain(1))
         first = evaluate_point(neural.bmshj2018(path), 0, faces, [net], cache, progress=False)

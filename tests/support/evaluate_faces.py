@@ -40,7 +40,7 @@ def write_folder(folder, people=6, images=3):
     return folder / "images", folder / "pairs.txt"
 
 
-class TinyRecogniser(torch.nn.Module):
+class TinyRecognizer(torch.nn.Module):
     """Pixels float [N, 3, 112, 112] in 0..255 -> [N, 32]: a fixed random projection of filtered, pooled pixels."""
 
     def __init__(self, pooled=7):
@@ -59,6 +59,6 @@ class TinyRecogniser(torch.nn.Module):
         return self.project(y - y.mean(1, keepdim=True))
 
 
-def write_recogniser(path, pooled=7):
-    torch.jit.script(TinyRecogniser(pooled).eval()).save(str(path))
+def write_recognizer(path, pooled=7):
+    torch.jit.script(TinyRecognizer(pooled).eval()).save(str(path))
     return path

@@ -1,8 +1,8 @@
 """The earlier way to code faces: models of aligned faces learned with linear algebra, coefficients through our coder.
 
 * ``eigenface``: one PCA of whole faces (Sirovich and Kirby 1987; Turk and Pentland 1991).
-* ``dictionary``: position-wise bases of overlapping-free blocks, in the manner of Bryt and Elad, "Compression of facial
-  images using the K-SVD algorithm", J. Vis. Commun. Image R. 19, 2008: every 16 x 16 block position has its own
+* ``dictionary``: position-wise bases of blocks that do not overlap, in the manner of Bryt and Elad, "Compression of
+  facial images using the K-SVD algorithm", J. Vis. Commun. Image R. 19, 2008: every 16 x 16 block position has its own
   dictionary, because aligned faces look alike there. Here each is a PCA (an orthogonal dictionary), with the
   components' variances steering how many bits each gets: reverse water-filling by one quantiser step for all
   coefficients.
@@ -16,82 +16,23 @@ import hashlib
 import io
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import InvalidInputError, MissingDependencyError, WeightsError
-from ..format.geometry import SIDE
-from .codecs import Codec
+from ... import coder
+from ...errors import InvalidInputError, MissingDependencyError, WeightsError
+from ...files import write_atomically
+from ...format.geometry import SIDE
+from ...metric.identity import file_sha256
+from ..interface import EvaluatedCodec, Pixels
+from . import laplace
+from .blocks import Floats, blocks, picture, planes, unblocks
 
-SCALES = 48  # Laplace tables, spread in quantiser steps from 0.05 upwards, a factor of 2 ** (1 / 4) apart
-REACH = 255
-
-
-def tables():
-    """Tables for Laplace-distributed integers: table k has scale 0.05 * 2 ** (k / 4) steps."""
-    from .. import coder
-
-    edges = np.arange(-REACH, REACH + 2) - 0.5
-    out = []
-    for k in range(SCALES):
-        b = 0.05 * 2 ** (k / 4)
-        cdf = np.where(edges < 0, 0.5 * np.exp(np.minimum(edges, 0) / b), 1 - 0.5 * np.exp(-np.maximum(edges, 0) / b))
-        p = np.diff(cdf)
-        p[np.abs(np.arange(-REACH, REACH + 1)) > max(2, int(14 * b))] = 0  # what is rarer than e^-14 escapes
-        out.append(p)
-    return coder.Tables.from_probabilities(np.array(out), offset=-REACH)
-
-
-def planes(pixels):
-    """uint8 [N, 112, 112, 3] RGB -> luma float32 [N, 112, 112], chroma float32 [N, 2, 56, 56]."""
-    luma = np.empty((len(pixels), SIDE, SIDE), np.float32)
-    chroma = np.empty((len(pixels), 2, SIDE // 2, SIDE // 2), np.float32)
-    for i, image in enumerate(pixels):
-        y, cb, cr = Image.fromarray(image).convert("YCbCr").split()
-        luma[i] = np.asarray(y)
-        for j, plane in enumerate((cb, cr)):
-            chroma[i, j] = np.asarray(plane.reduce(2))
-    return luma, chroma
-
-
-def picture(luma, chroma):
-    """The inverse of ``planes`` for one face -> uint8 [112, 112, 3]."""
-    channels = [Image.fromarray(np.clip(np.rint(luma), 0, 255).astype(np.uint8))]
-    for plane in chroma:
-        small = Image.fromarray(np.clip(np.rint(plane), 0, 255).astype(np.uint8))
-        channels.append(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-    return np.asarray(Image.merge("YCbCr", channels).convert("RGB"))
-
-
-def blocks(luma, chroma, side):
-    """Vectors of every block position: list of float32 [N, D], luma blocks of ``side`` and chroma blocks of half that."""
-    out = []
-    for y in range(0, SIDE, side):
-        for x in range(0, SIDE, side):
-            out.append(luma[:, y : y + side, x : x + side].reshape(len(luma), -1))
-    half = side // 2
-    for y in range(0, SIDE // 2, half):
-        for x in range(0, SIDE // 2, half):
-            out.append(chroma[:, :, y : y + half, x : x + half].reshape(len(chroma), -1))
-    return out
-
-
-def unblocks(vectors, side):
-    """The inverse of ``blocks`` for one face: list of float [D] -> luma [112, 112], chroma [2, 56, 56]."""
-    luma, chroma, items = (
-        np.empty((SIDE, SIDE), np.float32),
-        np.empty((2, SIDE // 2, SIDE // 2), np.float32),
-        iter(vectors),
-    )
-    for y in range(0, SIDE, side):
-        for x in range(0, SIDE, side):
-            luma[y : y + side, x : x + side] = next(items).reshape(side, side)
-    half = side // 2
-    for y in range(0, SIDE // 2, half):
-        for x in range(0, SIDE // 2, half):
-            chroma[:, y : y + half, x : x + half] = next(items).reshape(2, half, half)
-    return luma, chroma
+Basis = tuple[Floats, Floats, Floats]  # mean [D], basis [K, D], spread [K] of one block
 
 
 class LinearFaceCodec:
@@ -102,8 +43,9 @@ class LinearFaceCodec:
         bases: (mean float32 [D], basis float32 [K, D], spread float32 [K]) of every block, in the order of ``blocks``.
     """
 
-    def __init__(self, side, bases):
-        self.side, self.bases, self.tables = side, bases, tables()
+    def __init__(self, side: int, bases: Sequence[Basis]) -> None:
+        self.side, self.bases, self.tables = side, bases, laplace.tables()
+        self.spread = np.concatenate([spread for _, _, spread in bases])
         digest = hashlib.sha256()
         for arrays in self.bases:
             for array in arrays:
@@ -111,7 +53,7 @@ class LinearFaceCodec:
         self.version = digest.hexdigest()[:16]
 
     @classmethod
-    def learn(cls, pixels, side, components):
+    def learn(cls, pixels: NDArray[np.uint8], side: int, components: int) -> "LinearFaceCodec":
         """From training faces, uint8 [N, 112, 112, 3], aligned, N of a few hundred at least; ``components`` of each
         block are kept at most."""
         try:
@@ -135,11 +77,9 @@ class LinearFaceCodec:
             bases.append((pca.mean_.astype(np.float32), pca.components_.astype(np.float32), spread.astype(np.float32)))
         return cls(side, bases)
 
-    def save(self, path, about):
+    def save(self, path: str | pathlib.Path, about: dict[str, Any]) -> None:
         """To a .safetensors file, with ``about``, a dict that says what it was learned from."""
         from safetensors.numpy import save
-
-        from ..files import write_atomically
 
         arrays = {
             f"{k}.{name}": np.ascontiguousarray(array)
@@ -155,7 +95,7 @@ class LinearFaceCodec:
         )
 
     @classmethod
-    def load(cls, path, about):
+    def load(cls, path: str | pathlib.Path, about: dict[str, Any]) -> "LinearFaceCodec | None":
         """What ``save`` wrote, or None where nothing is or where it was learned from something else."""
         from safetensors import SafetensorError, safe_open
 
@@ -176,19 +116,10 @@ class LinearFaceCodec:
             ) from None
         return cls(found["side"], bases)
 
-    def indexes(self, step):
-        """Table of every coefficient, and whether it is coded at all: a spread far below the step is not."""
-        scale = np.concatenate([spread for _, _, spread in self.bases]) / step
-        return np.clip(np.rint(4 * np.log2(np.maximum(scale, 1e-9) / 0.05)), 0, SCALES - 1).astype(
-            np.int32
-        ), scale > 0.08
-
-    def encode(self, images, step):
+    def encode(self, images: NDArray[np.uint8], step: int) -> list[bytes]:
         """uint8 [112, 112, 3] each -> list of bytes. ``step``: quantiser step in grey levels, the same for every
         coefficient."""
-        from .. import coder
-
-        table, coded = self.indexes(step)
+        table, coded = laplace.indexes(self.spread, step)
         vectors = blocks(*planes(images), self.side)
         y = np.concatenate([(v - mean) @ basis.T for v, (mean, basis, _) in zip(vectors, self.bases)], 1)
         # A dead zone of a sixth of a step: rounding towards zero pays for peaked distributions.
@@ -198,10 +129,9 @@ class LinearFaceCodec:
             for s in symbols
         ]
 
-    def decode(self, files, step):
-        from .. import coder
-
-        table, coded = self.indexes(step)
+    def decode(self, files: Sequence[bytes], step: int) -> list[Pixels]:
+        """The inverse of ``encode`` -> list of uint8 [112, 112, 3]."""
+        table, coded = laplace.indexes(self.spread, step)
         out = []
         for data in files:
             y = np.zeros(len(table), np.float32)
@@ -213,17 +143,17 @@ class LinearFaceCodec:
             out.append(picture(*unblocks(parts, self.side)))
         return out
 
-    def codec(self, name, settings):
-        """As a ``Codec``; a file begins with its step, one byte, 1 to 255, counted as header."""
+    def codec(self, name: str, settings: Sequence[int]) -> EvaluatedCodec:
+        """As an ``EvaluatedCodec``; a file begins with its step, one byte, 1 to 255, counted as header."""
         if not all(isinstance(step, int) and 1 <= step <= 255 for step in settings):
             raise InvalidInputError(
                 f"settings of {name} are {settings}; they are quantiser steps, integers from 1 to 255"
             )
 
-        def encode(images, step):
+        def encode(images: Sequence[Pixels], step: int) -> list[bytes]:
             return [bytes([step]) + data for data in self.encode(np.stack(images), step)]
 
-        def decode(files):
+        def decode(files: Sequence[bytes]) -> list[Pixels]:
             out = []
             for data in files:
                 if not data or not data[0]:
@@ -234,10 +164,18 @@ class LinearFaceCodec:
                 out += self.decode([data[1:]], data[0])
             return out
 
-        return Codec(name, tuple(settings), encode, decode, lambda data: 1, self.version)
+        return EvaluatedCodec(
+            name,
+            tuple(settings),
+            encode,
+            decode,
+            lambda data: 1,
+            self.version,
+            fine_settings=tuple(range(255, 3, -2)),
+        )
 
 
-def training_faces(pack, count):
+def training_faces(pack: str | pathlib.Path, count: int) -> NDArray[np.uint8]:
     """Evenly spread aligned crops of a packed file (``lfic.data.pack``): uint8 [count, 112, 112, 3]. Only those are
     decoded."""
     from safetensors import SafetensorError, safe_open
@@ -257,10 +195,10 @@ def training_faces(pack, count):
     return np.stack([image[margin : margin + SIDE, margin : margin + SIDE] for image in whole])
 
 
-def learned(name, pack, side, components, count, store):
+def learned(
+    name: str, pack: str | pathlib.Path, side: int, components: int, count: int, store: str | pathlib.Path | None
+) -> LinearFaceCodec:
     """Learn from a pack's faces, or load what an earlier run learned from the same and left at ``store``."""
-    from ..metric.identity import file_sha256
-
     about = {
         "pack": file_sha256(pack) if pathlib.Path(pack).is_file() else "",
         "side": side,
@@ -276,7 +214,12 @@ def learned(name, pack, side, components, count, store):
     return codec
 
 
-def eigenface(pack, settings=(160, 100, 60, 36, 20), count=4000, store=None):
+def eigenface(
+    pack: str | pathlib.Path,
+    settings: Sequence[int] = (160, 100, 60, 36, 20),
+    count: int = 4000,
+    store: str | pathlib.Path | None = None,
+) -> EvaluatedCodec:
     """Eigenfaces: one PCA of whole faces, up to 1,000 components of luma and 1,000 of chroma.
 
     ``store``: prefix of a file that keeps what was learned; settings are quantiser steps, from few bytes to many.
@@ -284,6 +227,11 @@ def eigenface(pack, settings=(160, 100, 60, 36, 20), count=4000, store=None):
     return learned("eigenface", pack, SIDE, 1000, count, store).codec("eigenface", tuple(settings))
 
 
-def dictionary(pack, settings=(120, 80, 52, 34, 22), count=6000, store=None):
+def dictionary(
+    pack: str | pathlib.Path,
+    settings: Sequence[int] = (120, 80, 52, 34, 22),
+    count: int = 6000,
+    store: str | pathlib.Path | None = None,
+) -> EvaluatedCodec:
     """Position-wise dictionaries of 16 x 16 blocks, up to 96 atoms each; the rest as for ``eigenface``."""
     return learned("dictionary", pack, 16, 96, count, store).codec("dictionary", tuple(settings))

@@ -1,35 +1,39 @@
-"""Face recognisers as the evaluation uses them: aligned uint8 crops in, unit embeddings out, the same bits every time."""
+"""Recognisers that judge: aligned uint8 crops in, unit embeddings out, the same bits every time."""
 
 import hashlib
+import os
 import pathlib
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..errors import InvalidInputError, WeightsError
 from ..metric.identity import Recognizer, file_sha256
+from .interface import EvaluatedCodec
 
-BATCH = (
-    16  # larger batches fall out of the cache of a CPU core; one fixed size keeps the arithmetic the same in every run
-)
+# Larger batches fall out of the cache of a CPU core; one fixed size keeps the arithmetic the same in every run.
+BATCH = 16
 
 
-class EvalRecogniser:
+class Judge:
     """A frozen recogniser with a name and a key that changes when its weights or its preprocessing do.
 
     Args:
-        recogniser: ``lfic.metric.identity.Recognizer``.
+        recognizer: ``lfic.metric.identity.Recognizer``.
         key: text that identifies the weights; embeddings are kept under it.
         file: SHA-256 of the network's file, if it has one.
     """
 
-    def __init__(self, recogniser, key, device="cpu", file=""):
-        self.recogniser, self.key, self.device, self.file = recogniser.to(device), key, device, file
-        self.name = recogniser.name
+    def __init__(self, recognizer: Recognizer, key: str, device: str = "cpu", file: str = "") -> None:
+        self.recognizer, self.key, self.device, self.file = recognizer.to(device), key, device, file
+        self.name: str = recognizer.name
 
     @torch.inference_mode()
-    def embed(self, pixels):
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [N, H, W, 3] -> float32 [N, D], unit length."""
         pixels = np.asarray(pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
@@ -39,12 +43,12 @@ class EvalRecogniser:
             part = pixels[start : start + BATCH]
             filled = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), 0)])
             x = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).contiguous().float() / 255
-            out.append(self.recogniser(x)[: len(part)].cpu().numpy())
+            out.append(self.recognizer(x)[: len(part)].cpu().numpy())
         return np.concatenate(out).astype(np.float32) if out else np.zeros((0, 1), np.float32)
 
 
-def load_recogniser(path, device="cpu", **preprocessing):
-    """A recogniser from a TorchScript file.
+def load_judge(path: str | os.PathLike[str], device: str = "cpu", **preprocessing: Any) -> Judge:
+    """A judge from a TorchScript file.
 
     ``preprocessing`` as in ``lfic.metric.identity.Recognizer``; the default is RGB, 112 x 112, 0..255. On a CPU the
     network is optimised for inference, which makes it about twice as fast as it is loaded.
@@ -59,19 +63,19 @@ def load_recogniser(path, device="cpu", **preprocessing):
         except RuntimeError as error:
             raise WeightsError(f"{path} is not a TorchScript file: {str(error).splitlines()[0]}") from None
         if str(device) == "cpu":
-            network = optimised(path, network, preprocessing.get("size", 112))
+            network = optimized(path, network, preprocessing.get("size", 112))
     preprocessing.setdefault("name", path.stem)
     settings = ",".join(f"{k}={v}" for k, v in sorted(preprocessing.items()) if k != "name")
     key = hashlib.sha256(f"{file_sha256(path)} {settings} {device} torch {torch.__version__}".encode()).hexdigest()[:24]
-    return EvalRecogniser(Recognizer(network, **preprocessing), key, device, file_sha256(path))
+    return Judge(Recognizer(network, **preprocessing), key, device, file_sha256(path))
 
 
-def judges(codec, recognisers):
-    """Those of the recognisers that may judge a codec: not the one that its encoder looks through while it encodes."""
-    return [r for r in recognisers if not codec.looks_through or r.file != codec.looks_through]
+def impartial(codec: EvaluatedCodec, judges: Iterable[Judge]) -> list[Judge]:
+    """Those of the judges that may judge a codec: not the one that its encoder looks through while it encodes."""
+    return [j for j in judges if not codec.looks_through or j.file != codec.looks_through]
 
 
-def optimised(path, network, size):
+def optimized(path: pathlib.Path, network: torch.nn.Module, size: int) -> torch.nn.Module:
     """The network rewritten for inference, or as it was where the rewriting fails or changes what it computes."""
     x = torch.rand(BATCH, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
     try:

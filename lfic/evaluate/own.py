@@ -1,0 +1,108 @@
+"""lfic itself as a codec under test, and the key that its results are kept under."""
+
+import functools
+import hashlib
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from .interface import EvaluatedCodec
+
+PACKAGE = pathlib.Path(__file__).parents[1]
+COMPILED = {".so", ".pyd"}
+# Folders and modules of lfic/ that decide over neither files nor pictures. ``kernels`` is walked by itself, since it
+# may lie elsewhere; weights have a key of their own.
+APART = {
+    "__init__",
+    "__main__",
+    "align",
+    "assets",
+    "bulk",
+    "cli",
+    "data",
+    "demo",
+    "errors",
+    "evaluate",
+    "faces",
+    "files",
+    "kernels",
+    "pillow_plugin",
+    "train",
+    "weights",
+}
+KERNELS_APART = {"bench"}  # benchmarks
+
+
+def lfic_codec(
+    weights: str = "face-v1",
+    settings: Sequence[int] = (5, 15, 30, 45, 60, 80),
+    effort: int = 0,
+    name: str = "lfic",
+    device: str = "cpu",
+    recognizer: str | None = None,
+) -> EvaluatedCodec:
+    """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
+
+    A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
+    encoder's efforts look through; it should be none of those that measure.
+    """
+    import lfic
+
+    from ..metric.identity import file_sha256, load_torchscript
+
+    codec = lfic.load_codec(
+        weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None
+    )
+    looks_through = file_sha256(recognizer) if recognizer and codec.model.recognizer else ""
+    eyes = f" recognizer {looks_through[:16]}" if looks_through else ""
+    return EvaluatedCodec(
+        name if effort == 0 else f"{name} effort {effort}",
+        tuple(settings),
+        lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
+        lambda files: codec.decode_batch(files, out="numpy"),
+        lambda data: 5,
+        f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}",
+        threads=False,
+        batch=64,
+        fine_settings=tuple(range(1, 101)),
+        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
+        looks_through=looks_through,
+    )
+
+
+@functools.cache
+def code_key(package: pathlib.Path = PACKAGE, kernels: pathlib.Path | None = None) -> str:
+    """Hash of the code that decides over lfic's files and pictures: 12 hex digits.
+
+    It takes in every module and compiled extension below ``package`` and ``kernels`` (by default those that are in
+    use) but what ``APART`` and ``KERNELS_APART`` name. So a file that is added counts by itself; at worst results are
+    computed again that need not be.
+    """
+    if kernels is None:
+        import lfic.kernels
+
+        kernels = pathlib.Path(lfic.kernels.__file__).parent
+    digest = hashlib.sha256()
+    for folder, apart in ((package, APART), (kernels, KERNELS_APART)):
+        for path in deciding_files(folder, apart):
+            digest.update(b"%s\0%s\0" % (path.relative_to(folder).as_posix().encode(), path.read_bytes()))
+    return digest.hexdigest()[:12]
+
+
+def deciding_files(folder: pathlib.Path, apart: set[str]) -> Iterator[pathlib.Path]:
+    """Modules and compiled extensions below a folder, in a fixed order, without the folders and modules named."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name.split(".")[0] in apart:
+            continue
+        for path in sorted(entry.rglob("*")) if entry.is_dir() else [entry]:
+            if path.suffix in {".py", *COMPILED}:
+                yield path
+
+
+def weights_key(weights: str) -> str:
+    """Hash of a weights file, so that results of other weights are never taken for these."""
+    from ..metric.identity import file_sha256
+
+    path = pathlib.Path(weights)
+    if not path.is_file():
+        path = PACKAGE / "weights" / f"{weights}.safetensors"
+    return file_sha256(path)[:16] if path.is_file() else weights

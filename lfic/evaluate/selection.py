@@ -1,0 +1,53 @@
+"""The codecs that the options ask for."""
+
+import argparse
+from typing import Any
+
+from ..errors import InvalidInputError
+from .interface import EvaluatedCodec
+from .registry import CODECS
+
+
+def build_codecs(args: argparse.Namespace) -> list[EvaluatedCodec]:
+    """Those that --codecs names, in its order."""
+    return [build(item.strip(), args) for item in args.codecs.split(",")]
+
+
+def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
+    """One: NAME, NAME:S/S/S, lfic@N or lfic@N:S/S/S.
+
+    Raises:
+        InvalidInputError: there is no such codec, or it needs an option that is not given.
+    """
+    name, _, settings = item.partition(":")
+    name, at, effort = name.partition("@")
+    if at and (name != "lfic" or effort not in ("0", "1", "2", "3")):
+        raise InvalidInputError(f"codec {name}@{effort}: lfic alone has an effort, and it is 0 to 3, as in lfic@2")
+    options: dict[str, Any] = {}
+    if settings:
+        try:
+            options["settings"] = tuple(int(s) for s in settings.split("/"))
+        except ValueError:
+            raise InvalidInputError(
+                f"settings of {name} are {settings!r}; give integers as in {name}:10/20/40"
+            ) from None
+    if name not in CODECS:
+        raise InvalidInputError(f"no codec {name!r}; there are {', '.join(CODECS)}")
+    return CODECS[name](**options, **needed(name, int(effort) if at else args.effort, args))
+
+
+def needed(name: str, effort: int, args: argparse.Namespace) -> dict[str, Any]:
+    """What a codec takes from other options."""
+    if name == "lfic":
+        return {"weights": args.weights, "effort": effort, "recognizer": args.encoder_recognizer}
+    if name in ("eigenface", "dictionary"):
+        if not args.train_faces:
+            raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")
+        return {"pack": args.train_faces, "store": args.cache}
+    if name == "bmshj2018":
+        if not args.bmshj2018:
+            raise InvalidInputError(
+                "codec bmshj2018 needs --bmshj2018 CHECKPOINT (benchmarks/train_bmshj2018.py writes one)"
+            )
+        return {"checkpoint": args.bmshj2018}
+    return {}
