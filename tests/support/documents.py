@@ -46,12 +46,13 @@ def blocks(path: pathlib.Path) -> list[Block]:
 
 
 def indented(path: pathlib.Path) -> list[str]:
-    """Lines of code that stand four spaces in, outside fences, tables of footnotes and lists."""
-    found, fence, before = [], False, ""
+    """Lines of code that stand four spaces in, after an empty line, outside fences."""
+    found, fence, code, before = [], False, False, ""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("```"):
             fence = not fence
-        if not fence and line.startswith("    ") and (not before.strip() or before.startswith("    ")):
+        code = line.startswith("    ") and not fence and (code or not before)
+        if code:
             found.append(line[4:])
-        before = line
+        before = line.strip()
     return found
