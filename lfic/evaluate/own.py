@@ -43,24 +43,23 @@ def lfic_codec(
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
     A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
-    encoder's efforts look through; it should be none of those that measure.
+    encoder's efforts look through, None: the one that ships; it should be none of those that measure.
     """
     import lfic
 
     from ..metric.identity import file_sha256, load_torchscript
 
-    codec = lfic.load_codec(
-        weights, device=device, recognizer=load_torchscript(recognizer, device) if recognizer and effort else None
-    )
-    looks_through = file_sha256(recognizer) if recognizer and codec.model.recognizer else ""
-    eyes = f" recognizer {looks_through[:16]}" if looks_through else ""
+    eyes = load_torchscript(recognizer, device) if recognizer and effort else "bundled" if effort else None
+    codec = lfic.load_codec(weights, device=device, recognizer=eyes)
+    looks_through = "" if eyes is None else eyes if isinstance(eyes, str) else file_sha256(str(recognizer))
+    key = f" recognizer {looks_through[:16]}" if looks_through else ""
     return EvaluatedCodec(
         name if effort == 0 else f"{name} effort {effort}",
         tuple(settings),
         lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
         lambda files: codec.decode_batch(files, out="numpy"),
         lambda data: 5,
-        f"{weights_key(weights)} code {code_key()} effort {effort}{eyes} {device}",
+        f"{weights_key(weights)} code {code_key()} effort {effort}{key} {device}",
         threads=False,
         batch=64,
         fine_settings=tuple(range(1, 101)),

@@ -11,7 +11,9 @@ from lfic.encoder import layers
 from lfic.encoder.background import uncovered
 from lfic.format.compose import coverage
 
-LANDMARKS = np.array([[205.0, 101.7], [240.6, 97.4], [225.3, 117.0], [211.6, 139.2], [243.7, 135.5]])  # of the astronaut
+LANDMARKS = np.array(
+    [[205.0, 101.7], [240.6, 97.4], [225.3, 117.0], [211.6, 139.2], [243.7, 135.5]]
+)  # of the astronaut
 
 
 @pytest.fixture(scope="module")
