@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
     bound.add_argument(
         "--min-similarity",
         type=float,
-        help="smallest file that a recogniser finds that like the original, -1 to 1: 1 is the same picture, 0 a stranger",
+        help="smallest file that a recogniser finds that like the original, -1 to 1 (1: the picture, 0: a stranger)",
     )
     parser.add_argument(
         "--effort",
@@ -62,7 +62,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--background-quality",
         type=quality,
-        help="1 to 100, of what is behind the faces (default: what goes with theirs)",
+        help="1 to 100, of what is behind them (default: what suits theirs)",
     )
     parser.add_argument(
         "--aligned", action="store_true", help="the photos are 112 x 112 crops on the alignment template"

@@ -37,6 +37,11 @@ def add_faces(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="TorchScript network, RGB 112 x 112 in 0..255; repeatable",
     )
+    group.add_argument(
+        "--whole",
+        action="store_true",
+        help="compress the whole pictures; faces are aligned by --landmarks after decoding. Writes no page",
+    )
     group.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     group.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
     group.add_argument(
@@ -54,7 +59,8 @@ def add_codecs(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--codecs",
         default="lfic,jpeg,jpeg2000,webp,avif,jxl",
-        help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N",
+        help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N; lfic-layers, with "
+        "--whole: the faces that the detector finds are layers",
     )
     group.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     group.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")

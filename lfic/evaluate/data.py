@@ -37,6 +37,8 @@ class Faces:
         same: bool [P], True where both images show one person.
         folds: int64 [P], fold of each pair.
         missing: what was asked for and could not be used, with the reason.
+        photos: where whole pictures are coded: uint8 [H, W, 3] each, of which ``pixels`` are the aligned faces; else
+            empty. landmarks: float [N, 5, 2] in them.
     """
 
     names: list[str]
@@ -46,9 +48,21 @@ class Faces:
     same: NDArray[np.bool_]
     folds: NDArray[np.int64]
     missing: list[str] = dataclasses.field(default_factory=list)
+    photos: list[Pixels] = dataclasses.field(default_factory=list)
+    landmarks: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros((0, 5, 2)))
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def source(self, i: int) -> Pixels:
+        """What a codec is given: the whole picture, or the aligned face."""
+        return self.photos[i] if self.photos else self.pixels[i]
+
+    def face(self, i: int, decoded: Pixels) -> Pixels:
+        """The aligned face in what a codec decoded, by the original's landmarks."""
+        if not self.photos:
+            return decoded
+        return np.asarray(align(Image.fromarray(decoded), self.landmarks[i]))
 
 
 def open_images(sources: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, bytes]]:
@@ -77,6 +91,7 @@ def load_faces(
     allow_missing: bool = False,
     folds: Collection[int] | None = None,
     choose: Callable[[list[str]], list[str]] | None = None,
+    whole: bool = False,
 ) -> Faces:
     """Read, align and pair.
 
@@ -89,10 +104,13 @@ def load_faces(
             them.
         folds: take only these folds of the pairs, numbers from 0.
         choose: function, list of usable file names -> those to take (without pairs only), applied before ``limit``.
+        whole: keep the pictures as well, which codecs are then given; needs landmarks.
 
     Raises:
         InvalidInputError: names what is missing.
     """
+    if whole and landmarks is None:
+        raise InvalidInputError("whole pictures are measured at their faces: give a table of landmarks")
     protocol = None if pairs is None else Pairs.read(pairs, folds)
     points = None if landmarks is None else read_landmarks(landmarks)
     found, reasons = usable(sources, protocol.stems if protocol else None, points)
@@ -120,7 +138,11 @@ def load_faces(
         pixels[i] = crop(name, found[name], None if points is None else points[name])
     people = [stem_of(name).rsplit("_", 1)[0] for name in names]
     index, same, numbers = (protocol or Pairs.none()).among(stems)
-    return Faces(names, pixels, people, index, same, numbers, missing)
+    if not (whole and points):
+        return Faces(names, pixels, people, index, same, numbers, missing)
+    photos = [np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB")) for name in names]
+    there = np.stack([np.asarray(points[name], np.float64) for name in names])
+    return Faces(names, pixels, people, index, same, numbers, missing, photos, there)
 
 
 @dataclasses.dataclass(frozen=True)

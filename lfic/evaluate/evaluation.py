@@ -59,17 +59,19 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     if args.earlier:
         earlier = earlier_rows(args.earlier, [c.name for c in codecs], [j.name for j in judges], len(faces))
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
+    note += ", whole pictures" if faces.photos else ""
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
     reference = reference_embeddings(faces, judges, cache, keys, not args.quiet)
+    keys = [content_key(photo) for photo in faces.photos] or keys
     run = Run(codecs, judges, faces, reference, earlier, note)
     measure(args, run, cache, keys)
     deltas = write_tables(args, run)
-    if not args.no_report:
+    if not (args.no_report or args.whole):
         write_report(args, run, deltas)
     return [
         f"{args.out}.csv",
         *([f"{args.out}-bdrate.csv"] if deltas else []),
-        *([] if args.no_report else [f"{args.out}.html"]),
+        *([] if args.no_report or args.whole else [f"{args.out}.html"]),
     ]
 
 
@@ -85,7 +87,7 @@ def faces_of(args: argparse.Namespace) -> Faces:
     """The faces of the command line."""
     folds = fold_numbers(args.folds) if args.folds else None
     choose = None if args.per_group is None else lambda names: balanced(names, args.per_group)
-    return load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose)
+    return load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose, args.whole)
 
 
 def measure(args: argparse.Namespace, run: Run, cache: Cache, keys: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class EvaluatedCodec:
         fine_settings: settings between and beyond the measured ones, from few bytes to many, in steps small enough to
             come close to a number of bytes; empty: the measured ones are all.
         region_levels: (image, setting) -> uint8 [rows, columns] for codecs with RAP, for heat maps.
-        looks_through: SHA-256 of the recogniser's file that the encoder looks through, or "bundled"; it does not judge this
+        looks_through: "bundled", or the SHA-256 of the file of the encoder's recogniser, which is no judge of this
             codec.
     """
 

@@ -1,11 +1,16 @@
 """lfic itself as a codec under test, and the key that its results are kept under."""
 
+import contextlib
 import functools
 import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from .interface import EvaluatedCodec
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import content_key
+from .interface import EvaluatedCodec, Pixels, Setting
 
 PACKAGE = pathlib.Path(__file__).parents[1]
 COMPILED = {".so", ".pyd"}
@@ -14,7 +19,6 @@ COMPILED = {".so", ".pyd"}
 APART = {
     "__init__",
     "__main__",
-    "align",
     "assets",
     "bulk",
     "cli",
@@ -22,7 +26,6 @@ APART = {
     "demo",
     "errors",
     "evaluate",
-    "faces",
     "files",
     "kernels",
     "pillow_plugin",
@@ -39,9 +42,12 @@ def lfic_codec(
     name: str = "lfic",
     device: str = "cpu",
     recognizer: str | None = None,
+    whole: bool = False,
+    layers: bool = False,
 ) -> EvaluatedCodec:
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
+    whole: it is given whole pictures; layers: it looks for faces in them, and codes those as layers.
     A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
     encoder's efforts look through, None: the one that ships; it should be none of those that measure.
     """
@@ -53,19 +59,54 @@ def lfic_codec(
     codec = lfic.load_codec(weights, device=device, recognizer=eyes)
     looks_through = "" if eyes is None else eyes if isinstance(eyes, str) else file_sha256(str(recognizer))
     key = f" recognizer {looks_through[:16]}" if looks_through else ""
+    found = FoundFaces(device) if whole and layers else None
+
+    def encode(images: Sequence[Pixels], quality: Setting) -> list[bytes]:
+        faces = found.of(images) if found else None
+        aligned = None if whole else True
+        return codec.encode_batch(list(images), quality=int(quality), effort=effort, aligned=aligned, faces=faces)
+
+    name += " layers" if found else ""
+    way = " layers" if found else " whole" if whole else ""
     return EvaluatedCodec(
         name if effort == 0 else f"{name} effort {effort}",
         tuple(settings),
-        lambda images, quality: list(codec.encode_batch(list(images), quality=quality, effort=effort, aligned=True)),
+        encode,
         lambda files: codec.decode_batch(files, out="numpy"),
         lambda data: 5,
-        f"{weights_key(weights)} code {code_key()} effort {effort}{key} {device}",
+        f"{weights_key(weights)} code {code_key()} effort {effort}{key}{way} {device}",
         threads=False,
-        batch=64,
+        batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),
         region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
         looks_through=looks_through,
     )
+
+
+class FoundFaces:
+    """The faces that the detector finds in pictures; each picture is looked through once."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.known: dict[str, list[NDArray[np.float32]]] = {}
+
+    def of(self, images: Sequence[Pixels]) -> list[list[NDArray[np.float32]]]:
+        """Landmarks float [5, 2] of each face of each picture; of one without a face, none."""
+        from ..encoder.layers import places_of
+        from ..errors import InvalidInputError
+        from ..faces import detect
+
+        out = []
+        for image in images:
+            key = content_key(image)
+            if key not in self.known:
+                self.known[key] = []
+                for face in detect(image, self.device):
+                    with contextlib.suppress(InvalidInputError):  # too small, or its centre outside
+                        places_of([face.landmarks], image.shape[1], image.shape[0])
+                        self.known[key].append(face.landmarks)
+            out.append(self.known[key])
+        return out
 
 
 @functools.cache

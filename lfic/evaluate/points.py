@@ -57,13 +57,13 @@ def evaluate_point(
         setting: one of the codec's.
         cache: a fresh one in memory by default.
         workers: threads that encode and decode, where the codec allows threads.
-        keys: content keys of ``faces.pixels``, if known.
+        keys: content keys of what the codec is given, ``faces.source``, if known.
 
     Raises:
         InvalidInputError: the codec decoded a face to another type or size.
     """
     cache = cache or Cache()
-    keys = keys or [content_key(p) for p in faces.pixels]
+    keys = keys or [content_key(faces.source(i)) for i in range(len(faces))]
     known = cache.files(codec.key(setting))
     have = {j.name: cache.embeddings(j.key, [known[k][3] for k in keys if k in known]) for j in judges}
     todo = [i for i, k in enumerate(keys) if k not in known or any(known[k][3] not in have[j.name] for j in judges)]
@@ -82,8 +82,9 @@ def evaluate_point(
         work = ordered(pool, lambda chunk: coded(codec, setting, faces, chunk, stored), chunks, 4 * workers)
         for chunk, files, decoded in work:
             check(codec, faces, chunk, decoded)
-            hashes = embed(np.stack(decoded), judges, cache, have)  # first: a row of a file promises that they exist
-            errors = ((np.stack(decoded).astype(np.float64) - faces.pixels[chunk]) ** 2).mean((1, 2, 3))
+            crops = np.stack([faces.face(i, image) for i, image in zip(chunk, decoded)])
+            hashes = embed(crops, judges, cache, have)  # first: a row of a file promises that they exist
+            errors = [((image.astype(np.float64) - faces.source(i)) ** 2).mean() for i, image in zip(chunk, decoded)]
             rows = [
                 (keys[i], bytes(data), int(codec.header(data)), float(error), key)
                 for i, data, error, key in zip(chunk, files, errors, hashes)
@@ -99,7 +100,7 @@ def coded(
 ) -> Coded:
     """Files of some faces, encoded where they are not stored, and what they decode to."""
     fresh = [i for i in chunk if stored.get(i) is None]
-    files = dict(zip(fresh, codec.encode([faces.pixels[i] for i in fresh], setting) if fresh else []))
+    files = dict(zip(fresh, codec.encode([faces.source(i) for i in fresh], setting) if fresh else []))
     blobs = [files[i] if data is None else data for i in chunk for data in (stored.get(i),)]
     return chunk, blobs, codec.decode(blobs)
 
@@ -107,10 +108,10 @@ def coded(
 def check(codec: EvaluatedCodec, faces: Faces, chunk: list[int], decoded: list[Pixels]) -> None:
     """Refuses pictures that are not of the type and size that went in."""
     for i, image in zip(chunk, decoded):
-        if image.dtype != np.uint8 or image.shape != faces.pixels[i].shape:
+        if image.dtype != np.uint8 or image.shape != faces.source(i).shape:
             raise InvalidInputError(
                 f"{codec.name} decoded {faces.names[i]} to {image.dtype} {image.shape}; expected uint8 "
-                f"{faces.pixels[i].shape}"
+                f"{faces.source(i).shape}"
             )
 
 
@@ -180,5 +181,5 @@ def reference_embeddings(
 
 def uncompressed_point(reference: Embeddings, faces: Faces) -> Point:
     """The point that every codec is held against: no compression, raw pixels."""
-    size = np.full(len(faces), faces.pixels[0].size)
+    size = np.array([faces.source(i).size for i in range(len(faces))])
     return Point("uncompressed", "", size, np.zeros_like(size), np.full(len(faces), 99.0), reference)

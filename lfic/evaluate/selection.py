@@ -7,6 +7,8 @@ from ..errors import InvalidInputError
 from .interface import EvaluatedCodec
 from .registry import CODECS
 
+OWN = ("lfic", "lfic-layers")  # whose effort is given with @
+
 
 def build_codecs(args: argparse.Namespace) -> list[EvaluatedCodec]:
     """Those that --codecs names, in its order."""
@@ -21,7 +23,7 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
     """
     name, _, settings = item.partition(":")
     name, at, effort = name.partition("@")
-    if at and (name != "lfic" or effort not in ("0", "1", "2", "3")):
+    if at and (name not in OWN or effort not in ("0", "1", "2", "3")):
         raise InvalidInputError(f"codec {name}@{effort}: lfic alone has an effort, and it is 0 to 3, as in lfic@2")
     options: dict[str, Any] = {}
     if settings:
@@ -38,8 +40,15 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
 
 def needed(name: str, effort: int, args: argparse.Namespace) -> dict[str, Any]:
     """What a codec takes from other options."""
-    if name == "lfic":
-        return {"weights": args.weights, "effort": effort, "recognizer": args.encoder_recognizer}
+    if name in OWN:
+        if name == "lfic-layers" and not args.whole:
+            raise InvalidInputError("codec lfic-layers makes layers of a picture's faces: give --whole")
+        return {
+            "weights": args.weights,
+            "effort": effort,
+            "recognizer": args.encoder_recognizer,
+            "whole": args.whole,
+        }
     if name in ("eigenface", "dictionary"):
         if not args.train_faces:
             raise InvalidInputError(f"codec {name} is learned from faces: give a packed file with --train-faces")

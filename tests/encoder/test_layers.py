@@ -37,7 +37,7 @@ def three(astronaut, landmarks):
     photo = np.concatenate([astronaut, astronaut[:, ::-1], turned[:300, :300]], 1)
     mirrored = landmarks * (-1, 1) + (width - 1, 0)
     mirrored = mirrored[[1, 0, 2, 4, 3]] + (width, 0)
-    upward = np.stack([landmarks[:, 1], width - 1 - landmarks[:, 0]], 1) + (2 * width, 0)
+    upward = (*np.stack([landmarks[:, 1], width - 1 - landmarks[:, 0]], 1), 2 * width, 0)
     return photo, [landmarks, mirrored, upward]
 
 

@@ -1,5 +1,6 @@
 """Files of version 2: fields survive, damage is told, and nothing is taken on trust."""
 
+import contextlib
 import dataclasses
 
 import hypothesis
@@ -55,10 +56,8 @@ def test_damage_is_an_error_of_ours_or_another_picture(picture, data):
     blob[at] ^= data.draw(st.integers(1, 255))
     if picture.checksum:
         blob[-2:] = crc16(blob[:-2]).to_bytes(2, "big")  # as an attacker would
-    try:
+    with contextlib.suppress(LficError):
         read(bytes(blob))
-    except LficError:
-        pass
 
 
 def example(**changes):
