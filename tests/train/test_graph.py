@@ -1,15 +1,20 @@
 """Steps as a CUDA graph captures them: their form, which any device can run, and on a GPU the capture itself."""
 
+import dataclasses
+import types
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from train_faces import config, make_pack, make_recognizer
 from train_faces import settings as settings_of
 
 from lfic.data.sources import open_faces
-from lfic.errors import InvalidInputError
+from lfic.errors import InvalidInputError, LficError
 from lfic.network.net import CodecNet, CodecNetConfig
-from lfic.train.batches import Steps, batches
-from lfic.train.graph import GraphedStep
+from lfic.train import soap
+from lfic.train.batches import ON_DEVICE, Steps, batches
+from lfic.train.graph import GraphedStep, Pending
 from lfic.train.identity import load_recognizers
 from lfic.train.loop import make_loss
 from lfic.train.loss import TrainingLoss
@@ -98,3 +103,69 @@ def test_a_replayed_step_does_what_an_eager_one_does(settings):
         stepper.settle()
         found.append(torch.cat([p.detach().flatten() for p in trainer.parameters]))
     torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=1e-3)
+
+
+class StandIn(GraphedStep):
+    """A graph that computes its step anew when it is replayed: all but the capture itself, on any device."""
+
+    def capture(self, batch, step):
+        self.batch = dataclasses.replace(batch, **{name: getattr(batch, name).clone() for name in ON_DEVICE})
+        self.captured = [*getattr(self, "captured", []), step]
+        self.graph = types.SimpleNamespace(replay=lambda: self.compute(step))
+        self.gradient(step)
+        self.moving = self.optimizer.moving()
+        torch.manual_seed(step)
+
+    def compute(self, step):
+        self.optimizer.zero_grad()
+        loss, norm, self.figures = self.gradient(step)
+        self.judged = torch.stack([loss, norm]).float()
+        with torch.no_grad():
+            for parameter, state, group in self.moving:
+                soap.update(parameter, state, group, *self.scales.unbind())
+
+    def look(self, batch, step):
+        return Pending(batch, step, self.judged.clone(), types.SimpleNamespace(synchronize=lambda: None))
+
+
+def graphed_and_eager(settings, monkeypatch, late=lambda: False):
+    """(world, trainer, batches, stepper) for each way of taking steps."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    for make in (EagerStep, StandIn):
+        world = World()
+        trainer, faces = Trainer(settings, world), open_faces(settings.data.faces)
+        loss = make_loss(settings, trainer, len(faces))
+        loss.captured = make is StandIn
+        data = batches(steps_of(settings, faces, world), 0, settings.schedule.steps)
+        yield world, trainer, data, make(trainer, loss, late)
+
+
+def test_a_graphed_run_does_what_an_eager_one_does_but_for_the_graph(settings, monkeypatch):
+    settings = settings.changed(schedule={"optimizer": "soap", "identity_from": 2, "hard_from": 0.7})
+    found = []
+    for world, trainer, data, stepper in graphed_and_eager(settings, monkeypatch):
+        losses = []
+        for step in range(6):
+            trainer.prepare()
+            torch.manual_seed(step)
+            losses.append(float(stepper.step(next(data).to(world.device), step, 1e-3)["loss"]))
+            trainer.advance()
+        stepper.settle()
+        found.append((losses, torch.cat([p.detach().flatten() for p in trainer.parameters])))
+    assert stepper.captured == [2, 3, 5]  # from the identity term on; then integers, then hard rates
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-3)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-2, atol=1e-3)
+
+
+def test_a_graphed_step_that_is_no_number_is_told_at_the_next_or_before_saving(settings, monkeypatch):
+    settings = settings.changed(schedule={"optimizer": "soap"})
+    for last in ("step", "settle"):
+        *_, (world, trainer, data, stepper) = graphed_and_eager(settings, monkeypatch, lambda: True)
+        stepper.step(next(data).to(world.device), 0, 1e-3)
+        assert stepper.over
+        stepper.settle()
+        batch = next(data).to(world.device)
+        stepper.step(dataclasses.replace(batch, pixels=batch.pixels * float("nan")), 1, 1e-3)
+        with pytest.raises(LficError, match=r"loss is nan, .* at step 1: the batch is in .*bad-batch"):
+            stepper.settle() if last == "settle" else stepper.step(batch, 2, 1e-3)
+        assert load_file(trainer.out / "bad-batch.safetensors")["pixels"].isnan().all()
