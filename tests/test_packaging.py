@@ -79,7 +79,7 @@ def test_wheel_has_every_module_and_data_file(built):
         names = set(archive.namelist())
     wanted = {str(p.relative_to(ROOT)) for p in (ROOT / "lfic").rglob("*.py")}
     wanted |= {f"lfic/kernels/{p.relative_to(ROOT / 'kernels')}" for p in (ROOT / "kernels").rglob("*.py")}
-    wanted |= {"lfic/assets/astronaut.png", "lfic/weights/face-v1.safetensors"}
+    wanted |= {"lfic/assets/astronaut.png", "lfic/evaluate/report/page.html", "lfic/weights/face-v1.safetensors"}
     assert wanted <= names
     for extension in ("lfic/_coder.", "lfic/kernels/_rap."):
         assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)
