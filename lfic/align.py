@@ -65,16 +65,17 @@ def align(image: Image.Image, landmarks: ArrayLike, margin: int = 0) -> Image.Im
     return warp(image, template_matrix(landmarks, margin), SIDE + 2 * margin)
 
 
-def template_matrix(landmarks, margin=0):
+def template_matrix(landmarks: ArrayLike, margin: int = 0) -> NDArray[np.float64]:
     """From the template's pixels to the picture's: the inverse of what takes landmarks float [5, 2] onto it, [2, 3].
 
     The least squares are those of the template's points: in the other direction faces would come out smaller.
     """
     forward = similarity_transform(landmarks, TEMPLATE_112 + margin)
-    return np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
+    out: NDArray[np.float64] = np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
+    return out
 
 
-def warp(image, matrix, side=SIDE):
+def warp(image: Image.Image, matrix: ArrayLike, side: int = SIDE) -> Image.Image:
     """The square that a similarity transform takes into a picture.
 
     Args:
@@ -88,14 +89,14 @@ def warp(image, matrix, side=SIDE):
         so that it does not alias. Only the part that is covered is copied.
     """
     image = image if image.mode == "RGB" else image.convert("RGB")
-    matrix = np.asarray(matrix, np.float64)
+    m = np.asarray(matrix, np.float64)
     factor = 1
-    while np.hypot(*matrix[:, 0]) * 0.75 > factor:
+    while np.hypot(*m[:, 0]) * 0.75 > factor:
         factor *= 2
     # PIL maps output pixel centres (x + 0.5) to input coordinates; the matrix puts pixel centres at integers.
-    linear = matrix[:, :2] / factor
-    shift = matrix[:, 2] + 0.5 - matrix[:, :2] @ np.full(2, 0.5)
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + shift
+    linear = m[:, :2] / factor
+    shift = m[:, 2] + 0.5 - m[:, :2] @ np.full(2, 0.5)
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ m[:, :2].T + shift
     left, top = np.floor(corners.min(0)).astype(int) - 3  # bicubic looks two pixels farther
     right, bottom = np.ceil(corners.max(0)).astype(int) + 3
     part = reflected(np.asarray(image), top, bottom, left, right)
@@ -106,7 +107,7 @@ def warp(image, matrix, side=SIDE):
     return out.reduce(factor) if factor > 1 else out
 
 
-def reflected(pixels, top, bottom, left, right):
+def reflected(pixels: NDArray[np.uint8], top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
     """Rows top..bottom - 1 and columns left..right - 1 of a picture that goes on by reflection: uint8 [H, W, 3]."""
     rows, columns = (
         mirror(np.arange(first, last), length)
@@ -115,7 +116,7 @@ def reflected(pixels, top, bottom, left, right):
     return np.ascontiguousarray(pixels[rows][:, columns])
 
 
-def mirror(at, length):
+def mirror(at: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Positions outside 0..length - 1 -> those that they mirror, the edge pixel not repeated."""
     period = max(1, 2 * (length - 1))
     at = np.abs(at) % period

@@ -91,6 +91,7 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/kernels/_rap.pyi",
         "lfic/py.typed",
         "lfic/assets/astronaut.png",
+        "lfic/evaluate/report/page.html",
         "lfic/weights/face-v1.safetensors",
         "lfic/weights/dlib-resnet.safetensors",
     }
@@ -100,7 +101,7 @@ def test_wheel_has_every_module_and_data_file(built):
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     assert (
         sum(info.file_size for info in zipfile.ZipFile(built[1]).infolist() if info.filename.endswith(".safetensors"))
-        <= 8e6
+        <= 20e6
     )
 
 

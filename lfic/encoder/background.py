@@ -1,10 +1,14 @@
 """What a background is coded from: the picture without what layers cover, at a fraction of its size."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..format.compose import Pixels
+
+Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 [h, w, C]
 
 LEAST_WEIGHT = 1 / 64  # of a pixel's surroundings: below it the colour comes from farther away
 
@@ -20,13 +24,13 @@ def uncovered(pixels: Pixels, left: NDArray[np.int32], exponent: int) -> Pixels:
     Returns:
         uint8 [ceil(H / 2^exponent), ceil(W / 2^exponent), 3].
     """
-    weight = left.astype(np.float32) / 256
+    weight = (left / 256).astype(np.float32)
     colour = shrunk(pixels.astype(np.float32) * weight[:, :, None], exponent)
     filled = pulled(colour, shrunk(weight[:, :, None], exponent))
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
 
 
-def shrunk(values: NDArray[np.float32], exponent: int) -> NDArray[np.float32]:
+def shrunk(values: Floats, exponent: int) -> Floats:
     """float32 [H, W, C] -> 2^exponent times as small, by a triangle filter that keeps positions."""
     if exponent == 0:
         return values
@@ -41,7 +45,7 @@ def shrunk(values: NDArray[np.float32], exponent: int) -> NDArray[np.float32]:
     return np.stack([np.asarray(plane) for plane in planes], 2)
 
 
-def pulled(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def pulled(colour: Floats, weight: Floats) -> Floats:
     """Colour / weight where there is weight, and beyond it what the surroundings have (pull-push, Gortler et al. 1996).
 
     colour float32 [h, w, 3], already multiplied by weight float32 [h, w, 1].

@@ -99,7 +99,8 @@ def opacity(u: NDArray[np.int64], v: NDArray[np.int64]) -> NDArray[np.int32]:
     for c in (u, v):
         distance = np.minimum(c, (SIDE << ONE) - c) >> (ONE - 6)
         along.append(RAMP[np.clip(distance - EDGE[0], 0, EDGE[1] - EDGE[0])])
-    return (along[0] * along[1] + 128) >> 8
+    out: NDArray[np.int32] = (along[0] * along[1] + 128) >> 8
+    return out
 
 
 def sampled(template: Pixels, u: NDArray[np.int64], v: NDArray[np.int64], halvings: int) -> NDArray[np.int32]:
@@ -118,7 +119,8 @@ def sampled(template: Pixels, u: NDArray[np.int64], v: NDArray[np.int64], halvin
         y = np.clip(row + k, 0, last)
         across = sum(p[y, x] * wx[:, n, None] for n, x in enumerate(columns))
         out += across * wy[:, k + 1, None]
-    return np.clip((out + (1 << 19)) >> 20, 0, 255)
+    shown: NDArray[np.int32] = np.clip((out + (1 << 19)) >> 20, 0, 255)
+    return shown
 
 
 def paint(picture: Pixels, template: Pixels, place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..format.quality import exponential
-from .identity import Recognizer, identity_distance
+from .identity import Recognizer, RecognizerEnsemble, identity_distance
 from .pixel import mse, template_weight, texture
 
 
@@ -50,7 +50,7 @@ class Objective:
 
     def distortion(
         self,
-        recognizer: Recognizer | None,
+        recognizer: Recognizer | RecognizerEnsemble | None,
         pixels: Tensor,
         original: Tensor,
         target: Tensor | None,

@@ -119,17 +119,17 @@ def test_bounds_are_kept_and_used(codec, three):
     assert {layer.quality for layer in lfic.probe(fixed).layers} == {10}
 
 
-def test_likeness_is_asked_of_every_face(recognising, three):
+def test_likeness_is_asked_of_every_face(recognizing_codec, three):
     photo, faces = three
     crops = layers.Photo(photo, layers.places_of(faces, 940, 300)).crops
-    data = recognising.encode(photo, min_similarity=0.9, faces=faces)
-    shown = [one.image for one in recognising.decode_faces(data)]
-    assert float((recognising.embed(shown) * recognising.embed(crops)).sum(1).min()) >= 0.9
+    data = recognizing_codec.encode(photo, min_similarity=0.9, faces=faces)
+    shown = [one.image for one in recognizing_codec.decode_faces(data)]
+    assert float((recognizing_codec.embed(shown) * recognizing_codec.embed(crops)).sum(1).min()) >= 0.9
 
 
 def test_effort_serves_the_faces(codec, astronaut, landmarks):
     first, second = (codec.encode(astronaut, quality=40, faces=[landmarks], effort=effort) for effort in (0, 1))
-    assert lfic.probe(first).layers[0].payload_bytes != lfic.probe(second).layers[0].payload_bytes
+    assert first != second and abs(len(first) - len(second)) < 0.2 * len(first)
 
 
 def test_the_detector_finds_them(codec, three, monkeypatch):

@@ -20,7 +20,8 @@ def tables() -> coder.Tables:
         p = np.diff(cdf)
         p[np.abs(np.arange(-REACH, REACH + 1)) > max(2, int(14 * b))] = 0  # what is rarer than e^-14 escapes
         out.append(p)
-    return coder.Tables.from_probabilities(np.array(out), offset=-REACH)
+    made: coder.Tables = coder.Tables.from_probabilities(np.array(out), offset=-REACH)
+    return made
 
 
 def indexes(spread: Floats, step: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
