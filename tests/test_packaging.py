@@ -8,9 +8,7 @@ import sys
 import tarfile
 import zipfile
 
-import numpy as np
 import pytest
-import torch
 
 import lfic
 
@@ -135,20 +133,3 @@ def test_readme_and_continuous_integration_agree():
     ).read_text().replace(r"\.venv/bin/pip", ".venv/bin/pip")
     for link in ("docs/FORMAT.md", "docs/demo.png", "CHANGELOG.md", "LICENSE"):
         assert f"({link})" in readme and (ROOT / link).is_file()
-
-
-def test_the_readmes_example_runs(face):
-    blocks, block = [], []
-    for line in [*(ROOT / "README.md").read_text().splitlines(), "end"]:
-        if line.startswith("    ") or (block and not line):
-            block.append(line[4:])
-        elif block:
-            blocks.append("\n".join(block))
-            block = []
-    (example,) = [b for b in blocks if "lfic.probe" in b]
-    if not torch.cuda.is_available():
-        example = example.replace('device="cuda"', 'device="cpu"')
-    names = {"image": face, "images": [face, face]}
-    exec(compile(example, "README.md", "exec"), names)
-    assert len(names["data"]) <= 300 and names["pixels"].shape == (2, 3, 112, 112)
-    assert np.asarray(names["image"]).shape == (112, 112, 3)

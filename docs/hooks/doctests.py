@@ -5,7 +5,7 @@ from typing import Any
 
 import griffe
 
-EXAMPLE = re.compile(r"(?:^ *>>> .*\n(?:^(?! *$).*\n)*)+", re.M)
+EXAMPLE = re.compile(r"(?:^ *>>> .*\n(?:^(?! *$).*\n)*)+", re.MULTILINE)
 
 
 class Doctests(griffe.Extension):

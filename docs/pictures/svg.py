@@ -7,9 +7,13 @@ INK, PALE, PAPER = "#222222", "#8a8a8a", "#ffffff"
 LEVELS = ("#c41e3a", "#f0aa28", "#285ac8")  # of region levels 0 (fine), 1, 2 (pooled): as in the demo's maps
 
 
-def rectangle(x: float, y: float, width: float, height: float, fill: str = "none", stroke: str = INK, **more: str) -> str:
+def rectangle(
+    x: float, y: float, width: float, height: float, fill: str = "none", stroke: str = INK, **more: str
+) -> str:
     """A box with its upper left corner at x, y; ``more`` are SVG attributes, an underscore for each hyphen."""
-    return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}" stroke="{stroke}"{attributes(more)}/>'
+    return (
+        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}" stroke="{stroke}"{attributes(more)}/>'
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, stroke: str = INK, arrow: bool = False, **more: str) -> str:

@@ -1,7 +1,6 @@
 """What stands around the kernels: graphs over buckets of N, launch table, tuning, benchmarks."""
 
 import csv
-import pathlib
 import types
 
 import pytest
@@ -180,19 +179,3 @@ def test_failed_baselines_are_named_not_measured():
         "best compile": ("", "not run: why"),
     }
     assert rows[1]["times_lfic"] == pytest.approx(2) and rows[0]["gb_per_s"] == pytest.approx(0.5)
-
-
-def test_the_documents_examples_run():
-    text = (pathlib.Path(__file__).parents[2] / "docs" / "kernels.md").read_text()
-    blocks = [
-        b
-        for b in text.split("\n\n")
-        if (b.startswith("    ") and "import" in b.split("\n")[0]) or b.startswith(("    y =", "    symbols, counts ="))
-    ]
-    assert len(blocks) == 4
-    names = {}
-    for block in blocks:
-        exec(compile("\n".join(line[4:] for line in block.split("\n")), "docs/kernels.md", "exec"), names)
-    assert names["features"].shape == names["dense"].shape == (8, 192, 14, 14) and torch.equal(
-        names["counts"], names["kept"] * 192
-    )
