@@ -14,7 +14,7 @@ from ..format.quality import exponential
 
 # Of Adam, in units of the entropy model's normalised features; falls to a fifth. At qualities 1 and 100, exponential in
 # between: where symbols are fine, so are steps. Found by trial at six steps and qualities 1 to 80
-# (docs/experiments.md).
+# (docs/log).
 RATES, PIXELS_ALONE, BETAS = (0.035, 0.009), 0.3, (0.7, 0.9)
 
 
