@@ -24,6 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 RUN = [page for page in PAGES if "log" not in page.parent.name]
 SHELL = ("sh", "bash")
+LONG = ("first-face.md", "recognizer.md", "train.md")  # more than ten seconds on one core
 # Blocks that can't run have a comment before them that says why. This number may fall, not rise.
 NOT_RUN = 15
 
@@ -77,7 +78,14 @@ def run(page: pathlib.Path, names: dict) -> dict:
     return names
 
 
-@pytest.mark.parametrize("page", [p for p in RUN if p.name != "README.md" and runnable(p)], ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name(page), marks=[pytest.mark.slow] if page.name in LONG else [])
+        for page in RUN
+        if page.name != "README.md" and runnable(page)
+    ],
+)
 def test_every_block_runs(page, desk):
     names = run(page, {})
     if page.name == "kernels.md":
