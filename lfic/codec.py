@@ -8,11 +8,11 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Unpack, overload
+from typing import Any, Literal, Unpack, cast, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -201,7 +201,7 @@ class Codec:
                 is_crop = aligned or (height, width) == (SIDE, SIDE)
                 places = [] if is_crop else layers.detected_places(array, self.model.device)
             else:
-                places = [] if wanted is None else layers.places_of(wanted, width, height)
+                places = [] if wanted is None else layers.places_of(cast(Sequence[ArrayLike], wanted), width, height)
             if places:
                 found[i] = layers.Photo(array, places)
         return found

@@ -60,6 +60,13 @@ assert_type(codec.decode_batch(blobs, out="tensor"), torch.Tensor)
 assert_type(codec.probe(data), lfic.Info)
 assert_type(codec.region_levels(picture, quality=40, aligned=True), NDArray[np.uint8])
 assert_type(codec.embed([array, array]), torch.Tensor)
+assert_type(codec.encode(picture, faces="auto", background_quality=20), bytes)
+assert_type(codec.encode(picture, faces=[np.zeros((5, 2))], face_quality=30), bytes)
+assert_type(codec.encode_batch([picture, array], faces=[None, [np.zeros((5, 2))]]), list[bytes])
+(decoded_face,) = codec.decode_faces(data)
+assert_type(decoded_face.image, Image.Image)
+assert_type(decoded_face.landmarks, NDArray[np.float64])
+assert_type(lfic.probe(data).layers[0].matrix, NDArray[np.float64])
 
 try:
     lfic.decode(b"")
@@ -138,6 +145,7 @@ pixels = torch.rand(1, 3, 112, 112)
 recognizer: metric.Recognizer = metric.Recognizer(torch.nn.Flatten(), size=112, mean=0.5, scale=[1.0, 1.0, 1.0])
 for one in (
     metric.load_recognizer("facenet:vggface2"),
+    metric.load_bundled(),
     metric.load_exported("recognizer.pt2"),
     metric.load_facenet("vggface2", path="facenet.pt"),
     metric.load_torchscript(pathlib.Path("recognizer.pt"), "cpu", order="BGR"),

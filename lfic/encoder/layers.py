@@ -37,7 +37,10 @@ def places_of(faces: Sequence[ArrayLike], width: int, height: int) -> list[Place
     """
     found = []
     for number, landmarks in enumerate(faces, 1):
-        points = np.asarray(landmarks, np.float64)
+        try:
+            points = np.asarray(landmarks, np.float64)
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"face {number}: landmarks are no numbers; needed are five points [5, 2]") from None
         if points.shape != TEMPLATE_112.shape:
             raise InvalidInputError(
                 f"face {number}: landmarks have shape {points.shape}; needed are five points [5, 2]"

@@ -162,9 +162,13 @@ def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Unpac
     return Recognizer(network, **preprocessing).to(device)
 
 
-@functools.lru_cache(maxsize=4)
 def load_bundled(device: Device = "cpu") -> Recognizer:
     """The recogniser that ships with lfic, dlib's ResNet (lfic/metric/resnet.py), loaded once for a device."""
+    return _bundled(str(device))
+
+
+@functools.lru_cache(maxsize=4)
+def _bundled(device: str) -> Recognizer:
     from .resnet import UNLIKE, load_resnet
 
     return Recognizer(load_resnet(), name="dlib-resnet", unlike=UNLIKE).to(device)

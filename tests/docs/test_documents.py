@@ -100,7 +100,7 @@ def test_the_readmes_blocks_run(desk, face):
     exec(compile(text, "README.md", "exec"), names)
     assert len(names["data"]) <= 300 and names["pixels"].shape == (2, 3, 112, 112)
     assert np.asarray(names["image"]).shape == (112, 112, 3)
-    run(ROOT / "README.md", {"image": face, "images": [face, face]})
+    run(ROOT / "README.md", {"image": face, "images": [face, face], "photo": Image.open("photo.jpg")})
 
 
 def test_blocks_that_do_not_run_are_few_and_say_why():

@@ -35,9 +35,8 @@ def three(astronaut, landmarks):
     turned = np.rot90(astronaut)
     width = astronaut.shape[1]
     photo = np.concatenate([astronaut, astronaut[:, ::-1], turned[:300, :300]], 1)
-    mirrored = landmarks * (-1, 1) + (width - 1, 0)
-    mirrored = mirrored[[1, 0, 2, 4, 3]] + (width, 0)
-    upward = (*np.stack([landmarks[:, 1], width - 1 - landmarks[:, 0]], 1), 2 * width, 0)
+    mirrored = np.array([2 * width - 1, 0]) + landmarks[[1, 0, 2, 4, 3]] * (-1, 1)
+    upward = np.stack([2 * width + landmarks[:, 1], width - 1 - landmarks[:, 0]], 1)
     return photo, [landmarks, mirrored, upward]
 
 

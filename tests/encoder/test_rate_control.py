@@ -4,6 +4,7 @@ import pytest
 import torch
 from likeness import psnr
 
+import lfic
 from lfic.encoder.draft import files, first_drafts
 from lfic.encoder.rate_control import last_true
 from lfic.errors import InvalidInputError, MissingDependencyError
@@ -68,7 +69,16 @@ def test_min_similarity_is_the_smallest_file_that_is_like_enough(recognizing_cod
         recognizing_codec.encode(face, min_similarity=1.0)
 
 
-def test_what_needs_a_recogniser_says_so(codec, face):
+def test_the_bundled_recogniser_serves_where_none_is_given(codec, face):
+    """0 is a stranger and 1 the same picture, though the cosine of strangers is 0.84 there."""
+    small, large = (codec.encode(face, min_similarity=s, aligned=True) for s in (0.3, 0.8))
+    assert len(small) < len(large)
+    target = codec.embed([face])
+    assert float((codec.embed([codec.decode(large)]) * target).sum()) >= 1 - 0.2 * (1 - 0.838)
+
+
+def test_what_needs_a_recogniser_says_so(face):
+    codec = lfic.load_codec(recognizer=None)
     for call in (lambda: codec.embed([face]), lambda: codec.encode(face, min_similarity=0.5)):
         with pytest.raises(MissingDependencyError, match="recognizer"):
             call()
