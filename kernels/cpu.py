@@ -165,7 +165,7 @@ def rap_dense(
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     if seed is not None:
         expect("seed", seed, torch.int64, (1,))
-    dequantised, symbols = features(y.shape, dtype), features(y.shape, dtype)
+    dequantized, symbols = features(y.shape, dtype), features(y.shape, dtype)
     _rap.dense(
         grid(y.shape, levels, quality, gain, step),
         view("y", y, y.shape),
@@ -174,11 +174,11 @@ def rap_dense(
         gain.data_ptr(),
         step.data_ptr(),
         TYPES[dtype],
-        dequantised.data_ptr(),
+        dequantized.data_ptr(),
         symbols.data_ptr(),
         run(),
     )
-    return dequantised, symbols
+    return dequantized, symbols
 
 
 def rap_dense_backward(

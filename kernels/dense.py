@@ -1,4 +1,4 @@
-"""Triton: the training form, features -> dequantised, unpooled features and symbols at every cell, in one pass.
+"""Triton: the training form, features -> dequantized, unpooled features and symbols at every cell, in one pass.
 
 Its backward has the same shape: the gradient at a pooled cell is the mean over its footprint. What flows to the gain
 and step tables is summed per region in the same pass; adding up regions of one table row is left to torch, on a
@@ -20,7 +20,6 @@ from ._region import (
     load_row,
     place,
     pools,
-    row_of,
     second_row,
     store_cell,
     sum_of_four,
@@ -42,7 +41,7 @@ def noise_words(seed_pointer, block, like):
 
 
 @triton.jit
-def centred(word):
+def centered(word):
     """uint32 -> float32 in [-1/2, 1/2), exact: the upper 24 bits / 2**24 - 1/2."""
     return (word >> 8).to(tl.int32).to(tl.float32) * 5.9604644775390625e-08 - 0.5
 
@@ -56,13 +55,13 @@ def noise_row(noise, seed, t, like, y: tl.constexpr, PARTIAL: tl.constexpr, MODE
         row = t.image.to(tl.int64) * t.height + t.top + y
         block = row * ((t.width + REGION - 1) // REGION) + t.left // REGION
         a, b, c, d = noise_words(seed, block[:, None] * t.channels + t.channel[None, :], like)
-        return centred(a), centred(b), centred(c), centred(d)
+        return centered(a), centered(b), centered(c), centered(d)
     else:  # rounded: nothing reads them
         return like, like, like, like
 
 
 @triton.jit
-def quantised(mean, gain, noise, MODE: tl.constexpr):
+def quantized(mean, gain, noise, MODE: tl.constexpr):
     """Symbol of one cell, float32: rounded, or with noise."""
     if MODE == ROUND:
         return clamped(mean * gain)
@@ -101,7 +100,7 @@ def rap_dense_kernel(
         values = second_row(y, cells, t, row, PARTIAL)
         added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
         for x in tl.static_range(4):
-            symbol = quantised(by_level(t, row * 4 + x, values[x], pooled), g, added[x], MODE)
+            symbol = quantized(by_level(t, row * 4 + x, values[x], pooled), g, added[x], MODE)
             store_cell(symbols, t, row * 4 + x, symbol, PARTIAL)
             store_cell(features, t, row * 4 + x, symbol * s, PARTIAL)
 
@@ -136,7 +135,7 @@ def table_row(at_features, at_symbols, values, pooled, added, t, gain, y: tl.con
     for x in tl.static_range(4):
         mean = by_level(t, y * 4 + x, values[x], pooled)
         to_gain += (at_symbols[x] * mean,)
-        to_step += (at_features[x] * quantised(mean, gain, added[x], MODE),)
+        to_step += (at_features[x] * quantized(mean, gain, added[x], MODE),)
     return sum_of_four(to_gain), sum_of_four(to_step)
 
 
@@ -171,32 +170,29 @@ def rap_dense_backward_kernel(
     t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
     g = tl.load(gain + t.table, t.mask, other=0.0)
     s = tl.load(step + t.table, t.mask, other=0.0)
+    gradient = ()
+    for row in tl.static_range(4):
+        _, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
+        gradient += at_symbols
+    means = pools(gradient, t, PARTIAL)
+    for row in tl.static_range(4):  # read again, as in second_row
+        _, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
+        for x in tl.static_range(4):
+            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, at_symbols[x], means) * g, PARTIAL)
     if TABLES:
         cells = load_cells(y, t, PARTIAL)
         pooled = pools(cells, t, PARTIAL)
-    every = ()
-    gains = ()
-    steps = ()
-    for row in tl.static_range(4):
-        at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-        every += at_symbols
-        if TABLES:
+        gains = ()
+        steps = ()
+        for row in tl.static_range(4):
+            at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
             values = second_row(y, cells, t, row, PARTIAL)
             added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
             of_gain, of_step = table_row(at_features, at_symbols, values, pooled, added, t, g, row, MODE)
             gains += (of_gain,)
             steps += (of_step,)
-    if TABLES:
         tl.store(to_gain + line(t), sum_of_four(gains), t.mask)
         tl.store(to_step + line(t), sum_of_four(steps), t.mask)
-    means = pools(every, t, PARTIAL)
-    for row in tl.static_range(4):
-        if TABLES:
-            again = row_of(every, row)
-        else:
-            _, again = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-        for x in tl.static_range(4):
-            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, again[x], means) * g, PARTIAL)
 
 
 def mode(noise: Tensor | None, seed: Tensor | None) -> int:
