@@ -6,6 +6,7 @@ torch.ops.lfic.*: what would read outside a tensor is refused here once more.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from . import _rap
 from ._grid import LEVELS, regions
 
+Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes grids and features
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 PORTABLE = False  # True leaves AVX2 alone; the results are the same
 
@@ -31,14 +33,15 @@ def zeros(shape: Sequence[int]) -> Tensor:
     return out
 
 
-def view(name: str, x: Tensor, shape: torch.Size) -> tuple[int, ...]:
+def view(name: str, x: Tensor, shape: torch.Size) -> Six:
     """(address, type, strides) of features of any layout."""
     if x.dtype not in TYPES or x.shape != shape:
         raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}; needed is float32, float16 or bfloat16 {tuple(shape)}")
-    return x.data_ptr(), TYPES[x.dtype], *x.stride()
+    image, channel, row, column = x.stride()
+    return x.data_ptr(), TYPES[x.dtype], image, channel, row, column
 
 
-def optional_view(name: str, x: Tensor | None, shape: torch.Size) -> tuple[int, ...] | None:
+def optional_view(name: str, x: Tensor | None, shape: torch.Size) -> Six | None:
     return None if x is None else view(name, x, shape)
 
 
@@ -50,7 +53,7 @@ def run() -> tuple[int, bool]:
     return torch.get_num_threads(), PORTABLE
 
 
-def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> tuple[int, ...]:
+def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> Six:
     """(N, C, h, w, levels, quality) for ``_rap``, checked; levels and quality contiguous, and to be kept until the call
     is over."""
     count, channels, height, width = shape

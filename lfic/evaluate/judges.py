@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InvalidInputError, WeightsError
-from ..metric.identity import Recognizer, file_sha256, load_bundled
+from ..errors import InvalidInputError
+from ..metric.identity import Recognizer, file_sha256, load_bundled, open_torchscript
 from .interface import EvaluatedCodec
 
 # Larger batches fall out of the cache of a CPU core; one fixed size keeps the arithmetic the same in every run.
@@ -54,15 +54,10 @@ def load_judge(path: str | os.PathLike[str], device: str = "cpu", **preprocessin
     network is optimised for inference, which makes it about twice as fast as it is loaded.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no recogniser at {path}: give the path of a TorchScript file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            network = torch.jit.load(str(path), map_location=device).eval()
-        except RuntimeError as error:
-            raise WeightsError(f"{path} is not a TorchScript file: {str(error).splitlines()[0]}") from None
-        if str(device) == "cpu":
+    network: torch.nn.Module = open_torchscript(path, device)
+    if str(device) == "cpu":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             network = optimized(path, network, preprocessing.get("size", 112))
     preprocessing.setdefault("name", path.stem)
     settings = ",".join(f"{k}={v}" for k, v in sorted(preprocessing.items()) if k != "name")
@@ -89,7 +84,7 @@ def optimized(path: pathlib.Path, network: torch.nn.Module, size: int) -> torch.
     """The network rewritten for inference, or as it was where the rewriting fails or changes what it computes."""
     x = torch.rand(BATCH, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
     try:
-        fast = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.load(str(path)).eval()))
+        fast = torch.jit.optimize_for_inference(torch.jit.freeze(open_torchscript(path)))
         with torch.inference_mode():
             expected, found = network(x), fast(x)
     except RuntimeError:  # some operators have no counterpart there

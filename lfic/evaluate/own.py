@@ -54,8 +54,11 @@ def lfic_codec(
     import lfic
 
     from ..metric.identity import file_sha256, load_torchscript
+    from ..network.load import AnyRecognizer
 
-    eyes = load_torchscript(recognizer, device) if recognizer and effort else "bundled" if effort else None
+    eyes: AnyRecognizer = "bundled" if effort else None
+    if recognizer and effort:
+        eyes = load_torchscript(recognizer, device)
     codec = lfic.load_codec(weights, device=device, recognizer=eyes)
     looks_through = "" if eyes is None else eyes if isinstance(eyes, str) else file_sha256(str(recognizer))
     key = f" recognizer {looks_through[:16]}" if looks_through else ""
