@@ -106,7 +106,8 @@ class Codec:
             images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ.
             quality: 1 to 100; used where neither bound below is given.
             max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not. Where
-                not even quality 1 does, every region is pooled to level 2 and the search starts again.
+                not even quality 1 does, every region is pooled to level 2, and then a picture larger than a face is
+                coded at a half, a quarter or an eighth of its size.
             min_similarity: the smallest quality at which the recogniser finds the decoded face that like the original,
                 -1 to 1: 1 is the same picture, 0 another person. Of a picture with layers it is asked of every face.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the
@@ -172,7 +173,7 @@ class Codec:
         """Pictures without layers -> files."""
         model = self.model
         if max_bytes is not None:
-            return [rate_control.largest_quality(model, p, max_bytes, effort, aligned, checksum) for p in pixels]
+            return [self._largest(p, max_bytes, effort, aligned, checksum) for p in pixels]
         if min_similarity is not None:
             return [rate_control.smallest_file(model, p, min_similarity, effort, aligned, checksum) for p in pixels]
         out = [b""] * len(pixels)
@@ -181,6 +182,15 @@ class Codec:
             for i, blob in zip(group, files(model, drafts, checksum, self.threads), strict=True):
                 out[i] = blob
         return out
+
+    def _largest(self, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool) -> bytes:
+        """A picture without layers in at most ``max_bytes``; where it does not fit as it is, at a part of its size."""
+        try:
+            return rate_control.largest_quality(self.model, pixels, max_bytes, effort, aligned, checksum)
+        except InvalidInputError:
+            if pixels.shape[0] * pixels.shape[1] <= SIDE**2:
+                raise
+            return layers.largest_layered(self.model, layers.Photo(pixels, []), max_bytes, None, None, 0, checksum)
 
     def _photos(
         self, pixels: Sequence[Pixels], faces: Faces | Sequence[Faces], aligned: bool | None

@@ -90,7 +90,7 @@ def background_for(face_quality: int) -> int:
 class Photo:
     """What is known of a photo before any quality is chosen; crops and backgrounds are made once.
 
-    pixels uint8 [H, W, 3]; places: of the layers, at least one.
+    pixels uint8 [H, W, 3]; places: of the layers; none: a picture that is a background alone, of any size.
     """
 
     pixels: Pixels
@@ -145,7 +145,7 @@ def layered_file(
     """The file of a photo: a layer for each face at one quality, the background at its own."""
     exponent, quality = background_step(background_quality)
     behind = background_draft(model, photo, exponent, quality)
-    faces = best_drafts(model, photo.crops, face_quality, effort, True)
+    faces = best_drafts(model, photo.crops, face_quality, effort, True) if photo.crops else []
     return assembled(model, photo, behind, exponent, faces, checksum, threads)
 
 
@@ -214,10 +214,8 @@ def largest_layered(
 ) -> bytes:
     """The best file of at most ``max_bytes``: both qualities rise together, or the one that is not given does.
 
-    Where not even quality 1 fits, the background falls to its least quality, then it is left out.
-
     Raises:
-        InvalidInputError: the faces alone are too large.
+        InvalidInputError: not even the least quality of both fits.
     """
     found: dict[int, bytes] = {}
 
@@ -225,7 +223,7 @@ def largest_layered(
         face = quality if face_quality is None else face_quality
         behind = background_quality
         if behind is None:
-            behind = background_for(face) if face_quality is None else quality
+            behind = background_for(face) if face_quality is None and photo.places else quality
         return layered_file(model, photo, face, behind, effort, checksum)
 
     def fits(quality: int, effort: int) -> bool:
@@ -240,7 +238,8 @@ def largest_layered(
     least = layered_file(model, photo, face_quality or 1, 1, effort, checksum)
     if len(least) <= max_bytes:
         return least
+    faces = f" and its {len(photo.places)} faces" if photo.places else ""
     raise InvalidInputError(
-        f"max_bytes is {max_bytes}, but the smallest file of this photo and its {len(photo.places)} faces has "
-        f"{len(least)} bytes: allow more, or name fewer faces"
+        f"max_bytes is {max_bytes}, but the smallest file of this picture{faces} has {len(least)} bytes: allow more, "
+        f"or {'name fewer faces' if faces else 'shrink it'}"
     )

@@ -112,10 +112,23 @@ def test_bounds_are_kept_and_used(codec, three):
         assert len(data) <= bound
         sizes.append(len(data))
     assert sizes[2] > 2000 and sizes[1] > 700  # steps of the scale are coarse for a background of 940 x 300
-    with pytest.raises(InvalidInputError, match="smallest file of this photo and its 3 faces has"):
+    with pytest.raises(InvalidInputError, match="smallest file of this picture and its 3 faces has"):
         codec.encode(photo, max_bytes=60, faces=faces)
     fixed = codec.encode(photo, max_bytes=900, face_quality=10, faces=faces)
     assert {layer.quality for layer in lfic.probe(fixed).layers} == {10}
+
+
+def test_a_large_picture_fits_into_few_bytes(codec, photo):
+    """Where no region can be pooled further the picture is coded at a part of its size, without a face in it."""
+    large = photo(700, 900)
+    data = codec.encode(large, max_bytes=200)
+    info = lfic.probe(data)
+    assert len(data) <= 200 and info.exponent >= 2 and info.layers == () and data[1] >> 5 == 2
+    assert codec.decode(data).size == (900, 700)
+    error = np.abs(np.asarray(codec.decode(data), float).mean((0, 1)) - large.mean((0, 1))).max()
+    assert error < 8  # its colours on the whole are right
+    with pytest.raises(InvalidInputError, match="smallest file of this picture has .* bytes: allow more, or shrink it"):
+        codec.encode(large, max_bytes=20)
 
 
 def test_likeness_is_asked_of_every_face(recognizing_codec, three):

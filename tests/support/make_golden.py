@@ -13,9 +13,10 @@ from PIL import Image
 
 import lfic
 from lfic.demo import ASTRONAUT
-from lfic.format import container
+from lfic.format import layers
 from lfic.format.payload import decode_payloads
 
+POINTS = np.array([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]])  # of the shipped face
 FOLDER = pathlib.Path(__file__).parents[1] / "data" / "golden"
 # name -> (height, width, options)
 CASES = {
@@ -28,6 +29,8 @@ CASES = {
     "one-pixel": (1, 1, {"quality": 40}),
     "wide": (37, 211, {"quality": 30}),
     "square": (250, 250, {"quality": 10}),
+    "photo": (200, 333, {"quality": 30, "faces": [POINTS, POINTS * 0.9 + (150, 60)]}),
+    "photo-tiny": (600, 700, {"max_bytes": 150}),
 }
 
 
@@ -38,9 +41,11 @@ def picture(height, width):
 
 
 def symbols_digest(codec, data):
-    """SHA-256 over levels and symbols of a file."""
-    ((symbols, levels),) = decode_payloads(codec.model.context, [container.read(data)])
-    return hashlib.sha256(levels.tobytes() + np.ascontiguousarray(symbols, "<i2").tobytes()).hexdigest()
+    """SHA-256 over levels and symbols of a file's streams."""
+    coded = [(stream.header, memoryview(stream.payload)) for stream in layers.read(data).streams]
+    found = decode_payloads(codec.model.context, coded)
+    parts = [levels.tobytes() + np.ascontiguousarray(symbols, "<i2").tobytes() for symbols, levels in found]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def main():
@@ -52,7 +57,8 @@ def main():
         data = codec.encode(picture(height, width), **options)
         (FOLDER / f"{name}.lfic").write_bytes(data)
         index[name] = {"symbols": symbols_digest(codec, data), "size": [width, height]}
-    codec.decode((FOLDER / "face-q40.lfic").read_bytes()).save(FOLDER / "face-q40.png", optimize=True)
+    for name in ("face-q40", "photo"):
+        codec.decode((FOLDER / f"{name}.lfic").read_bytes()).save(FOLDER / f"{name}.png", optimize=True)
     (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
