@@ -48,7 +48,7 @@ def first_drafts(
     """Images uint8 [H, W, 3] of one size -> what the networks say of each; levels uint8 [N, hr, wr] or None: theirs."""
     height, width = pixels[0].shape[:2]
     q, a = model.conditions(quality, aligned, len(pixels))
-    y = tiles.analyse(model.net, model.tensor(pixels), q, a)
+    y = tiles.analyze(model.net, model.tensor(pixels), q, a)
     if levels is None:
         levels = model.net.region_levels(y, q, a)
     symbols = pooled_symbols(y, levels, model.gain, q)

@@ -143,7 +143,7 @@ class Candidate:
         count, draft = len(trials), self.draft
         maps, q, a = self.maps([levels for levels, _ in trials]), self.q.expand(count), self.a.expand(count)
         features = unpooled_features([symbols for _, symbols in trials], maps, self.model.step, q, *draft.grid)
-        pixels = self.model.net.synthesise(features, maps, q, a, draft.height, draft.width)
+        pixels = self.model.net.synthesize(features, maps, q, a, draft.height, draft.width)
         d = self.distortion(pixels).tolist()
         return [self.bits(*trial) + self.beta * value for trial, value in zip(trials, d)]
 
@@ -151,7 +151,7 @@ class Candidate:
         """(features, dD/dfeatures), both float [1, C, h, w]."""
         with torch.enable_grad():
             features = self.features(levels, symbols).detach().requires_grad_(True)
-            pixels = self.model.net.synthesise(
+            pixels = self.model.net.synthesize(
                 features, self.maps([levels]), self.q, self.a, self.draft.height, self.draft.width
             )
             d = self.distortion(pixels).sum()

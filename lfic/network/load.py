@@ -101,7 +101,7 @@ class Model:
         levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
         grid = cell_grid(height, width)
         features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *grid)
-        return tiles.synthesise(self.net, features, levels, q, a, height, width)
+        return tiles.synthesize(self.net, features, levels, q, a, height, width)
 
 
 def load(name: PathLike, device: str | torch.device = "cpu", recognizer: AnyRecognizer = "bundled") -> Model:

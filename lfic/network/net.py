@@ -72,7 +72,7 @@ class CodecNet(nn.Module):
         """Float [100, 3, C]: what a symbol is multiplied by."""
         return 1 / self.gains.table()
 
-    def analyse(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)]."""
         features: Tensor = self.analysis(pixels, quality, aligned)
         return features
@@ -87,7 +87,7 @@ class CodecNet(nn.Module):
         """The head's choice: uint8 [N, hr, wr]."""
         return self.level_logits(y, quality, aligned).argmax(1).to(torch.uint8)
 
-    def synthesise(
+    def synthesize(
         self, features: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
     ) -> Tensor:
         """Dequantised, unpooled features [N, C, h, w] and levels uint8 [N, hr, wr] -> pixels [N, 3, H, W] in 0..1."""
@@ -140,7 +140,7 @@ class CodecNet(nn.Module):
         uniform_level: Tensor | None = None,
         hard: bool = False,
         draw: Draw = torch.rand,
-        synthesise: bool = True,
+        synthesize: bool = True,
     ) -> TrainingOutput:
         """One training pass.
 
@@ -150,11 +150,11 @@ class CodecNet(nn.Module):
             uniform_level: int64 [N] or None: level of all regions where it is >= 0.
             hard: rates of rounded symbols instead of symbols with uniform noise.
             draw: (shape, device=...) -> uniform random numbers; the first dimension counts faces.
-            synthesise: False: rates alone, ``pixels`` of the result is None.
+            synthesize: False: rates alone, ``pixels`` of the result is None.
 
         Under autocast the transforms run in its precision; features, symbols and rates stay in float32.
         """
-        y = self.analyse(pixels, quality, aligned).float()  # bfloat16 could not hold a symbol
+        y = self.analyze(pixels, quality, aligned).float()  # bfloat16 could not hold a symbol
         # What a level is worth is measured (lfic/train/levels.py), not read off the gradient: the head alone learns
         # from that.
         logits = self.level_logits(y.detach(), quality, aligned).float()
@@ -165,7 +165,7 @@ class CodecNet(nn.Module):
             )
         noise = None if hard else draw(y.shape, device=y.device) - 0.5
         features, cells, bits = self.coded(y, levels, quality, aligned, noise)
-        out = self.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesise else None
+        out = self.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesize else None
         return TrainingOutput(out, bits.sum((1, 2)), levels, logits, y)
 
 

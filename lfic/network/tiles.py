@@ -34,31 +34,31 @@ def spans(length: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
         yield max(0, first - halo), min(length, last + halo), first, last
 
 
-def analyse(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
-    """``net.analyse`` by tiles: uint8 [N, 3, H, W] -> float features [N, C, ceil(H/8), ceil(W/8)]."""
+def analyze(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+    """``net.analyze`` by tiles: uint8 [N, 3, H, W] -> float features [N, C, ceil(H/8), ceil(W/8)]."""
     height, width = pixels.shape[-2:]
     rows, columns = cell_grid(height, width)
     if rows <= TILE and columns <= TILE:
-        return net.analyse(unit(pixels), quality, aligned)
+        return net.analyze(unit(pixels), quality, aligned)
     halo = reach(net.config.analysis_blocks)
     y = torch.empty(len(pixels), net.config.channels, rows, columns, device=pixels.device)
     for top, bottom, first_row, last_row in spans(rows, halo):
         for left, right, first_column, last_column in spans(columns, halo):
             part = pixels[:, :, top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
-            tile = net.analyse(unit(part), quality, aligned)
+            tile = net.analyze(unit(part), quality, aligned)
             y[:, :, first_row:last_row, first_column:last_column] = tile[
                 :, :, first_row - top : last_row - top, first_column - left : last_column - left
             ]
     return y
 
 
-def synthesise(
+def synthesize(
     net: CodecNet, features: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
 ) -> Tensor:
-    """``net.synthesise`` by tiles: -> uint8 [N, 3, height, width]."""
+    """``net.synthesize`` by tiles: -> uint8 [N, 3, height, width]."""
     rows, columns = features.shape[-2:]
     if rows <= TILE and columns <= TILE:
-        return eight_bits(net.synthesise(features, levels, quality, aligned, height, width))
+        return eight_bits(net.synthesize(features, levels, quality, aligned, height, width))
     halo = reach(net.config.synthesis_blocks)
     halo += -halo % REGION  # the level map has one entry for a region
     out = torch.empty(len(features), 3, height, width, dtype=torch.uint8, device=features.device)
@@ -66,7 +66,7 @@ def synthesise(
         for left, right, first_column, last_column in spans(columns, halo):
             end_row, end_column = min(bottom * STRIDE, height), min(right * STRIDE, width)
             tile = eight_bits(
-                net.synthesise(
+                net.synthesize(
                     features[:, :, top:bottom, left:right].contiguous(memory_format=torch.channels_last),
                     levels[:, top // REGION : -(-bottom // REGION), left // REGION : -(-right // REGION)],
                     quality,

@@ -95,7 +95,7 @@ def collect(
         # One face in eight is coded as if it were no aligned crop, so that those statistics are learnt as well.
         aligned = torch.rand(count, generator=generator) >= 0.125
         with torch.inference_mode():
-            y = net.analyse(pixels, quality, aligned)
+            y = net.analyze(pixels, quality, aligned)
             levels = net.region_levels(y, quality, aligned)
             symbols = pooled_symbols(y, levels, net.gain, quality)
         height, width = y.shape[-2:]

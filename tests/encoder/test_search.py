@@ -70,7 +70,7 @@ def test_symbol_gradient_is_the_derivative(codec, face):
         symbols = draft.symbols.copy()
         symbols[k] += move
         with torch.no_grad():
-            pixels = codec.model.net.synthesise(
+            pixels = codec.model.net.synthesize(
                 candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
             )
             values.append(float(candidate.distortion(pixels)))

@@ -59,11 +59,11 @@ def test_sizes_go_through(net, size):
     height, width = size
     q, a = conditions(1)
     with torch.inference_mode():
-        y = net.analyse(smooth_pixels(1, height, width), q, a)
+        y = net.analyze(smooth_pixels(1, height, width), q, a)
         assert y.shape == (1, 16, -(-height // 8), -(-width // 8))
         levels = net.region_levels(y, q, a)
         assert levels.shape == (1, *region_grid(*y.shape[-2:])) and levels.dtype == torch.uint8
-        x = net.synthesise(y, levels, q, a, height, width)
+        x = net.synthesize(y, levels, q, a, height, width)
     assert x.shape == (1, 3, height, width) and x.min() >= 0 and x.max() <= 1
 
 
@@ -71,7 +71,7 @@ def test_unaligned_analysis_is_equivariant_to_sixteen_pixels(net):
     x = smooth_pixels(1, 400, 400)
     q, a = conditions(1)
     with torch.inference_mode():
-        whole, shifted = net.analyse(x, q, a), net.analyse(x[..., 16:, 16:], q, a)
+        whole, shifted = net.analyze(x, q, a), net.analyze(x[..., 16:, 16:], q, a)
     inner = slice(14, 34)  # outside the reach of either border
     torch.testing.assert_close(whole[..., 16:36, 16:36], shifted[..., inner, inner], atol=1e-5, rtol=1e-4)
 
@@ -162,7 +162,7 @@ def test_exported_integers_predict_what_the_float_model_predicts(aligned):
     q = torch.tensor([1, 20, 40, 60, 80, 100])
     levels = random_levels(6, (14, 14), 1)
     with torch.inference_mode():
-        y = net.analyse(smooth_pixels(6, 112, 112), q, a) * 4
+        y = net.analyze(smooth_pixels(6, 112, 112), q, a) * 4
         symbols = pooled_symbols(y, levels, net.gain, q)
         features = unpooled_features(symbols, levels, net.step, q, 14, 14)
         cells = levels.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :14, :14].long()
@@ -200,11 +200,11 @@ def test_training_pass_agrees_with_the_codec_path(net):
     uniform = torch.tensor([0, 1, 2])
     with torch.no_grad():
         out = net(pixels, q, a, uniform_level=uniform, hard=True)
-        y = net.analyse(pixels, q, a)
+        y = net.analyze(pixels, q, a)
         levels = uniform.to(torch.uint8)[:, None, None].expand(3, 4, 4).contiguous()
         symbols = pooled_symbols(y, levels, net.gain, q)
         features = unpooled_features(symbols, levels, net.step, q, 14, 14)
-        pixels_again = net.synthesise(features, levels, q, a, 112, 112)
+        pixels_again = net.synthesize(features, levels, q, a, 112, 112)
     assert [len(s) // 16 for s in symbols] == [196, 49, 16]
     torch.testing.assert_close(out.pixels.clamp(0, 1), pixels_again, atol=1e-5, rtol=1e-4)
     assert out.bits.shape == (3,) and (out.bits > 0).all()
@@ -256,11 +256,11 @@ def test_code_is_what_the_file_shows_and_costs(quality, face):
     q, a = conditions(1, quality, True)
     levels = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 2], [2, 2, 2, 1], [0, 0, 1, 1]], dtype=torch.uint8)[None]
     with torch.no_grad():
-        y = net.analyse(x, q, a)
+        y = net.analyze(x, q, a)
         pixels, bits = net.code(y, levels, q, a, 112, 112)
         symbols = pooled_symbols(y, levels, net.gain, q)
         features = unpooled_features(symbols, levels, net.step, q, 14, 14)
-        expected = net.synthesise(features, levels, q, a, 112, 112)
+        expected = net.synthesize(features, levels, q, a, 112, 112)
     assert torch.allclose(pixels, expected, atol=1e-5)
     counted = context.cost(symbols[0], levels[0].numpy(), 14, 14, quality, True).sum()
     assert float(bits) == pytest.approx(

@@ -31,7 +31,7 @@ def test_costs_are_those_of_the_whole_face_with_one_region_changed(net, height, 
     pixels, quality, a = faces(2, height, width), torch.tensor([7, 70]), torch.full((2,), aligned)
     weight = template_weight().expand(2, -1, -1, -1) if aligned else torch.ones(2, 1, height, width)
     beta, pixel_weight = torch.tensor([900.0, 9000.0]), torch.tensor([20.0, 30.0])
-    y = net.analyse(pixels, quality, a)
+    y = net.analyze(pixels, quality, a)
     others = torch.randint(0, 3, (2, -(-height // 32), -(-width // 32)), dtype=torch.uint8)
     region = torch.tensor([1, others[0].numel() - 1])
     costs = region_costs(
@@ -73,7 +73,7 @@ def test_the_head_learns_the_cheapest_levels(net):
     pixels = torch.full((6, 3, 112, 112), 0.5)
     pixels[:, :, :64, :64] = torch.rand(6, 3, 64, 64)
     quality, a = torch.full((6,), 60), torch.ones(6, dtype=torch.bool)
-    y = net.analyse(pixels, quality, a)
+    y = net.analyze(pixels, quality, a)
     symbols = rap_quantize_dense(y, torch.zeros(6, 4, 4, dtype=torch.uint8), net.gain, net.step, quality - 1)[1]
     assert symbols.abs().sum() > 0
     one = torch.ones(6, 4, 4, dtype=torch.uint8)

@@ -121,7 +121,7 @@ def test_trained_rates_tell_the_size_of_the_coded_symbols(pack, tmp_path, qualit
     for level in range(3):
         with torch.no_grad():
             out = net(
-                pixels, qualities, aligned, uniform_level=torch.full((count,), level), hard=True, synthesise=False
+                pixels, qualities, aligned, uniform_level=torch.full((count,), level), hard=True, synthesize=False
             )
             levels = torch.full((count, 4, 4), level, dtype=torch.uint8)
             symbols = pooled_symbols(out.features, levels, net.gain, qualities)
@@ -205,7 +205,7 @@ def test_a_run_starts_with_a_weights_file(pack, tmp_path):
     with torch.no_grad():
         levels, q, a = torch.ones(2, 4, 4, dtype=torch.uint8), torch.tensor([20, 90]), torch.tensor([True, False])
         pixels = aligned_faces(FacePack(pack), 2)
-        (one, bits), (other, same) = (n.code(n.analyse(pixels, q, a), levels, q, a, 112, 112) for n in (net, shipped))
+        (one, bits), (other, same) = (n.code(n.analyze(pixels, q, a), levels, q, a, 112, 112) for n in (net, shipped))
     torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
     torch.testing.assert_close(bits, same, rtol=0.01, atol=1)
 
@@ -229,10 +229,10 @@ def test_a_run_starts_with_a_network_of_fewer_blocks(pack, tmp_path):
     assert len(large.analysis.inner) == 1 + len(small.analysis.inner) == 2
     pixels, quality, aligned = torch.rand(2, 3, 112, 112), torch.tensor([20, 90]), torch.tensor([True, False])
     with torch.no_grad():
-        y = small.analyse(pixels, quality, aligned)
-        assert torch.equal(y, large.analyse(pixels, quality, aligned))
+        y = small.analyze(pixels, quality, aligned)
+        assert torch.equal(y, large.analyze(pixels, quality, aligned))
         levels = small.region_levels(y, quality, aligned)
-        assert torch.equal(*(net.synthesise(y, levels, quality, aligned, 112, 112) for net in (small, large)))
+        assert torch.equal(*(net.synthesize(y, levels, quality, aligned, 112, 112) for net in (small, large)))
 
     with pytest.raises(WeightsError, match="not a checkpoint folder"):
         run(config(pack, tmp_path / "nothing", start=str(tmp_path)))
