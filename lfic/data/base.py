@@ -17,7 +17,7 @@ from .facepack import MARGIN
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".ppm", ".bmp")
 
 
-class Faces(Protocol):
+class FaceSource(Protocol):
     """Faces by number, as a run draws them: a pack, a source, or several joined."""
 
     @property

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 from ..format.geometry import SIDE
-from .base import Faces
+from .base import FaceSource
 from .facepack import FacePack
 from .folder import Folder
 from .parquet import Parquet
@@ -31,7 +31,7 @@ from .shards import Shards
 class Joined:
     """Several sources, one after the other."""
 
-    def __init__(self, parts: Sequence[Faces]):
+    def __init__(self, parts: Sequence[FaceSource]):
         self.parts = parts
         self.ends = np.cumsum([len(part) for part in parts])
         self.names = [name for part in parts for name in part.names]
@@ -50,7 +50,7 @@ class Joined:
         return self.parts[part].face(i - (int(self.ends[part - 1]) if part else 0))
 
 
-def open_source(text: str) -> Faces:
+def open_source(text: str) -> FaceSource:
     """One source by its path, see the module's docstring.
 
     Raises:
@@ -63,7 +63,7 @@ def open_source(text: str) -> Faces:
     return found
 
 
-def open_files(path: str, npz: str) -> Faces:
+def open_files(path: str, npz: str) -> FaceSource:
     """Files of one kind: a path, or a pattern with asterisks; npz: the file of their landmarks, or empty."""
     paths = sorted(glob.glob(path)) or [path]
     missing = [one for one in paths if not os.path.isfile(one)]
@@ -89,7 +89,7 @@ def read_landmarks(npz: str) -> dict[str, NDArray[Any]] | None:
         return dict(zip(file["names"].tolist(), file["landmarks"]))
 
 
-def open_faces(paths: str | Sequence[str]) -> Faces:
+def open_faces(paths: str | Sequence[str]) -> FaceSource:
     """The faces at a path, or at all of a list of them."""
     parts = [open_source(text) for text in ([paths] if isinstance(paths, str) else paths)]
     if not parts:
@@ -97,7 +97,7 @@ def open_faces(paths: str | Sequence[str]) -> Faces:
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-def template_crops(faces: Faces, indexes: Iterable[int]) -> NDArray[np.uint8]:
+def template_crops(faces: FaceSource, indexes: Iterable[int]) -> NDArray[np.uint8]:
     """Faces on the template without their margin: uint8 [n, 112, 112, 3]."""
     indexes = [int(i) for i in indexes]
     out = np.empty((len(indexes), SIDE, SIDE, 3), np.uint8)

@@ -48,7 +48,7 @@ class Convolution(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """relu(conv(relu(conv(x))) + x); halved: the shortcut is averaged 2 x 2 and has zeros for its new channels."""
 
     def __init__(self, inputs: int, channels: int, halved: bool) -> None:
@@ -79,7 +79,7 @@ class FaceResNet(nn.Module):
         blocks, inputs = [], STAGES[0][0]
         for channels, count, halved in STAGES:
             for k in range(count):
-                blocks.append(Block(inputs, channels, halved and k == 0))
+                blocks.append(ResidualBlock(inputs, channels, halved and k == 0))
                 inputs = channels
         self.blocks = nn.Sequential(*blocks)
         self.out = nn.Linear(inputs, OUTPUTS, bias=False)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Generator, Tensor
 
-from ..data.base import Faces
+from ..data.base import FaceSource
 from .augment import Plan, render
 from .schedule import seed_of
 from .sections import DataConfig
@@ -65,7 +65,7 @@ class Steps(torch.utils.data.Dataset[Batch]):
         identity_share: share of the aligned faces that the recogniser sees.
     """
 
-    def __init__(self, faces: Faces, data: DataConfig, identity_share: float, seed: int, world: World):
+    def __init__(self, faces: FaceSource, data: DataConfig, identity_share: float, seed: int, world: World):
         self.faces, self.data, self.identity_share, self.seed, self.world = faces, data, identity_share, seed, world
         self.weights = sampling_weights(faces.source, data.source_floor)
 

@@ -84,7 +84,8 @@ class Trainer:
         torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
         self.net_config = network_config(config.network)
-        self.net = CodecNet(self.net_config).to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = CodecNet(self.net_config).to(world.device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.network.start:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from .. import coder
-from ..data.base import Faces
+from ..data.base import FaceSource
 from ..data.sources import template_crops
 from ..network.entropy import LOGISTIC, SCALE_MIN, SCALE_STEPS, SCALES
 from ..network.net import CodecNet
@@ -83,7 +83,7 @@ def build_tables(histograms: Mapping[int, Mapping[int, float]] | None = None) ->
 
 
 def collect(
-    net: CodecNet, faces: Faces, indexes: Sequence[int], generator: torch.Generator, batch: int = 32
+    net: CodecNet, faces: FaceSource, indexes: Sequence[int], generator: torch.Generator, batch: int = 32
 ) -> list[Sample]:
     """Symbols of faces at random qualities, levels as the head chooses."""
     out: list[Sample] = []
@@ -141,7 +141,7 @@ def count_residuals(model: coder.ContextModel, samples: Sequence[Sample]) -> Cou
 
 
 def calibrate(
-    net: CodecNet, faces: Faces, count: int = 6000, seed: int = 0
+    net: CodecNet, faces: FaceSource, count: int = 6000, seed: int = 0
 ) -> tuple[dict[str, Any], coder.Tables, tuple[float, float]]:
     """Context arrays, tables and level prior for a network, from ``count`` faces.
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.base import Faces
+from ..data.base import FaceSource
 from ..data.sources import template_crops
 from ..metric.identity import Recognizer, identity_distance
 from ..network.net import CodecNet, TrainingOutput
@@ -19,7 +19,7 @@ from ..network.net import CodecNet, TrainingOutput
 QUALITIES = (10, 40, 70, 100)
 
 
-def aligned_faces(faces: Faces, count: int) -> Tensor:
+def aligned_faces(faces: FaceSource, count: int) -> Tensor:
     """The first ``count`` faces of the data on the template: float [n, 3, 112, 112] in 0..1."""
     return torch.from_numpy(template_crops(faces, range(min(count, len(faces))))).permute(0, 3, 1, 2).float() / 255
 

@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from ..data.base import Faces
+from ..data.base import FaceSource
 from ..data.sources import open_faces
 from ..metric.identity import load_recognizer
 from .log import Log
@@ -21,7 +21,7 @@ class Watch:
         faces: those of the run; its first ones are on the sheets where there is no validation.
     """
 
-    def __init__(self, trainer: Trainer, run: RunConfig, faces: Faces):
+    def __init__(self, trainer: Trainer, run: RunConfig, faces: FaceSource):
         self.trainer, self.run, device = trainer, run, trainer.world.device
         self.held_out = (
             aligned_faces(open_faces(run.validation), run.validation_faces).to(device) if run.validation else None
