@@ -85,7 +85,7 @@ class Trainer:
         torch.manual_seed(config.run.seed)
         self.net_config = network_config(config.network)
         self.net = CodecNet(self.net_config).to(world.device)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=torch.channels_last)
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.network.start:
