@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import _rap
-from ._grid import LEVELS, regions
+from ._grid import LEVELS, channels_last, regions
 
 Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes grids and features
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -69,11 +69,6 @@ def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *t
     return found
 
 
-def features(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Empty [N, C, h, w] in channels-last memory."""
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
-
-
 def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_offsets``."""
     levels = levels.contiguous()
@@ -123,7 +118,7 @@ def rap_unpool(
     shape = levels.shape[0], step.shape[2], height, width
     room = symbols.shape[1] // shape[1]
     expect("symbols", symbols, torch.int16, (shape[0], room * shape[1]))
-    out = features(shape, dtype)
+    out = channels_last(shape, dtype)
     _rap.unpool(
         grid(shape, levels, quality, step),
         symbols.data_ptr(),
@@ -168,7 +163,7 @@ def rap_dense(
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     if seed is not None:
         expect("seed", seed, torch.int64, (1,))
-    dequantized, symbols = features(y.shape, dtype), features(y.shape, dtype)
+    dequantized, symbols = channels_last(y.shape, dtype), channels_last(y.shape, dtype)
     _rap.dense(
         grid(y.shape, levels, quality, gain, step),
         view("y", y, y.shape),
@@ -203,7 +198,7 @@ def rap_dense_backward(
         raise ValueError("grad_features and grad_symbols are both None; at least one of them is needed")
     if seed is not None:
         expect("seed", seed, torch.int64, (1,))
-    grad_y = features(y.shape, y.dtype)
+    grad_y = channels_last(y.shape, y.dtype)
     to_gain, to_step = (zeros(table.shape) if tables else gain.new_empty(0) for table in (gain, step))
     _rap.dense_backward(
         grid(y.shape, levels, quality, gain, step),

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ._grid import channels_last
 from ._region import (
     REGION,
     by_level,
@@ -199,11 +200,6 @@ def mode(noise: Tensor | None, seed: Tensor | None) -> int:
     """How symbols are made: rounded, with given noise, with noise from a seed."""
     chosen: int = (NOISE if noise is not None else SEED if seed is not None else ROUND).value
     return chosen
-
-
-def channels_last(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Empty [N, C, h, w] whose memory is [N, h, w, C]."""
-    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
 def rap_dense(

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import cpu
 from ._compat import has_triton
-from ._grid import LEVELS
+from ._grid import LEVELS, channels_last
 
 Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 
@@ -142,7 +142,9 @@ def _(
             seed,
             tables,
         )
-        return with_tables(grad_y, to_gain, to_step, levels, gain, step, quality)
+        if not tables:
+            return grad_y, gain.new_empty(0), gain.new_empty(0)
+        return grad_y, table_sums(to_gain, levels, quality, gain), table_sums(to_step, levels, quality, step)
 
 
 @torch.library.impl(library, "rap_unpool", "CUDA")
@@ -166,27 +168,7 @@ def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tens
         return table_sums(per_region, levels, quality, step)
 
 
-def with_tables(
-    grad_y: Tensor,
-    to_gain: Tensor | None,
-    to_step: Tensor | None,
-    levels: Tensor,
-    gain: Tensor,
-    step: Tensor,
-    quality: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The three results of a dense backward; empty ones where the tables ask for no gradient."""
-    if to_gain is None or to_step is None:
-        return grad_y, gain.new_empty(0), gain.new_empty(0)
-    return grad_y, table_sums(to_gain, levels, quality, gain), table_sums(to_step, levels, quality, step)
-
-
-# --- shapes: fakes and empty batches ---------------------------------------------------------------------------------
-
-
-def channels_last(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Empty [N, C, h, w] in channels-last memory."""
-    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+# --- fakes: shapes and memory of the results, without values ---------------------------------------------------------
 
 
 @torch.library.register_fake("lfic::rap_offsets", lib=library)
@@ -199,10 +181,6 @@ def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 def _(
     y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return quantize_shapes(y, indexes)
-
-
-def quantize_shapes(y: Tensor, indexes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     count, channels, height, width = y.shape
     symbols = y.new_empty((count, height * width * channels), dtype=torch.int16)
     return (
@@ -223,10 +201,6 @@ def _(
     seed: Tensor | None,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    return dense_shapes(y, dtype)
-
-
-def dense_shapes(y: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
 
 
@@ -243,26 +217,16 @@ def _(
     seed: Tensor | None,
     tables: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return dense_backward_zeros(y, gain, step, tables)
-
-
-def dense_backward_zeros(y: Tensor, gain: Tensor, step: Tensor, tables: bool) -> tuple[Tensor, Tensor, Tensor]:
     grad_y = channels_last(y.shape, y.dtype, y.device)
-    return (
-        (grad_y, torch.zeros_like(gain), torch.zeros_like(step))
-        if tables
-        else (grad_y, gain.new_empty(0), gain.new_empty(0))
-    )
+    if not tables:
+        return grad_y, gain.new_empty(0), gain.new_empty(0)
+    return grad_y, torch.empty_like(gain), torch.empty_like(step)
 
 
 @torch.library.register_fake("lfic::rap_unpool", lib=library)
 def _(
     symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
 ) -> Tensor:
-    return unpool_shape(levels, step, height, width, dtype)
-
-
-def unpool_shape(levels: Tensor, step: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
     return channels_last((levels.shape[0], step.shape[2], height, width), dtype, levels.device)
 
 

@@ -5,8 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ._grid import channels_last
 from ._region import REGION, exists, in_coding_order, launch, line, load_cell, place, store_cell, sum_of_four
-from .dense import channels_last
 from .offsets import rap_offsets
 
 

@@ -36,7 +36,7 @@ def test_every_kernel_compiles_for_both_architectures(found):
     }
     for architecture in ("sm_80", "sm_90"):
         assert {name.split("-")[1] for name in found if name.startswith(architecture)} == operations
-    assert len(found) == 30
+    assert len(found) == 40
 
 
 def test_nothing_is_spilled_or_contracted(found):
