@@ -134,7 +134,8 @@ def load_cells(pointer, t, PARTIAL: tl.constexpr):
 def second_row(pointer, cells, t, y: tl.constexpr, PARTIAL: tl.constexpr):
     """Row y of cells that were loaded before.
 
-    In a large tile it is read again: 16 cells in registers would halve the number of programs that run at once.
+    In a large tile it is read again: 16 cells in registers would halve the number of programs that run at once. Stores
+    lie between the two reads, so that the compiler cannot make them one.
     """
     if t.mask.shape[0] * t.mask.shape[1] > 256:
         return load_row(pointer, t, y, PARTIAL)

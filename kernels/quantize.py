@@ -32,9 +32,9 @@ def kept_slot(t, start, end, i: tl.constexpr):
         kept = kept | (t.level == 1)
     if i == 0:
         kept = kept | (t.level == 2)
-    place = start + tl.where(t.level == 0, raster, tl.where(t.level == 1, coarse, 0))
+    slot = start + tl.where(t.level == 0, raster, tl.where(t.level == 1, coarse, 0))
     dropped = raster - tl.where(t.level == 1, coarse, 1)
-    return tl.where(kept, place, end - dropped), kept
+    return tl.where(kept, slot, end - dropped), kept
 
 
 @triton.jit
