@@ -81,9 +81,10 @@ def background_step(quality: int) -> tuple[int, int]:
 
 
 def background_for(face_quality: int) -> int:
-    """The background's quality that goes with one of the faces: behind it at low rates, level with it at 100."""
+    """The background's quality that goes with one of the faces: half of it at low rates, where bytes are better spent
+    on faces, and level with it at 100."""
     share = face_quality / 100
-    return max(1, round(face_quality * (0.75 + 0.25 * share * share)))
+    return max(1, round(face_quality * (0.5 + 0.5 * share * share)))
 
 
 @dataclasses.dataclass

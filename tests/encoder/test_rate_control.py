@@ -40,8 +40,10 @@ def test_max_bytes_with_effort(codec, face):
     assert len(codec.encode(face, max_bytes=200, effort=1)) <= 200
 
 
-def test_max_bytes_that_can_not_be_met(codec, photo):
+def test_max_bytes_that_can_not_be_met(codec, face, photo):
     with pytest.raises(InvalidInputError, match="smallest file of this image has"):
+        codec.encode(face, max_bytes=9)
+    with pytest.raises(InvalidInputError, match="smallest file of this picture has"):
         codec.encode(photo(250, 250), max_bytes=9)
 
 
