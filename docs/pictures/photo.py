@@ -30,7 +30,8 @@ def smallest_webp(photo: Image.Image, max_bytes: int) -> tuple[int, Image.Image]
 
 
 def main() -> None:
-    photo = Image.fromarray(np.ascontiguousarray(skimage.data.astronaut()[:SIDE, 40 : 40 + SIDE]))  # NASA, public domain
+    # Eileen Collins, NASA, public domain.
+    photo = Image.fromarray(np.ascontiguousarray(skimage.data.astronaut()[:SIDE, 40 : 40 + SIDE]))
     layers, whole = (lfic.encode(photo, max_bytes=BYTES, faces=faces) for faces in ("auto", None))
     size, webp = smallest_webp(photo, BYTES)
     shown = [
