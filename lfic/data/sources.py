@@ -1,6 +1,7 @@
 """Where faces come from: packed files, folders of images, tar shards, parquet files; one of them or several.
 
     pack.safetensors                 python -m lfic.data.pack wrote it; decoded once into memory (facepack.py)
+    pictures.safetensors             python -m lfic.data.pack_pictures wrote it; aligned when read (picturepack.py)
     folder/                          images, at any depth (folder.py)
     shard.tar, shards-*.tar          plain tar files in the WebDataset layout (shards.py)
     data.parquet, train-*.parquet    Hugging Face's layout (parquet.py)
@@ -25,6 +26,7 @@ from .base import FaceSource
 from .facepack import FacePack
 from .folder import Folder
 from .parquet import Parquet
+from .picturepack import PicturePack, is_picture_pack
 from .shards import Shards
 
 
@@ -78,7 +80,8 @@ def open_files(path: str, npz: str) -> FaceSource:
         return Shards(paths, read_landmarks(npz))
     if kind == ".parquet":
         return Parquet(paths)
-    return FacePack(paths[0]) if len(paths) == 1 else Joined([FacePack(one) for one in paths])
+    packs = [PicturePack(one) if is_picture_pack(one) else FacePack(one) for one in paths]
+    return packs[0] if len(packs) == 1 else Joined(packs)
 
 
 def read_landmarks(npz: str) -> dict[str, NDArray[Any]] | None:

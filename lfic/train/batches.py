@@ -3,6 +3,7 @@ have seen."""
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from .augment import Plan, render
 from .schedule import seed_of
 from .sections import DataConfig
 from .world import World
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 def sampling_weights(source: ArrayLike, floor: float) -> Tensor:
@@ -58,15 +61,23 @@ class Batch:
 ON_DEVICE = ("pixels", "aligned", "quality", "uniform_level", "identity")  # what a step computes with
 
 
-class Steps(torch.utils.data.Dataset[Batch]):
-    """The batch of each step, a function of (seed, step) alone: what a process draws is its rows of the whole batch.
+class Drawn(torch.utils.data.Dataset[T_co]):
+    """What a run draws for each step, a function of (seed, step) alone: a process draws its rows of the whole."""
+
+    def __init__(self, data: DataConfig, seed: int, world: World):
+        self.data, self.seed, self.world = data, seed, world
+
+
+class Steps(Drawn[Batch]):
+    """The batch of each step.
 
     Args:
         identity_share: share of the aligned faces that the recogniser sees.
     """
 
     def __init__(self, faces: FaceSource, data: DataConfig, identity_share: float, seed: int, world: World):
-        self.faces, self.data, self.identity_share, self.seed, self.world = faces, data, identity_share, seed, world
+        super().__init__(data, seed, world)
+        self.faces, self.identity_share = faces, identity_share
         self.weights = sampling_weights(faces.source, data.source_floor)
 
     def __getitem__(self, step: int) -> Batch:
@@ -95,9 +106,9 @@ class Steps(torch.utils.data.Dataset[Batch]):
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
-def batches(drawn: Steps, start: int, end: int) -> Iterator[Batch]:
-    """The batches of steps ``start`` to ``end``, made ahead by as many processes as ``[data] workers`` says (0: none,
-    when they are asked for)."""
+def batches(drawn: Drawn[T_co], start: int, end: int) -> Iterator[T_co]:
+    """What is drawn for steps ``start`` to ``end``, made ahead by as many processes as ``[data] workers`` says (0:
+    none, when they are asked for)."""
     workers = drawn.data.workers
     return iter(
         torch.utils.data.DataLoader(

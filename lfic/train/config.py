@@ -40,6 +40,25 @@ class TrainConfig:
             )
         if self.run.graphs:
             self._check_graphs()
+        if self.data.pictures:
+            self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        wanted: dict[tuple[str, str], Any] = {
+            ("run", "graphs"): False,
+            ("schedule", "levels_only"): False,
+            ("schedule", "entropy_from"): 1.0,
+            ("loss", "feature_weight"): 0.0,
+            ("loss", "adversarial_weight"): 0.0,
+        }
+        other = self._others(wanted)
+        if other:
+            raise self.data.refusal("pictures", f"they need {listed(wanted)}; found were {listed(other)}")
+
+    def _others(self, wanted: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+        """(section, key) -> value where it is another than the wanted one."""
+        found = {(section, key): getattr(getattr(self, section), key) for section, key in wanted}
+        return {place: value for place, value in found.items() if value != wanted[place]}
 
     def _check_graphs(self) -> None:
         wanted: dict[tuple[str, str], Any] = {
@@ -48,14 +67,10 @@ class TrainConfig:
             ("loss", "identity_share"): 1.0,
             ("loss", "feature_weight"): 0.0,
             ("loss", "adversarial_weight"): 0.0,
+            ("loss", "recognizer_shares"): [],
         }
-        found = {(section, key): getattr(getattr(self, section), key) for section, key in wanted}
-        other = {place: value for place, value in found.items() if value != wanted[place]}
+        other = self._others(wanted)
         if other or not self.run.device.startswith("cuda"):
-
-            def listed(values: Mapping[tuple[str, str], Any]) -> str:
-                return ", ".join(f"[{section}] {key} = {value!r}" for (section, key), value in values.items())
-
             raise InvalidInputError(
                 f'[run] graphs is true; it needs device = "cuda", {listed(wanted)}; found were '
                 f"{listed({('run', 'device'): self.run.device, **other})}"
@@ -99,6 +114,11 @@ class TrainConfig:
     def to_json(self) -> str:
         """The whole configuration as JSON."""
         return json.dumps(self.sections(), indent=1)
+
+
+def listed(values: Mapping[tuple[str, str], Any]) -> str:
+    """Settings as an error names them."""
+    return ", ".join(f"[{section}] {key} = {value!r}" for (section, key), value in values.items())
 
 
 def check_names(section: str, keys: Any) -> None:

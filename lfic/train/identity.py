@@ -76,6 +76,11 @@ class Look:
         """Arguments of ``HybridMetric``: seen, embedding, identity_weight."""
         return {"seen": self.seen}
 
+    def beside(self, shown: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(distances, weighted ones), float [N], of reconstructions float [N, 3, 112, 112], where the metric does not
+        measure them; None where it does."""
+        return None
+
     def rows(self, first: int, every: int) -> Tensor | slice:
         """An index of every so many faces of the batch."""
         return torch.arange(first, len(self.seen), every)
@@ -83,6 +88,26 @@ class Look:
     def regions(self, at: Any) -> Callable[[Tensor], Tensor] | None:
         """A function for ``region_costs``: how far reconstructions are from faces ``at``, an index of ``rows``."""
         return None
+
+
+def described(batch: Batch, targets: TargetEmbeddings, at: Tensor) -> Tensor:
+    """Embeddings of a batch's originals at bool or int64 indexes, on the CPU: float [n, D]."""
+    return targets(batch.pixels[at], batch.index[at], batch.flipped[at], batch.plain[at])
+
+
+def region_distances(batch: Batch, targets: TargetEmbeddings, weight: float, at: Tensor) -> Callable[[Tensor], Tensor]:
+    """``Look.regions`` of one recogniser, whose distances count ``weight`` times; at: int64 [n], on the CPU."""
+    aligned = batch.aligned[at]
+    known = at[aligned.cpu()]
+    originals = described(batch, targets, known) if len(known) else None
+
+    def distances(shown: Tensor) -> Tensor:
+        out, some = shown.new_zeros(len(shown)), aligned.repeat(LEVELS)
+        if originals is not None:
+            out[some] = weight * identity_distance(targets.recognizer(shown[some]), originals.repeat(LEVELS, 1))
+        return out
+
+    return distances
 
 
 class SeenLook(Look):
@@ -99,27 +124,14 @@ class SeenLook(Look):
 
     def originals(self, at: Tensor) -> Tensor:
         """Embeddings of the originals at bool or int64 indexes, on the CPU."""
-        batch = self.batch
-        return self.targets(batch.pixels[at], batch.index[at], batch.flipped[at], batch.plain[at])
+        return described(self.batch, self.targets, at)
 
     def terms(self) -> dict[str, Any]:
         known = self.described and bool(self.seen.any())
         return {"seen": self.seen, "embedding": self.originals(self.seen.cpu()) if known else None}
 
     def regions(self, at: Any) -> Callable[[Tensor], Tensor]:
-        aligned = self.batch.aligned[at]
-        known = at[aligned.cpu()]
-        targets = self.originals(known) if len(known) else None
-
-        def distances(shown: Tensor) -> Tensor:
-            out, some = shown.new_zeros(len(shown)), aligned.repeat(LEVELS)
-            if targets is not None:
-                out[some] = self.weight * identity_distance(
-                    self.targets.recognizer(shown[some]), targets.repeat(LEVELS, 1)
-                )
-            return out
-
-        return distances
+        return region_distances(self.batch, self.targets, self.weight, at)
 
 
 class WholeLook(Look):

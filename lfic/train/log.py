@@ -34,7 +34,7 @@ class Log:
 
     def restart(self) -> None:
         """Begin the next line."""
-        self.sums: Tensor | None = None
+        self.sums: Tensor | None = None  # float64 [2, figures]: sums, and of how many steps
         self.count, self.began, self.waited = 0, time.perf_counter(), 0.0
 
     @contextmanager
@@ -48,14 +48,17 @@ class Log:
         """One step's figures, 0-d tensors; they stay on the device."""
         self.names = list(figures)
         values = torch.stack([figure.detach().double() for figure in figures.values()])
-        self.sums = values if self.sums is None else self.sums + values
+        known = ~values.isnan()  # some steps have nothing to measure
+        found = torch.stack([values.nan_to_num(0.0), known.double()])
+        self.sums = found if self.sums is None else self.sums + found
         self.count += 1
 
     def write(self, rate: float) -> None:
         """A line in the file and on the screen; there must have been a step."""
         assert self.sums is not None
         trainer = self.trainer
-        means = trainer.world.mean(self.sums / self.count).tolist()
+        sums, known = trainer.world.mean(self.sums)
+        means = (sums / known).tolist()
         elapsed = time.perf_counter() - self.began
         trainer.seconds += elapsed
         self.row = {"step": trainer.step, **{name: round(mean, 5) for name, mean in zip(self.names, means)}, "lr": rate}

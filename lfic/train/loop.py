@@ -12,6 +12,7 @@ from .graph import GraphedStep
 from .identity import load_recognizers
 from .log import Log
 from .loss import TrainingLoss
+from .picture_loss import Pictures
 from .schedule import learning_rate, seed_of
 from .state import Trainer
 from .steps import EagerStep, Stepper
@@ -48,18 +49,30 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
         print(f"{'resumed at' if resumed else 'starting at'} step {trainer.step}", flush=True)
     drawn = Steps(faces, config.data, config.loss.identity_share, config.run.seed, world)
     data = batches(drawn, trainer.step, config.schedule.steps)
-    make_stepper = GraphedStep if config.run.graphs else EagerStep
-    stepper: Stepper = make_stepper(trainer, loss, lambda: seconds is not None and time.monotonic() - started > seconds)
-    log = Log(trainer, config.data.batch)
+    pictures: Pictures | None = None
+    if config.data.pictures:
+        pictures = Pictures(loss, config.data, config.run.seed, trainer.step, config.schedule.steps)
+
+    def late() -> bool:
+        return seconds is not None and time.monotonic() - started > seconds
+
+    stepper: Stepper = (
+        GraphedStep(trainer, loss, late) if config.run.graphs else EagerStep(trainer, loss, late, pictures)
+    )
+    log = Log(trainer, config.data.batch + (config.data.picture_batch if pictures else 0))
+    saved = time.monotonic()
     while trainer.step < config.schedule.steps and not stepper.over:
         step = trainer.step
         torch.manual_seed(seed_of(step, config.run.seed))
         with log.waiting():
             batch = next(data).to(world.device)
+            if pictures:
+                pictures.fetch()
         trainer.prepare()
         rate = learning_rate(step, config.schedule)
         log.add(stepper.step(batch, step, rate))
         saves = (step + 1) % config.run.save_every == 0 or step + 1 == config.schedule.steps or stepper.over
+        saves |= bool(config.run.save_seconds) and time.monotonic() - saved > config.run.save_seconds
         if saves:
             stepper.settle()
         trainer.advance()
@@ -69,6 +82,7 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
             watch.look(log)
         if saves:
             trainer.save()
+            saved = time.monotonic()
     if watch:
         watch.close()
     return trainer
@@ -79,6 +93,11 @@ def check_sharing(config: TrainConfig, world: World) -> None:
     if config.data.batch % world.size:
         raise InvalidInputError(
             f"[data] batch is {config.data.batch}: {world.size} processes can't share it evenly; take a multiple"
+        )
+    if config.data.pictures and config.data.picture_batch % world.size:
+        raise InvalidInputError(
+            f"[data] picture_batch is {config.data.picture_batch}: {world.size} processes can't share it evenly; "
+            "take a multiple"
         )
     if config.run.graphs and world.size > 1:
         raise InvalidInputError(

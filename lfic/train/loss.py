@@ -2,53 +2,30 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..format.geometry import LEVELS, SIDE
-from ..format.quality import exponential
+from ..metric.chroma import low_chroma
 from ..metric.hybrid import HybridMetric, MetricTerms
+from ..metric.identity import RecognizerEnsemble
 from ..metric.pixel import template_weight
 from ..network.net import TrainingOutput
 from .adversary import Adversary
 from .batches import Batch
+from .drawn import DrawnIdentity, DrawnLook
 from .identity import Look, Recognizers, SeenLook, TargetEmbeddings, WholeLook
 from .levels import level_loss, region_costs
+from .pictures import PictureBatch
 from .schedule import Phase, phase_of
 from .sections import LossConfig, ScheduleConfig
+from .weights import Weights, beta, loss_scale, pixel_weights
 from .world import World
 
 Figures = dict[str, Tensor]  # what is logged of a step: tensors without dimensions
-
-
-def beta(quality: Tensor, loss: LossConfig) -> Tensor:
-    """Weight of the distortion against one bit, float [N]: exponential in the quality, int64 [N]."""
-    return exponential(loss.beta_low, loss.beta_high, quality.float())
-
-
-def pixel_weights(quality: Tensor, loss: LossConfig) -> Tensor:
-    """Weight of the pixel term beside identity, float [N]: exponential in the quality, int64 [N]."""
-    if not loss.pixel_weight:
-        return torch.zeros_like(quality, dtype=torch.float32)
-    return exponential(loss.pixel_weight, loss.pixel_weight_high or loss.pixel_weight, quality.float())
-
-
-def loss_scale(beta: Tensor, loss: LossConfig) -> Tensor:
-    """What a face's loss is divided by, float [N]. Rates differ by a factor of 20 between the ends of the qualities:
-    this keeps their gradients comparable."""
-    return 600 * (beta / loss.beta_low) ** 0.4
-
-
-@dataclasses.dataclass
-class Weights:
-    """What the terms of each face count: beta, scale, pixel float [N]; map float [N, 1, 112, 112], of its pixels."""
-
-    beta: Tensor
-    scale: Tensor
-    pixel: Tensor
-    map: Tensor
 
 
 class TrainingLoss:
@@ -75,8 +52,13 @@ class TrainingLoss:
     ):
         self.loss, self.schedule, self.world, self.adversary = loss, schedule, world, adversary
         self.precision, self.captured = precision, captured
+        self.drawn: DrawnIdentity | None = None
+        if loss.recognizer_shares:
+            assert isinstance(recognizer, RecognizerEnsemble)  # of as many, see ``LossConfig.check_shares``
+            tables = [TargetEmbeddings(one, faces) for one in recognizer.recognizers]
+            self.drawn = DrawnIdentity(tables, loss.recognizer_weights, loss.recognizer_shares).to(world.device)
         self.metric = HybridMetric(
-            recognizer,
+            None if self.drawn else recognizer,
             pixel_weight=loss.pixel_weight,
             identity_weight=loss.identity_weight / loss.identity_share,
             adversarial=adversary.metric if adversary else None,
@@ -123,6 +105,8 @@ class TrainingLoss:
             adversarial_weight=self.loss.adversarial_weight if phase.adversarial else 0,
             **look.terms(),
         )
+        assert out.pixels is not None
+        terms = self.beside(terms, out.pixels, batch, weights, look)
         loss = ((out.bits + weights.beta * terms.total) / weights.scale).mean()
         head = self.head_loss(net, out, batch, weights, look)
         return loss + head, self.figures(loss, out, terms, look.seen), out
@@ -138,7 +122,17 @@ class TrainingLoss:
             map=torch.where(aligned[:, None, None, None], self.weight_map, self.everywhere),
         )
 
-    def coded(self, net: nn.Module, batch: Batch, phase: Phase) -> TrainingOutput:
+    def beside(self, terms: MetricTerms, shown: Tensor, batch: Batch, weights: Weights, look: Look) -> MetricTerms:
+        """The metric's terms, and with them those that it does not have: chroma, and recognisers that are drawn."""
+        total, identity = terms.total, terms.identity
+        apart = look.beside(shown)
+        if apart is not None:
+            identity, total = apart[0], total + apart[1]
+        if self.loss.chroma_weight:
+            total = total + weights.pixel * self.loss.chroma_weight * low_chroma(shown, batch.pixels)
+        return dataclasses.replace(terms, total=total, identity=identity)
+
+    def coded(self, net: nn.Module, batch: Batch | PictureBatch, phase: Phase) -> TrainingOutput:
         """The network's pass over a batch; its pixels are None where no term looks at them."""
         with self.autocast():
             out: TrainingOutput = net(
@@ -159,6 +153,8 @@ class TrainingLoss:
             return Look(batch)
         if self.captured:
             return WholeLook(batch, self.targets.recognizer, self.loss.identity_weight)
+        if self.drawn:
+            return DrawnLook(batch, self.drawn, self.loss.identity_weight, self.loss.identity_share, self.world)
         described = not (self.loss.feature_weight or self.schedule.levels_only)
         return SeenLook(batch, self.targets, self.loss.identity_weight, described)
 
@@ -167,16 +163,39 @@ class TrainingLoss:
         count = len(batch.pixels)
         every = max(1, count * self.world.size // max(1, self.loss.level_faces))
         first = -self.world.rank * count % every
-        if not self.loss.level_faces or first >= count:
+        if not self.loss.level_faces:
             return out.logits.sum() * 0
-        at = look.rows(first, every)
+        # Random numbers are drawn even where this process has no such face: all are to go on alike.
+        place = self.world.draw((count,), device=out.logits.device)
+        at = look.rows(min(first, count), every)
         identity = look.regions(at)
+        if first >= count:
+            return out.logits.sum() * 0
+        # Processes average their gradients: those of few measured faces are not to count more.
+        measured = len(range(0, count * self.world.size, every))
+        return self.level_losses(net, out, batch, at, place, weights, identity).sum() * (self.world.size / measured)
+
+    def level_losses(
+        self,
+        net: nn.Module,
+        out: TrainingOutput,
+        batch: Batch | PictureBatch,
+        at: Tensor | slice,
+        place: Tensor,
+        weights: Weights,
+        identity: Callable[[Tensor], Tensor] | None,
+    ) -> Tensor:
+        """The head's losses in one region of each of n faces: float [n].
+
+        Args:
+            at: an index of those in the batch. place: float [N] in 0..1, which region it is of each of all.
+            identity: as for ``region_costs``.
+        """
         # What the encoder will choose: levels drawn at random would have lost much of the person before the region is
         # looked at.
         levels = out.logits[at].detach().argmax(1).to(torch.uint8)
         regions = levels[0].numel()
-        drawn = self.world.draw((count,), device=out.logits.device)[at]
-        region = (drawn * regions).long().clamp(max=regions - 1)
+        region = (place[at] * regions).long().clamp(max=regions - 1)
         codec: Any = getattr(net, "module", net)  # what DistributedDataParallel wraps
         with self.autocast():
             costs = region_costs(
@@ -193,9 +212,7 @@ class TrainingLoss:
                 self.loss.texture_weight,
                 identity,
             )
-        # Processes average their gradients: those of few measured faces are not to count more.
-        measured = len(range(0, count * self.world.size, every))
-        return level_loss(out.logits[at], region, costs, weights.scale[at]).sum() * (self.world.size / measured)
+        return level_loss(out.logits[at], region, costs, weights.scale[at])
 
     def figures(
         self, loss: Tensor, out: TrainingOutput, terms: MetricTerms | None = None, seen: Tensor | None = None

@@ -31,20 +31,33 @@ class DataConfig(Section):
     jpeg: float = 0.0  # share of the faces that were JPEG files before, of quality jpeg_lowest to 95
     jpeg_lowest: int = 40
 
+    # A pack of lfic.data.pack_pictures, cut at random to pictures beside the crops: lfic/train/pictures.py; or empty
+    pictures: str = ""
+    picture_batch: int = 16  # of a step, over all processes, beside ``batch`` crops
+    # In pixels: one height and one width of these for all of a step.
+    picture_sides: list[int] = dataclasses.field(default_factory=lambda: list(range(64, 193, 16)))
+    picture_grey: float = 0.1  # share of the pictures without colour
+    picture_synthetic: float = (
+        0.1  # share of flat colours, gradients, text, faces before a wall: lfic/train/synthetic.py
+    )
+
     quality_highest: int = 100  # qualities are drawn from 1 to this
     uniform_share: float = 0.15  # share of faces with one level everywhere
     uniform_levels: list[int] = dataclasses.field(default_factory=lambda: [0, 1, 2])  # which it may be; repeats count
 
     def check(self) -> None:
-        self.at_least(1, "batch")
+        self.at_least(1, "batch", "picture_batch")
         self.at_least(0, "workers", "jitter")
         self.shares("source_floor", "generic", "grey", "jitter_scale", "jitter_share", "jpeg", "uniform_share")
+        self.shares("picture_grey", "picture_synthetic")
         if not 1 <= self.jpeg_lowest <= 95:
             raise self.refusal("jpeg_lowest", "allowed are 1 to 95")
         if not 1 <= self.quality_highest <= 100:
             raise self.refusal("quality_highest", "allowed are 1 to 100")
         if not self.uniform_levels or any(level not in (0, 1, 2) for level in self.uniform_levels):
             raise self.refusal("uniform_levels", "allowed is a list of at least one of 0, 1 and 2")
+        if not self.picture_sides or min(self.picture_sides) < 16:
+            raise self.refusal("picture_sides", "allowed is a list of at least one side of 16 pixels or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +93,8 @@ class LossConfig(Section):
 
     loss = bits + beta(quality) * distortion, with the distortion (lfic/metric/hybrid.py)
 
-        pixel_weight * (mean(w * (x - x')**2) + texture_weight * texture(x, x')) + identity_weight * (1 - cos)
-        + feature_weight * features(x, x') + adversarial_weight * GAN(x')
+        pixel_weight * (mean(w * (x - x')**2) + texture_weight * texture(x, x') + chroma_weight * low_chroma(x, x'))
+        + identity_weight * (1 - cos) + feature_weight * features(x, x') + adversarial_weight * GAN(x')
     """
 
     section: ClassVar[str] = "loss"
@@ -93,11 +106,14 @@ class LossConfig(Section):
     pixel_weight_high: float = 0.0  # at quality 100, exponential in between; 0: as at quality 1
     pixel_only_weight: float = 60.0  # in its place where there is no identity term: warm-up, generic crops
     texture_weight: float = 0.0  # beside a squared error of weight 1: lfic/metric/pixel.py
+    chroma_weight: float = 0.0  # beside a squared error of weight 1: lfic/metric/chroma.py
     face_floor: float = 0.25  # w far from the face of an aligned crop; 1 at its centre
 
     # The recogniser of the identity term: a file or "facenet:NAME", or a list of them; empty: no identity term.
     recognizer: str | list[str] = ""
     recognizer_weights: list[float] = dataclasses.field(default_factory=list)  # one for each of several; empty: equal
+    # Each face is seen by one of several, this often by each: lfic/train/drawn.py; empty: by all.
+    recognizer_shares: list[float] = dataclasses.field(default_factory=list)
     identity_weight: float = 1.0
     identity_share: float = 0.5  # share of the aligned faces that the recogniser sees; the term is weighted up as much
     # Of the recogniser's intermediate features; where it is not 0 the originals are described anew each time.
@@ -118,7 +134,7 @@ class LossConfig(Section):
         self.above(0, "beta_low", "beta_high")
         self.at_least(0, "pixel_weight", "pixel_weight_high", "pixel_only_weight", "texture_weight", "identity_weight")
         self.at_least(0, "feature_weight", "adversarial_weight", "feature_matching", "level_faces")
-        self.at_least(0, "discriminator_learning_rate")
+        self.at_least(0, "discriminator_learning_rate", "chroma_weight")
         self.at_least(1, "discriminator_width")
         self.shares("face_floor", "identity_share")
         self.above(0, "identity_share")
@@ -127,6 +143,21 @@ class LossConfig(Section):
             raise self.refusal("pixel_weight_high", "pixel_weight is 0: an exponential needs both above 0, or neither")
         if self.feature_weight and not self.recognizer:
             raise self.refusal("feature_weight", "its features are a recogniser's, and recognizer is empty")
+        if self.recognizer_shares:
+            self.check_shares()
+
+    def check_shares(self) -> None:
+        """Refuse ``recognizer_shares`` that do not fit the recognisers."""
+        count = len(self.recognizer) if isinstance(self.recognizer, list) else 1
+        if count < 2 or len(self.recognizer_shares) != count or min(self.recognizer_shares) <= 0:
+            raise self.refusal(
+                "recognizer_shares",
+                f"needed is a number above 0 for each of several recognisers, and recognizer is {self.recognizer!r}",
+            )
+        if self.feature_weight:
+            raise self.refusal(
+                "recognizer_shares", f"features need all of them: set feature_weight = 0.0, found {self.feature_weight}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +218,16 @@ class RunConfig(Section):
 
     log_every: int = 50  # steps
     save_every: int = 250
+    save_seconds: float = 0.0  # a checkpoint also where the last one is older than this; 0: by steps alone
     sample_every: int = 1000  # a sheet of reconstructions
     validate_every: int = 1000
     validation: str = ""  # faces of other people, a source like those of [data]; empty: no validation
     validation_recognizer: str = ""  # one that is not in the loss; empty: no similarity
     validation_faces: int = 64  # how many of them, from the first
+    # Packs of lfic.data.pack_pictures, validated as crops and as pictures: lfic/train/picture_validation.py.
+    validation_sets: list[str] = dataclasses.field(default_factory=list)
 
     def check(self) -> None:
         self.at_least(1, "threads", "log_every", "save_every", "sample_every", "validate_every", "validation_faces")
+        self.at_least(0, "save_seconds")
         self.one_of("precision", "float32", "bfloat16")

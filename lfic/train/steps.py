@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from ..errors import LficError
 from .batches import Batch
 from .loss import Figures, TrainingLoss
+from .picture_loss import Pictures
 from .state import Trainer
 
 
@@ -38,10 +39,17 @@ class EagerStep:
 
     Args:
         late: whether this process is out of time.
+        pictures: those of the run, fetched for each step, or None.
     """
 
-    def __init__(self, trainer: Trainer, loss: TrainingLoss, late: Callable[[], bool] = lambda: False):
-        self.trainer, self.loss, self.late, self.over = trainer, loss, late, False
+    def __init__(
+        self,
+        trainer: Trainer,
+        loss: TrainingLoss,
+        late: Callable[[], bool] = lambda: False,
+        pictures: Pictures | None = None,
+    ):
+        self.trainer, self.loss, self.late, self.pictures, self.over = trainer, loss, late, pictures, False
         self.wrap()
 
     def wrap(self) -> None:
@@ -55,7 +63,10 @@ class EagerStep:
             self.wrap()
         loss, figures, out = self.loss(self.net, batch, step)
         trainer.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * (1 - self.pictures.share) if self.pictures else loss).backward()  # type: ignore[no-untyped-call]
+        if self.pictures:
+            more, others = self.pictures.backward(self.net, step)
+            loss, figures = loss.detach() + more, figures | others
         figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, trainer.schedule.clip)
         finite = loss.isfinite() & norm.isfinite()
         adversary = trainer.adversary if self.loss.phase(step).adversarial else None

@@ -25,16 +25,16 @@ def aligned_faces(faces: FaceSource, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def code(net: CodecNet, pixels: Tensor, quality: int) -> tuple[Tensor, Tensor]:
-    """(reconstructions float [N, 3, H, W], bits float [N]) of faces at one quality with rounded symbols; levels are
-    drawn from the head, seed fixed."""
+def code(net: CodecNet, pixels: Tensor, quality: int, aligned: bool = True) -> tuple[Tensor, Tensor]:
+    """(reconstructions float [N, 3, H, W], bits float [N]) of faces, or of other pictures, at one quality with rounded
+    symbols; levels are drawn from the head, seed fixed."""
     torch.manual_seed(0)
     count = len(pixels)
     device = pixels.device
     out: TrainingOutput = net(
         pixels,
         torch.full((count,), quality, device=device),
-        torch.ones(count, dtype=torch.bool, device=device),
+        torch.full((count,), aligned, device=device),
         hard=True,
     )
     assert out.pixels is not None
@@ -74,9 +74,9 @@ def append_rows(path: pathlib.Path, step: int, rows: Sequence[Mapping[str, Any]]
         writer.writerows({"step": step, **row} for row in rows)
 
 
-def save_sheet(path: pathlib.Path, net: CodecNet, faces: Tensor) -> None:
+def save_sheet(path: pathlib.Path, net: CodecNet, faces: Tensor, aligned: bool = True) -> None:
     """A PNG with a row for each face: the original, then the reconstruction at each of QUALITIES."""
-    columns = [faces] + [code(net, faces, quality)[0] for quality in QUALITIES]
+    columns = [faces] + [code(net, faces, quality, aligned)[0] for quality in QUALITIES]
     sheet = torch.stack(columns, 1).permute(0, 3, 1, 4, 2)  # face, row, quality, column, colour
     count, height, wide, width, _ = sheet.shape
     pixels = (sheet.reshape(count * height, wide * width, 3) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -6,6 +6,7 @@ from ..data.base import FaceSource
 from ..data.sources import open_faces
 from ..metric.identity import load_recognizer
 from .log import Log
+from .picture_validation import PictureWatch
 from .sections import RunConfig
 from .state import Trainer
 from .validate import aligned_faces, append_rows, save_sheet, validate
@@ -28,6 +29,9 @@ class Watch:
         )
         self.judge = load_recognizer(run.validation_recognizer, device) if run.validation_recognizer else None
         self.samples = aligned_faces(faces, SHOWN).to(device) if self.held_out is None else self.held_out[:SHOWN]
+        self.pictures: PictureWatch | None = None
+        if run.validation_sets:
+            self.pictures = PictureWatch(trainer, run, trainer.config.data.picture_sides, self.judge)
         # Silent where there is no terminal.
         self.bar = tqdm(total=trainer.schedule.steps, initial=trainer.step, unit="step", disable=None)
 
@@ -40,6 +44,8 @@ class Watch:
         if self.held_out is not None and trainer.step % self.run.validate_every == 0:
             rows = validate(trainer.averaged_net(), self.held_out, self.judge)
             append_rows(trainer.out / "validation.csv", trainer.step, rows)
+        if self.pictures:
+            self.pictures.look()
         if trainer.step % self.run.sample_every == 0:
             save_sheet(trainer.out / "samples" / f"{trainer.step:07d}.png", trainer.averaged_net(), self.samples)
 

@@ -6,15 +6,16 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-from lfic.data.facepack import FacePack
+from lfic.data.sources import open_faces
 from lfic.train.batches import Steps, batches
 from lfic.train.config import TrainConfig
 from lfic.train.loop import make_loss
+from lfic.train.picture_loss import Pictures
 from lfic.train.state import Trainer
 from lfic.train.world import World
 
 config, out, step = TrainConfig.load(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-faces = FacePack(config.data.faces)
+faces = open_faces(config.data.faces)
 
 
 def gradient(world):
@@ -26,8 +27,13 @@ def gradient(world):
     drawn = Steps(faces, config.data, config.loss.identity_share, config.run.seed, world)
     batch = next(batches(drawn, step, config.schedule.steps)).to(world.device)
     assert len(batch.pixels) == config.data.batch // world.size
-    loss, _, _ = make_loss(config, trainer, len(faces))(wrapped, batch, step)
+    crops = make_loss(config, trainer, len(faces))
+    loss, _, _ = crops(wrapped, batch, step)
     loss.backward()
+    if config.data.pictures:
+        pictures = Pictures(crops, config.data, config.run.seed, step, config.schedule.steps)
+        pictures.fetch()
+        loss = loss + pictures.backward(wrapped, step)[0]
     return {"loss": world.mean(loss.detach()).reshape(1)} | {
         name: p.grad.contiguous() for name, p in net.named_parameters()
     }

@@ -1,5 +1,6 @@
 """Configurations: the shipped ones, what is refused and how, and those that earlier versions stored."""
 
+import itertools
 import json
 import pathlib
 
@@ -25,8 +26,12 @@ def test_shipped_configurations_load(path):
 
 
 def test_each_shipped_run_starts_where_the_one_before_ended():
-    ends = [f"{TrainConfig.load(path).run.out}/checkpoint" for path in SHIPPED]
-    assert [TrainConfig.load(path).network.start for path in SHIPPED] == ["", *ends[:-1]]
+    """That is a checkpoint of the same weights' runs, or the weights that were shipped before."""
+    ends = [
+        f"{TrainConfig.load(path).run.out}/checkpoint" if path.parent == following.parent else path.parent.name
+        for path, following in itertools.pairwise(SHIPPED)
+    ]
+    assert [TrainConfig.load(path).network.start for path in SHIPPED] == ["", *ends]
 
 
 def test_every_key_has_one_section():
@@ -94,6 +99,35 @@ def test_a_flat_configuration_of_before_is_read():
         "run": {},
     }
     assert TrainConfig.from_sections(sectioned({"steps": 9})) == TrainConfig(schedule=ScheduleConfig(steps=9))
+
+
+def test_a_flat_configuration_with_pictures_is_read():
+    stored = {
+        "data": "data/pictures.safetensors",
+        "recognizer": ["x.pt", "y.pt"],
+        "recognizer_weights": [0.2, 0.8],
+        "recognizer_shares": [1, 1],
+        "chroma_weight": 1.0,
+        "pictures": "data/pictures.safetensors",
+        "picture_batch": 8,
+        "picture_sides": [64, 80],
+        "picture_grey": 0.2,
+        "picture_synthetic": 0.3,
+        "save_seconds": 300,
+        "validation_sets": ["data/unseen.safetensors"],
+    }
+    config = TrainConfig.from_sections(sectioned(stored))
+    assert config.data == DataConfig(
+        faces="data/pictures.safetensors",
+        pictures="data/pictures.safetensors",
+        picture_batch=8,
+        picture_sides=[64, 80],
+        picture_grey=0.2,
+        picture_synthetic=0.3,
+    )
+    assert (config.loss.recognizer_shares, config.loss.chroma_weight) == ([1, 1], 1.0)
+    assert (config.run.save_seconds, config.run.validation_sets) == (300, ["data/unseen.safetensors"])
+    assert sectioned(json.loads(json.dumps(flat(config)))) == config.sections()
 
 
 def test_the_encoder_finds_its_weights_in_both_forms():
