@@ -10,6 +10,7 @@ from PIL import Image
 
 from .errors import InvalidInputError
 from .format.geometry import SIDE
+from .image import ImageLike, to_rgb
 
 # Left eye, right eye, nose, left and right mouth corner (as seen in the picture), x right, y down, pixels of a
 # 112 x 112 crop: the template of ArcFace (Deng et al., CVPR 2019).
@@ -75,11 +76,11 @@ def template_matrix(landmarks: ArrayLike, margin: int = 0) -> NDArray[np.float64
     return out
 
 
-def warp(image: Image.Image, matrix: ArrayLike, side: int = SIDE) -> Image.Image:
+def warp(image: ImageLike, matrix: ArrayLike, side: int = SIDE) -> Image.Image:
     """The square that a similarity transform takes into a picture.
 
     Args:
-        image: PIL.Image, any mode.
+        image: as for ``lfic.encode``; a camera's orientation is applied first.
         matrix: float [2, 3], from the square's pixels to the picture's; integers are pixel centres on both sides.
         side: of the square, in pixels.
 
@@ -88,7 +89,7 @@ def warp(image: Image.Image, matrix: ArrayLike, side: int = SIDE) -> Image.Image
         has fewer pixels than three quarters of what it covers, it is warped at a multiple of its size and box-filtered,
         so that it does not alias. Only the part that is covered is copied.
     """
-    image = image if image.mode == "RGB" else image.convert("RGB")
+    pixels = to_rgb(image)
     m = np.asarray(matrix, np.float64)
     factor = 1
     while np.hypot(*m[:, 0]) * 0.75 > factor:
@@ -99,7 +100,7 @@ def warp(image: Image.Image, matrix: ArrayLike, side: int = SIDE) -> Image.Image
     corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ m[:, :2].T + shift
     left, top = np.floor(corners.min(0)).astype(int) - 3  # bicubic looks two pixels farther
     right, bottom = np.ceil(corners.max(0)).astype(int) + 3
-    part = reflected(np.asarray(image), top, bottom, left, right)
+    part = reflected(pixels, top, bottom, left, right)
     inverse = np.concatenate([linear, (shift - (left, top))[:, None]], 1)
     out = Image.fromarray(part).transform(
         (side * factor,) * 2, Image.Transform.AFFINE, tuple(inverse.ravel()), Image.Resampling.BICUBIC

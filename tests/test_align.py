@@ -1,5 +1,7 @@
 """Alignment puts landmarks on the template, and refuses what can't be aligned."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,3 +40,30 @@ def test_similarity_transform_refuses_nonsense():
     mirrored = align.TEMPLATE_112 * [-1, 1]
     matrix = align.similarity_transform(mirrored, align.TEMPLATE_112)
     assert np.linalg.det(matrix[:, :2]) > 0
+
+
+def test_a_turned_photo_is_aligned_upright(face):
+    """Landmarks are those of the picture as it is seen: a camera's orientation is applied to the pixels first."""
+    upright = np.full((200, 180, 3), 90, np.uint8)
+    upright[40:152, 30:142] = face
+    points = align.TEMPLATE_112 + np.array([30, 40])
+    stored = Image.fromarray(np.rot90(upright).copy())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", exif=exif)
+    found = align.align(Image.open(buffer), points)
+    assert np.abs(np.asarray(found, int) - face).mean() < 2
+
+
+def test_sixteen_bits_are_aligned_as_they_are_encoded():
+    deep = Image.fromarray(np.full((150, 150), 30000, np.uint16))
+    assert np.asarray(align.align(deep, align.TEMPLATE_112 + 10))[20:90, 20:90].mean() == pytest.approx(117, abs=1)
+
+
+@pytest.mark.parametrize("side", [50, 112])
+def test_beyond_the_picture_it_goes_on_by_reflection(side):
+    """Landmarks that fill a small picture: nothing of the crop is black."""
+    bright = Image.fromarray(np.full((side, side, 3), 200, np.uint8))
+    spread = (align.TEMPLATE_112 - 56) * (side / 40) + side / 2
+    assert (np.asarray(align.align(bright, spread)) == 200).all()

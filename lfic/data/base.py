@@ -1,7 +1,6 @@
 """What all sources of faces have in common."""
 
 import abc
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from PIL import Image
 from ..align import align
 from ..errors import InvalidInputError
 from ..format.geometry import SIDE
+from ..image import open_image, to_rgb
 from .facepack import MARGIN
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".ppm", ".bmp")
@@ -58,15 +58,15 @@ class Source(abc.ABC):
         """(an image file's bytes, its landmarks or None)."""
 
     def image(self, i: int) -> tuple[Image.Image, NDArray[np.float64] | None]:
-        """(PIL image in RGB, landmarks float [5, 2] or None).
+        """(PIL image in RGB, upright, landmarks float [5, 2] or None, in the upright picture).
 
         Raises:
             InvalidInputError: no readable image, or landmarks that are not five points.
         """
         data, landmarks = self.read(i)
         try:
-            image = Image.open(io.BytesIO(data)).convert("RGB")
-        except OSError as error:
+            image = Image.fromarray(to_rgb(open_image(self.names[i], data)))
+        except InvalidInputError as error:
             raise InvalidInputError(f"{self.names[i]} is no readable image: {error}") from None
         if landmarks is None and self.table is not None:
             landmarks = self.table[self.names[i]]

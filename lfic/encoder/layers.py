@@ -105,8 +105,7 @@ class Photo:
     @functools.cached_property
     def crops(self) -> list[Pixels]:
         """The faces on the template, each cut at its own place, so that it is painted back where it was."""
-        photo = Image.fromarray(self.pixels)
-        return [np.asarray(warp(photo, place.matrix(*self.size))) for place in self.places]
+        return [np.asarray(warp(self.pixels, place.matrix(*self.size))) for place in self.places]
 
     @functools.cached_property
     def left(self) -> NDArray[np.int32]:

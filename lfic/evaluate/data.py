@@ -6,7 +6,6 @@ images have to be aligned 112 x 112 crops already.
 
 import dataclasses
 import functools
-import io
 import os
 import pathlib
 import tarfile
@@ -20,6 +19,7 @@ from ..align import align
 from ..data.pairs import read_pairs
 from ..errors import InvalidInputError
 from ..format.geometry import SIDE
+from ..image import open_image, to_rgb
 from .interface import Pixels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
@@ -140,7 +140,7 @@ def load_faces(
     index, same, numbers = (protocol or Pairs.none()).among(stems)
     if not (whole and points):
         return Faces(names, pixels, people, index, same, numbers, missing)
-    photos = [np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB")) for name in names]
+    photos = [to_rgb(open_image(name, found[name])) for name in names]
     there = np.stack([np.asarray(points[name], np.float64) for name in names])
     return Faces(names, pixels, people, index, same, numbers, missing, photos, there)
 
@@ -222,8 +222,8 @@ def usable(
 def crop(name: str, data: bytes, points: NDArray[np.floating] | None) -> Pixels:
     """A file as an aligned face, uint8 [112, 112, 3]."""
     try:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
-    except OSError as error:
+        image = Image.fromarray(to_rgb(open_image(name, data)))
+    except InvalidInputError as error:
         raise InvalidInputError(f"{name} can't be read as an image: {error}") from None
     if points is not None:
         image = align(image, points)
