@@ -136,9 +136,9 @@ def test_lines_are_short():
 # ---- figures
 
 
-def bd_rates() -> dict[tuple[str, str], str]:
+def bd_rates(name: str = "verification-bdrate.csv") -> dict[tuple[str, str], str]:
     """(codec, anchor) -> the BD-rate at equal accuracy as the documents write it."""
-    with open(ROOT / "benchmarks" / "results" / "verification-bdrate.csv") as file:
+    with open(ROOT / "benchmarks" / "results" / name) as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return {
             (row["codec"], row["anchor"]): figure(row)
@@ -173,10 +173,12 @@ def test_the_readmes_figures_are_measured():
     rates = bd_rates()
     rows = table(ROOT / "README.md", "| against |")
     assert [row[0].split(",")[0] for row in rows] == ["JPEG 2000", "WebP", "AVIF", "JPEG XL", "bmshj2018"]
-    for against, effort_0, effort_1 in rows:
+    photos = bd_rates("photos-bdrate.csv")
+    for against, effort_0, effort_1, photo in rows:
         anchor = against.split(",")[0]
         anchor = ANCHORS.get(anchor, anchor)
         assert effort_0 == rates["lfic", anchor] and effort_1 == rates["lfic effort 1", anchor], against
+        assert photo == photos.get(("lfic layers", anchor), ""), against
 
 
 def test_the_evaluations_figures_are_measured():
