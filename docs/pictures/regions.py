@@ -12,11 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 import lfic
 from lfic.demo import ASTRONAUT
+from lfic.format.geometry import REGION, SIDE
+from lfic.format.geometry import STRIDE as CELL
 
 QUALITIES = (1, 8, 25, 45, 70)
 HEAT = np.array([(196, 30, 58), (240, 170, 40), (40, 90, 200)])  # levels 0 (fine), 1, 2 (pooled)
-SIDE, SHOWN, GAP, LABEL = 112, 2, 10, 26
-CELL, REGION = 8, 4  # pixels of a cell a side; cells of a region a side
+SHOWN, GAP, LABEL = 2, 10, 26
 
 
 def enlarged(pixels: np.ndarray) -> Image.Image:

@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format.geometry import REGION, STRIDE
 from .interface import Pixels
 
 COLORS = ((196, 30, 58), (240, 170, 40), (40, 90, 200))  # levels 0, 1, 2
 MEANING = "red: fine, yellow: pooled 2 x 2, blue: 4 x 4"
-REGION = 32  # pixels a side
+REGION_SIDE = REGION * STRIDE  # pixels
 
 
 def heat_map(face: Pixels, levels: NDArray[np.uint8]) -> Pixels:
@@ -19,7 +20,7 @@ def heat_map(face: Pixels, levels: NDArray[np.uint8]) -> Pixels:
     Returns:
         uint8 [H, W, 3].
     """
-    colors = np.array(COLORS, np.float64)[levels].repeat(REGION, 0).repeat(REGION, 1)
+    colors = np.array(COLORS, np.float64)[levels].repeat(REGION_SIDE, 0).repeat(REGION_SIDE, 1)
     grey = face.mean(2, keepdims=True)
     tinted: Pixels = (0.55 * grey + 0.45 * colors[: face.shape[0], : face.shape[1]]).astype(np.uint8)
     return tinted
