@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
     args = make_parser().parse_args(argv)
     excluded = people_in_pairs(args.exclude_pairs) if args.exclude_pairs else set()
+    left_out: set[str] = set()
     crops: list[bytes] = []
     names: list[str] = []
     numbers: list[int] = []
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for i in tqdm(range(len(source)), desc=text):
             name = source.names[i]
             if person_of(name) in excluded:
+                left_out.add(person_of(name))
                 continue
             image, known = source.image(i)
             landmarks = find_landmarks(image) if known is None else known
@@ -85,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"{len(crops)} faces, {sum(map(len, crops)) / 1e6:.1f} MB -> {args.out}"
         + (f"; {faceless} images without a face left out" if faceless else "")
+        + (f"; {len(left_out)} of {len(excluded)} people of the pairs were there and left out" if excluded else "")
     )
     return 0
 
