@@ -4,8 +4,9 @@ import argparse
 import pathlib
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..format.geometry import SIDE
 from .common import (
     Commands,
     add_codec_parser,
@@ -19,6 +20,9 @@ from .common import (
     targets,
     write,
 )
+
+if TYPE_CHECKING:
+    from ..format.probe import Info
 
 
 def add_parser(commands: Commands) -> None:
@@ -105,8 +109,13 @@ def run(args: argparse.Namespace) -> int:
             "bytes": len(data),
             "size": f"{found.width}x{found.height}",
             "quality": found.layers[0].quality if found.layers else found.quality,
-            **({"faces": len(found.layers)} if found.layers or faces else {}),
+            **({"faces": len(found.layers)} if found.layers or (faces and not is_crop(found)) else {}),
             "seconds": round(time.perf_counter() - began, 3),
         }
 
     return each(args, work)
+
+
+def is_crop(found: "Info") -> bool:
+    """Whether a file is one of a face alone, in which none is looked for."""
+    return (found.width, found.height) == (SIDE, SIDE)
