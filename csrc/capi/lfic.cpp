@@ -8,6 +8,7 @@
 
 #include "capi/codec.hpp"
 #include "common/threads.hpp"
+#include "format/bare.hpp"
 
 struct lfic_model {
     lfic::Codec codec;
@@ -99,6 +100,17 @@ std::vector<uint8_t> file_bytes(const char* path) {
     return out;
 }
 
+// Bytes -> the caller's buffer, whose room *size says; then *size is what they are.
+void hand_over(const std::vector<uint8_t>& out, void* file, size_t* size) {
+    const std::size_t room = *size;
+    *size = out.size();
+    if (room < out.size())
+        throw TooSmall("the file takes " + std::to_string(out.size()) + " bytes; the buffer has " +
+                       std::to_string(room));
+    need(file, "file");
+    std::memcpy(file, out.data(), out.size());
+}
+
 // The layer's stream, or the picture's own where that is an aligned face.
 const Stream& face_stream(const File& file, int index, Place& place) {
     if (file.plain() && file.background->aligned && index == 0) return *file.background;
@@ -158,6 +170,13 @@ lfic_status lfic_probe(const void* data, size_t size, uint64_t max_pixels, lfic_
                  file.exponent,
                  static_cast<int>(file.layers.size()),
                  payload};
+    });
+}
+
+lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void* file, size_t* size) {
+    return guarded([&] {
+        need(size, "size");
+        hand_over(file_of_bare(bytes(bare, bare_size)), file, size);
     });
 }
 
@@ -256,14 +275,7 @@ lfic_status lfic_encode(const lfic_model* model, const void* rgb, uint32_t width
             for (std::size_t y = 0; y < height; ++y) std::memcpy(&packed[y * tight], pixels + y * stride, tight);
             pixels = packed.data();
         }
-        const std::vector<uint8_t> out = model->codec.encode(pixels, width, height, settings);
-        const std::size_t room = *size;
-        *size = out.size();
-        if (room < out.size())
-            throw TooSmall("the file takes " + std::to_string(out.size()) + " bytes; the buffer has " +
-                           std::to_string(room));
-        need(file, "file");
-        std::memcpy(file, out.data(), out.size());
+        hand_over(model->codec.encode(pixels, width, height, settings), file, size);
     });
 }
 

@@ -7,7 +7,6 @@
 namespace lfic {
 namespace {
 
-constexpr uint8_t kMagic = 0xFC;
 constexpr std::size_t kLayerBytes = 7;
 
 std::string text(uint64_t value) {

@@ -11,6 +11,7 @@
 
 namespace lfic {
 
+inline constexpr uint8_t kMagic = 0xFC;
 inline constexpr int kStride = 8;     // pixels of a feature cell's side
 inline constexpr int kCodedMap = 3;   // level mode: the payload starts with a level map
 inline constexpr int kFaceV1 = 0;     // number of the model
