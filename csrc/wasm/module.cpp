@@ -31,8 +31,15 @@ EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, i
     lfic_info info;
     const int status = lfic_probe(file, size, static_cast<uint64_t>(max_pixels), &info);
     if (status != LFIC_OK) return status;
-    const int fields[] = {static_cast<int>(info.width), static_cast<int>(info.height), info.version, info.model,
-                          info.quality, info.aligned, info.checksum, info.exponent, info.layers,
+    const int fields[] = {static_cast<int>(info.width),
+                          static_cast<int>(info.height),
+                          info.version,
+                          info.model,
+                          info.quality,
+                          info.aligned,
+                          info.checksum,
+                          info.exponent,
+                          info.layers,
                           static_cast<int>(info.payload_bytes)};
     for (const int field : fields) *out++ = field;
     return status;
@@ -47,8 +54,9 @@ static void spread(const uint8_t* rgb, std::size_t pixels, uint8_t* rgba) {
 }
 
 // rgba: room for 4 * width * height bytes, as probe says.
-EXPORT(decode) int decode(const lfic_model* model, const void* file, std::size_t size, double max_pixels, uint8_t* rgba,
-                          std::size_t capacity) {
+EXPORT(decode)
+int decode(const lfic_model* model, const void* file, std::size_t size, double max_pixels, uint8_t* rgba,
+           std::size_t capacity) {
     lfic_decode_options options;
     lfic_decode_defaults(&options);
     options.max_pixels = static_cast<uint64_t>(max_pixels);
@@ -61,8 +69,9 @@ EXPORT(decode) int decode(const lfic_model* model, const void* file, std::size_t
 }
 
 // rgba: 112 * 112 * 4 bytes; matrix: six numbers.
-EXPORT(decode_face) int decode_face(const lfic_model* model, const void* file, std::size_t size, int index,
-                                    uint8_t* rgba, double* matrix, int* quality) {
+EXPORT(decode_face)
+int decode_face(const lfic_model* model, const void* file, std::size_t size, int index, uint8_t* rgba, double* matrix,
+                int* quality) {
     const std::size_t pixels = LFIC_SIDE * LFIC_SIDE;
     uint8_t* rgb = rgba + pixels;
     const int status = lfic_decode_face(model, file, size, index, rgb, matrix, quality);
@@ -70,8 +79,8 @@ EXPORT(decode_face) int decode_face(const lfic_model* model, const void* file, s
     return status;
 }
 
-EXPORT(levels) int levels(const lfic_model* model, const void* file, std::size_t size, uint8_t* out,
-                          std::size_t* count) {
+EXPORT(levels)
+int levels(const lfic_model* model, const void* file, std::size_t size, uint8_t* out, std::size_t* count) {
     return lfic_levels(model, file, size, out, count);
 }
 
@@ -80,8 +89,9 @@ EXPORT(file_of_bare) int file_of_bare(const void* bare, std::size_t bare_size, v
 }
 
 // pixels: RGBA of which the last is not read; they become RGB where they lie. *size as for lfic_encode.
-EXPORT(encode) int encode(const lfic_model* model, uint8_t* pixels, uint32_t width, uint32_t height, int quality,
-                          int aligned, int checksum, std::size_t max_bytes, void* file, std::size_t* size) {
+EXPORT(encode)
+int encode(const lfic_model* model, uint8_t* pixels, uint32_t width, uint32_t height, int quality, int aligned,
+           int checksum, std::size_t max_bytes, void* file, std::size_t* size) {
     const std::size_t count = std::size_t{width} * height;
     for (std::size_t i = 0; i < count; ++i)
         for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = pixels[4 * i + c];
