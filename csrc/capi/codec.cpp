@@ -21,7 +21,9 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd) {
     std::vector<std::vector<int32_t>> i32;
     std::vector<std::vector<float>> f32;
     const std::string prefix = "integers.";
-    for (const auto& [name, tensor] : weights.tensors()) {
+    for (const auto& entry : weights.tensors()) {
+        const std::string& name = entry.first;
+        const FileTensor& tensor = entry.second;
         if (name.compare(0, prefix.size(), prefix) != 0) continue;
         const auto add = [&](auto& held, network::Type type) {
             held.push_back(elements<typename std::decay_t<decltype(held)>::value_type::value_type>(weights, name));
@@ -158,7 +160,8 @@ Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, i
 double Codec::bits(const Draft& draft, bool aligned) const {
     Grid grid = grid_of(draft.stream);
     grid.aligned = aligned;
-    const auto& [symbols, levels] = draft.symbols;
+    const std::vector<int16_t>& symbols = draft.symbols.symbols;
+    const std::vector<uint8_t>& levels = draft.symbols.levels;
     std::vector<float> cells(symbols.size() / static_cast<std::size_t>(context_->channels()));
     cost_face(*context_, {grid, levels.data(), symbols.data(), symbols.size(), false}, cells.data());
     double sum = 0;

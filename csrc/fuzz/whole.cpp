@@ -75,6 +75,31 @@ void damage(Random& random, std::vector<uint8_t>& file) {
     seal(file);
 }
 
+// Photos out of files of single faces: those on the template as layers, the others as backgrounds. Payloads stay.
+void add_photos(std::vector<std::vector<uint8_t>>& files) {
+    std::vector<File> read;
+    for (const auto& file : files) read.push_back(read_file({file.data(), file.size()}));
+    Random random{7};
+    std::vector<std::vector<uint8_t>> photos;
+    for (int k = 0; k < 24; ++k) {
+        File photo;
+        photo.width = photo.height = kSide;
+        photo.checksum = k % 2;
+        for (const File& file : read) {
+            if (!file.plain() || random.between(0, 1)) continue;
+            if (!file.background->aligned) {
+                if (file.width == kSide && file.height == kSide) photo.background = file.background;
+                continue;
+            }
+            const Place place{random.between(0, kPositions - 1), random.between(0, kPositions - 1),
+                              random.between(0, 220), random.between(0, kAngles - 1)};
+            photo.layers.push_back({place, *file.background});
+        }
+        if (!photo.layers.empty()) photos.push_back(write_file(photo));
+    }
+    files.insert(files.end(), photos.begin(), photos.end());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
@@ -120,10 +145,11 @@ int main(int argc, char** argv) {
     Random random{static_cast<uint64_t>(std::atoll(argv[4]))};
     std::vector<std::vector<uint8_t>> files;
     for (int k = 5; k < argc; ++k) files.push_back(bytes_of(argv[k]));
+    add_photos(files);
     std::vector<uint8_t> file;
     for (long i = 0; i < count; ++i) {
         // Mutants of mutants, eight generations long.
-        if (i % 8 == 0) file = files[static_cast<std::size_t>(random.between(0, argc - 6))];
+        if (i % 8 == 0) file = files[static_cast<std::size_t>(random.between(0, static_cast<int>(files.size()) - 1))];
         damage(random, file);
         LLVMFuzzerTestOneInput(file.data(), file.size());
     }
