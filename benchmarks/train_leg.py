@@ -4,8 +4,7 @@
 
 Reads configs/face-v2/ and what they name in data/; makes data/face-v2-crops.safetensors, the template crops of the
 packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and goes on
-with as many as fit. What it leaves goes to OUT: the averaged network in parts of less than 16 MB
-(``lfic.train.checkpoint``'s names), logs, and the configurations as they were run.
+with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
 """
 
 import argparse
@@ -18,8 +17,6 @@ import sys
 import time
 import traceback
 
-from safetensors.torch import load_file, save_file
-
 from lfic.align import align
 from lfic.data.facepack import MARGIN, write_pack
 from lfic.data.pack import compressed
@@ -29,7 +26,6 @@ from lfic.train.loop import run
 
 FIRST, SECOND = "configs/face-v2/1-pictures.toml", "configs/face-v2/2-entropy.toml"
 PACE_SECONDS = 45  # of steps, before their number is settled
-PART = 14_000_000  # bytes of tensors in a file
 RESERVE = 12  # seconds for starting anew, captures and files
 
 pack: PicturePack
@@ -64,17 +60,8 @@ def keep(folder: pathlib.Path, out: pathlib.Path) -> None:
     for name in ("log.csv", "checkpoint/state.json"):
         if (folder / name).is_file():
             shutil.copy(folder / name, out / f"{folder.name}-{pathlib.Path(name).name}")
-    tensors = load_file(folder / "checkpoint" / "average.safetensors")
-    parts: list[dict[str, object]] = [{}]
-    size = 0
-    for name, tensor in tensors.items():
-        if size + tensor.nbytes > PART:
-            parts.append({})
-            size = 0
-        parts[-1][name] = tensor.contiguous()
-        size += tensor.nbytes
-    for number, part in enumerate(parts):
-        save_file(part, out / f"{folder.name}-average-{number}.safetensors")
+    for part in (folder / "checkpoint").glob("average*.safetensors"):
+        shutil.copy(part, out / f"{folder.name}-{part.name}")
 
 
 def main() -> int:
