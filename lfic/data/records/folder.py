@@ -76,8 +76,8 @@ class FolderSource(RecordSource):
                 continue
             stem, suffix = split_name(name)
             label = f"{stem}.json"
-            meta, error = read_meta(os.path.join(folder, label)) if label in labels else ({}, None)
-            yield Record(prefix + keys[name], suffix, meta=meta, path=path, error=error)
+            meta, wrong = read_meta(os.path.join(folder, label)) if label in labels else ({}, None)
+            yield Record(prefix + keys[name], suffix, meta=meta, path=path, error=wrong)
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -96,8 +96,7 @@ def distinct_keys(names: list[str]) -> dict[str, str]:
         twice = [name for name, key in keys.items() if counts[key] > 1 and key != name]
         if not twice:
             return keys
-        for name in twice:
-            keys[name] = name
+        keys |= {name: name for name in twice}
 
 
 def read_meta(path: PathLike) -> tuple[dict[str, Any], str | None]:

@@ -78,7 +78,9 @@ class ParquetSource(RecordSource):
     def _open(self, path: pathlib.Path) -> Any:
         arrow = pyarrow()
         try:
-            file = arrow.parquet.ParquetFile(path, memory_map=True, pre_buffer=False, buffer_size=1 << 20)
+            file = arrow.parquet.ParquetFile(
+                path, memory_map=True, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+            )
         except (arrow.lib.ArrowException, OSError) as error:
             raise InvalidInputError(f"{path} is no readable parquet file: {error}") from None
         column_of(file.schema_arrow, path)
@@ -100,7 +102,9 @@ def column_of(schema: Any, path: pathlib.Path) -> str:
     if "image" in schema.names:
         return "image"
     found = [
-        field.name for field in schema if types.is_struct(field.type) and "bytes" in [inner.name for inner in field.type]
+        field.name
+        for field in schema
+        if types.is_struct(field.type) and "bytes" in [inner.name for inner in field.type]
     ]
     if len(found) == 1:
         return str(found[0])
@@ -124,7 +128,7 @@ def record_of(number: str, image: Any, fields: dict[str, Any]) -> Record:
 
 
 def suffix_of(data: bytes) -> str:
-    """The suffix of a file without a name: .lfic by its first byte, otherwise .jpg or .png, which readers do not trust."""
+    """The suffix of a file without a name, by its first bytes: .lfic, .png or .jpg; readers of pictures trust none."""
     if data[:1] == b"\xfc":
         return LFIC
     return ".png" if data.startswith(b"\x89PNG") else ".jpg"
@@ -160,7 +164,7 @@ class ParquetWriter(ShardWriter):
         self.writer = arrow.parquet.ParquetWriter(
             self.temporary, self.schema, compression={name: "zstd" for name, _ in columns[1:]} | {"meta": "zstd"},
             use_dictionary=[name for name, kind in columns[1:] if kind == arrow.string()] or False,
-            write_statistics=False,
+            write_statistics=False, write_page_checksum=True,
         )  # fmt: skip
 
     def _row(self, record: Record) -> dict[str, Any]:
@@ -197,9 +201,12 @@ def type_of(value: Any) -> Any:
     arrow = pyarrow()
     if isinstance(value, bool):
         return arrow.bool_()
-    for kind, found in ((int, arrow.int64()), (float, arrow.float64()), (str, arrow.string())):
-        if isinstance(value, kind):
-            return found if kind is not int or -(2**63) <= value < 2**63 else None
+    if isinstance(value, int):
+        return arrow.int64() if -(2**63) <= value < 2**63 else None
+    if isinstance(value, float):
+        return arrow.float64()
+    if isinstance(value, str):
+        return arrow.string()
     if isinstance(value, list) and value:
         inner = [type_of(item) for item in value]
         if all(kind == inner[0] for kind in inner) and inner[0] is not None:

@@ -126,7 +126,9 @@ class RecordSink(abc.ABC):
 
 
 class ShardWriter(abc.ABC):
-    """One shard: a file (perhaps with a companion) that appears under its name when it is finished."""
+    """One shard: a file (perhaps with companions) that appears under the name ``path`` when it is finished."""
+
+    path: pathlib.Path
 
     @abc.abstractmethod
     def __init__(self, path: pathlib.Path) -> None: ...

@@ -5,10 +5,12 @@ WebDataset ends a key at the first dot of the file's name, so a dot in a key is 
 
 import io
 import json
+import lzma
 import os
 import pathlib
 import secrets
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -50,7 +52,7 @@ class TarSource(RecordSource):
         try:
             with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
                 for member in tar:
-                    tar.members = []  # tarfile would keep every header
+                    forget(tar)
                     if not member.isfile():
                         continue
                     content = tar.extractfile(member)
@@ -63,7 +65,8 @@ class TarSource(RecordSource):
                         yield from self._sample(sample)
                         sample = []
                     sample.append((member.name, data))
-        except (tarfile.TarError, OSError, EOFError) as error:
+            check_end(path)
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             yield from self._sample(sample)
             yield Record(path.name, "", error=f"{path} is no whole tar file: {error}", path=os.fspath(path))
             return
@@ -79,6 +82,24 @@ class TarSource(RecordSource):
             meta, error = meta_of(others, stem if whole else key_of(name))
             yield Record(unescape(stem), suffix, data, meta, error=error)
         self.ignored += sum(not name.endswith((".json", ".cls")) for name in others)
+
+
+def check_end(path: pathlib.Path) -> None:
+    """tarfile takes a file that was cut between two members for a whole one.
+
+    Raises:
+        tarfile.ReadError: an uncompressed file does not end in zeros.
+    """
+    with open(path, "rb") as file:
+        plain = file.read(512)[257:262] == b"ustar"
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1024))
+        if plain and any(file.read()):
+            raise tarfile.ReadError("its end is missing")
+
+
+def forget(tar: tarfile.TarFile) -> None:
+    """Drop the headers that a TarFile keeps of every member: memory would grow with their count."""
+    vars(tar)["members"].clear()  # getmembers() would read the whole file
 
 
 def key_of(name: str) -> str:
@@ -142,7 +163,7 @@ class TarWriter(ShardWriter):
         info = tarfile.TarInfo(name)
         info.size = len(data)
         self.tar.addfile(info, io.BytesIO(data))
-        self.tar.members = []  # tarfile would keep every header
+        forget(self.tar)
 
     def finish(self) -> None:
         self.tar.close()
