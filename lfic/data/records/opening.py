@@ -2,6 +2,7 @@
 
 import glob
 import pathlib
+import re
 from typing import TypeAlias
 
 from ...errors import InvalidInputError
@@ -54,8 +55,13 @@ def shards_at(text: str) -> list[pathlib.Path]:
     path = pathlib.Path(text)
     if path.is_file():
         return [path]
-    numbered = glob.escape(str(path.with_suffix(""))) + "-[0-9]*" + path.suffix
-    return [pathlib.Path(one) for one in sorted(glob.glob(text) or glob.glob(numbered))]
+    return [pathlib.Path(one) for one in sorted(glob.glob(text))] or numbered_shards(path)
+
+
+def numbered_shards(path: pathlib.Path) -> list[pathlib.Path]:
+    """faces.tar -> faces-00000.tar, faces-00001.tar and so on, those that are there."""
+    name = re.compile(re.escape(path.stem) + r"-\d{5,}" + re.escape(path.suffix))
+    return sorted(one for one in path.parent.glob("*" + path.suffix) if name.fullmatch(one.name))
 
 
 def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> RecordSink:
