@@ -19,13 +19,14 @@ from ..data.records.folder import FilesSource, FolderSource
 from ..encoder.options import EncodeOptions
 from ..errors import InvalidInputError
 from ..files import PathLike
+from .faces import FaceFinding
 from .pipeline import Result as RecordResult
 from .pipeline import Run
 from .work import CodecChoice, Transcoding
 
 __all__ = [
-    "BulkOptions", "CodecChoice", "RecordResult", "Result", "Run", "Transcoding", "decode_files", "encode_files",
-    "transcode",
+    "BulkOptions", "CodecChoice", "FaceFinding", "RecordResult", "Result", "Run", "Transcoding", "decode_files",
+    "encode_files", "transcode",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import shutil
@@ -28,7 +29,7 @@ class Result:
         source: its name there.
         records: what was made of it, without their bytes: (name, bytes, meta) each.
         error, note: why it failed; what else is to be said of it; or None.
-        path: of its file, where it is one.
+        path: of its file, where it is one. size: its bytes.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Result:
     error: str | None = None
     note: str | None = None
     path: str | None = None
+    size: int = 0
 
 
 class Run(Iterator[Result]):
@@ -101,17 +103,19 @@ class Run(Iterator[Result]):
         self.began = time.monotonic()
         self.before = self.state.records
         self.pool = Pool(work, self.jobs)
+        self.errors = self.notes = Log(None, 0)
         try:
             if not self.state.complete:
                 self.output.begin(self.manifest)
                 self.errors = Log(self._list("errors", errors) if lists else None, self.state.errors)
                 self.notes = Log(self._list("notes", None) if lists else None, self.state.notes)
                 portions = self._portions()
-                first = next(portions, None)  # a source that has changed is noticed here
+                ahead = list(itertools.islice(portions, self.jobs))  # a source that has changed is noticed here
+                self.pool.jobs = max(1, len(ahead))
                 self.pool.start()  # and a wrong option here
                 if not self.resumed:
                     self.manifest.save()
-                self.results = self._results(first, portions)
+                self.results = self._results(itertools.chain(ahead, portions))
             else:
                 self.results = iter(())
         except BaseException:
@@ -187,11 +191,11 @@ class Run(Iterator[Result]):
 
     # --- from the workers to the target ---
 
-    def _results(self, first: list[Record] | None, portions: Iterator[list[Record]]) -> Iterator[Result]:
+    def _results(self, portions: Iterator[list[Record]]) -> Iterator[Result]:
         """Results, each given out after its portion is on disk for good."""
         try:
             given: collections.deque[tuple[list[Record], list[Record]]] = collections.deque()
-            for outcomes in self.pool.run(self._handed_out(first, portions, given)):
+            for outcomes in self.pool.run(self._handed_out(portions, given)):
                 yield from self._commit(*given.popleft(), outcomes)
             self.output.finish(self.manifest)
             self.state.complete = True
@@ -200,17 +204,13 @@ class Run(Iterator[Result]):
             self.close()
 
     def _handed_out(
-        self,
-        first: list[Record] | None,
-        portions: Iterator[list[Record]],
-        given: collections.deque[tuple[list[Record], list[Record]]],
+        self, portions: Iterator[list[Record]], given: collections.deque[tuple[list[Record], list[Record]]]
     ) -> Iterator[list[Record]]:
         """Portions without what is there already; ``given`` keeps both until they come back."""
-        while first is not None:
-            missing = [record for record in first if not self._is_there(record)]
-            given.append((first, missing))
+        for portion in portions:
+            missing = [record for record in portion if not self._is_there(record)]
+            given.append((portion, missing))
             yield missing
-            first = next(portions, None)
 
     def _is_there(self, record: Record) -> bool:
         if not self.skip_existing:
@@ -229,7 +229,7 @@ class Run(Iterator[Result]):
             error = outcome.error or (refused[0] if refused else None)
             kept = () if refused else outcome.records
             made_of_it = tuple((one.name, len(one.data), one.meta) for one in kept)
-            results.append(Result(record.name, made_of_it, error, outcome.note, record.path))
+            results.append(Result(record.name, made_of_it, error, outcome.note, record.path, size_of(record)))
             state.written += len(kept)
             state.bytes += sum(size for _, size, _ in made_of_it)
             state.failed += error is not None

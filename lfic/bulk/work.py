@@ -96,12 +96,16 @@ class Transcoding:
     def prepare(self) -> None:
         self.loaded = self.codec.load()
         self.loaded.encode_batch([], **self.encoding)
+        if self.encoding.get("faces") == "auto":
+            from ..faces import detector
+
+            detector(self.codec.device)
         if self.to not in (None, LFIC):
             check_suffix(str(self.to))
 
     def at_once(self) -> int:
-        slow = bool(self.encoding.get("effort")) or self.encoding.get("min_similarity") is not None
-        return 16 if slow else 64
+        slow = self.encoding.get("effort") or self.encoding.get("min_similarity") is not None
+        return 16 if slow or self.encoding.get("faces") is not None else 64
 
     def suffix(self, record: Record) -> str:
         """Of what a record becomes."""

@@ -1,10 +1,12 @@
 """Records of a folder: picture and .lfic files at any depth, NAME.json beside NAME.jpg with what else is known."""
 
+import dataclasses
+import itertools
 import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...errors import InvalidInputError
@@ -114,6 +116,37 @@ class FilesSource(RecordSource):
 
     def progress(self) -> float:
         return self.done / max(1, len(self.paths))
+
+
+class SeveralSources(RecordSource):
+    """Files, then folders one after the other; the keys of a folder's records begin with its name.
+
+    Raises:
+        InvalidInputError: two folders have one name.
+    """
+
+    def __init__(self, files: FilesSource, folders: Sequence[pathlib.Path]) -> None:
+        names = [path.resolve().name for path in folders]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise InvalidInputError(f"two folders are called {twice[0]}: give the folder that holds both")
+        self.parts: list[tuple[str, RecordSource]] = [("", files)]
+        self.parts += [(f"{name}/", FolderSource(path)) for name, path in zip(names, folders, strict=True)]
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        everything = (
+            dataclasses.replace(record, key=prefix + record.key)
+            for prefix, source in self.parts
+            for record in source.records()
+        )
+        yield from itertools.islice(everything, start, None)
+        self.ignored = sum(source.ignored for _, source in self.parts)
+
+    def count(self) -> int:
+        return sum(source.count() or 0 for _, source in self.parts)
+
+    def progress(self) -> float:
+        return sum(source.progress() * (source.count() or 0) for _, source in self.parts) / max(1, self.count())
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:
