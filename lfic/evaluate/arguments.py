@@ -18,6 +18,10 @@ def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.workers < 1:
         raise InvalidInputError(f"--workers is {args.workers}; at least 1 is needed")
+    if not args.recognizer and not args.gate:
+        raise InvalidInputError("who judges? give --recognizer FILE, a TorchScript network")
+    if args.looks < 0:
+        raise InvalidInputError(f"--looks is {args.looks}; allowed are 0 and more")
     if args.bootstrap < 0:
         raise InvalidInputError(f"--bootstrap is {args.bootstrap}; allowed are 0 and more")
     return args
@@ -33,9 +37,9 @@ def add_faces(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--recognizer",
         action="append",
-        required=True,
+        default=[],
         metavar="FILE",
-        help="TorchScript network, RGB 112 x 112 in 0..255; repeatable",
+        help="TorchScript network, RGB 112 x 112 in 0..255; repeatable; needed but for --gate",
     )
     group.add_argument(
         "--whole",
@@ -100,6 +104,20 @@ def add_results(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
     group.add_argument(
         "--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default"
+    )
+    group.add_argument(
+        "--looks",
+        type=int,
+        default=100,
+        help="on so many faces PSNR, SSIMULACRA2, FLIP, colour error and grid pattern are measured; 0 for none",
+    )
+    group.add_argument(
+        "--gate",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="compare two weights of lfic by their looks at equal bytes instead, at the qualities of --codecs "
+        "lfic:S/S, "
+        "and write OUT-gate.csv; the exit status is 1 where the new ones are worse",
     )
     group.add_argument("--speed", action="store_true", help="measure speed too: CPU time of one thread")
 

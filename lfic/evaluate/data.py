@@ -54,6 +54,20 @@ class Faces:
     def __len__(self) -> int:
         return len(self.names)
 
+    def part(self, which: Sequence[int]) -> "Faces":
+        """Some of the faces, without pairs."""
+        chosen = list(which)
+        return Faces(
+            [self.names[i] for i in chosen],
+            self.pixels[chosen],
+            [self.people[i] for i in chosen],
+            np.zeros((0, 2), np.int64),
+            np.zeros(0, bool),
+            np.zeros(0, np.int64),
+            photos=[self.photos[i] for i in chosen] if self.photos else [],
+            landmarks=self.landmarks[chosen] if self.photos else self.landmarks,
+        )
+
     def source(self, i: int) -> Pixels:
         """What a codec is given: the whole picture, or the aligned face."""
         return self.photos[i] if self.photos else self.pixels[i]
