@@ -61,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     if args.earlier:
         earlier = earlier_rows(args.earlier, [c.name for c in codecs], [j.name for j in judges], len(faces))
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
-    note += ", whole pictures" if faces.photos else ""
+    note += ", whole pictures" if args.whole else f", crops of {args.crop} pixels" if args.crop else ""
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
     reference = reference_embeddings(faces, judges, cache, keys, not args.quiet)
     keys = [content_key(photo) for photo in faces.photos] or keys
@@ -102,7 +102,19 @@ def faces_of(args: argparse.Namespace) -> Faces:
     """The faces of the command line."""
     folds = fold_numbers(args.folds) if args.folds else None
     choose = None if args.per_group is None else lambda names: balanced(names, args.per_group)
-    return load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose, args.whole)
+    return load_faces(
+        args.faces,
+        args.pairs,
+        args.landmarks,
+        args.limit,
+        args.allow_missing,
+        folds,
+        choose,
+        args.whole,
+        args.crop,
+        args.draw_pairs,
+        args.strict,
+    )
 
 
 def measure(args: argparse.Namespace, run: Run, cache: Cache, keys: Sequence[str]) -> None:
