@@ -80,7 +80,7 @@ def evaluate_point(
         initial=len(keys) - len(todo),
         desc=f"{codec.name} {setting}",
         unit="face",
-        disable=not progress,
+        disable=None if progress else True,
         file=sys.stderr,
     )
     with bar, concurrent.futures.ThreadPoolExecutor(workers if codec.threads else 1) as pool:
@@ -175,7 +175,7 @@ def reference_embeddings(
         for start in tqdm(
             range(0, len(todo), 64),
             desc=f"uncompressed, {judge.name}",
-            disable=not progress or not todo,
+            disable=None if progress and todo else True,
             file=sys.stderr,
         ):
             part = todo[start : start + 64]
