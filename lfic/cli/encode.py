@@ -22,6 +22,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ..format.bare import Container
     from ..format.probe import Info
 
 
@@ -72,6 +73,11 @@ def add_parser(commands: Commands) -> None:
         "--aligned", action="store_true", help="the photos are 112 x 112 crops on the alignment template"
     )
     parser.add_argument("--no-checksum", action="store_true", help="two bytes less, damage may go unnoticed")
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="a bare stream, .bare: no magic, no checksum, one byte before the payload of an aligned face",
+    )
     parser.set_defaults(run=run)
 
 
@@ -80,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     from ..faces import can_detect
     from ..image import open_image
 
-    names = targets(args, lambda path: ".lfic")
+    form: Container = "bare" if args.bare else "file"
+    names = targets(args, lambda path: ".bare" if args.bare else ".lfic")
     codec = load_codec(args)
     faces = args.faces if args.faces == "auto" and can_detect() else None
     if args.faces == "auto" and faces is None:
@@ -101,9 +108,10 @@ def run(args: argparse.Namespace) -> int:
             faces=faces,
             face_quality=args.face_quality,
             background_quality=args.background_quality,
+            container=form,
         )
         write(names[path], data)
-        found = codec.probe(data)
+        found = codec.probe(data, container=form)
         return {
             "file": str(names[path]),
             "bytes": len(data),
