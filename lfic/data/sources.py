@@ -5,6 +5,7 @@
     folder/                          images, at any depth (folder.py)
     shard.tar, shards-*.tar          plain tar files in the WebDataset layout (shards.py)
     data.parquet, train-*.parquet    Hugging Face's layout (parquet.py)
+    train.rec                        InsightFace's training sets, with train.idx beside it (insightface.py)
 
 Landmarks are five points in pixels (eyes, nose, mouth corners), [5, 2] or 10 numbers; a face that has them is aligned
 when it is read. For folders and tars they may also stand in an .npz (``names``, ``landmarks``), as PATH:LANDMARKS.npz.
@@ -25,6 +26,7 @@ from ..format.geometry import SIDE
 from .base import FaceSource
 from .facepack import FacePack
 from .folder import Folder
+from .insightface import Records
 from .parquet import Parquet
 from .picturepack import PicturePack, is_picture_pack
 from .shards import Shards
@@ -72,14 +74,16 @@ def open_files(path: str, npz: str) -> FaceSource:
     if missing:
         raise InvalidInputError(f"no data at {missing[0]}")
     kind = pathlib.Path(path).suffix
-    if kind not in (".safetensors", ".tar", ".parquet"):
-        raise InvalidInputError(f"{path}: data is a folder, or files called .safetensors, .tar or .parquet")
+    if kind not in (".safetensors", ".tar", ".parquet", ".rec"):
+        raise InvalidInputError(f"{path}: data is a folder, or files called .safetensors, .tar, .parquet or .rec")
     if npz and kind != ".tar":
         raise InvalidInputError(f"{path}:{npz}: an .npz of landmarks goes with a folder or with tar files")
     if kind == ".tar":
         return Shards(paths, read_landmarks(npz))
     if kind == ".parquet":
         return Parquet(paths)
+    if kind == ".rec":
+        return Records(paths[0]) if len(paths) == 1 else Joined([Records(one) for one in paths])
     packs = [PicturePack(one) if is_picture_pack(one) else FacePack(one) for one in paths]
     return packs[0] if len(packs) == 1 else Joined(packs)
 
