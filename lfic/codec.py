@@ -24,6 +24,7 @@ from .encoder.options import EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
 from .format import bare, container
+from .format import layers as layers_format
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
@@ -306,6 +307,23 @@ class Codec:
             )
             for layer, face in zip(picture.layers, pixels, strict=True)
         ]
+
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        picture = self._read(data, MAX_PIXELS, container)
+        if not picture.plain:
+            return layers_format.write(dataclasses.replace(picture, checksum=False))
+        assert picture.background is not None
+        header, payload = picture.background.header, picture.background.payload
+        wanted = bare.bare_header(header)
+        if wanted.level_mode != header.level_mode:
+            ((symbols, levels),) = decode_payloads(self.model.context, [(header, memoryview(payload))])
+            payload = self.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+        return bare.write(wanted, payload)
 
     def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this codec's model wrote."""

@@ -186,3 +186,17 @@ def test_symbols_are_those_of_the_day_it_was_written(codec, name):
 
 def test_the_set_is_whole():
     assert len(INDEX) == 7 and {p.stem for p in FOLDER.glob("*.bare")} == set(INDEX)
+
+
+@pytest.mark.parametrize(
+    "options", [{"quality": 40}, {"max_bytes": 52}, {"quality": 5}, {"quality": 40, "aligned": False}]
+)
+def test_a_file_becomes_a_bare_stream_of_the_same_symbols(codec, face, photo, options):
+    options = {"aligned": True, **options}
+    whole = codec.encode(face, **options)
+    data = codec.to_bare(whole)
+    assert symbols_digest(codec, data, "bare") == symbols_digest(codec, whole)
+    assert codec.to_bare(data, "bare") == data
+    points = np.array([[138, 52], [173, 51], [156, 72], [141, 92], [171, 92]])
+    layered = codec.encode(photo(200, 300), faces=[points])
+    assert codec.to_bare(layered) == codec.encode(photo(200, 300), faces=[points], checksum=False)
