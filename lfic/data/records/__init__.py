@@ -11,7 +11,17 @@
 A source is read and a sink is written as a stream: both take the memory of a few records, whatever their count.
 """
 
-from .opening import KINDS, open_sink, open_source
+from .opening import KINDS, open_sink, open_source, open_sources
 from .record import LFIC, Record, RecordSink, RecordSource, ShardWriter
 
-__all__ = ["KINDS", "LFIC", "Record", "RecordSink", "RecordSource", "ShardWriter", "open_sink", "open_source"]
+__all__ = [
+    "KINDS",
+    "LFIC",
+    "Record",
+    "RecordSink",
+    "RecordSource",
+    "ShardWriter",
+    "open_sink",
+    "open_source",
+    "open_sources",
+]

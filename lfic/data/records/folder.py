@@ -1,10 +1,12 @@
 """Records of a folder: picture and .lfic files at any depth, NAME.json beside NAME.jpg with what else is known."""
 
+import dataclasses
+import itertools
 import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...errors import InvalidInputError
@@ -78,6 +80,73 @@ class FolderSource(RecordSource):
             label = f"{stem}.json"
             meta, wrong = read_meta(os.path.join(folder, label)) if label in labels else ({}, None)
             yield Record(prefix + keys[name], suffix, meta=meta, path=path, error=wrong)
+
+
+class FilesSource(RecordSource):
+    """Picture and .lfic files by their paths, in the order given. Keys are relative to the folder that all lie in.
+
+    Args:
+        paths: the files; whether they are there is noticed when they are read.
+
+    Raises:
+        InvalidInputError: one text in the place of a list, or a path that is no file's name.
+    """
+
+    def __init__(self, paths: Iterable[PathLike]) -> None:
+        if isinstance(paths, (str, bytes, os.PathLike)):
+            raise InvalidInputError(f"paths is {paths!r}; a list of paths is needed")
+        self.paths = [os.fspath(path) for path in paths]
+        found = [os.path.abspath(path) for path in self.paths]
+        common = os.path.commonpath([os.path.dirname(path) for path in found]) if found else ""
+        names = [path[len(common) :].lstrip(os.sep).replace(os.sep, "/") for path in found]
+        if len(set(names)) < len(names):
+            twice = next(name for name, times in Counter(names).items() if times > 1)
+            raise InvalidInputError(f"{twice} is among the files twice")
+        self.keys = list(distinct_keys(names).values())
+        self.done = 0
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        self.done = start
+        for path, key in zip(self.paths[start:], self.keys[start:], strict=True):
+            self.done += 1
+            yield Record(key, split_name(path)[1] or pathlib.Path(path).suffix.lower(), path=path)
+
+    def count(self) -> int:
+        return len(self.paths)
+
+    def progress(self) -> float:
+        return self.done / max(1, len(self.paths))
+
+
+class SeveralSources(RecordSource):
+    """Files, then folders one after the other; the keys of a folder's records begin with its name.
+
+    Raises:
+        InvalidInputError: two folders have one name.
+    """
+
+    def __init__(self, files: FilesSource, folders: Sequence[pathlib.Path]) -> None:
+        names = [path.resolve().name for path in folders]
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise InvalidInputError(f"two folders are called {twice[0]}: give the folder that holds both")
+        self.parts: list[tuple[str, RecordSource]] = [("", files)]
+        self.parts += [(f"{name}/", FolderSource(path)) for name, path in zip(names, folders, strict=True)]
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        everything = (
+            dataclasses.replace(record, key=prefix + record.key)
+            for prefix, source in self.parts
+            for record in source.records()
+        )
+        yield from itertools.islice(everything, start, None)
+        self.ignored = sum(source.ignored for _, source in self.parts)
+
+    def count(self) -> int:
+        return sum(source.count() or 0 for _, source in self.parts)
+
+    def progress(self) -> float:
+        return sum(source.progress() * (source.count() or 0) for _, source in self.parts) / max(1, self.count())
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:

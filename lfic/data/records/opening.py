@@ -2,14 +2,16 @@
 
 import glob
 import pathlib
+import re
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from ...errors import InvalidInputError
 from ...files import PathLike
-from .folder import FolderSink, FolderSource
+from .folder import FilesSource, FolderSink, FolderSource, SeveralSources
 from .parquet import ParquetSource, ParquetWriter
 from .rec import RecSource, RecWriter
-from .record import Record, RecordSink, RecordSource, ShardWriter
+from .record import Record, RecordSink, RecordSource, ShardWriter, is_record
 from .tar import TarSource, TarWriter
 
 Shards: TypeAlias = type[TarSource] | type[ParquetSource] | type[RecSource]
@@ -49,13 +51,42 @@ def open_source(path: PathLike) -> RecordSource:
     return KINDS[suffix][0](found)
 
 
+def open_sources(paths: Sequence[PathLike]) -> RecordSource:
+    """The records at several paths, as a shell expands them: one source, shards of one kind, or files and folders.
+
+    Keys are relative to the folder that holds all files; those of a folder among several begin with its name.
+
+    Raises:
+        InvalidInputError: as ``open_source``; or shards among other things, or two folders of one name.
+    """
+    found = [pathlib.Path(path) for path in paths]
+    if len(found) == 1 and not is_record(found[0].name):
+        return open_source(found[0])
+    kinds = {path.suffix.lower() for path in found if path.suffix.lower() in KINDS and not path.is_dir()}
+    if kinds:
+        if len(kinds) > 1 or any(path.suffix.lower() not in kinds or path.is_dir() for path in found):
+            raise InvalidInputError("shards go with shards of their kind alone: give one kind at a time")
+        missing = [path for path in found if not path.is_file()]
+        if missing:
+            raise InvalidInputError(f"there is nothing at {missing[0]}")
+        return KINDS[kinds.pop()][0](found)
+    folders = [path for path in found if path.is_dir()]
+    files = FilesSource([path for path in found if not path.is_dir()])
+    return files if not folders else SeveralSources(files, folders)
+
+
 def shards_at(text: str) -> list[pathlib.Path]:
     """The files that a path or pattern names, those of a numbered set in their order."""
     path = pathlib.Path(text)
     if path.is_file():
         return [path]
-    numbered = glob.escape(str(path.with_suffix(""))) + "-[0-9]*" + path.suffix
-    return [pathlib.Path(one) for one in sorted(glob.glob(text) or glob.glob(numbered))]
+    return [pathlib.Path(one) for one in sorted(glob.glob(text))] or numbered_shards(path)
+
+
+def numbered_shards(path: pathlib.Path) -> list[pathlib.Path]:
+    """faces.tar -> faces-00000.tar, faces-00001.tar and so on, those that are there."""
+    name = re.compile(re.escape(path.stem) + r"-\d{5,}" + re.escape(path.suffix))
+    return sorted(one for one in path.parent.glob("*" + path.suffix) if name.fullmatch(one.name))
 
 
 def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> RecordSink:

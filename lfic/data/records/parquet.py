@@ -1,7 +1,7 @@
 """Records of parquet files in the layout of Hugging Face datasets.
 
 Column "image": a struct {bytes, path}, path being the record's name. What else is known has a column each where it is a
-number, a text or a list of numbers, as the first record of a file has it; the rest is JSON in the column "meta". The
+number, a text or a list of numbers, as the first records of a file have it; the rest is JSON in the column "meta". The
 schema's metadata tells ``datasets`` that "image" is an Image, so that ``load_dataset`` gives pictures once
 ``lfic.pillow_plugin`` is imported.
 """
@@ -144,22 +144,25 @@ class ParquetWriter(ShardWriter):
         self.temporary.touch(exist_ok=False)
         self.writer: Any = None
         self.schema: Any = None
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Record] = []
         self.size = 0
 
     def add(self, record: Record) -> None:
-        if self.schema is None:
-            self._begin(record.meta)
-        self.rows.append(self._row(record))
+        self.rows.append(record)
         self.size += len(record.data)
         if len(self.rows) >= ROW_GROUP or self.size >= ROW_GROUP_BYTES:
             self._flush()
 
-    def _begin(self, meta: dict[str, Any]) -> None:
+    def _begin(self) -> None:
+        """The schema: a column for each name that has values of one type in the first rows."""
         arrow = pyarrow()
         image = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
         columns = [("image", image)]
-        columns += [(name, kind) for name, value in meta.items() if (kind := type_of(value)) and name != "image"]
+        kinds: dict[str, Any] = {}
+        for row in self.rows:
+            for name, value in row.meta.items():
+                kinds.setdefault(name, type_of(value))
+        columns += [(name, kind) for name, kind in kinds.items() if kind and name not in ("image", "meta")]
         self.schema = arrow.schema([*columns, ("meta", arrow.string())], metadata={"huggingface": json.dumps(FEATURES)})
         self.writer = arrow.parquet.ParquetWriter(
             self.temporary, self.schema, compression={name: "zstd" for name, _ in columns[1:]} | {"meta": "zstd"},
@@ -179,13 +182,14 @@ class ParquetWriter(ShardWriter):
         return row | {"meta": json.dumps(rest) if rest else None}
 
     def _flush(self) -> None:
+        if self.schema is None:
+            self._begin()
         if self.rows:
-            self.writer.write_table(pyarrow().Table.from_pylist(self.rows, self.schema))
+            rows = [self._row(record) for record in self.rows]
+            self.writer.write_table(pyarrow().Table.from_pylist(rows, self.schema))
         self.rows, self.size = [], 0
 
     def finish(self) -> None:
-        if self.schema is None:
-            self._begin({})
         self._flush()
         self.writer.close()
         os.replace(self.temporary, self.path)

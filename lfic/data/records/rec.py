@@ -7,7 +7,7 @@ import os
 import pathlib
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...errors import InvalidInputError
 from ..recordio import FIRST, LAST, LONGEST, MAGIC, MAGIC_BYTES, MIDDLE, PART, WHOLE, Header, RecordWriter, pack, unpack
@@ -94,6 +94,12 @@ def names_of(path: pathlib.Path) -> Iterator[str]:
                 yield line.rstrip("\n").rpartition("\t")[2]
 
 
+def labels_of(record: Record) -> list[Any]:
+    """The label of ``meta`` as a list; [0] where there is none."""
+    found = record.meta.get("label", 0)
+    return found if isinstance(found, list) else [found]
+
+
 class RecWriter(ShardWriter):
     """A .rec file with its .idx, and a .lst with the names. Keys count from 0; the label is ``meta``'s, or 0."""
 
@@ -105,17 +111,19 @@ class RecWriter(ShardWriter):
             self.list_path, "x", encoding="utf-8", errors="surrogateescape"
         )
 
-    def add(self, record: Record) -> None:
-        """
-        Raises:
-            InvalidInputError: the label is no number or list of numbers, or the name has a tab or a new line.
-        """
-        found = record.meta.get("label", 0)
-        labels = found if isinstance(found, list) else [found]
+    @staticmethod
+    def refusal(record: Record, before: str | None) -> str | None:
+        labels = labels_of(record)
         if not labels or not all(isinstance(label, (int, float)) for label in labels):
-            raise InvalidInputError(f"{record.name} has the label {found!r}; a .rec file keeps numbers")
+            return f"{record.name} has the label {record.meta['label']!r}; a .rec file keeps numbers"
         if "\n" in record.name or "\t" in record.name:
-            raise InvalidInputError(f"the name {record.name!r} has a tab or a new line, which a .lst file can't hold")
+            return f"the name {record.name!r} has a tab or a new line, which a .lst file can't hold"
+        return None
+
+    def add(self, record: Record) -> None:
+        if why := self.refusal(record, None):
+            raise InvalidInputError(why)
+        labels = labels_of(record)
         self.writer.write(self.number, pack(Header(tuple(map(float, labels)), self.number), record.data))
         self.list.write(f"{self.number}\t" + "\t".join(f"{label:g}" for label in labels) + f"\t{record.name}\n")
         self.number += 1

@@ -133,9 +133,18 @@ class ShardWriter(abc.ABC):
     @abc.abstractmethod
     def __init__(self, path: pathlib.Path) -> None: ...
 
+    @staticmethod
+    def refusal(record: Record, before: str | None) -> str | None:
+        """Why this kind of file can't hold a record after that of the key ``before``; None: it can."""
+        return None
+
     @abc.abstractmethod
     def add(self, record: Record) -> None:
-        """Add one record."""
+        """Add one record.
+
+        Raises:
+            InvalidInputError: for the reason that ``refusal`` gives.
+        """
 
     @abc.abstractmethod
     def finish(self) -> None:

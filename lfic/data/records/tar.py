@@ -140,21 +140,24 @@ class TarWriter(ShardWriter):
     """A tar file; members have no owner and no date, so that equal records give equal files."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        self.path, self.last = path, ""
+        self.path = path
+        self.last: str | None = None
         self.temporary = path.with_name(f".lfic-{secrets.token_hex(6)}")
         self.tar = tarfile.open(  # noqa: SIM115  (closed by ``finish``)
             self.temporary, "x", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"
         )
 
+    @staticmethod
+    def refusal(record: Record, before: str | None) -> str | None:
+        if record.key == before:
+            return f"two records that follow one another have the key {record.key!r}: WebDataset takes them for one"
+        return None
+
     def add(self, record: Record) -> None:
-        """
-        Raises:
-            InvalidInputError: the record before has the same key: WebDataset would take both for one.
-        """
+        if why := self.refusal(record, self.last):
+            raise InvalidInputError(why)
+        self.last = record.key
         key = escape(record.key)
-        if key == self.last:
-            raise InvalidInputError(f"two records that follow one another have the key {record.key!r}")
-        self.last = key
         self._member(key + record.suffix, record.data)
         if record.meta:
             self._member(f"{key}.json", json.dumps(record.meta).encode())
