@@ -251,9 +251,13 @@ def test_what_is_refused(library, face, tmp_path):
     lib.lfic_model_free(None)
 
 
-def test_bare_streams(library):
+def test_bare_streams(library, face):
     lib, _ = library
-    size, out = c.c_size_t(64), c.create_string_buffer(64)
+    size, out = c.c_size_t(1024), c.create_string_buffer(1024)
+    bare = lfic.encode(face, max_bytes=150, aligned=True, effort=0, container="bare")
+    assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == OK
+    shown = decode(library, out.raw[: size.value])[1]
+    assert (shown == np.asarray(lfic.decode(bare, container="bare"))).all()
     for bare, file in ((bytes([39, 7, 8]), "fc3c500708"), (bytes([0]), "fc3c02"), (b"\xfc\x20\x52\xff", "fc2052ff")):
         size.value = 64
         assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == OK
