@@ -45,7 +45,7 @@ typedef enum lfic_status {
     LFIC_INVALID_INPUT = 1, /* an argument is out of its range */
     LFIC_CONTAINER = 2,     /* no lfic file, or one of a version, model or size that is not read here */
     LFIC_CORRUPT = 3,       /* a damaged file */
-    LFIC_WEIGHTS = 4,       /* a weights file is missing, damaged, or lacks what the call needs */
+    LFIC_BAD_WEIGHTS = 4,       /* a weights file is missing, damaged, or lacks what the call needs */
     LFIC_TOO_SMALL = 5,     /* the caller's buffer: *size says what is needed, where there is one */
     LFIC_NO_MEMORY = 6,
     LFIC_INTERNAL = 7 /* a fault of lfic: please report it */

@@ -16,6 +16,8 @@ from PIL import Image
 
 import lfic
 
+pytestmark = pytest.mark.slow  # emscripten compiles for half a minute
+
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
 SCREENSHOTS = os.environ.get("LFIC_SCREENSHOTS")  # a folder where those of the page are kept
