@@ -191,8 +191,8 @@ def pipeline(
             datasink(ledger, strict, shard_bytes), concurrency=light, ray_remote_args={"num_cpus": LIGHT}
         )
     except ray.exceptions.RayError as error:
-        cause = error.__cause__ or error
-        raise InvalidInputError(f"the run stopped: {str(cause).strip().splitlines()[-1]}") from None
+        text = str(getattr(error, "cause", None) or error).strip() or type(error).__name__
+        raise InvalidInputError(f"the run stopped: {text.splitlines()[-1]}") from None
 
 
 def refuse_missing(parts: Sequence[Part], ledger: Ledger) -> None:

@@ -13,6 +13,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from torch.utils.data import Dataset, IterableDataset
+
 from ..errors import InvalidInputError, LficError
 from ..files import PathLike
 from .decoding import Decoder, Form, only_thread
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 Sample: TypeAlias = dict[str, Any]
 
 
-class FaceDataset:
+class FaceDataset(Dataset[Sample]):
     """The records of a source by number: {"image", "key", and what else is known of it: "label", ...}.
 
     Args:
@@ -76,7 +78,7 @@ class FaceDataset:
         return samples([self.record(int(i)) for i in numbers], self.decoder if self.decode else None, self.transform)
 
 
-class FaceStream:
+class FaceStream(IterableDataset[Sample]):
     """The records of a source one after the other, any count of them: an iterable data set of torch.
 
     Each worker of a DataLoader, and each process of a distributed run, has its own shards; a folder's records are

@@ -1,5 +1,7 @@
 """What of a source is done, as intervals of rows, and the folder that says so."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ ROWS = st.sets(st.integers(0, 40))
 def test_intervals_hold_their_rows(rows):
     found = intervals(rows)
     assert {row for start, end in found for row in range(start, end)} == rows
-    assert all(a[1] < b[0] for a, b in zip(found, found[1:]))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(found))
 
 
 @given(ROWS, ROWS)
