@@ -26,6 +26,7 @@ from .report.plots import plots, rocs, write_plots
 from .selection import OWN, build, build_codecs
 from .speed import measure_speed
 from .tables import Row, earlier_rows, read_csv, write_csv
+from .templates import template_rows
 
 
 @dataclasses.dataclass
@@ -152,11 +153,12 @@ def line_of(row: Row) -> str:
 
 
 def write_tables(args: argparse.Namespace, run: Run) -> list[Row]:
-    """OUT-bdrate.csv, -bytes.csv, -looks.csv, -groups.csv and -speed.csv, those that have rows -> the BD-rates."""
+    """OUT-bdrate.csv and the tables beside it (docs/evaluation.md), those that have rows -> the BD-rates."""
     deltas = bd_rates(run.points, run.reference, run.faces, args.anchor.split(","), args.bootstrap, run.earlier)
     for name, rows in (
         ("bdrate", deltas),
         ("bytes", bytes_at_targets(run.rows + run.earlier)),
+        ("templates", template_rows(run.reference, run.faces, args.bootstrap)),
         ("looks", looks_at_bytes(run.rows + run.earlier)),
         ("groups", group_rows(run.points, run.reference, run.faces.names)),
     ):
