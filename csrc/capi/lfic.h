@@ -81,9 +81,9 @@ typedef struct lfic_info {
 /* Reads the header alone: no model, no memory. max_pixels: of the picture; 0 is 178956970. */
 LFIC_API lfic_status lfic_probe(const void* file, size_t size, uint64_t max_pixels, lfic_info* info);
 
-/* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is. There
- * is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most three
- * more than the stream's; on LFIC_TOO_SMALL what is needed. */
+/* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is.
+ * There is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most
+ * three more than the stream's; on LFIC_TOO_SMALL what is needed. */
 LFIC_API lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void* file, size_t* size);
 
 /* Fill with lfic_decode_defaults first, or give null for them. */

@@ -249,4 +249,4 @@ def test_the_page_works_without_a_network(page):
         const store = await caches.open(names[0]);
         return [names.length, (await store.keys()).length];"""
     )
-    assert kept == [1, 10]
+    assert kept == [1, 11]
