@@ -21,20 +21,34 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import bulk, coder, evaluate, faces, kernels, metric
-    from .codec import Codec, decode, encode, load_codec
+    from .codec import Codec, encode, load_codec
+    from .decoder import decode
     from .format.probe import Info, probe
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "encode": "codec",
-    "decode": "codec",
+    "decode": "decoder",
     "load_codec": "codec",
     "Codec": "codec",
     "probe": "format.probe",
     "Info": "format.probe",
 }
-_MODULES = ("bulk", "codec", "coder", "data", "encoder", "evaluate", "faces", "format", "kernels", "metric", "network")
+_MODULES = (
+    "bulk",
+    "codec",
+    "coder",
+    "data",
+    "decoder",
+    "encoder",
+    "evaluate",
+    "faces",
+    "format",
+    "kernels",
+    "metric",
+    "network",
+)
 
 __all__ = [
     "Codec",

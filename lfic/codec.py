@@ -4,7 +4,6 @@ image -> analysis -> region levels -> pooled symbols -> context model + range co
 bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
 """
 
-import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from .align import TEMPLATE_112
+from .decoder import DecodedFace, composed, faces_of
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
@@ -24,8 +23,7 @@ from .encoder.options import EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
 from .format import container
-from .format.compose import compose
-from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import MAX_PIXELS, MODELS, Bytes
 from .format.geometry import SIDE
 from .format.layers import Picture, Stream, read
 from .format.payload import decode_payloads
@@ -35,22 +33,6 @@ from .network.load import AnyRecognizer, Model, Pixels, load
 
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class DecodedFace:
-    """A face of a file. image: PIL, 112 x 112, RGB, on the alignment template. matrix: float64 [2, 3], from the
-    template's pixels to the picture's (integers are pixel centres). quality: 1 to 100."""
-
-    image: Image.Image
-    matrix: NDArray[np.float64]
-    quality: int
-
-    @property
-    def landmarks(self) -> NDArray[np.float64]:
-        """The template's five points in the picture, float64 [5, 2], x right and y down."""
-        out: NDArray[np.float64] = TEMPLATE_112 @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return out
 
 
 class Codec:
@@ -248,12 +230,19 @@ class Codec:
         if out == "tensor" and len(sizes) > 1:
             raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
         decoded = iter(self._streams([stream for picture in pictures for stream in picture.streams]))
-        shown = [composed(picture, [next(decoded) for _ in picture.streams]) for picture in pictures]
+        shown = [self._composed(picture, [next(decoded) for _ in picture.streams]) for picture in pictures]
         if out == "tensor":
             empty = torch.zeros(0, 3, 0, 0, dtype=torch.uint8, device=self.model.device)
             return torch.stack(shown) if shown else empty
         arrays = [array_of(pixels) for pixels in shown]
         return [Image.fromarray(array) for array in arrays] if out == "pil" else arrays
+
+    def _composed(self, picture: Picture, streams: Sequence[Tensor]) -> Tensor:
+        """What a picture shows, uint8 [3, H, W] on the device."""
+        if picture.plain:
+            return streams[0]
+        shown = composed(picture, [array_of(stream) for stream in streams])
+        return torch.from_numpy(shown).to(self.model.device).permute(2, 0, 1)
 
     def decode_faces(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
@@ -261,21 +250,7 @@ class Codec:
         A file of one aligned face gives that one. Whoever recognises faces in an archive needs no detector.
         """
         picture = self._read(data, max_pixels)
-        if picture.plain:
-            assert picture.background is not None
-            if not picture.background.header.aligned:
-                return []
-            whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels), whole, picture.background.header.quality)]
-        pixels = self._streams([layer.stream for layer in picture.layers])
-        return [
-            DecodedFace(
-                Image.fromarray(array_of(face)),
-                layer.place.matrix(picture.width, picture.height),
-                layer.stream.header.quality,
-            )
-            for layer, face in zip(picture.layers, pixels, strict=True)
-        ]
+        return faces_of(picture, [array_of(pixels) for pixels in self._streams(picture.streams)])
 
     def _read(self, data: Bytes, max_pixels: int) -> Picture:
         """A file that this codec's model wrote."""
@@ -356,17 +331,6 @@ def array_of(pixels: Tensor) -> NDArray[np.uint8]:
     return out
 
 
-def composed(picture: Picture, streams: Sequence[Tensor]) -> Tensor:
-    """What a picture shows, uint8 [3, H, W]; its streams' pixels uint8 [3, h, w] in their order."""
-    if picture.plain:
-        return streams[0]
-    arrays = [array_of(stream) for stream in streams]
-    background = None if picture.background is None else arrays.pop(0)
-    painted = [(pixels, layer.place) for pixels, layer in zip(arrays, picture.layers, strict=True)]
-    shown = compose(background, picture.exponent, painted, picture.width, picture.height)
-    return torch.from_numpy(shown).to(streams[0].device).permute(2, 0, 1)
-
-
 def is_integer(value: Any) -> bool:
     """Python's and numpy's integers; not bool, which is a mistake wherever a number is meant."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
@@ -406,13 +370,3 @@ def load_codec(
 def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
     return load_codec().encode(image, **options)
-
-
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in."""
-    picture = read(data, max_pixels)
-    if picture.model == PRIVATE:
-        raise ContainerError(
-            "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
-        )
-    return load_codec(MODELS[picture.model]).decode(data, max_pixels)

@@ -15,10 +15,11 @@ from .. import coder
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
+from ..format.integers import PREFIX, IntegerModel, integer_model
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
-from . import tiles
+from . import exact, tiles
 from .net import CodecNet, CodecNetConfig
 from .rap import unpooled_features
 
@@ -33,7 +34,9 @@ class Model:
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
-    needed, or None. number: what files say of the model. metadata: of the weights file.
+    needed, or None. number: what files say of the model. metadata: of the weights file. integers: the transforms that a
+    CPU computes with where the weights hold them; what decodes and what encodes without effort is then the same on
+    every machine.
     """
 
     net: CodecNet
@@ -45,6 +48,7 @@ class Model:
     looks_through: AnyRecognizer
     number: int
     metadata: dict[str, str]
+    integers: IntegerModel | None = None
 
     @functools.cached_property
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
@@ -96,6 +100,8 @@ class Model:
         width: int,
     ) -> Tensor:
         """What files show: (symbols, levels) of faces of one size -> uint8 [N, 3, height, width]."""
+        if self.integers is not None:
+            return exact.reconstruct(self.integers, faces, qualities, aligned, height, width)
         q = torch.tensor(list(qualities), device=self.device)
         a = torch.tensor(list(aligned), device=self.device)
         levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
@@ -112,14 +118,16 @@ def load(name: PathLike, device: str | torch.device = "cpu", recognizer: AnyReco
         InvalidInputError: a device that torch can't use here.
     """
     device = usable_device(device)
-    net, context, metadata = load_model(name, device)
+    arrays, metadata = load_arrays(name)
+    net, context = networks(arrays, metadata, name)
+    net.to(device)
     training = json.loads(metadata.get("training") or "{}").get("config", {})
     with torch.inference_mode():
         gain, step = net.gain.contiguous(), net.step.contiguous()
     net.to(memory_format=torch.channels_last)
-    return Model(
-        net, context, gain, step, Objective.trained(training), device, recognizer, model_number(metadata), metadata
-    )
+    integers = integer_model(arrays) if device.type == "cpu" else None
+    objective, number = Objective.trained(training), model_number(metadata)
+    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, integers)
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -137,6 +145,14 @@ def load_model(
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
+    net, context = networks(arrays, metadata, name)
+    return net.to(device), context, metadata
+
+
+def networks(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], name: PathLike
+) -> tuple[CodecNet, coder.ContextModel]:
+    """(CodecNet in eval mode, ContextModel) of what a weights file holds; errors as ``load``."""
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
     try:
         config = json.loads(metadata["config"])
@@ -153,7 +169,7 @@ def load_model(
         raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.eval().to(device), context, metadata
+    return net.eval(), context
 
 
 def save_model(
@@ -162,8 +178,10 @@ def save_model(
     context_arrays: Mapping[str, Any],
     tables_state: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, str],
+    integers: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write a weights file atomically. ``context_arrays`` as for ``lfic.coder.ContextModel``; metadata: strings."""
+    """Write a weights file atomically. ``context_arrays`` as for ``lfic.coder.ContextModel``; metadata: strings;
+    integers: what ``lfic.network.integers.integer_arrays`` gave."""
     from safetensors.numpy import save
 
     arrays: dict[str, NDArray[Any]] = {}
@@ -176,6 +194,7 @@ def save_model(
         else:
             arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
     arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
+    arrays |= {f"{PREFIX}{key}": value for key, value in (integers or {}).items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
     config = json.dumps(dataclasses.asdict(net.config))
     write_atomically(path, save(arrays, {"format": FORMAT, "config": config, "digest": digest(arrays), **metadata}))

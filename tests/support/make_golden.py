@@ -48,6 +48,11 @@ def symbols_digest(codec, data):
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+def pixels_digest(image):
+    """SHA-256 over a decoded picture's pixels."""
+    return hashlib.sha256(np.asarray(image).tobytes()).hexdigest()
+
+
 def main():
     codec = lfic.load_codec()
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -56,7 +61,8 @@ def main():
     for name, (height, width, options) in CASES.items():
         data = codec.encode(picture(height, width), **options)
         (FOLDER / f"{name}.lfic").write_bytes(data)
-        index[name] = {"symbols": symbols_digest(codec, data), "size": [width, height]}
+        shown = pixels_digest(codec.decode(data))
+        index[name] = {"symbols": symbols_digest(codec, data), "pixels": shown, "size": [width, height]}
     for name in ("face-q40", "photo"):
         codec.decode((FOLDER / f"{name}.lfic").read_bytes()).save(FOLDER / f"{name}.png", optimize=True)
     (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
