@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
         "file to write, - for standard output, or folder for several (default: beside the photo)",
     )
     bound = parser.add_mutually_exclusive_group()
-    bound.add_argument("--quality", type=quality, default=40, help="1 to 100 (default 40)")
+    bound.add_argument("--quality", type=quality, help="1 to 100 (default 40)")
     bound.add_argument("--max-bytes", type=positive, help="largest quality that fits")
     bound.add_argument(
         "--min-similarity",

@@ -16,11 +16,11 @@ from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
+from ..kernels import rap_unpool
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
 from . import tiles
 from .net import CodecNet, CodecNetConfig
-from .rap import unpooled_features
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
@@ -53,14 +53,18 @@ class Model:
             return load_recognizer(self.looks_through, self.device)
         return self.looks_through
 
-    def tensor(self, images: Sequence[Pixels]) -> Tensor:
-        """Arrays uint8 [H, W, 3] of one size -> uint8 [N, 3, H, W] on the device, channels last."""
+    def tensor(self, images: Sequence[Pixels] | Tensor) -> Tensor:
+        """Arrays uint8 [H, W, 3] of one size, or a tensor uint8 [N, 3, H, W] anywhere -> uint8 [N, 3, H, W] on the
+        device."""
+        if isinstance(images, Tensor):
+            return images.to(self.device)
         return torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
 
-    def conditions(self, quality: int, aligned: bool, count: int) -> tuple[Tensor, Tensor]:
+    def conditions(self, quality: int | Sequence[int], aligned: bool, count: int) -> tuple[Tensor, Tensor]:
         """What the networks are told of ``count`` faces: quality int64 [N], aligned bool [N]."""
+        qualities = [quality] * count if isinstance(quality, int) else list(quality)
         return (
-            torch.full((count,), quality, dtype=torch.int64, device=self.device),
+            torch.tensor(qualities, dtype=torch.int64, device=self.device),
             torch.full((count,), aligned, dtype=torch.bool, device=self.device),
         )
 
@@ -96,11 +100,20 @@ class Model:
         width: int,
     ) -> Tensor:
         """What files show: (symbols, levels) of faces of one size -> uint8 [N, 3, height, width]."""
-        q = torch.tensor(list(qualities), device=self.device)
-        a = torch.tensor(list(aligned), device=self.device)
-        levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
-        grid = cell_grid(height, width)
-        features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *grid)
+        symbols = torch.zeros(len(faces), max(len(symbols) for symbols, _ in faces), dtype=torch.int16)
+        for row, (values, _) in zip(symbols, faces, strict=True):
+            row[: len(values)] = torch.from_numpy(values)
+        levels = torch.from_numpy(np.stack([levels for _, levels in faces]))
+        return self.shown(symbols, levels, torch.tensor(list(qualities)), torch.tensor(list(aligned)), height, width)
+
+    @torch.inference_mode()
+    def shown(
+        self, symbols: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+    ) -> Tensor:
+        """The same from tensors anywhere: symbols int16 [N, K], of which a row's first ones count, levels uint8
+        [N, rows, columns], quality int64 [N], aligned bool [N] -> uint8 [N, 3, height, width] on the device."""
+        symbols, levels, q, a = (x.to(self.device, non_blocking=True) for x in (symbols, levels, quality, aligned))
+        features = rap_unpool(symbols, levels, self.step, q - 1, *cell_grid(height, width))
         return tiles.synthesize(self.net, features, levels, q, a, height, width)
 
 

@@ -1,0 +1,186 @@
+"""Pictures at given qualities -> files, in pieces: the networks of one piece run while the coder writes another.
+
+    pixels -> analysis, levels, symbols, which way is cheaper: the device      rows of symbols -> payloads -> files: cores
+
+A face of 112 x 112 of which nobody says whether it stands on the template is taken as if it did; where what it costs
+leaves that in doubt it is coded without positions as well, and the smaller file is kept.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..encoder.choose import clear_share
+from ..format import container
+from ..format.geometry import SIDE, cell_grid
+from ..kernels import rap_quantize
+from ..network import tiles
+from ..network.load import Model
+from .cores import coder_threads
+from .overlap import then_elsewhere
+from .pictures import Pictures
+from .pieces import pieces
+from .stages import stage
+
+
+@dataclasses.dataclass
+class Piece:
+    """Pictures of one size to be coded one way.
+
+    decide: whether to look out for faces that cost less without positions.
+    """
+
+    indexes: list[int]
+    aligned: bool
+    decide: bool
+
+
+@dataclasses.dataclass
+class Analysed:
+    """What the networks said of a piece; tensors may still be on their way through the device until ``done``.
+
+    quality int64 [N]; levels uint8 [N, hr, wr]; symbols int16 [N, K], of which a row's first ``counts`` int64 [N] count;
+    doubtful bool [N] where the device has settled it.
+    """
+
+    piece: Piece
+    height: int
+    width: int
+    quality: NDArray[np.int64]
+    levels: Tensor
+    symbols: Tensor
+    counts: Tensor
+    doubtful: Tensor | None
+    done: torch.cuda.Event | None
+
+
+@dataclasses.dataclass
+class Coded:
+    """Files of a piece, the ideal bits of their payloads float64 [N], and the indexes of those in doubt."""
+
+    piece: Piece
+    files: list[bytes]
+    bits: NDArray[np.float64]
+    doubtful: list[int]
+
+
+def plain_files(
+    model: Model,
+    pictures: Pictures,
+    among: Sequence[int],
+    quality: Sequence[int],
+    aligned: bool | None,
+    checksum: bool,
+    threads: int,
+    put: Callable[[int, bytes], None],
+) -> None:
+    """Code pictures without layers, at effort 0.
+
+    Args:
+        among: which of the pictures. quality: of each of all pictures. aligned: None: as costs less.
+        put: takes (index, file) of each.
+    """
+
+    def first(piece: Piece) -> Analysed:
+        return analysed(model, pictures.tensor(piece.indexes), [quality[i] for i in piece.indexes], piece)
+
+    def then(found: Analysed) -> Coded:
+        return coded(model, found, checksum, threads)
+
+    bits: dict[int, float] = {}
+    again: list[list[int]] = []
+    todo = [
+        Piece(indexes, aligned is not False and free, aligned is None and free)
+        for indexes in pieces(pictures.sizes, model.device, among)
+        for free in [pictures.sizes[indexes[0]] == (SIDE, SIDE)]
+    ]
+    for found in then_elsewhere(todo, first, then):
+        for i, data in zip(found.piece.indexes, found.files, strict=True):
+            put(i, data)
+        if found.doubtful:
+            bits.update((i, float(b)) for i, b in zip(found.piece.indexes, found.bits))
+            again.append(found.doubtful)
+    if model.device.type != "cpu":  # large pieces use a GPU best
+        again = list(pieces(pictures.sizes, model.device, [i for part in again for i in part]))
+    for found in then_elsewhere([Piece(indexes, False, False) for indexes in again], first, then):
+        for i, data, cost in zip(found.piece.indexes, found.files, found.bits, strict=True):
+            if cost < bits[i]:
+                put(i, data)
+
+
+@torch.inference_mode()
+def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece) -> Analysed:
+    """The device's part: pixels uint8 [N, 3, H, W] -> levels and symbols."""
+    height, width = pixels.shape[-2:]
+    doubtful = None
+    with stage("upload"):
+        q, a = model.conditions(quality, piece.aligned, len(pixels))
+    with stage("analysis"):
+        y = tiles.analyze(model.net, pixels, q, a)
+    with stage("levels"):
+        levels = model.net.region_levels(y, q, a)
+    with stage("quantize"):
+        symbols, counts = rap_quantize(y, levels, model.gain, q - 1)
+    if piece.decide and model.device.type == "cuda":
+        with stage("decision"):
+            placed, free = (model.net.coded(y, levels, q, way)[2].sum((1, 2)) for way in (a, ~a))
+            doubtful = placed > torch.tensor(clear_share(quality), device=y.device) * free
+    done = None
+    if model.device.type == "cuda":
+        done = torch.cuda.Event()
+        done.record()
+    return Analysed(piece, height, width, np.array(quality, np.int64), levels, symbols, counts, doubtful, done)
+
+
+@torch.inference_mode()
+def coded(model: Model, found: Analysed, checksum: bool, threads: int) -> Coded:
+    """The host's part: symbols -> files."""
+    with stage("to host"):
+        symbols, levels, doubtful = on_host(found)
+    piece, quality = found.piece, found.quality
+    first = levels[:, 0, 0]
+    mapped = (levels != first[:, None, None]).any((1, 2))
+    said = levels, *cell_grid(found.height, found.width), quality
+    workers = coder_threads(threads)
+    with stage("coder"):
+        aligned = np.full(len(quality), piece.aligned)
+        payloads, bits = model.context.encode_rows(symbols, *said, aligned, mapped, workers)
+        if piece.decide and doubtful is None:
+            free = model.context.cost_rows(symbols, *said, ~aligned, mapped, workers)
+            doubtful = bits > clear_share(quality) * free
+    with stage("container"):
+        modes = np.where(mapped, container.CODED_MAP, first).tolist()
+        files = container.write_all(
+            payloads, quality.tolist(), modes, found.width, found.height, piece.aligned, checksum, model.number
+        )
+    unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
+    return Coded(piece, files, bits, unsure)
+
+
+def on_host(found: Analysed) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """(symbols, levels, doubtful) of a piece; of the symbols as many columns as the fullest row has."""
+    if found.done is None:
+        return found.symbols.numpy(), found.levels.numpy(), None
+    device = found.symbols.device
+    with torch.cuda.device(device), torch.cuda.stream(copy_stream(device)) as _:
+        stream = torch.cuda.current_stream()
+        stream.wait_event(found.done)
+        most = int(found.counts.max())
+        sources = [found.symbols[:, :most].contiguous(), found.levels]
+        if found.doubtful is not None:
+            sources.append(found.doubtful)
+        targets = [torch.empty(s.shape, dtype=s.dtype, pin_memory=True) for s in sources]
+        for target, source in zip(targets, sources, strict=True):
+            target.copy_(source, non_blocking=True)
+        stream.synchronize()
+    arrays = [target.numpy() for target in targets]
+    return arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None
+
+
+def copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """A stream for copies, so that they do not wait for the pieces launched after theirs."""
+    return torch.cuda.Stream(device)
