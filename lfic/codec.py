@@ -37,6 +37,8 @@ from .format.geometry import SIDE
 from .format.layers import Picture, Stream, read
 from .format.probe import Info, probe
 from .image import ImageLike, to_rgb
+from .metric.identity import load_recognizer
+from .network.arithmetic import Precision
 from .network.load import AnyRecognizer, Model, Pixels, load
 
 DEFAULT_MODEL = "face-v1"
@@ -66,11 +68,13 @@ class Codec:
     Args:
         name: bundled model ("face-v1") or path of a .safetensors file.
         device: where the networks run; the coder always runs on the CPU.
-        recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts;
-            "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone, and what needs
-            one says so.
+        recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts, or
+            the path of one; "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone,
+            and what needs one says so.
         threads: coder threads of a batch, 1 to 256, or 0 for one a core (one in a process whose torch was told to use
             one, as in the workers of a pool).
+        precision: "float32", or "bfloat16" or "float16", in which convolutions are faster on many devices; files are
+            a little other ones then, and decode as any, pixels differ by a level or two.
 
     Attributes: ``model`` (``lfic.network.load.Model``), ``threads``.
 
@@ -83,17 +87,15 @@ class Codec:
         self,
         name: str | os.PathLike[str] = DEFAULT_MODEL,
         device: str | torch.device = "cpu",
-        recognizer: AnyRecognizer = "bundled",
+        recognizer: AnyRecognizer | os.PathLike[str] | str = "bundled",
         threads: int = 0,
+        precision: Precision = "float32",
     ) -> None:
-        if isinstance(recognizer, (str, os.PathLike)) and recognizer != "bundled":
-            raise InvalidInputError(
-                f"recognizer is {recognizer!r}; allowed are 'bundled', None and a lfic.metric.Recognizer: load a file by "
-                "lfic.metric.load_torchscript(PATH)"
-            )
         if not is_integer(threads) or not 0 <= threads <= 256:
             raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
-        self.model: Model = load(name, device, recognizer)
+        if isinstance(recognizer, (str, os.PathLike)) and recognizer != "bundled":  # a bad file is told here
+            recognizer = load_recognizer(str(recognizer), device)
+        self.model: Model = load(name, device, recognizer, precision)
         self.threads = threads
 
     # ------------------------------------------------------------------------------------------------ encoding
@@ -472,7 +474,9 @@ class Codec:
                 raise InvalidInputError(f"quality is {each!r}; allowed are the integers 1 to 100")
         for name, bound in (("max_bytes", max_bytes), ("min_similarity", min_similarity)):
             if quality is not None and bound is not None:
-                raise InvalidInputError(f"quality and {name} exclude each other, as the bound finds the quality: give one")
+                raise InvalidInputError(
+                    f"quality and {name} exclude each other, as the bound finds the quality: give one"
+                )
         if not is_integer(effort) or not 0 <= effort <= 3:
             raise InvalidInputError(f"effort is {effort!r}; allowed are the integers 0 to 3")
         if max_bytes is not None and min_similarity is not None:
@@ -584,23 +588,24 @@ def check_image(width: int, height: int, aligned: bool | None) -> None:
         raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
 
 
-_codecs: dict[tuple[str, str, str | None, int], Codec] = {}
+_codecs: dict[tuple[str, str, str | None, int, str], Codec] = {}
 _codecs_guard = threading.Lock()
 
 
 def load_codec(
     name: str | os.PathLike[str] = DEFAULT_MODEL,
     device: str | torch.device = "cpu",
-    recognizer: AnyRecognizer = "bundled",
+    recognizer: AnyRecognizer | os.PathLike[str] | str = "bundled",
     threads: int = 0,
+    precision: Precision = "float32",
 ) -> Codec:
     """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
-    if not (recognizer is None or isinstance(recognizer, str)):
-        return Codec(name, device, recognizer, threads)
+    if recognizer not in (None, "bundled"):
+        return Codec(name, device, recognizer, threads, precision)
     with _codecs_guard:
-        key = (str(name), str(device), recognizer, threads)
+        key = (str(name), str(device), cast(str | None, recognizer), threads, precision)
         if key not in _codecs:
-            _codecs[key] = Codec(name, device, recognizer, threads)
+            _codecs[key] = Codec(name, device, recognizer, threads, precision)
         return _codecs[key]
 
 

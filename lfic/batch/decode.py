@@ -1,6 +1,6 @@
 """Streams -> pixels, in pieces: the coder reads one piece while the networks draw another.
 
-    payloads -> rows of symbols, level maps: cores      -> dequantised features -> synthesis -> pixels: the device
+payloads -> rows of symbols, level maps: cores      -> dequantised features -> synthesis -> pixels: the device
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Decoded:
 
 @dataclasses.dataclass
 class Read:
-    """Symbols int16 [N, K], levels uint8 [N, hr, wr], quality int64 [N] and aligned bool [N] of a piece, on the host."""
+    """Symbols int16 [N, K], levels uint8 [N, hr, wr], quality int64 [N], aligned bool [N] of a piece, on the host."""
 
     indexes: list[int]
     header: Header
@@ -56,7 +56,7 @@ def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int)
         return Decoded(found.indexes, pixels, found.wrong)
 
     sizes = [(header.height, header.width) for header, _ in streams]
-    return elsewhere_first(pieces(sizes, model.device), first, then)
+    return elsewhere_first(pieces(sizes, model.device), first, then, model.device)
 
 
 def read(model: Model, streams: Sequence[tuple[Header, Bytes]], indexes: list[int], threads: int) -> Read:
@@ -73,7 +73,14 @@ def read(model: Model, streams: Sequence[tuple[Header, Bytes]], indexes: list[in
     with stage("coder"):
         bound = one.grid[0] * one.grid[1] * model.context.channels
         symbols, levels, wrong = model.context.decode_rows(
-            [payload for _, payload in streams], levels, *one.grid, quality, aligned, mapped, coder_threads(threads), bound
+            [payload for _, payload in streams],
+            levels,
+            *one.grid,
+            quality,
+            aligned,
+            mapped,
+            coder_threads(threads),
+            bound,
         )
     with stage("upload"):
         found = [on_its_way(model, array) for array in (symbols, levels, quality, aligned)]

@@ -1,6 +1,6 @@
 """Pictures at given qualities -> files, in pieces: the networks of one piece run while the coder writes another.
 
-    pixels -> analysis, levels, symbols, which way is cheaper: the device      rows of symbols -> payloads -> files: cores
+    pixels -> analysis, levels, symbols, which way is cheaper: device      rows of symbols -> payloads -> files: cores
 
 A face of 112 x 112 of which nobody says whether it stands on the template is taken as if it did; where what it costs
 leaves that in doubt it is coded without positions as well, and the smaller file is kept.
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ..encoder.choose import clear_share
 from ..format import container
-from ..format.geometry import SIDE, cell_grid
+from ..format.geometry import QUALITIES, SIDE, cell_grid
 from ..kernels import rap_quantize
-from ..network import tiles
+from ..network.arithmetic import computing
 from ..network.load import Model
 from .cores import coder_threads
 from .overlap import then_elsewhere
@@ -43,8 +43,8 @@ class Piece:
 class Analysed:
     """What the networks said of a piece; tensors may still be on their way through the device until ``done``.
 
-    quality int64 [N]; levels uint8 [N, hr, wr]; symbols int16 [N, K], of which a row's first ``counts`` int64 [N] count;
-    doubtful bool [N] where the device has settled it.
+    quality int64 [N]; levels uint8 [N, hr, wr]; symbols int16 [N, K], of which a row's first ``counts`` int64 [N]
+    count; doubtful bool [N] where the device has settled it.
     """
 
     piece: Piece
@@ -98,7 +98,7 @@ def plain_files(
         for indexes in pieces(pictures.sizes, model.device, among)
         for free in [pictures.sizes[indexes[0]] == (SIDE, SIDE)]
     ]
-    for found in then_elsewhere(todo, first, then):
+    for found in then_elsewhere(todo, first, then, model.device):
         for i, data in zip(found.piece.indexes, found.files, strict=True):
             put(i, data)
         if found.doubtful:
@@ -106,29 +106,28 @@ def plain_files(
             again.append(found.doubtful)
     if model.device.type != "cpu":  # large pieces use a GPU best
         again = list(pieces(pictures.sizes, model.device, [i for part in again for i in part]))
-    for found in then_elsewhere([Piece(indexes, False, False) for indexes in again], first, then):
+    for found in then_elsewhere([Piece(indexes, False, False) for indexes in again], first, then, model.device):
         for i, data, cost in zip(found.piece.indexes, found.files, found.bits, strict=True):
             if cost < bits[i]:
                 put(i, data)
 
 
-@torch.inference_mode()
 def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece) -> Analysed:
     """The device's part: pixels uint8 [N, 3, H, W] -> levels and symbols."""
     height, width = pixels.shape[-2:]
     doubtful = None
     with stage("upload"):
         q, a = model.conditions(quality, piece.aligned, len(pixels))
-    with stage("analysis"):
-        y = tiles.analyze(model.net, pixels, q, a)
-    with stage("levels"):
-        levels = model.net.region_levels(y, q, a)
-    with stage("quantize"):
-        symbols, counts = rap_quantize(y, levels, model.gain, q - 1)
-    if piece.decide and model.device.type == "cuda":
-        with stage("decision"):
-            placed, free = (model.net.coded(y, levels, q, way)[2].sum((1, 2)) for way in (a, ~a))
-            doubtful = placed > torch.tensor(clear_share(quality), device=y.device) * free
+    with model.computing():
+        with stage("analysis"):
+            y = model.analyze(pixels, q, a)
+        with stage("levels"):
+            levels = model.region_levels(y, q, a)
+        with stage("quantize"):
+            symbols, counts = rap_quantize(y, levels, model.gain, q - 1)
+        if piece.decide and model.device.type == "cuda":
+            with stage("decision"):
+                doubtful = in_doubt(model, y, levels, q)
     done = None
     if model.device.type == "cuda":
         done = torch.cuda.Event()
@@ -136,7 +135,16 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
     return Analysed(piece, height, width, np.array(quality, np.int64), levels, symbols, counts, doubtful, done)
 
 
-@torch.inference_mode()
+def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor:
+    """Which of features float [N, C, 14, 14] might cost less without positions: bool [N], by the float form of the
+    context model, so that no symbol needs to leave the device for it."""
+    way = torch.ones(len(y), dtype=torch.bool, device=y.device)
+    with computing(y.device):
+        placed, free = (model.net.coded(y, levels, quality, each)[2].sum((1, 2)) for each in (way, ~way))
+        share = torch.from_numpy(clear_share(np.arange(1, QUALITIES + 1))).to(y.device, torch.float32)
+        return placed > share[quality - 1] * free
+
+
 def coded(model: Model, found: Analysed, checksum: bool, threads: int) -> Coded:
     """The host's part: symbols -> files."""
     with stage("to host"):

@@ -70,9 +70,7 @@ class Pictures:
         if len(tensors) == len(parts):
             return torch.stack([part.to(self.device, non_blocking=True) for part in tensors])
         arrays = [self.array(i) for i in indexes]
-        stacked = torch.empty(
-            (len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=self.device.type == "cuda"
-        )
+        stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         np.stack(arrays, out=stacked.numpy())
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 

@@ -4,14 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..format import container
 from ..format.geometry import cell_grid
 from ..format.level_map import map_bits
-from ..network import tiles
 from ..network.load import Model, Pixels
 from ..network.rap import pooled_symbols
 
@@ -41,7 +39,6 @@ class Draft:
         return first if (self.levels == first).all() else container.CODED_MAP
 
 
-@torch.inference_mode()
 def first_drafts(
     model: Model,
     pixels: Sequence[Pixels] | Tensor,
@@ -58,10 +55,11 @@ def first_drafts(
     height, width = pixels.shape[-2:]
     qualities = [quality] * len(pixels) if isinstance(quality, int) else list(quality)
     q, a = model.conditions(qualities, aligned, len(pixels))
-    y = tiles.analyze(model.net, pixels, q, a)
-    if levels is None:
-        levels = model.net.region_levels(y, q, a)
-    symbols = pooled_symbols(y, levels, model.gain, q)
+    with model.computing():
+        y = model.analyze(pixels, q, a)
+        if levels is None:
+            levels = model.region_levels(y, q, a)
+        symbols = pooled_symbols(y, levels, model.gain, q)
     maps = levels.cpu().numpy()
     return [Draft(width, height, q, aligned, maps[i], symbols[i], y[i : i + 1]) for i, q in enumerate(qualities)]
 

@@ -58,6 +58,14 @@ def improve(
     (better drafts, their J in bits); deterministic."""
     if drafts[0].levels.size > REGIONS_AT_MOST:
         return drafts, [estimate_bits(model, draft) for draft in drafts]
+    with model.computing(gradients=True):
+        return improved(model, drafts, pixels, effort)
+
+
+def improved(
+    model: Model, drafts: list[Draft], pixels: Sequence[Pixels | Tensor], effort: int
+) -> tuple[list[Draft], list[float]]:
+    """``improve`` in the model's state of torch."""
     faces = [Candidate(model, draft, image) for draft, image in zip(drafts, pixels)]
     chosen = [improve_levels(face, ROUNDS[effort]) for face in faces]
     states = refine_features(model, faces, chosen, FEATURE_STEPS[effort])
@@ -260,7 +268,9 @@ def symbol_gradient(face: Candidate, levels: LevelMap, count: int, gradient: Ten
     rows, columns = np.indices(face.draft.grid) // REGION
     scale = step.cpu()[torch.from_numpy(levels[rows, columns].astype(np.int64)).flatten()]
     per_cell = gradient[0].flatten(1).T.cpu() * scale
-    out: NDArray[np.float64] = torch.zeros(cells, channels).index_add_(0, owner, per_cell).flatten().double().numpy()
+    out: NDArray[np.float64] = (
+        torch.zeros(cells, channels, dtype=torch.float32).index_add_(0, owner, per_cell).flatten().double().numpy()
+    )
     return out
 
 
