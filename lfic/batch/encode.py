@@ -7,6 +7,7 @@ leaves that in doubt it is coded without positions as well, and the smaller file
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -131,7 +132,7 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
     done = None
     if model.device.type == "cuda":
         done = torch.cuda.Event()
-        done.record()
+        done.record(torch.cuda.current_stream(model.device))
     return Analysed(piece, height, width, np.array(quality, np.int64), levels, symbols, counts, doubtful, done)
 
 
@@ -141,8 +142,14 @@ def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor
     way = torch.ones(len(y), dtype=torch.bool, device=y.device)
     with computing(y.device):
         placed, free = (model.net.coded(y, levels, quality, each)[2].sum((1, 2)) for each in (way, ~way))
-        share = torch.from_numpy(clear_share(np.arange(1, QUALITIES + 1))).to(y.device, torch.float32)
-        return placed > share[quality - 1] * free
+        return placed > clear_shares(y.device)[quality - 1] * free
+
+
+@functools.cache
+def clear_shares(device: torch.device) -> Tensor:
+    """``clear_share`` of every quality: float32 [100], index quality - 1."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(clear_share(np.arange(1, QUALITIES + 1))).to(device, torch.float32)
 
 
 def coded(model: Model, found: Analysed, checksum: bool, threads: int) -> Coded:
@@ -174,8 +181,8 @@ def on_host(found: Analysed) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDAr
     if found.done is None:
         return found.symbols.numpy(), found.levels.numpy(), None
     device = found.symbols.device
-    with torch.cuda.device(device), torch.cuda.stream(copy_stream(device)) as _:
-        stream = torch.cuda.current_stream()
+    stream = copy_stream(device)
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         stream.wait_event(found.done)
         most = int(found.counts.max())
         sources = [found.symbols[:, :most].contiguous(), found.levels]
@@ -189,6 +196,7 @@ def on_host(found: Analysed) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDAr
     return arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None
 
 
+@functools.cache
 def copy_stream(device: torch.device) -> torch.cuda.Stream:
     """A stream for copies, so that they do not wait for the pieces launched after theirs."""
     return torch.cuda.Stream(device)

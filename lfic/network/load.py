@@ -80,11 +80,13 @@ class Model:
 
     def conditions(self, quality: int | Sequence[int], aligned: bool, count: int) -> tuple[Tensor, Tensor]:
         """What the networks are told of ``count`` faces: quality int64 [N], aligned bool [N]."""
-        qualities = [quality] * count if isinstance(quality, int) else list(quality)
-        return (
-            torch.tensor(qualities, dtype=torch.int64, device=self.device),
-            torch.full((count,), aligned, dtype=torch.bool, device=self.device),
-        )
+        a = torch.full((count,), aligned, dtype=torch.bool, device=self.device)
+        if isinstance(quality, int):
+            return torch.full((count,), quality, dtype=torch.int64, device=self.device), a
+        q = torch.tensor(quality, dtype=torch.int64)
+        if self.device.type == "cuda":  # a copy from other memory would wait for all that was launched before it
+            q = q.pin_memory()
+        return q.to(self.device, non_blocking=True), a
 
     def embed(self, images: Sequence[Pixels] | Tensor) -> Tensor:
         """Identity embeddings of images of one size: float [N, D], unit length.
