@@ -21,6 +21,7 @@ LAYERS = [
     {"align"},
     {"faces", "network"},
     {"encoder"},
+    {"batch"},
     {"codec"},
     {"pillow_plugin"},
     {"data"},
