@@ -39,7 +39,7 @@ from .format.probe import Info, probe
 from .image import ImageLike, to_rgb
 from .metric.identity import load_recognizer
 from .network.arithmetic import Precision
-from .network.load import AnyRecognizer, Model, Pixels, load
+from .network.load import AnyRecognizer, Model, load
 
 DEFAULT_MODEL = "face-v1"
 
@@ -228,25 +228,30 @@ class Codec:
                 for i, blob in zip(group, files(model, drafts, checksum, threads), strict=True):
                     put(i, blob)
                 continue
-            for i in group:
+            pixels = pictures.tensor(group)
+            found: list[bytes | InvalidInputError] = (
+                rate_control.largest_files(model, pixels, max_bytes, effort, aligned, checksum, threads)
+                if max_bytes is not None
+                else rate_control.smallest_files(
+                    model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads
+                )
+            )
+            for i, result in zip(group, found, strict=True):
                 try:
-                    pixels = pictures.array(i)
-                    if max_bytes is not None:
-                        put(i, self._largest(pixels, max_bytes, effort, aligned, checksum))
-                    else:
-                        assert min_similarity is not None
-                        put(i, rate_control.smallest_file(model, pixels, min_similarity, effort, aligned, checksum))
-                except LficError as error:
+                    put(i, self._at_any_size(pictures, i, result, max_bytes, checksum))
+                except InvalidInputError as error:
                     failed(i, error)
 
-    def _largest(self, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool) -> bytes:
-        """A picture without layers in at most ``max_bytes``; where it does not fit as it is, at a part of its size."""
-        try:
-            return rate_control.largest_quality(self.model, pixels, max_bytes, effort, aligned, checksum)
-        except InvalidInputError:
-            if pixels.shape[0] * pixels.shape[1] <= SIDE**2:
-                raise
-            return layers.largest_layered(self.model, layers.Photo(pixels, []), max_bytes, None, None, 0, checksum)
+    def _at_any_size(
+        self, pictures: Pictures, i: int, result: bytes | InvalidInputError, max_bytes: int | None, checksum: bool
+    ) -> bytes:
+        """A file, or where a picture larger than a face did not fit as it is, the one of a part of its size."""
+        if isinstance(result, bytes):
+            return result
+        if max_bytes is None or pictures.sizes[i][0] * pictures.sizes[i][1] <= SIDE**2:
+            raise result
+        photo = layers.Photo(pictures.array(i), [])
+        return layers.largest_layered(self.model, photo, max_bytes, None, None, 0, checksum)
 
     def _photos(
         self, pictures: Pictures, faces: Faces | Sequence[Faces], aligned: bool | None, failed: Failures

@@ -117,8 +117,8 @@ def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]
         ContainerError: no lfic file, an unknown version, model or flag, or an image larger than ``max_pixels``.
         CorruptStreamError: too short, or the checksum does not match.
     """
-    if (found := usual(data, max_pixels)) is not None:
-        return found
+    if (whole := usual(data, max_pixels)) is not None:
+        return whole
     try:
         data = memoryview(data).cast("B")
     except TypeError:
