@@ -30,11 +30,15 @@ from .encoder.draft import files
 from .encoder.options import BatchOptions, EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
-from .format import container
+from .format import bare, container
+from .format import layers as layers_format
+from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .format.container import usual as usual_file
 from .format.geometry import SIDE
-from .format.layers import Picture, Stream, read
+from .format.layers import Picture, Stream
+from .format.payload import decode_payloads
 from .format.probe import Info, probe
 from .image import ImageLike, to_rgb
 from .metric.identity import load_recognizer
@@ -121,6 +125,7 @@ class Codec:
         faces: Faces | Sequence[Faces] = None,
         face_quality: int | None = None,
         background_quality: int | None = None,
+        container: Container = "file",
         errors: Literal["raise"] = "raise",
     ) -> list[bytes]: ...
     def encode_batch(
@@ -135,6 +140,7 @@ class Codec:
         faces: Faces | Sequence[Faces] = None,
         face_quality: int | None = None,
         background_quality: int | None = None,
+        container: Container = "file",
         errors: str = "raise",
     ) -> Any:
         """Images -> list of bytes.
@@ -161,6 +167,8 @@ class Codec:
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
                 quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
+            container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
+                can read them.
             errors: "raise": the first picture that can't be coded ends the call; the error says which, where there are
                 several. "return": the others are coded, and the list has the ``LficError`` in its place.
 
@@ -173,6 +181,9 @@ class Codec:
             MissingDependencyError: an option needs a recogniser and the codec has none.
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
+        bare.check_form(container)
+        short = container == "bare"
+        checksum = checksum and not short
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
             if value is not None and (not is_integer(value) or not 1 <= value <= 100):
                 raise InvalidInputError(f"{name} is {value!r}; allowed are the integers 1 to 100")
@@ -201,10 +212,12 @@ class Codec:
                 failed(i, error)
         rest = [i for i in pictures.indexes if i not in photos and i not in failed.found]
         if max_bytes is None and min_similarity is None and not effort:
-            plain_files(self.model, pictures, rest, qualities, aligned, checksum, self.threads, out.__setitem__)
+            plain_files(self.model, pictures, rest, qualities, aligned, checksum, self.threads, out.__setitem__, short)
         else:
             bounds = max_bytes, min_similarity
-            self._searched(pictures, rest, qualities, *bounds, effort, aligned, checksum, out.__setitem__, failed)
+            self._searched(
+                pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
+            )
         return failed.among(out)
 
     def _searched(
@@ -217,6 +230,7 @@ class Codec:
         effort: int,
         aligned: bool | None,
         checksum: bool,
+        bare: bool,
         put: Callable[[int, bytes], None],
         failed: Failures,
     ) -> None:
@@ -225,15 +239,15 @@ class Codec:
         for group in pieces(pictures.sizes, model.device, rest):
             if max_bytes is None and min_similarity is None:
                 drafts = best_drafts(model, pictures.tensor(group), [qualities[i] for i in group], effort, aligned)
-                for i, blob in zip(group, files(model, drafts, checksum, threads), strict=True):
+                for i, blob in zip(group, files(model, drafts, checksum, threads, bare), strict=True):
                     put(i, blob)
                 continue
             pixels = pictures.tensor(group)
             found: list[bytes | InvalidInputError] = (
-                rate_control.largest_files(model, pixels, max_bytes, effort, aligned, checksum, threads)
+                rate_control.largest_files(model, pixels, max_bytes, effort, aligned, checksum, threads, bare)
                 if max_bytes is not None
                 else rate_control.smallest_files(
-                    model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads
+                    model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads, bare
                 )
             )
             for i, result in zip(group, found, strict=True):
@@ -289,9 +303,9 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return self.decode_batch([data], max_pixels=max_pixels)[0]
+        return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
     def decode_batch(
@@ -300,6 +314,7 @@ class Codec:
         out: Literal["pil"] = "pil",
         max_pixels: int = MAX_PIXELS,
         errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> list[Image.Image]: ...
     @overload
     def decode_batch(
@@ -308,6 +323,7 @@ class Codec:
         out: Literal["numpy"],
         max_pixels: int = MAX_PIXELS,
         errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> list[NDArray[np.uint8]]: ...
     @overload
     def decode_batch(
@@ -316,6 +332,7 @@ class Codec:
         out: Literal["tensor"],
         max_pixels: int = MAX_PIXELS,
         errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> Tensor: ...
     @overload
     def decode_batch(
@@ -325,6 +342,7 @@ class Codec:
         max_pixels: int = MAX_PIXELS,
         *,
         errors: Literal["return"],
+        container: Container = "file",
     ) -> list[Image.Image | LficError]: ...
     @overload
     def decode_batch(
@@ -334,6 +352,7 @@ class Codec:
         max_pixels: int = MAX_PIXELS,
         *,
         errors: Literal["return"],
+        container: Container = "file",
     ) -> list[NDArray[np.uint8] | LficError]: ...
     @overload
     def decode_batch(
@@ -343,15 +362,22 @@ class Codec:
         max_pixels: int = MAX_PIXELS,
         *,
         errors: Literal["return"],
+        container: Container = "file",
     ) -> list[Tensor | LficError]: ...
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = MAX_PIXELS, errors: str = "raise"
+        self,
+        blobs: Sequence[Bytes],
+        out: str = "pil",
+        max_pixels: int = MAX_PIXELS,
+        errors: str = "raise",
+        container: Container = "file",
     ) -> Any:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
         "tensor" needs files of one size; its result stays on the codec's device. errors: "raise": the first bad file
         ends the call; the error says which, where there are several. "return": the others are decoded, and the list has
-        the ``LficError`` in its place; "tensor" then gives a list of tensors [3, H, W] of any sizes.
+        the ``LficError`` in its place; "tensor" then gives a list of tensors [3, H, W] of any sizes. container: "bare"
+        for bare streams; files are read then as well.
 
         Raises:
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
@@ -367,13 +393,13 @@ class Codec:
         with stage("headers"):
             for i, blob in enumerate(blobs):
                 try:
-                    usual = container.usual(blob, max_pixels) if self.model.number == 0 else None
+                    usual = usual_file(blob, max_pixels) if self.model.number == 0 else None
                     if usual is not None:
                         streams.append(usual)
                         owners.append(i)
                         sizes.add((SIDE, SIDE))
                         continue
-                    picture = self._read(blob, max_pixels)
+                    picture = self._read(blob, max_pixels, container)
                 except LficError as error:
                     failed(i, error)
                     continue
@@ -411,18 +437,20 @@ class Codec:
                 shown[i] = as_wanted(pixels, out)
         return batch if whole else failed.among(shown)
 
-    def decode_faces(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> list[DecodedFace]:
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
 
         A file of one aligned face gives that one. Whoever recognises faces in an archive needs no detector.
         """
-        picture = self._read(data, max_pixels)
+        picture = self._read(data, max_pixels, container)
         if picture.plain:
             assert picture.background is not None
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels), whole, picture.background.header.quality)]
+            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
@@ -433,9 +461,26 @@ class Codec:
             for layer, face in zip(picture.layers, pixels, strict=True)
         ]
 
-    def _read(self, data: Bytes, max_pixels: int) -> Picture:
-        """A file that this codec's model wrote."""
-        picture = read(data, max_pixels)
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        picture = self._read(data, MAX_PIXELS, container)
+        if not picture.plain:
+            return layers_format.write(dataclasses.replace(picture, checksum=False))
+        assert picture.background is not None
+        header, payload = picture.background.header, picture.background.payload
+        wanted = bare.bare_header(header)
+        if wanted.level_mode != header.level_mode:
+            ((symbols, levels),) = decode_payloads(self.model.context, [(header, memoryview(payload))])
+            payload = self.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+        return bare.write(wanted, payload)
+
+    def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
+        """A file, or a bare stream, that this codec's model wrote."""
+        picture = read_as(data, max_pixels, container)
         if picture.model != self.model.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
@@ -455,9 +500,9 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ insight
 
-    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Info:
+    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Info:
         """``Info`` of a file; decodes no pixels."""
-        return probe(data, max_pixels, self.model.context)
+        return probe(data, max_pixels, self.model.context, container)
 
     def region_levels(
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
@@ -619,11 +664,11 @@ def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     return load_codec().encode(image, **options)
 
 
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in."""
-    picture = read(data, max_pixels)
+def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
+    picture = read_as(data, max_pixels, container)
     if picture.model == PRIVATE:
         raise ContainerError(
             "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return load_codec(MODELS[picture.model]).decode(data, max_pixels)
+    return load_codec(MODELS[picture.model]).decode(data, max_pixels, container)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..encoder.choose import clear_share
 from ..format import container
+from ..format.bare import is_short, write_all
 from ..format.geometry import QUALITIES, SIDE, cell_grid
 from ..kernels import rap_quantize
 from ..network.arithmetic import computing
@@ -78,19 +79,20 @@ def plain_files(
     checksum: bool,
     threads: int,
     put: Callable[[int, bytes], None],
+    bare: bool = False,
 ) -> None:
     """Code pictures without layers, at effort 0.
 
     Args:
         among: which of the pictures. quality: of each of all pictures. aligned: None: as costs less.
-        put: takes (index, file) of each.
+        put: takes (index, file) of each. bare: bare streams in place of files.
     """
 
     def first(piece: Piece) -> Analysed:
         return analysed(model, pictures.tensor(piece.indexes), [quality[i] for i in piece.indexes], piece)
 
     def then(found: Analysed) -> Coded:
-        return coded(model, found, checksum, threads)
+        return coded(model, found, checksum, threads, bare)
 
     bits: dict[int, float] = {}
     again: list[list[int]] = []
@@ -152,13 +154,14 @@ def clear_shares(device: torch.device) -> Tensor:
         return torch.from_numpy(clear_share(np.arange(1, QUALITIES + 1))).to(device, torch.float32)
 
 
-def coded(model: Model, found: Analysed, checksum: bool, threads: int) -> Coded:
-    """The host's part: symbols -> files."""
+def coded(model: Model, found: Analysed, checksum: bool, threads: int, bare: bool = False) -> Coded:
+    """The host's part: symbols -> files, or bare streams."""
     with stage("to host"):
         symbols, levels, doubtful = on_host(found)
     piece, quality = found.piece, found.quality
     first = levels[:, 0, 0]
-    mapped = (levels != first[:, None, None]).any((1, 2))
+    short = bare and is_short(container.Header(found.width, found.height, 1, 0, piece.aligned, False, model.number))
+    mapped = (levels != first[:, None, None]).any((1, 2)) | short
     said = levels, *cell_grid(found.height, found.width), quality
     workers = coder_threads(threads)
     with stage("coder"):
@@ -168,10 +171,13 @@ def coded(model: Model, found: Analysed, checksum: bool, threads: int) -> Coded:
             free = model.context.cost_rows(symbols, *said, ~aligned, mapped, workers)
             doubtful = bits > clear_share(quality) * free
     with stage("container"):
-        modes = np.where(mapped, container.CODED_MAP, first).tolist()
-        files = container.write_all(
-            payloads, quality.tolist(), modes, found.width, found.height, piece.aligned, checksum, model.number
-        )
+        if short:
+            files = write_all(payloads, quality.tolist(), model.number)
+        else:
+            modes = np.where(mapped, container.CODED_MAP, first).tolist()
+            size = found.width, found.height
+            checked = checksum and not bare
+            files = container.write_all(payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number)
     unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
     return Coded(piece, files, bits, unsure)
 

@@ -101,6 +101,7 @@ def largest_files(
     aligned: bool | None,
     checksum: bool,
     threads: int = 1,
+    bare: bool = False,
 ) -> list[bytes | InvalidInputError]:
     """Pictures uint8 [N, 3, H, W] -> for each the file of the largest quality that has at most ``max_bytes``.
 
@@ -109,7 +110,7 @@ def largest_files(
     """
     # The way (aligned or not) is settled once, in the middle of the scale.
     middle = best_drafts(model, pixels, DEFAULT_QUALITY, 0, aligned)
-    found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in files(model, middle, checksum, threads)]
+    found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in files(model, middle, checksum, threads, bare)]
     searches = [Search(math.log(max_bytes), False, {DEFAULT_QUALITY: size(f[DEFAULT_QUALITY])}) for f in found]
     guesses = predicted(model, middle, found, max_bytes, threads)
     trials = [(i, q) for i, guess in enumerate(guesses) for q in (guess, guess + 1) if 1 <= q <= 100]
@@ -120,15 +121,17 @@ def largest_files(
             some = [(i, q) for i, q in trials if ways[i] == way]
             if some:
                 drafts = first_drafts(model, pixels[[i for i, _ in some]], [q for _, q in some], way)
-                for (i, q), data in zip(some, files(model, drafts, checksum, threads), strict=True):
+                for (i, q), data in zip(some, files(model, drafts, checksum, threads, bare), strict=True):
                     found[i][q], searches[i].tried[q] = data, size(data)
         trials = [(i, search.next()) for i, search in enumerate(searches) if not search.done]
     best: list[bytes | InvalidInputError] = []
     for i, (search, way) in enumerate(zip(searches, ways, strict=True)):
         if not search.last:
-            best.append(coarsest_file(model, pixels[i : i + 1], max_bytes, way, checksum))
+            best.append(coarsest_file(model, pixels[i : i + 1], max_bytes, way, checksum, bare))
         elif effort:
-            best.append(improved_file(model, pixels[i : i + 1], search, found[i][search.last], effort, way, checksum))
+            best.append(
+                improved_file(model, pixels[i : i + 1], search, found[i][search.last], effort, way, checksum, bare)
+            )
         else:
             best.append(found[i][search.last])
     return best
@@ -168,7 +171,7 @@ def predicted(
 
 
 def improved_file(
-    model: Model, pixels: Tensor, search: Search, plain: bytes, effort: int, way: bool, checksum: bool
+    model: Model, pixels: Tensor, search: Search, plain: bytes, effort: int, way: bool, checksum: bool, bare: bool
 ) -> bytes:
     """The largest file of an effort that was found to fit in ``EFFORT_TRIALS``, from the best without one on; that one
     where none does. pixels uint8 [1, 3, H, W]."""
@@ -176,7 +179,7 @@ def improved_file(
     best, own = plain, Search(search.target)
     quality = start
     for _ in range(EFFORT_TRIALS):
-        data = files(model, best_drafts(model, pixels, quality, effort, way), checksum)[0]
+        data = files(model, best_drafts(model, pixels, quality, effort, way), checksum, bare=bare)[0]
         own.tried[quality] = size(data)
         if own.holds(quality) and quality == own.last:
             best = data
@@ -186,7 +189,9 @@ def improved_file(
     return best
 
 
-def coarsest_file(model: Model, pixels: Tensor, max_bytes: int, way: bool, checksum: bool) -> bytes | InvalidInputError:
+def coarsest_file(
+    model: Model, pixels: Tensor, max_bytes: int, way: bool, checksum: bool, bare: bool
+) -> bytes | InvalidInputError:
     """The file of the largest quality that fits with every region pooled as coarsely as it goes.
 
     pixels uint8 [1, 3, H, W].
@@ -196,7 +201,7 @@ def coarsest_file(model: Model, pixels: Tensor, max_bytes: int, way: bool, check
     blobs: dict[int, bytes] = {}
 
     def fits(quality: int) -> bool:
-        blobs[quality] = files(model, first_drafts(model, pixels, quality, way, coarsest), checksum)[0]
+        blobs[quality] = files(model, first_drafts(model, pixels, quality, way, coarsest), checksum, bare=bare)[0]
         return len(blobs[quality]) <= max_bytes
 
     best = last_true(fits, 1)
@@ -216,6 +221,7 @@ def smallest_files(
     aligned: bool | None,
     checksum: bool,
     threads: int = 1,
+    bare: bool = False,
 ) -> list[bytes | InvalidInputError]:
     """Pictures uint8 [N, 3, H, W] -> for each the file of the smallest quality that is at least that like the original
     (``Model.similarity``); an error in its place where not even quality 100 is."""
@@ -233,7 +239,7 @@ def smallest_files(
             *pixels.shape[-2:],
         )
         like = model.similarity(shown, target[rows]).tolist()
-        for (i, q), data, value in zip(trials, files(model, drafts, checksum, threads), like, strict=True):
+        for (i, q), data, value in zip(trials, files(model, drafts, checksum, threads, bare), like, strict=True):
             found[i][q] = data
             # what counts is whether the bound is met, to the last bit
             searches[i].tried[q] = (
