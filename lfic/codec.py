@@ -97,9 +97,13 @@ class Codec:
     ) -> None:
         if not is_integer(threads) or not 0 <= threads <= 256:
             raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
+        if recognizer not in (None, "bundled") and isinstance(recognizer, (str, os.PathLike)):
+            recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
+        if not is_integer(threads) or not 0 <= threads <= 256:
+            raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
         if isinstance(recognizer, (str, os.PathLike)) and recognizer != "bundled":  # a bad file is told here
             recognizer = load_recognizer(str(recognizer), device)
-        self.model: Model = load(name, device, recognizer, precision)
+        self.model: Model = load(name, device, cast(AnyRecognizer, recognizer), precision)
         self.threads = threads
 
     # ------------------------------------------------------------------------------------------------ encoding

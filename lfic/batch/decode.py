@@ -83,8 +83,8 @@ def read(model: Model, streams: Sequence[tuple[Header, Bytes]], indexes: list[in
             bound,
         )
     with stage("upload"):
-        found = [on_its_way(model, array) for array in (symbols, levels, quality, aligned)]
-    return Read(indexes, one, *found, dict(wrong))
+        rows, maps, q, a = (on_its_way(model, array) for array in (symbols, levels, quality, aligned))
+    return Read(indexes, one, rows, maps, q, a, dict(wrong))
 
 
 def on_its_way(model: Model, array: NDArray[np.generic]) -> Tensor:

@@ -133,7 +133,7 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
                 doubtful = in_doubt(model, y, levels, q)
     done = None
     if model.device.type == "cuda":
-        done = torch.cuda.Event()
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(model.device))
     return Analysed(piece, height, width, np.array(quality, np.int64), levels, symbols, counts, doubtful, done)
 
@@ -205,4 +205,4 @@ def on_host(found: Analysed) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDAr
 @functools.cache
 def copy_stream(device: torch.device) -> torch.cuda.Stream:
     """A stream for copies, so that they do not wait for the pieces launched after theirs."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

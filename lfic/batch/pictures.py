@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import LficError
@@ -26,7 +27,7 @@ class Pictures:
 
     def __init__(
         self,
-        images: Sequence[ImageLike] | Tensor,
+        images: Sequence[ImageLike] | Tensor | NDArray[np.uint8],
         device: torch.device,
         check: Callable[[int, int], None],
         failed: Callable[[int, LficError], None],

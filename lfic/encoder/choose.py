@@ -43,7 +43,7 @@ def best_drafts(
 
 def clear_share(quality: ArrayLike) -> NDArray[np.float64]:
     """Bits with positions / without, up to which a face is taken as aligned, for each quality."""
-    found: NDArray[np.float64] = np.interp(quality, list(CLEAR), list(CLEAR.values()))
+    found: NDArray[np.float64] = np.interp(np.asarray(quality, np.float64), list(CLEAR), list(CLEAR.values()))
     return found
 
 
