@@ -83,7 +83,9 @@ def lfic_codec(
         threads=False,
         batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),
-        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
+        region_levels=None
+        if found
+        else lambda image, quality: codec.region_levels(image, quality=quality, aligned=None if whole else True),
         looks_through=looks_through,
         loss=recognizers_in_loss(weights),
         encoder="" if eyes is None else BUNDLED if isinstance(eyes, str) else pathlib.Path(str(recognizer)).stem,
