@@ -98,7 +98,8 @@ def recognizers_in_loss(weights: str) -> tuple[str, ...]:
 
     config = json.loads(load_arrays(weights)[1].get("training", "{}")).get("config", {})
     named = (config.get("loss") or config).get("recognizer") or []
-    return tuple(pathlib.PurePath(name).stem for name in ([named] if isinstance(named, str) else named))
+    names = [named] if isinstance(named, str) else named
+    return tuple(BUNDLED if name == "bundled" else pathlib.PurePath(name).stem for name in names)
 
 
 class FoundFaces:
