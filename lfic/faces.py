@@ -22,6 +22,9 @@ LEAST_FACE = 20  # pixels: the smallest face that MTCNN looks for
 # A larger photo is shrunk before it is searched, whose time and memory grow with the pixels: of 24 megapixels faces
 # below 70 pixels are not found. Landmarks lose nothing by it: MTCNN finds them in crops of 48 x 48.
 MOST_PIXELS = 2_000_000
+# MTCNN finds a face in one lying photo of four, too, and puts the landmarks in wrong places; of 60 upright LFW photos
+# the surest face is above this in 57, of those turned by 90, 180 or 270 degrees in none.
+SURE = 0.999
 BATCH_PIXELS = 1_000_000  # of photos that are searched together
 
 
@@ -80,7 +83,8 @@ def detect(image: ImageLike, device: str = "cpu", least_probability: float = 0.9
         image: as for ``lfic.encode``. Above two megapixels it is searched at a smaller size.
         device: of torch.
         least_probability: of a face, 0 to 1.
-        turned: where no face is found, look at the photo turned by a quarter to either side, and upside down.
+        turned: where no face is found for sure, look at the photo turned by a quarter to either side, and upside down,
+            and take what the surest face says.
 
     Raises:
         MissingDependencyError: facenet-pytorch is not installed.
@@ -95,8 +99,9 @@ def detect_batch(
     photos = [to_rgb(image) for image in images]
     found = search(photos, device, least_probability)
     if turned:
-        missing = [i for i, places in enumerate(found) if not places]
-        for i, places in zip(missing, search_turned([photos[i] for i in missing], device, least_probability)):
+        doubtful = [i for i, places in enumerate(found) if surest(places) < SURE]
+        some = [photos[i] for i in doubtful]
+        for i, places in zip(doubtful, search_turned(some, [found[i] for i in doubtful], device, least_probability)):
             found[i] = places
     return [
         sorted(
@@ -164,13 +169,21 @@ def alike(photos: Sequence[NDArray[np.uint8]]) -> Iterator[list[int]]:
             yield indexes[start : start + step]
 
 
-def search_turned(photos: Sequence[NDArray[np.uint8]], device: str, least_probability: float) -> list[list[Place]]:
-    """``search`` in photos turned by a quarter, three quarters and half a turn: of each what the surest face says."""
-    best: list[list[Place]] = [[] for _ in photos]
+def surest(places: Sequence[Place]) -> float:
+    """The largest probability; 0 where there is no face."""
+    return max((p for _, _, p in places), default=0.0)
+
+
+def search_turned(
+    photos: Sequence[NDArray[np.uint8]], upright: Sequence[list[Place]], device: str, least_probability: float
+) -> list[list[Place]]:
+    """``search`` in photos turned by a quarter, three quarters and half a turn: of each what the surest face says,
+    among them what was found ``upright``."""
+    best = list(upright)
     for quarters in (1, 3, 2):
         turned = [np.ascontiguousarray(np.rot90(photo, quarters)) for photo in photos]
         for i, places in enumerate(search(turned, device, least_probability)):
-            if max((p for _, _, p in places), default=0.0) > max((p for _, _, p in best[i]), default=0.0):
+            if surest(places) > surest(best[i]):
                 best[i] = [turned_back(place, quarters, photos[i].shape[0], photos[i].shape[1]) for place in places]
     return best
 

@@ -197,7 +197,7 @@ class Pool:
                 lost.pop(0)
                 if len(first.records) > 1:
                     lost[:0] = [
-                        Task(first.portion, [place], [record], TRIES - 1)
+                        Task(first.portion, [place], [record])
                         for place, record in zip(first.places, first.records, strict=True)
                     ]
                 else:

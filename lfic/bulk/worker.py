@@ -68,9 +68,6 @@ def main(parent: int) -> None:
     work = read_frame(sys.stdin.buffer)
     threading.Thread(target=take, args=(sys.stdin.buffer, tasks), daemon=True).start()
     try:
-        import torch
-
-        torch.set_num_threads(1)  # the processes are the parallelism
         work.prepare()
     except Exception as error:
         write_frame(answers, ("failed", error if is_sendable(error) else RuntimeError(str(error))))
