@@ -23,11 +23,13 @@ from .encoder.draft import files
 from .encoder.options import EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
-from .format import container
+from .format import bare, container
+from .format import layers as layers_format
+from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
-from .format.layers import Picture, Stream, read
+from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
 from .format.probe import Info, probe
 from .image import ImageLike, to_rgb
@@ -99,6 +101,7 @@ class Codec:
         faces: Faces | Sequence[Faces] = None,
         face_quality: int | None = None,
         background_quality: int | None = None,
+        container: Container = "file",
     ) -> list[bytes]:
         """Images -> list of bytes.
 
@@ -123,12 +126,17 @@ class Codec:
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
                 quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
+            container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
+                can read them.
 
         Raises:
             InvalidInputError: an option out of range, an image that is none, a bound that can't be met.
             MissingDependencyError: an option needs a recogniser and the codec has none.
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
+        bare.check_form(container)
+        short = container == "bare"
+        checksum = checksum and not short
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
             if value is not None and (not is_integer(value) or not 1 <= value <= 100):
                 raise InvalidInputError(f"{name} is {value!r}; allowed are the integers 1 to 100")
@@ -154,9 +162,8 @@ class Codec:
             out[i] = layers.layered_file(self.model, photo, face, behind, effort, checksum, self.threads)
         rest = [i for i in range(len(pixels)) if i not in photos]
         bounds = quality, max_bytes, min_similarity
-        for i, blob in zip(
-            rest, self._whole([pixels[i] for i in rest], *bounds, effort, aligned, checksum), strict=True
-        ):
+        whole = self._whole([pixels[i] for i in rest], *bounds, effort, aligned, checksum, short)
+        for i, blob in zip(rest, whole, strict=True):
             out[i] = blob
         return out
 
@@ -169,24 +176,29 @@ class Codec:
         effort: int,
         aligned: bool | None,
         checksum: bool,
+        short: bool,
     ) -> list[bytes]:
-        """Pictures without layers -> files."""
+        """Pictures without layers -> files, or bare streams."""
         model = self.model
         if max_bytes is not None:
-            return [self._largest(p, max_bytes, effort, aligned, checksum) for p in pixels]
+            return [self._largest(p, max_bytes, effort, aligned, checksum, short) for p in pixels]
         if min_similarity is not None:
-            return [rate_control.smallest_file(model, p, min_similarity, effort, aligned, checksum) for p in pixels]
+            return [
+                rate_control.smallest_file(model, p, min_similarity, effort, aligned, checksum, short) for p in pixels
+            ]
         out = [b""] * len(pixels)
         for group in self._groups([p.shape[:2] for p in pixels]):
             drafts = best_drafts(model, [pixels[i] for i in group], quality, effort, aligned)
-            for i, blob in zip(group, files(model, drafts, checksum, self.threads), strict=True):
+            for i, blob in zip(group, files(model, drafts, checksum, self.threads, short), strict=True):
                 out[i] = blob
         return out
 
-    def _largest(self, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool) -> bytes:
+    def _largest(
+        self, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool, short: bool
+    ) -> bytes:
         """A picture without layers in at most ``max_bytes``; where it does not fit as it is, at a part of its size."""
         try:
-            return rate_control.largest_quality(self.model, pixels, max_bytes, effort, aligned, checksum)
+            return rate_control.largest_quality(self.model, pixels, max_bytes, effort, aligned, checksum, short)
         except InvalidInputError:
             if pixels.shape[0] * pixels.shape[1] <= SIDE**2:
                 raise
@@ -218,24 +230,41 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return self.decode_batch([data], max_pixels=max_pixels)[0]
+        return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["pil"] = "pil", max_pixels: int = MAX_PIXELS
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["pil"] = "pil",
+        max_pixels: int = MAX_PIXELS,
+        container: Container = "file",
     ) -> list[Image.Image]: ...
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["numpy"], max_pixels: int = MAX_PIXELS
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["numpy"],
+        max_pixels: int = MAX_PIXELS,
+        container: Container = "file",
     ) -> list[NDArray[np.uint8]]: ...
     @overload
-    def decode_batch(self, blobs: Sequence[Bytes], out: Literal["tensor"], max_pixels: int = MAX_PIXELS) -> Tensor: ...
-    def decode_batch(self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = MAX_PIXELS) -> Any:
+    def decode_batch(
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["tensor"],
+        max_pixels: int = MAX_PIXELS,
+        container: Container = "file",
+    ) -> Tensor: ...
+    def decode_batch(
+        self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = MAX_PIXELS, container: Container = "file"
+    ) -> Any:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
-        "tensor" needs files of one size; its result stays on the codec's device.
+        "tensor" needs files of one size; its result stays on the codec's device. container: "bare" for bare streams;
+        files are read then as well.
 
         Raises:
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
@@ -243,7 +272,7 @@ class Codec:
         """
         if out not in ("pil", "numpy", "tensor"):
             raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
-        pictures = [self._read(blob, max_pixels) for blob in blobs]
+        pictures = [self._read(blob, max_pixels, container) for blob in blobs]
         sizes = {(p.height, p.width) for p in pictures}
         if out == "tensor" and len(sizes) > 1:
             raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
@@ -255,18 +284,20 @@ class Codec:
         arrays = [array_of(pixels) for pixels in shown]
         return [Image.fromarray(array) for array in arrays] if out == "pil" else arrays
 
-    def decode_faces(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> list[DecodedFace]:
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
 
         A file of one aligned face gives that one. Whoever recognises faces in an archive needs no detector.
         """
-        picture = self._read(data, max_pixels)
+        picture = self._read(data, max_pixels, container)
         if picture.plain:
             assert picture.background is not None
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels), whole, picture.background.header.quality)]
+            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
@@ -277,9 +308,26 @@ class Codec:
             for layer, face in zip(picture.layers, pixels, strict=True)
         ]
 
-    def _read(self, data: Bytes, max_pixels: int) -> Picture:
-        """A file that this codec's model wrote."""
-        picture = read(data, max_pixels)
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        picture = self._read(data, MAX_PIXELS, container)
+        if not picture.plain:
+            return layers_format.write(dataclasses.replace(picture, checksum=False))
+        assert picture.background is not None
+        header, payload = picture.background.header, picture.background.payload
+        wanted = bare.bare_header(header)
+        if wanted.level_mode != header.level_mode:
+            ((symbols, levels),) = decode_payloads(self.model.context, [(header, memoryview(payload))])
+            payload = self.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+        return bare.write(wanted, payload)
+
+    def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
+        """A file, or a bare stream, that this codec's model wrote."""
+        picture = read_as(data, max_pixels, container)
         if picture.model != self.model.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
@@ -306,9 +354,9 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ insight
 
-    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Info:
+    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Info:
         """``Info`` of a file; decodes no pixels."""
-        return probe(data, max_pixels, self.model.context)
+        return probe(data, max_pixels, self.model.context, container)
 
     def region_levels(
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
@@ -408,11 +456,11 @@ def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     return load_codec().encode(image, **options)
 
 
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in."""
-    picture = read(data, max_pixels)
+def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
+    picture = read_as(data, max_pixels, container)
     if picture.model == PRIVATE:
         raise ContainerError(
             "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return load_codec(MODELS[picture.model]).decode(data, max_pixels)
+    return load_codec(MODELS[picture.model]).decode(data, max_pixels, container)

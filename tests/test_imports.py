@@ -18,7 +18,7 @@ LAYERS = [
     {"coder"},
     {"format"},
     {"image", "metric"},
-    {"align"},
+    {"align", "qr"},
     {"faces", "network"},
     {"encoder"},
     {"codec"},

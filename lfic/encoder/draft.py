@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..format import bare as bare_form
 from ..format import container
 from ..format.geometry import cell_grid
 from ..format.level_map import map_bits
@@ -65,10 +66,17 @@ def estimate_bits(model: Model, draft: Draft) -> float:
     return bits
 
 
-def payloads(model: Model, drafts: Sequence[Draft], threads: int = 1) -> list[bytes]:
-    """What the coder makes of drafts, by ``threads`` threads (0: one a core)."""
+def payloads(
+    model: Model, drafts: Sequence[Draft], threads: int = 1, modes: Sequence[int] | None = None
+) -> list[bytes]:
+    """What the coder makes of drafts, by ``threads`` threads (0: one a core); modes: their headers' level-map modes,
+    their own where None."""
+    modes = [d.level_mode for d in drafts] if modes is None else modes
     return model.context.encode_batch(
-        [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts],
+        [
+            (d.symbols, d.levels, *d.grid, d.quality, d.aligned, mode == container.CODED_MAP)
+            for d, mode in zip(drafts, modes, strict=True)
+        ],
         threads,
     )
 
@@ -80,7 +88,11 @@ def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
     )
 
 
-def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1) -> list[bytes]:
-    """Whole files of drafts, coded by ``threads`` threads."""
-    coded = payloads(model, drafts, threads)
-    return [container.write(header(model, d, checksum), payload) for d, payload in zip(drafts, coded, strict=True)]
+def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1, bare: bool = False) -> list[bytes]:
+    """Whole files of drafts, or bare streams, which have no checksum; coded by ``threads`` threads."""
+    headers = [header(model, draft, checksum) for draft in drafts]
+    write = container.write
+    if bare:
+        headers, write = [bare_form.bare_header(h) for h in headers], bare_form.write
+    coded = payloads(model, drafts, threads, [h.level_mode for h in headers])
+    return [write(h, payload) for h, payload in zip(headers, coded, strict=True)]

@@ -5,6 +5,8 @@ from typing import Literal, TypeAlias, TypedDict
 
 from numpy.typing import ArrayLike
 
+from ..format.bare import Container
+
 Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None  # found, landmarks float [5, 2] of each, or no layers
 
 
@@ -19,6 +21,7 @@ class SharedOptions(TypedDict, total=False):
     checksum: bool
     face_quality: int | None
     background_quality: int | None
+    container: Container
 
 
 class EncodeOptions(SharedOptions, total=False):

@@ -38,7 +38,13 @@ def last_true(holds: Callable[[int], bool], start: int, low: int = 1, high: int 
 
 
 def largest_quality(
-    model: Model, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool
+    model: Model,
+    pixels: Pixels,
+    max_bytes: int,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    bare: bool = False,
 ) -> bytes:
     """The file of the largest quality that has at most ``max_bytes``.
 
@@ -51,7 +57,7 @@ def largest_quality(
 
     def fits(quality: int, effort: int, aligned: bool | None) -> bool:
         best = best_drafts(model, [pixels], quality, effort, aligned)[0]
-        found[quality, effort] = files(model, [best], checksum)[0], best.aligned
+        found[quality, effort] = files(model, [best], checksum, bare=bare)[0], best.aligned
         return len(found[quality, effort][0]) <= max_bytes
 
     # The way (aligned or not) is settled once, in the middle of the scale.
@@ -68,7 +74,8 @@ def largest_quality(
     blobs: dict[int, bytes] = {}
 
     def coarse_fits(quality: int) -> bool:
-        blobs[quality] = files(model, first_drafts(model, [pixels], quality, way, coarsest), checksum)[0]
+        drafts = first_drafts(model, [pixels], quality, way, coarsest)
+        blobs[quality] = files(model, drafts, checksum, bare=bare)[0]
         return len(blobs[quality]) <= max_bytes
 
     best = last_true(coarse_fits, 1)
@@ -81,7 +88,13 @@ def largest_quality(
 
 
 def smallest_file(
-    model: Model, pixels: Pixels, min_similarity: float, effort: int, aligned: bool | None, checksum: bool
+    model: Model,
+    pixels: Pixels,
+    min_similarity: float,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    bare: bool = False,
 ) -> bytes:
     """The file of the smallest quality that is at least that like the original (``Model.similarity``).
 
@@ -92,7 +105,7 @@ def smallest_file(
 
     def fails(quality: int) -> bool:
         best = best_drafts(model, [pixels], quality, effort, aligned)[0]
-        found[quality] = files(model, [best], checksum)[0]
+        found[quality] = files(model, [best], checksum, bare=bare)[0]
         return float(model.similarity([shown(model, best)], target)) < min_similarity
 
     quality = last_true(fails, DEFAULT_QUALITY) + 1

@@ -96,7 +96,10 @@ def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]
             f"the file has {len(data)} bytes; an lfic file has at least 3 (noticed at byte {len(data)})"
         )
     if data[0] != MAGIC:
-        raise ContainerError(f"this is no lfic file: it starts with byte 0x{data[0]:02X}, not 0x{MAGIC:02X}")
+        raise ContainerError(
+            f"this is no lfic file: it starts with byte 0x{data[0]:02X}, not 0x{MAGIC:02X} (of a bare stream "
+            "say so: container='bare', or --bare)"
+        )
     version, level_mode = data[1] >> 5, data[1] >> 3 & 3
     aligned, checksum, explicit = bool(data[1] & 4), bool(data[1] & 2), bool(data[1] & 1)
     if version != VERSION:

@@ -9,7 +9,13 @@ from ..heat import MEANING, heat_map
 from ..tables import Row
 from .tags import cell, data_uri, face_tag, percent, section, table
 
-SHORT = {"accuracy": "accuracy", "tar_at_far_0.001": "TAR@1e-3", "similarity": "similarity"}
+SHORT = {
+    "accuracy": "accuracy",
+    "tar_at_far_0.001": "TAR@1e-3",
+    "similarity": "similarity",
+    "psnr_db": "PSNR",
+    "ssimulacra2": "SSIMULACRA2",
+}
 
 
 def curves(images: Mapping[str, bytes]) -> str:
