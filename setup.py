@@ -1,4 +1,4 @@
-"""Builds the extensions lfic._coder, lfic._network and lfic.kernels._rap; everything else about the package is in pyproject.toml."""
+"""Builds the extensions lfic._coder, _compose, _network and lfic.kernels._rap; all else is in pyproject.toml."""
 
 import os
 from glob import glob
@@ -40,6 +40,7 @@ class Editable(editable_wheel):
 setup(
     ext_modules=[
         extension("lfic._coder", "coder"),
+        extension("lfic._compose", "compose"),
         # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
         # vectors.
         extension("lfic.kernels._rap", "rap", "-ffp-contract=off", "-fno-trapping-math"),

@@ -20,7 +20,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import bulk, coder, evaluate, faces, kernels, metric
+    from . import bulk, coder, data, evaluate, faces, kernels, metric, qr
     from .codec import Codec, encode, load_codec
     from .decoder import decode
     from .format.probe import Info, probe
@@ -48,6 +48,7 @@ _MODULES = (
     "kernels",
     "metric",
     "network",
+    "qr",
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "WeightsError",
     "bulk",
     "coder",
+    "data",
     "decode",
     "encode",
     "evaluate",
@@ -69,6 +71,7 @@ __all__ = [
     "load_codec",
     "metric",
     "probe",
+    "qr",
 ]
 
 

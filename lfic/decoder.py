@@ -16,10 +16,11 @@ from .align import TEMPLATE_112
 from .coder import ContextModel
 from .errors import ContainerError, WeightsError
 from .format import tensors, weights
+from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
-from .format.layers import Picture, Stream, read
+from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -50,30 +51,32 @@ class Decoder:
     network: IntegerModel
     number: int
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return Image.fromarray(self.arrays([data], max_pixels)[0])
+        return Image.fromarray(self.arrays([data], max_pixels, 1, container)[0])
 
-    def arrays(self, blobs: Sequence[Bytes], max_pixels: int = MAX_PIXELS, threads: int = 1) -> list[Pixels]:
+    def arrays(
+        self, blobs: Sequence[Bytes], max_pixels: int = MAX_PIXELS, threads: int = 1, container: Container = "file"
+    ) -> list[Pixels]:
         """List of bytes -> uint8 [H, W, 3] each. threads: 1 to 256, or 0 for one a core.
 
         Raises:
             ContainerError: no lfic file, or one that another model wrote, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
-        pictures = [self.read(blob, max_pixels) for blob in blobs]
+        pictures = [self.read(blob, max_pixels, container) for blob in blobs]
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
 
-    def faces(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> list[DecodedFace]:
+    def faces(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> list[DecodedFace]:
         """The face layers of a file as they were coded; of a file of one aligned face, that one."""
-        picture = self.read(data, max_pixels)
+        picture = self.read(data, max_pixels, container)
         shown = self.streams(picture.streams)
         return faces_of(picture, shown)
 
-    def read(self, data: Bytes, max_pixels: int) -> Picture:
-        """A file that this model wrote."""
-        picture = read(data, max_pixels)
+    def read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
+        """A file, or a bare stream, that this model wrote."""
+        picture = read_as(data, max_pixels, container)
         if picture.model != self.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; these weights are {MODELS[self.number]}: load "
@@ -141,11 +144,11 @@ def bundled(name: str) -> Decoder:
     return load(name)
 
 
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in."""
-    picture = read(data, max_pixels)
+def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
+    picture = read_as(data, max_pixels, container)
     if picture.model == PRIVATE:
         raise ContainerError(
             "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return bundled(MODELS[picture.model]).decode(data, max_pixels)
+    return bundled(MODELS[picture.model]).decode(data, max_pixels, container)
