@@ -35,23 +35,29 @@ scratch=$(mktemp -d)
 began=$SECONDS
 python=${PYTHON:-python3}
 export PYTHONUNBUFFERED=1 TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inductor
-export OMP_NUM_THREADS=1 PYTORCH_ALLOC_CONF=expandable_segments:False
+export OMP_NUM_THREADS=1
 
 spent() { echo $((SECONDS - began)); }
 left() { echo $((seconds - (SECONDS - began))); }
 say() { echo "[$(spent) s] $*" | tee -a "$log"; }
 
-# step NAME SECONDS COMMAND...: run it for at most that long and no longer than the suite has left.
+# step NAME SECONDS COMMAND...: run it for at most that long (of a suite of 270 s; of others their share) and no longer
+# than the suite has left. An argument @ becomes the seconds that the command may plan with. It is interrupted, not
+# killed, so that it can say what it has.
 step() {
-    local name=$1 most=$2
+    local name=$1 most=$(($2 * seconds / 270)) arguments=() argument
     shift 2
-    local time=$(($(left) - 3 < most ? $(left) - 3 : most))
+    local time=$(($(left) - 5 < most ? $(left) - 5 : most))
     if ((time < 5)); then
         say "$name: no time left"
         return 1
     fi
+    for argument; do
+        [ "$argument" = @ ] && argument=$((time - 3))
+        arguments+=("$argument")
+    done
     say "$name: at most $time s"
-    timeout --kill-after=3 "$time" "$@" >>"$log" 2>&1 </dev/null
+    timeout --signal=INT --kill-after=4 "$time" "${arguments[@]}" >>"$log" 2>&1 </dev/null
     local status=$?
     say "$name: status $status"
     return $status
@@ -77,49 +83,53 @@ if ! "$python" -c "import lfic._coder, lfic.kernels._rap" 2>/dev/null; then
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 
-# --- tests, and all code compiled on the cores that they leave ---------------------------------------------------------
+# --- tests; meanwhile the code of what is timed later is compiled on the other cores -----------------------------------
 warm=("$python" -m lfic.kernels.bench.warm --device "$device")
 half=$(((workers + 1) / 2))
-step warm-lfic 40 "${warm[@]}" --shape "${shapes[@]}" --dtype "${dtypes[@]}" --workers "$workers" --seconds 35
-test=(tests/kernels/test_gpu.py -q -x --maxfail=8 -p no:cacheprovider "${marks[@]}")
+warm_up() {
+    step warm-lfic 35 "${warm[@]}" --shape "${shapes[@]}" --dtype "${dtypes[@]}" --workers "$half" --seconds @
+    step warm-baselines 60 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
+        --workers "$half" --seconds @
+}
 parallel=()
 "$python" -c "import xdist" 2>/dev/null && parallel=(-n "$half")
 pytest() {
     local name=$1 time=$2
     shift 2
-    step "$name" "$time" bash -c '"$@" 2>&1 | tee -a "$0"; exit "${PIPESTATUS[0]}"' "$out/pytest.log" \
-        "$python" -m pytest "${test[@]}" "$@"
+    step "$name" "$time" bash -c '"$@" 2>&1 | tee -i -a "$0"; exit "${PIPESTATUS[0]}"' "$out/pytest.log" "$python" \
+        -m pytest tests/kernels/test_gpu.py -v -rfE --tb=short --maxfail=12 -p no:cacheprovider "${marks[@]}" "$@"
 }
-step warm-baselines 75 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
-    --workers "$half" --seconds 70 &
+warm_up &
 warming=$!
-pytest tests-new 40 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
+pytest tests-new 30 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
 pytest tests-exact 45 "${parallel[@]}" -k exact
-LFIC_PLAIN_MEMORY=1 pytest tests-plain 15 "${parallel[@]}" -k "training and 192 and 14 or stream or sums"
+LFIC_PLAIN_MEMORY=1 pytest tests-plain 12 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
 wait $warming
 
 # --- figures -----------------------------------------------------------------------------------------------------------
-step lfic 50 "${bench[@]}" --copy --baselines copy --refcheck --no-compile --dtype "${dtypes[@]}" --shape "${shapes[@]}" --deadline 45
+step lfic 45 "${bench[@]}" --copy --baselines copy --refcheck --no-compile --dtype "${dtypes[@]}" \
+    --shape "${shapes[@]}" --deadline @
 if [ -e benchmarks/bench_gpu_codec.py ]; then
-    time=$(($(left) > 110 ? 45 : $(left) / 3))
-    OMP_NUM_THREADS=$workers step codec "$((time + 5))" "$python" benchmarks/bench_gpu_codec.py \
-        --seconds "$time" --out "$out/codec.csv"
+    OMP_NUM_THREADS=$workers step codec 48 "$python" benchmarks/bench_gpu_codec.py --device "$device" --seconds @ \
+        --out "$out/codec.csv"
 else
     say "codec: benchmarks/bench_gpu_codec.py is not there"
 fi
-step passes 12 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv"
-step baselines 45 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
-    --ops train dense quantize unpool --deadline 40
+step passes 14 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv"
+step baselines 40 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
+    --ops train dense quantize unpool --deadline @
+pytest tests-large 16 -k two_to
 if [ "$device" = cuda ]; then
     step variants 30 "$python" -m lfic.kernels.bench.tune --shape N1-C192-14x14 N256-C192-14x14 --dtype fp16 \
-        --ops dense dense_backward_tables quantize unpool --workers "$workers" --seconds 26 --out "$out/variants.csv"
+        --ops dense dense_backward_tables quantize unpool --workers "$workers" --seconds @ --out "$out/variants.csv"
 fi
-pytest tests-large 20 -k two_to
 
 # --- the short of it ---------------------------------------------------------------------------------------------------
 {
-    grep -h "passed\|failed" "$out/pytest.log" 2>/dev/null
-    grep -h "^FAILED\|^ERROR" "$out/pytest.log" 2>/dev/null | head -20
+    for result in PASSED SKIPPED FAILED ERROR; do
+        echo "$result $(grep -h "$result" "$out/pytest.log" 2>/dev/null | grep -o "test_gpu.py::[^ ]*" | sort -u | wc -l)"
+    done
+    grep -h "^FAILED\|^ERROR\|^E  " "$out/pytest.log" 2>/dev/null | head -30
     "$python" - "$out/kernels.csv" <<'END'
 import csv, sys
 try:
@@ -135,5 +145,5 @@ END
 } >"$out/summary.txt" 2>&1
 say "done"
 rm -rf "$scratch"
-tail -c 9000 "$out/summary.txt"
+tail -c 10500 "$out/summary.txt"
 exit 0

@@ -22,8 +22,12 @@ LEVELS = tl.constexpr(_grid.LEVELS)
 SYMBOL_LIMIT = tl.constexpr(_grid.SYMBOL_LIMIT)
 INTERPRETED = tl.constexpr(interpreted())
 SCAN = 1024 if interpreted() else 256  # levels that a program counts at once
-SIZES = ["room", "qualities", "height", "width", "parts", "rows", "columns", "scale"]
-"""Arguments that Triton does not compile into the code: otherwise pictures of many sizes would make many variants."""
+# Arguments whose values, and alignment, Triton does not compile into the code: otherwise pictures of many sizes, and
+# slices of a batch, would make many variants of it.
+UNSPECIALIZED = [
+    *("levels", "quality", "seed", "counts"),
+    *("room", "qualities", "height", "width", "parts", "rows"),
+]
 
 
 class Tile(NamedTuple):

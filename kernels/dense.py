@@ -13,7 +13,7 @@ from torch import Tensor
 from ._grid import channels_last
 from ._region import (
     REGION,
-    SIZES,
+    UNSPECIALIZED,
     by_level,
     clamped,
     launch,
@@ -66,7 +66,7 @@ def noise_row(noise, seed, t, like, y: tl.constexpr, PARTIAL: tl.constexpr, MODE
         return like, like, like, like
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_dense_kernel(
     y,
     levels,
@@ -187,7 +187,7 @@ def grad_of_tables(
     return sum_of_four(gains), sum_of_four(steps)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_dense_backward_kernel(
     grad_features,
     grad_symbols,

@@ -10,10 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._region import LEVELS, SIZES, kept_in_region, regions_of
+from ._region import LEVELS, UNSPECIALIZED, kept_in_region, regions_of
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_offsets_kernel(levels, starts, counts, height, width, BLOCK: tl.constexpr):
     """levels uint8 [N, hr, wr] -> starts int32 [N, hr * wr], counts int64 [N], in cells; one program an image."""
     image = tl.program_id(0).to(tl.int64)

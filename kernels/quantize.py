@@ -13,7 +13,7 @@ from torch import Tensor
 from ._region import (
     REGION,
     SCAN,
-    SIZES,
+    UNSPECIALIZED,
     by_level,
     exists,
     in_coding_order,
@@ -53,7 +53,7 @@ def kept_slot(t, start, end, i: tl.constexpr):
     return tl.where(kept, slot, end - dropped), kept
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_quantize_kernel(
     y,
     levels,

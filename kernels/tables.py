@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ._compat import interpreted
-from ._region import LEVELS, SIZES, Plan
+from ._region import LEVELS, UNSPECIALIZED, Plan
 
 TILE = (32, 1024, 1) if interpreted() else (32, 64, 4)  # rows of sums, columns of tables, warps of a program
 
@@ -37,7 +37,7 @@ def store_sums(pointer, sums, row, column, channels, table: tl.constexpr, TABLES
         tl.store(at, tl.sum(sums[level], 0), column < channels)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_table_kernel(
     sums,
     quality,

@@ -9,7 +9,7 @@ from ._grid import channels_last
 from ._region import (
     REGION,
     SCAN,
-    SIZES,
+    UNSPECIALIZED,
     exists,
     in_coding_order,
     launch,
@@ -41,7 +41,7 @@ def load_symbol(symbols, t, start, room, i: tl.constexpr, PARTIAL: tl.constexpr)
     return tl.load(row + in_coding_order(t, slot), ok, other=0).to(tl.float32)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_unpool_kernel(
     symbols,
     levels,
@@ -78,7 +78,7 @@ def product_row(grad, symbols, t, start, room, y: tl.constexpr, PARTIAL: tl.cons
     return sum_of_four(out)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_unpool_backward_kernel(
     grad,
     symbols,

@@ -1,6 +1,7 @@
 """Weights files: safetensors with a digest over every tensor; nothing in them is code.
 
-Keys: ``net.<parameter>`` (float16), ``context.<name>`` and ``tables.<name>`` (integers). Metadata: ``format``,
+Keys: ``net.<parameter>`` (float16), ``context.<name>``, ``tables.<name>`` and ``integers.<name>`` (integers; the last
+are the transforms, csrc/network/network.hpp). Metadata: ``format``,
 ``config`` (JSON of ``CodecNetConfig``), ``digest`` (SHA-256 over names, shapes and bytes), ``card``, ``training``.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from .. import coder
 from ..errors import WeightsError
 from ..files import PathLike
+from . import tensors
 from .container import MODELS, PRIVATE
 
 FORMAT = "lfic-weights-1"
@@ -46,35 +48,28 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def load_arrays(name: PathLike) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """(dict of ndarrays, metadata) of a weights file; its digest is checked."""
-    from safetensors import SafetensorError, safe_open
-
     path = weights_path(name)
-    try:
-        with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in list(file.keys())}
-    except (SafetensorError, OSError, TypeError) as error:
-        raise WeightsError(f"{path} is no readable safetensors file: {error}") from None
+    arrays, metadata, found = tensors.read(path)
+    check(path, metadata, found)
+    return arrays, metadata
+
+
+def check(path: pathlib.Path, metadata: Mapping[str, str], found: str) -> None:
+    """Refuse a file of another format, or one whose digest is not the one that was ``found``."""
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} has format {metadata.get('format')!r}; this lfic reads {FORMAT!r}")
-    found = digest(arrays)
     if found != metadata.get("digest"):
         raise WeightsError(
             f"{path} is damaged: its digest is {found[:16]}..., it says {str(metadata.get('digest'))[:16]}..."
         )
-    return arrays, metadata
 
 
 def model_number(metadata: Mapping[str, str]) -> int:
     """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``."""
-    from safetensors import safe_open
-
     for number, name in MODELS.items():
         path = FOLDER / f"{name}.safetensors"
-        if number != PRIVATE and path.is_file():
-            with safe_open(path, "np") as file:
-                if file.metadata().get("digest") == metadata["digest"]:
-                    return number
+        if number != PRIVATE and path.is_file() and tensors.metadata(path).get("digest") == metadata["digest"]:
+            return number
     return PRIVATE
 
 

@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfic.kernels import configs
-from lfic.kernels._region import SCAN, SIZES
+from lfic.kernels._region import SCAN, UNSPECIALIZED
 from lfic.kernels.dense import rap_dense_backward_kernel, rap_dense_kernel
 from lfic.kernels.offsets import rap_offsets_kernel
 from lfic.kernels.quantize import rap_quantize_kernel
@@ -140,7 +140,7 @@ def compiled(architecture, kernel, operation, element, pointers, constants, divi
             signature[name], values[(i,)] = "constexpr", constants[name]
         else:
             signature[name] = "*" + pointers[name] if name in pointers else "i32"
-            if name in pointers or (name == "channels" and divisible and name not in SIZES):
+            if name not in UNSPECIALIZED and (name in pointers or (name == "channels" and divisible)):
                 attributes[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
     return triton.compile(

@@ -21,7 +21,7 @@ from lfic.kernels.bench.bench import case as bench_case
 from lfic.kernels.graphs import Graphed
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-GRIDS, CHANNELS = [(14, 14), (16, 16), (5, 3), (1, 1)], [1, 16, 48, 192]
+GRIDS, CHANNELS = [(14, 14), (16, 16), (5, 3), (1, 1)], [192, 48, 16, 1]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 COUNT = QUALITIES = 5
 PLAIN = os.environ.get("LFIC_PLAIN_MEMORY") == "1"
