@@ -178,7 +178,7 @@ def train(args, states, about, spent):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("pack", help="packed faces (python -m lfic.data.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")

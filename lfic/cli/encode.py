@@ -20,6 +20,7 @@ from .common import (
 from .encoding import add_bounds, add_layers, bounds_of, layers_of
 
 if TYPE_CHECKING:
+    from ..format.bare import Container
     from ..format.probe import Info
 
 
@@ -34,6 +35,11 @@ def add_parser(commands: Commands) -> None:
     )
     add_bounds(parser)
     add_layers(parser)
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="a bare stream, .bare: no magic, no checksum, one byte before the payload of an aligned face",
+    )
     parser.set_defaults(run=run)
 
 
@@ -41,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
     from ..image import open_image
 
-    names = targets(args, lambda path: ".lfic")
+    form: Container = "bare" if args.bare else "file"
+    names = targets(args, lambda path: ".bare" if args.bare else ".lfic")
     codec = load_codec(args)
     options = bounds_of(args) | layers_of(args)
 
@@ -49,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         began = time.perf_counter()
         refuse_existing(names[path], args)
         image = open_image(path, read(path) if is_stream(path) else None)
-        data = codec.encode(image, **options)
+        data = codec.encode(image, container=form, **options)
         write(names[path], data)
-        found = codec.probe(data)
+        found = codec.probe(data, container=form)
         return {
             "file": str(names[path]),
             "bytes": len(data),

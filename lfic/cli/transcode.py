@@ -1,6 +1,8 @@
 """lfic transcode: pictures to .lfic and .lfic to pictures, between folders, tar shards, parquet and .rec files."""
 
 import argparse
+import dataclasses
+import json
 import os
 import pathlib
 from typing import Any
@@ -47,6 +49,15 @@ def add_parser(commands: Commands) -> None:
     add_layers(parser)
     parser.add_argument("--max-pixels", type=positive, help="refuse to decode larger images (default 178956970)")
     add_bulk(parser)
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="run on a Ray cluster: its address, auto for this machine's, or nothing to start one here; --jobs is "
+        "then the number of actors",
+    )
+    parser.add_argument("--gpus", type=float, default=0, help="with --ray: GPUs of an actor, such as 1 or 0.5")
     parser.set_defaults(run=run)
 
 
@@ -62,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     from ..data.records.folder import FolderSource
 
     sources, target = targets_of(args.files, args.out)
+    if args.ray is not None:
+        return on_ray(args, sources, target)
     if target is None:
         return beside(args)
     for path in sources:
@@ -74,6 +87,29 @@ def run(args: argparse.Namespace) -> int:
     work = Transcoding(args.to, codec_of(args), bounds_of(args) | layers_of(args), args.max_pixels)
     name = " ".join(os.path.abspath(path) for path in sources)
     return follow(Run(source, name, work, target, **run_options(args)), args, "files")
+
+
+def on_ray(args: argparse.Namespace, sources: list[pathlib.Path], target: str | None) -> int:
+    """Transcode on a cluster; returns the exit code."""
+    from ..bulk import Transcoding
+    from ..bulk.cluster import run_on_ray
+    from ..bulk.progress import clock, size_text
+
+    if target is None or len(sources) != 1 or args.skip_existing:
+        raise InvalidInputError("--ray takes one source and a target, and no --skip-existing: --resume goes on")
+    if args.gpus and args.device == "cpu":
+        args.device = "cuda"
+    work = Transcoding(args.to, codec_of(args), bounds_of(args) | layers_of(args), args.max_pixels)
+    options = {name: getattr(args, name) for name in ("jobs", "gpus", "resume", "overwrite", "strict", "errors")}
+    done = run_on_ray(sources[0], work, target, address=args.ray, shard_bytes=args.shard_bytes, **options)
+    if args.json:
+        print(json.dumps(dataclasses.asdict(done), default=str))
+        return 1 if done.failed else 0
+    text = f"{done.written:,} files, {size_text(done.bytes)}, in {clock(done.seconds)} -> {target}"
+    for count, what, path in ((done.noted, "notes on", done.notes), (done.failed, "failed:", done.errors)):
+        text += f"; {what} {count:,}: {path}" if count else ""
+    print(text)
+    return 1 if done.failed else 0
 
 
 def beside(args: argparse.Namespace) -> int:

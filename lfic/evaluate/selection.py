@@ -41,13 +41,13 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
 def needed(name: str, effort: int, args: argparse.Namespace) -> dict[str, Any]:
     """What a codec takes from other options."""
     if name in OWN:
-        if name == "lfic-layers" and not args.whole:
-            raise InvalidInputError("codec lfic-layers makes layers of a picture's faces: give --whole")
+        if name == "lfic-layers" and not (args.whole or args.crop):
+            raise InvalidInputError("codec lfic-layers makes layers of a picture's faces: give --whole or --crop")
         return {
             "weights": args.weights,
             "effort": effort,
             "recognizer": args.encoder_recognizer,
-            "whole": args.whole,
+            "whole": bool(args.whole or args.crop),
         }
     if name in ("eigenface", "dictionary"):
         if not args.train_faces:
