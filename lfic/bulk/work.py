@@ -85,13 +85,10 @@ class CodecChoice:
     recognizer: str = "bundled"
 
     def load(self) -> "Codec":
-        """The codec itself, on one thread."""
-        import torch
-
+        """The codec itself."""
         from ..codec import DEFAULT_MODEL, load_codec
         from ..network.load import usable_device
 
-        torch.set_num_threads(1)  # the processes are the parallelism, and results do not depend on their number
         usable_device(self.device)
         if self.recognizer == "bundled":
             return load_codec(self.model or DEFAULT_MODEL, self.device)
