@@ -152,7 +152,7 @@ def resume(path, about, states):
             state.faces = found["faces"][k]
             for which in ("optimizer", "auxiliary"):
                 slots, prefix = {}, f"{k}.{which}."
-                for name in moments:
+                for name in list(moments.keys()):
                     if name.startswith(prefix):
                         index, field = name[len(prefix) :].split(".")
                         slots.setdefault(int(index), {})[field] = moments.get_tensor(name)
