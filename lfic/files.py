@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import secrets
+import stat
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -12,21 +13,25 @@ from .errors import InvalidInputError
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
-def write_atomically(path: PathLike, data: bytes) -> None:
+def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None) -> None:
     """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file.
 
-    A link stays one: the file that it points to is replaced. What is no file (a pipe, /dev/null) is written to.
+    A link stays one: the file that it points to is replaced, and keeps its permissions. What is no file (a pipe,
+    /dev/null) is written to. folder: for the temporary name, on the same disk; the target's own by default.
     """
     path = pathlib.Path(path)
     real = pathlib.Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
+    there = real.exists()
+    if there and not real.is_file():
         real.write_bytes(data)
         return
     # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
-    temporary = real.with_name(f".lfic-{secrets.token_hex(6)}")
+    temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{secrets.token_hex(6)}"
     try:
         with open(temporary, "xb") as file:
             file.write(data)
+        if there:
+            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
         os.replace(temporary, real)
     except BaseException as error:
         with contextlib.suppress(OSError):

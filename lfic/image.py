@@ -1,5 +1,6 @@
 """PIL images, arrays and tensors -> RGB arrays; and back."""
 
+import functools
 import io
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -99,9 +100,12 @@ def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
 def open_image(path: PathLike, data: bytes | None = None) -> Image.Image:
     """An image file (or ``data``, its bytes, that came from ``path``) -> PIL image, loaded.
 
+    HEIC files need ``pip install "lfic[heif]"``. Of an animation it is the first frame.
+
     Raises:
         InvalidInputError: there is no such file, it can't be read, or it is no image.
     """
+    register_heif()
     try:
         image = Image.open(path if data is None else io.BytesIO(data))
         image.load()
@@ -111,8 +115,38 @@ def open_image(path: PathLike, data: bytes | None = None) -> Image.Image:
     except IsADirectoryError:
         raise InvalidInputError(f"{path} is a folder: give the files in it") from None
     except UnidentifiedImageError:
+        if not register_heif() and is_heif(path, data):
+            raise InvalidInputError(f'{path} is a HEIC file: reading it needs pip install "lfic[heif]"') from None
         raise InvalidInputError(f"{path} is no image of a format that Pillow reads") from None
     except Exception as error:  # Pillow's readers raise anything on damaged files
         if isinstance(error, OSError) and error.errno:
             raise InvalidInputError(f"{path} can't be read: {error.strerror}") from None
         raise InvalidInputError(f"{path} is no image that Pillow reads: {error}") from None
+
+
+@functools.cache
+def register_heif() -> bool:
+    """Let Pillow read HEIC files by pillow-heif; whether that is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def is_heif(path: PathLike, data: bytes | None) -> bool:
+    """Whether a file is of the HEIC family, by its first bytes."""
+    if data is None:
+        with open(path, "rb") as file:
+            data = file.read(12)
+    return data[4:8] == b"ftyp" and data[8:12] in (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+    )

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from ..coder import ContextModel
 from ..errors import ContainerError
 from . import weights
+from .bare import Container, read_as
 from .container import MAX_PIXELS, MODELS, PRIVATE, Bytes
-from .layers import Stream, read
+from .layers import Stream
 from .payload import uniform_levels
 
 
@@ -47,13 +48,20 @@ class Info:
     layers: tuple[LayerInfo, ...] = ()
 
 
-def probe(data: Bytes, max_pixels: int = MAX_PIXELS, context: ContextModel | None = None) -> Info:
-    """``Info`` of a file; decodes no pixels. ``context``: the context model of private weights.
+def probe(
+    data: Bytes,
+    max_pixels: int = MAX_PIXELS,
+    context: ContextModel | None = None,
+    container: Container = "file",
+) -> Info:
+    """``Info`` of a file, or of a bare stream where ``container`` says so; decodes no pixels.
+
+    context: the context model of private weights.
 
     Raises:
         ContainerError, CorruptStreamError: as ``decode`` does for the header and the level maps.
     """
-    picture = read(data, max_pixels)
+    picture = read_as(data, max_pixels, container)
     whole = picture.background
     return Info(
         picture.width,
