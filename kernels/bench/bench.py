@@ -172,16 +172,18 @@ def arguments(operation: str, shape: Shape, dtype: torch.dtype, device: str, set
     return found
 
 
+COMPILED: dict[str, Callable[..., Any]] = {
+    "layers": baselines.pooled_by_layers,
+    "regions": baselines.pooled_by_regions,
+    "tree": eager.rap_dense,
+    "scatter": baselines.encoded_by_scatter,
+    "unpool": eager.rap_unpool,
+}
+
+
 def compilations() -> dict[str, Callable[..., Any]]:
     """The formulations that torch.compile gets, compiled."""
-    plain: dict[str, Callable[..., Any]] = {
-        "layers": baselines.pooled_by_layers,
-        "regions": baselines.pooled_by_regions,
-        "tree": eager.rap_dense,
-        "scatter": baselines.encoded_by_scatter,
-        "unpool": eager.rap_unpool,
-    }
-    return {name: torch.compile(form, dynamic=False) for name, form in plain.items()}
+    return {name: torch.compile(form, dynamic=False) for name, form in COMPILED.items()}
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
