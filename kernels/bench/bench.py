@@ -346,7 +346,7 @@ def clock(device: str) -> int | str:
 
 def row(operation: str, name: str, dtype: str, device: str, what: str, times: Sequence[float], **more: Any) -> Row:
     """One line: times in seconds, or none with a note that says why."""
-    found = dict.fromkeys(FIELDS, "") | surroundings(device)
+    found: Row = dict.fromkeys(FIELDS, "") | surroundings(device)
     size = more.pop("bytes", None) or moved(operation, shape_of(name), DTYPES[dtype])
     found |= {"operation": operation, "shape": name, "dtype": dtype, "what": what, "bytes": size}
     if times:
