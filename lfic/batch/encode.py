@@ -28,7 +28,6 @@ from .pictures import Pictures
 from .pieces import pieces
 from .stages import stage
 
-
 FLOATS_WITHIN = 0.99  # of the coder's ratio of bits lies that of the floats: so far out they leave the matter in doubt
 
 
