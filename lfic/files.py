@@ -41,6 +41,13 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
         raise
 
 
+def follow_umask(path: PathLike) -> None:
+    """Give a file that safetensors wrote, for its owner alone, the mode of any other new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, 0o666 & ~mask)
+
+
 def distinct_targets(
     sources: Iterable[pathlib.Path], target: Callable[[pathlib.Path], pathlib.Path], remedy: str
 ) -> dict[pathlib.Path, pathlib.Path]:

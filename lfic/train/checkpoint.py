@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..files import follow_umask
 from .soap import Soap
 
 LIMIT = 15 << 20
@@ -27,9 +28,9 @@ def save_tensors(tensors: Mapping[str, Tensor], folder: str | os.PathLike[str], 
         shards[-1][name] = tensor.detach().cpu().contiguous()
         room -= size
     for number, shard in enumerate(shards, 1):
-        save_file(
-            shard, pathlib.Path(folder) / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors")
-        )
+        path = pathlib.Path(folder) / (f"{stem}.safetensors" if number == 1 else f"{stem}-{number}.safetensors")
+        save_file(shard, path)
+        follow_umask(path)
 
 
 def load_tensors(folder: str | os.PathLike[str], stem: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import InvalidInputError
-from ..base import SUFFIXES
+from ..names import SUFFIXES
 
 LFIC = ".lfic"
 # Formats that Pillow reads, some by a plugin; beside those of faces for training.
