@@ -20,7 +20,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import bulk, coder, data, evaluate, faces, kernels, metric, qr
+    from . import bulk, coder, evaluate, faces, kernels, metric, qr
     from .codec import Codec, encode, load_codec
     from .decoder import decode
     from .format.probe import Info, probe
@@ -62,7 +62,6 @@ __all__ = [
     "WeightsError",
     "bulk",
     "coder",
-    "data",
     "decode",
     "encode",
     "evaluate",

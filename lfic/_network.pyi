@@ -25,8 +25,10 @@ class Model:
         self, images: Sequence[tuple[NDArray[np.uint8], int, bool]], threads: int = 1
     ) -> list[tuple[NDArray[np.int16], NDArray[np.uint8]]]:
         """(image uint8 [H, W, 3], quality, aligned) each -> (symbols [kept cells * C], levels [rows, columns])."""
-    def analyze(self, image: NDArray[np.uint8], quality: int, aligned: bool, threads: int = 1) -> NDArray[np.int16]:
-        """Features int16 [ceil(H/8), ceil(W/8), channels]."""
+    def analyze(
+        self, images: NDArray[np.uint8], quality: Sequence[int], aligned: Sequence[bool], threads: int = 1
+    ) -> NDArray[np.int16]:
+        """uint8 [N, H, W, 3] -> features int16 [N, ceil(H/8), ceil(W/8), channels]."""
     def choose_levels(
         self, features: NDArray[np.int16], height: int, width: int, quality: int, aligned: bool
     ) -> NDArray[np.uint8]:

@@ -36,6 +36,30 @@ def shown(
     return torch.from_numpy(np.stack(pixels_of(integers, coded, torch.get_num_threads()))).permute(0, 3, 1, 2)
 
 
+def analyze(integers: IntegerModel, unit: Tensor, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+    """uint8 [N, 3, H, W] on the CPU -> features float [N, C, ceil(H/8), ceil(W/8)], channels last: multiples of
+    1 / unit, float [C], powers of two."""
+    images = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    features = integers.analyze(images, quality.tolist(), aligned.tolist(), torch.get_num_threads())
+    return (torch.from_numpy(features) / unit).permute(0, 3, 1, 2)
+
+
+def region_levels(
+    integers: IntegerModel, unit: Tensor, y: Tensor, size: tuple[int, int], quality: Tensor, aligned: Tensor
+) -> Tensor:
+    """The level head's choice for what ``analyze`` gave of pictures of ``size`` (height, width): uint8 [N, rows,
+    columns]."""
+    features = (y.permute(0, 2, 3, 1) * unit).to(torch.int16).contiguous().numpy()
+    return torch.from_numpy(
+        np.stack(
+            [
+                integers.choose_levels(face, *size, q, on_template)
+                for face, q, on_template in zip(features, quality.tolist(), aligned.tolist(), strict=True)
+            ]
+        )
+    )
+
+
 def kept_cells(levels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.int64]:
     """How many cells of a grid each level map keeps: uint8 [N, rows, columns] -> int64 [N]."""
     sides = np.arange(LEVELS)

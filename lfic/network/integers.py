@@ -261,11 +261,15 @@ class Export:
         self.layer("analysis.down_inner", middle.repeated(4), inner, self.anchored("analysis.condition_inner.quality"))
         self.position("analysis.condition_inner", "analysis.position_inner", inner)
         self.stage("analysis.inner", inner)
-        features = Span.filling(self.seen.largest("features", "analysis.out"), FEATURES)
+        # Powers of two, so that features and gains are the same numbers in either unit.
+        reach = self.seen.largest("features", "analysis.out")
+        bits = np.clip(np.floor(np.log2(FEATURES / (ROOM * reach))), 0, 24)
+        features = Span(2.0**bits, -FEATURES, FEATURES)
         self.layer("analysis.out", inner, features)
         self.layer("analysis.detail", middle, features)
-        gain = self.net.gain.detach().double().cpu().numpy() / features.scale
-        self.arrays["analysis.gain"] = gain.astype(np.float32)
+        self.arrays["analysis.unit"] = bits.astype(np.uint8)
+        gain = self.net.gain.detach().cpu().numpy().astype(np.float32)
+        self.arrays["analysis.gain"] = gain / features.scale.astype(np.float32)
         return features
 
     def level_head(self, features: Span) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import coder
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
-from ..format.geometry import cell_grid
+from ..format.geometry import STRIDE, cell_grid
 from ..format.integers import PREFIX, IntegerModel, integer_model
 from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
 from ..kernels import rap_unpool
@@ -38,7 +38,8 @@ class Model:
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
     needed, or None. number: what files say of the model. metadata: of the weights file. dtype: what convolutions of the
     analysis and the synthesis compute in. integers: these networks as a CPU computes them where the weights hold them;
-    what decodes, and what encodes without effort, is then the same on every machine.
+    what decodes, and what encodes without effort, is then the same on every machine. unit: float [C], powers of two,
+    how many of their features' integers are 1.0; None where they hold no analysis.
     """
 
     net: CodecNet
@@ -52,6 +53,7 @@ class Model:
     metadata: dict[str, str]
     dtype: torch.dtype = torch.float32
     integers: IntegerModel | None = None
+    unit: Tensor | None = None
 
     @functools.cached_property
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
@@ -67,10 +69,15 @@ class Model:
 
     def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """uint8 [N, 3, H, W] -> float32 features [N, C, ceil(H/8), ceil(W/8)]."""
+        if self.integers is not None and self.unit is not None:
+            return exact.analyze(self.integers, self.unit, pixels, quality, aligned)
         return tiles.analyze(self.net, pixels, quality, aligned).float()
 
     def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
-        """What RAP decides: uint8 [N, hr, wr]; in float32 whatever the precision."""
+        """What RAP decides of what ``analyze`` gave: uint8 [N, hr, wr]; in float32 whatever the precision."""
+        if self.integers is not None and self.unit is not None and len(y):
+            size = STRIDE * y.shape[2], STRIDE * y.shape[3]
+            return exact.region_levels(self.integers, self.unit, y, size, quality, aligned)
         with computing(self.device):
             return self.net.region_levels(y, quality, aligned)
 
@@ -163,7 +170,12 @@ def load(
         gain, step = net.gain.contiguous(), net.step.contiguous()
     objective, number = Objective.trained(training), model_number(metadata)
     integers = integer_model(arrays) if device.type == "cpu" and dtype == torch.float32 else None
-    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, dtype, integers)
+    unit = None
+    if integers is not None and integers.has_analysis:
+        # Their gains, not what this machine's exp makes of the network's: symbols are then the same everywhere.
+        unit = torch.exp2(torch.from_numpy(arrays[f"{PREFIX}analysis.unit"].astype(np.float32)))
+        gain = torch.from_numpy(arrays[f"{PREFIX}analysis.gain"]) * unit
+    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, dtype, integers, unit)
 
 
 def usable_device(device: str | torch.device) -> torch.device:

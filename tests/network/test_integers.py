@@ -80,8 +80,8 @@ def test_every_variant_and_any_number_of_threads_give_the_same(tensors, face, ph
 def test_a_picture_in_tiles_is_the_picture_at_once(codec, photo):
     """The features of a wide picture's left part are those of the part alone, but for what its edge can reach."""
     network, image = codec.model.integers, photo(16, 1640)
-    whole = network.analyze(image, 40, False)
-    part = network.analyze(np.ascontiguousarray(image[:, :1504]), 40, False)
+    whole = network.analyze(image[None], [40], [False])[0]
+    part = network.analyze(image[None, :, :1504], [40], [False])[0]
     np.testing.assert_array_equal(whole[:, : 188 - 32], part[:, : 188 - 32])
 
 
