@@ -77,9 +77,9 @@ say "on $(uname -m), $workers cores, commit $(git rev-parse --short HEAD 2>/dev/
 
 # --- building ----------------------------------------------------------------------------------------------------------
 [ -e lfic/kernels ] || ln -s ../kernels lfic/kernels
-if ! "$python" -c "import lfic._coder, lfic.kernels._rap" 2>/dev/null; then
+if ! "$python" -c "import lfic._coder, lfic._network, lfic.kernels._rap" 2>/dev/null; then
     LFIC_BUILD_JOBS=$workers step build 90 "$python" setup.py -q build_ext --inplace
-    "$python" -c "import lfic._coder, lfic.kernels._rap" || say "the extensions are not there; what follows will fail"
+    "$python" -c "import lfic._coder, lfic._network, lfic.kernels._rap" || say "the extensions are not there; what follows will fail"
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 

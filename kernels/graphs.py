@@ -94,12 +94,12 @@ class Graphed:
                     buffer[:count].copy_(tensor)
                     buffer[count:].zero_()
                 outputs = held.replay()
-                alone = isinstance(outputs, Tensor)
-                copies = tuple(output[:count].clone() for output in ((outputs,) if alone else outputs))
+                every = (outputs,) if isinstance(outputs, Tensor) else outputs
+                copies = tuple(output[:count].clone() for output in every)
                 if cuda:
                     held.used = held.used or torch.cuda.Event()
                     held.used.record()
-        return copies[0] if alone else copies
+        return copies[0] if isinstance(outputs, Tensor) else copies
 
     def drop(self, key: object) -> None:
         """Give a graph's memory back once the device is through with it."""

@@ -54,7 +54,7 @@ def rap_quantize(
         +-32767.
     """
     _check_features(y)
-    quality = _rows(quality, len(y), y.device)
+    quality = _rows(quality, y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
         symbols, counts, _ = registration.quantize(y, levels, gain, quality, None, tail)
@@ -135,11 +135,11 @@ def rap_quantize_dense(
     Gradients reach y, gain and step; they pass straight through rounding and clamping. Not-a-number stays.
     """
     _check_features(y)
-    quality = _rows(quality, len(y), y.device)
+    quality = _rows(quality, y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     _check(y.shape, levels, step, quality, "step", y.device)
-    if len(step) != len(gain):
-        raise ValueError(f"step has {len(step)} rows, gain has {len(gain)}; both need one for every quality")
+    if step.shape[0] != gain.shape[0]:
+        raise ValueError(f"step has {step.shape[0]} rows, gain has {gain.shape[0]}; both need one for every quality")
     _check_dtype(dtype)
     if noise is not None and (noise.shape != y.shape or noise.device != y.device or noise.dtype not in FLOATS):
         raise ValueError(f"noise is {_describe(noise)}; needed is floating point {tuple(y.shape)} on {y.device}, as y")

@@ -20,7 +20,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import bulk, coder, data, evaluate, faces, kernels, metric, qr
+    from . import bulk, coder, evaluate, faces, kernels, metric, qr
     from .codec import Codec, decode, encode, load_codec
     from .format.probe import Info, probe
 

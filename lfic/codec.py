@@ -99,10 +99,6 @@ class Codec:
             raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
         if recognizer not in (None, "bundled") and isinstance(recognizer, (str, os.PathLike)):
             recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
-        if not is_integer(threads) or not 0 <= threads <= 256:
-            raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
-        if isinstance(recognizer, (str, os.PathLike)) and recognizer != "bundled":  # a bad file is told here
-            recognizer = load_recognizer(str(recognizer), device)
         self.model: Model = load(name, device, cast(AnyRecognizer, recognizer), precision)
         self.threads = threads
 

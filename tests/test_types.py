@@ -28,6 +28,7 @@ import lfic.kernels
 import lfic.pillow_plugin
 from lfic import bulk, coder, errors, evaluate, faces, kernels, metric
 from lfic.align import align
+from lfic.data import Record, open_sink, open_source
 from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
 from lfic.metric.features import normalize_maps
 
@@ -184,9 +185,9 @@ for result in bulk.decode_files([result.target], pathlib.Path("out"), overwrite=
     )
 going = bulk.transcode("photos", "faces.parquet", quality=40, resume=True, jobs=2)
 assert_type(next(going), bulk.RecordResult)
-with lfic.data.open_sink("faces.tar", shard_bytes=1 << 20) as sink:
-    for record in lfic.data.open_source("faces.parquet"):
-        sink.write(lfic.data.Record(record.key, record.suffix, record.data, record.meta))
+with open_sink("faces.tar", shard_bytes=1 << 20) as sink:
+    for record in open_source("faces.parquet"):
+        sink.write(Record(record.key, record.suffix, record.data, record.meta))
 picture.save("a.lfic", max_bytes=300)
 module = evaluate.__name__
 plugin: bool = lfic.pillow_plugin.accept(data[:16])

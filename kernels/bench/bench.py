@@ -172,16 +172,18 @@ def arguments(operation: str, shape: Shape, dtype: torch.dtype, device: str, set
     return found
 
 
+COMPILED: dict[str, Callable[..., Any]] = {
+    "layers": baselines.pooled_by_layers,
+    "regions": baselines.pooled_by_regions,
+    "tree": eager.rap_dense,
+    "scatter": baselines.encoded_by_scatter,
+    "unpool": eager.rap_unpool,
+}
+
+
 def compilations() -> dict[str, Callable[..., Any]]:
     """The formulations that torch.compile gets, compiled."""
-    plain: dict[str, Callable[..., Any]] = {
-        "layers": baselines.pooled_by_layers,
-        "regions": baselines.pooled_by_regions,
-        "tree": eager.rap_dense,
-        "scatter": baselines.encoded_by_scatter,
-        "unpool": eager.rap_unpool,
-    }
-    return {name: torch.compile(form, dynamic=False) for name, form in plain.items()}
+    return {name: torch.compile(form, dynamic=False) for name, form in COMPILED.items()}
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
@@ -338,13 +340,13 @@ def clock(device: str) -> int | str:
         return ""
     try:
         return torch.cuda.clock_rate(device)
-    except (ImportError, RuntimeError, AttributeError):
+    except Exception:  # NVML is not there, or does not say: no reason to lose a figure
         return ""
 
 
 def row(operation: str, name: str, dtype: str, device: str, what: str, times: Sequence[float], **more: Any) -> Row:
     """One line: times in seconds, or none with a note that says why."""
-    found = dict.fromkeys(FIELDS, "") | surroundings(device)
+    found: Row = dict.fromkeys(FIELDS, "") | surroundings(device)
     size = more.pop("bytes", None) or moved(operation, shape_of(name), DTYPES[dtype])
     found |= {"operation": operation, "shape": name, "dtype": dtype, "what": what, "bytes": size}
     if times:
@@ -433,7 +435,7 @@ def copies(device: str, seconds: float = 0.1) -> list[Row]:
 
 
 def recovered() -> None:
-    """The device after a capture that failed."""
+    """What is left of graphs and of captures that failed is given back."""
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
 
@@ -627,8 +629,8 @@ def run(
         except (RuntimeError, MemoryError) as error:  # out of memory, a kernel that does not fit
             note = f"not run: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
             rows = [row(operation, name, dtype, device, "lfic", (), note=note)]
-            if device != "cpu":
-                recovered()
+        if device != "cpu":
+            recovered()
         for one in rows:
             report(one)
             found.append(one)

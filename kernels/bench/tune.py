@@ -41,7 +41,7 @@ def calls(operation: str, name: str, dtype: torch.dtype, device: str, sets: int)
     y, levels, gain, step, quality = bench.case((count * sets, *bench.shape_of(name)[1:]), dtype, device)
     ops = torch.ops.lfic
     symbols = ops.rap_quantize(y, levels, gain, quality, None)[0] if "unpool" in operation else levels.flatten(1)
-    found = []
+    found: list[Callable[[], object]] = []
     for i in range(sets):
         own = slice(i * count, (i + 1) * count)
         a, b, q, s = y[own], levels[own], quality[own], symbols[own]

@@ -28,7 +28,7 @@ def jobs(
     device: str, shapes: Sequence[str], dtypes: Sequence[str], operations: Sequence[str], baselines: bool
 ) -> list[Job]:
     """What to call: lfic's own kernels, or the compiled baselines, dtype by dtype."""
-    names = dict.fromkeys(bench.compilations(), print) if baselines else {}
+    names = bench.COMPILED if baselines else {}
     found = []
     for dtype, shape, operation in itertools.product(dtypes, shapes, operations):
         for what in bench.forms(operation, bench.DTYPES[dtype], names):

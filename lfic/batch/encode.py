@@ -28,6 +28,8 @@ from .pictures import Pictures
 from .pieces import pieces
 from .stages import stage
 
+FLOATS_WITHIN = 0.99  # of the coder's ratio of bits lies that of the floats: so far out they leave the matter in doubt
+
 
 @dataclasses.dataclass
 class Piece:
@@ -144,7 +146,7 @@ def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor
     way = torch.ones(len(y), dtype=torch.bool, device=y.device)
     with computing(y.device):
         placed, free = (model.net.coded(y, levels, quality, each)[2].sum((1, 2)) for each in (way, ~way))
-        return placed > clear_shares(y.device)[quality - 1] * free
+        return placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
 
 
 @functools.cache

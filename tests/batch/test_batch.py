@@ -310,7 +310,7 @@ def test_the_device_is_in_doubt_where_the_coder_is(codec, faces):
         placed, free = (
             codec.model.context.cost_rows(symbols, levels, h, w, q, way, coded) for way in (aligned, ~aligned)
         )
-        ratio = placed / free / clear_share(q)
+        ratio = placed / free / clear_share(q) / encode.FLOATS_WITHIN
         y = torch.cat([d.features for d in drafts])
         found = encode.in_doubt(codec.model, y, torch.from_numpy(levels), torch.from_numpy(q)).numpy()
         clear = np.abs(ratio - 1) > 0.01

@@ -75,6 +75,7 @@ def test_back_and_through(face, codec):
     assert made.name == "a.png" and made.meta == {"label": 3}
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(made.data))), np.asarray(codec.decode(blob)))
     assert "checksum" in bad.error and "0 bytes" in empty.error
+    assert back.weight(records[0]) == 2 * 112 * 112 and back.weight(records[2]) == 0
     through = Transcoding(".lfic")
     through.prepare()
     assert through(records[:1])[0].records[0].data == blob  # as it is
