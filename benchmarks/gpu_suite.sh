@@ -86,9 +86,10 @@ export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 # --- tests; meanwhile the code of what is timed later is compiled on the other cores -----------------------------------
 warm=("$python" -m lfic.kernels.bench.warm --device "$device")
 half=$(((workers + 1) / 2))
+brief=$((seconds < 240)) # then there are no compiled baselines, and exact results are tested after the figures
 warm_up() {
     step warm-lfic 35 "${warm[@]}" --shape "${shapes[@]}" --dtype "${dtypes[@]}" --workers "$half" --seconds @
-    step warm-baselines 60 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
+    ((brief)) || step warm-baselines 60 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
         --workers "$half" --seconds @
 }
 parallel=()
@@ -102,8 +103,11 @@ pytest() {
 warm_up &
 warming=$!
 pytest tests-new 30 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
-pytest tests-exact 45 "${parallel[@]}" -k exact
-LFIC_PLAIN_MEMORY=1 pytest tests-plain 12 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
+tests_exact() {
+    pytest tests-exact 45 "${parallel[@]}" -k exact
+    LFIC_PLAIN_MEMORY=1 pytest tests-plain 12 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
+}
+((brief)) || tests_exact
 wait $warming
 
 # --- figures -----------------------------------------------------------------------------------------------------------
@@ -116,7 +120,8 @@ else
     say "codec: benchmarks/bench_gpu_codec.py is not there"
 fi
 step passes 14 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv"
-step baselines 40 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
+((brief)) && tests_exact
+((brief)) || step baselines 40 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
     --ops train dense quantize unpool --deadline @
 pytest tests-large 16 -k two_to
 if [ "$device" = cuda ]; then

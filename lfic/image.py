@@ -105,9 +105,13 @@ def open_image(path: PathLike, data: bytes | None = None) -> Image.Image:
     Raises:
         InvalidInputError: there is no such file, it can't be read, or it is no image.
     """
-    register_heif()
     try:
-        image = Image.open(path if data is None else io.BytesIO(data))
+        try:
+            image = Image.open(path if data is None else io.BytesIO(data))
+        except UnidentifiedImageError:
+            if not is_heif(path, data) or not register_heif():
+                raise
+            image = Image.open(path if data is None else io.BytesIO(data))
         image.load()
         return image
     except FileNotFoundError:
@@ -115,7 +119,7 @@ def open_image(path: PathLike, data: bytes | None = None) -> Image.Image:
     except IsADirectoryError:
         raise InvalidInputError(f"{path} is a folder: give the files in it") from None
     except UnidentifiedImageError:
-        if not register_heif() and is_heif(path, data):
+        if is_heif(path, data) and not register_heif():
             raise InvalidInputError(f'{path} is a HEIC file: reading it needs pip install "lfic[heif]"') from None
         raise InvalidInputError(f"{path} is no image of a format that Pillow reads") from None
     except Exception as error:  # Pillow's readers raise anything on damaged files

@@ -21,6 +21,7 @@ LAYERS = [
     {"align", "qr"},
     {"faces", "network"},
     {"encoder"},
+    {"batch"},
     {"codec"},
     {"pillow_plugin"},
     {"data"},

@@ -44,7 +44,7 @@ lfic_status guarded(const Work& work) noexcept {
     } catch (const CorruptStream& error) {
         return failed(LFIC_CORRUPT, error.what());
     } catch (const WeightsError& error) {
-        return failed(LFIC_WEIGHTS, error.what());
+        return failed(LFIC_BAD_WEIGHTS, error.what());
     } catch (const TooSmall& error) {
         return failed(LFIC_TOO_SMALL, error.what());
     } catch (const std::bad_alloc&) {

@@ -45,7 +45,7 @@ typedef enum lfic_status {
     LFIC_INVALID_INPUT = 1, /* an argument is out of its range */
     LFIC_CONTAINER = 2,     /* no lfic file, or one of a version, model or size that is not read here */
     LFIC_CORRUPT = 3,       /* a damaged file */
-    LFIC_WEIGHTS = 4,       /* a weights file is missing, damaged, or lacks what the call needs */
+    LFIC_BAD_WEIGHTS = 4,       /* a weights file is missing, damaged, or lacks what the call needs */
     LFIC_TOO_SMALL = 5,     /* the caller's buffer: *size says what is needed, where there is one */
     LFIC_NO_MEMORY = 6,
     LFIC_INTERNAL = 7 /* a fault of lfic: please report it */
@@ -81,9 +81,9 @@ typedef struct lfic_info {
 /* Reads the header alone: no model, no memory. max_pixels: of the picture; 0 is 178956970. */
 LFIC_API lfic_status lfic_probe(const void* file, size_t size, uint64_t max_pixels, lfic_info* info);
 
-/* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is. There
- * is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most three
- * more than the stream's; on LFIC_TOO_SMALL what is needed. */
+/* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is.
+ * There is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most
+ * three more than the stream's; on LFIC_TOO_SMALL what is needed. */
 LFIC_API lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void* file, size_t* size);
 
 /* Fill with lfic_decode_defaults first, or give null for them. */

@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #define LFIC_AVX2 __attribute__((target("avx2")))
 #define LFIC_AVX2_F16C __attribute__((target("avx2,f16c")))
+#define LFIC_SHA __attribute__((target("sse4.1,sha")))
 #define LFIC_AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -36,6 +37,19 @@ inline bool has_avx2_f16c() {
         return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
     }();
     return has_avx2() && has_f16c;
+#else
+    return false;
+#endif
+}
+
+// SHA-256 in hardware.
+inline bool has_sha() {
+#ifdef LFIC_SHA
+    static const bool has = [] {
+        unsigned a, b, c, d;
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) && __builtin_cpu_supports("sse4.1");
+    }();
+    return has;
 #else
     return false;
 #endif

@@ -7,6 +7,10 @@
 #include "format/json.hpp"
 #include "format/sha256.hpp"
 
+#ifndef LFIC_FACE_V1_DIGEST
+#error "LFIC_FACE_V1_DIGEST is the digest that lfic/weights/face-v1.safetensors says: CMakeLists.txt reads it there"
+#endif
+
 namespace lfic {
 namespace {
 
@@ -19,7 +23,7 @@ constexpr uint64_t kMaxElements = uint64_t{1} << 40;
 const struct {
     int number;
     const char* digest;
-} kBundled[] = {{kFaceV1, "e21c7149792f4c6ab474e6bcad1a4a0f4b7f686a06e013fb2dc8dd8921ba4b6f"}};
+} kBundled[] = {{kFaceV1, LFIC_FACE_V1_DIGEST}};
 
 struct Type {
     const char *name, *numpy;  // as safetensors and as numpy's dtype.str name it

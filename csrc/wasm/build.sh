@@ -11,7 +11,9 @@ python=${PYTHON:-python3}
 objects=$out/objects
 mkdir -p "$objects" "$out/page/vendor"
 # No multiply-add is contracted, so that symbols are the same everywhere.
-flags=(-O3 -std=c++17 -msimd128 -ffp-contract=off -fwasm-exceptions -Wall -Wextra -Icsrc)
+digest=$(head -c 200000 lfic/weights/face-v1.safetensors | grep -aoE '"digest": ?"[0-9a-f]+"' | grep -oE '[0-9a-f]{64}')
+flags=(-O3 -std=c++17 -msimd128 -ffp-contract=off -fwasm-exceptions -Wall -Wextra -Icsrc
+    "-DLFIC_FACE_V1_DIGEST=\"$digest\"")
 pids=()
 jobs_at_once=$(nproc)
 for source in csrc/coder/*.cpp csrc/compose/*.cpp csrc/format/*.cpp csrc/network/*.cpp csrc/rap/*.cpp csrc/capi/*.cpp \

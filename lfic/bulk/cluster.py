@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -191,8 +192,9 @@ def pipeline(
             datasink(ledger, strict, shard_bytes), concurrency=light, ray_remote_args={"num_cpus": LIGHT}
         )
     except ray.exceptions.RayError as error:
-        text = str(getattr(error, "cause", None) or error).strip() or type(error).__name__
-        raise InvalidInputError(f"the run stopped: {text.splitlines()[-1]}") from None
+        text = str(error).strip() or type(error).__name__
+        own = re.findall(r"lfic\.errors\.\w+: (.+)", text)  # what a task raised; Ray's words stand around it
+        raise InvalidInputError(f"the run stopped: {own[-1] if own else text.splitlines()[-1]}") from None
 
 
 def refuse_missing(parts: Sequence[Part], ledger: Ledger) -> None:

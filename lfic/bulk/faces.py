@@ -9,7 +9,7 @@ from ..data.records import LFIC, Record
 from ..errors import InvalidInputError
 from ..files import write_atomically
 from ..format.geometry import SIDE
-from .work import CodecChoice, Outcome, batches, frames_note, guarded, reason, together
+from .work import CodecChoice, Outcome, Work, batches, frames_note, guarded, reason, together
 
 if TYPE_CHECKING:  # names alone: they load torch
     import numpy as np
@@ -23,7 +23,7 @@ MOST_MARGIN = 4 * SIDE
 
 
 @dataclasses.dataclass
-class FaceFinding:
+class FaceFinding(Work):
     """A record for each face of a photo: KEY-1, KEY-2 and so on, the largest first.
 
     ``meta`` of each: source (the photo's name), face (its number, from 1), box [4] (left, top, right, bottom) and

@@ -1,6 +1,7 @@
 """Where a run's records go, so that nothing is lost and nothing is there twice whenever the process is killed."""
 
 import abc
+import errno
 import json
 import os
 import pathlib
@@ -14,8 +15,13 @@ from ..data.records.record import split_name
 from ..errors import InvalidInputError
 from ..files import write_atomically
 from .manifest import Manifest, State
+from .work import reason
 
 SPOOLED = struct.Struct("<IQ")  # bytes of the JSON that says key, suffix and meta; bytes of the picture
+
+
+# What the next record would meet as well: a full or failing disk.
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class Output(abc.ABC):
@@ -81,7 +87,9 @@ class FolderOutput(Output):
                 self._write(record, manifest.folder)
                 errors.append(None)
             except (InvalidInputError, OSError) as error:
-                errors.append(str(error))
+                if isinstance(error, OSError) and error.errno in NO_PLACE:
+                    raise
+                errors.append(reason(error))
         self.mine = set()
         return errors
 

@@ -16,7 +16,7 @@ from ..files import PathLike
 from .manifest import Log, Manifest
 from .output import FolderOutput, Output, ShardOutput
 from .pool import Pool, default_jobs
-from .work import Outcome, Work
+from .work import Outcome, Work, size_of
 
 PORTION_BYTES = 16 << 20  # of a source: a portion ends before its worker needs much more than this
 
@@ -95,7 +95,8 @@ class Run(Iterator[Result]):
         self.output, folder = open_output(self.target, overwrite, shard_bytes)
         if skip_existing and isinstance(self.output, ShardOutput):
             raise InvalidInputError("skip_existing needs a folder as target; shards go on with resume")
-        settings = {"source": name, "target": str(self.target), "work": repr(work)}
+        listed = self._list("errors", errors)
+        settings = {"source": name, "target": str(self.target), "work": repr(work), "errors": str(listed)}
         if isinstance(self.output, ShardOutput):
             settings["shard_bytes"] = str(shard_bytes)
         self.manifest = Manifest(folder, settings, resume, overwrite)
@@ -107,7 +108,7 @@ class Run(Iterator[Result]):
         try:
             if not self.state.complete:
                 self.output.begin(self.manifest)
-                self.errors = Log(self._list("errors", errors) if lists else None, self.state.errors)
+                self.errors = Log(listed if lists else None, self.state.errors)
                 self.notes = Log(self._list("notes", None) if lists else None, self.state.notes)
                 portions = self._portions()
                 ahead = list(itertools.islice(portions, self.jobs))  # a source that has changed is noticed here
@@ -117,6 +118,7 @@ class Run(Iterator[Result]):
                     self.manifest.save()
                 self.results = self._results(itertools.chain(ahead, portions))
             else:
+                self._check_count()
                 self.results = iter(())
         except BaseException:
             self.close()
@@ -154,9 +156,22 @@ class Run(Iterator[Result]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_count(self) -> None:
+        """A complete run has nothing left to do, unless there is more in the source than it saw."""
+        count = self.source.count()
+        if count is not None and count != self.state.records:
+            raise InvalidInputError(
+                f"the source has changed: it has {count} records, the run that is complete had {self.state.records}: "
+                "start afresh with --overwrite, or with --skip-existing where the target is a folder"
+            )
+
     def _list(self, kind: str, path: PathLike | None) -> pathlib.Path:
         """The file that lists what failed, or what there is to say."""
-        return self.target.with_name(f"{self.target.name}.{kind}.jsonl") if path is None else pathlib.Path(path)
+        return (
+            self.target.with_name(f"{self.target.name}.{kind}.jsonl")
+            if path is None
+            else pathlib.Path(os.path.abspath(path))
+        )
 
     # --- from the source to the workers ---
 
@@ -167,7 +182,7 @@ class Run(Iterator[Result]):
         size = 0
         for record in self._from(self.state.records):
             portion.append(record)
-            size += size_of(record)
+            size += self.work.weight(record)
             if len(portion) >= most or size >= PORTION_BYTES:
                 yield portion
                 portion, size = [], 0
@@ -256,13 +271,3 @@ def open_output(target: pathlib.Path, replace: bool, shard_bytes: int) -> tuple[
     if target.exists() and not target.is_dir():
         raise InvalidInputError(f"{target} is a file; a target is a folder, or ends in {', '.join(KINDS)}")
     return FolderOutput(target, replace), target / ".lfic-run"
-
-
-def size_of(record: Record) -> int:
-    """A record's bytes, without reading them."""
-    if record.content is not None:
-        return len(record.content)
-    try:
-        return os.stat(record.path or "").st_size
-    except OSError:
-        return 0

@@ -1,9 +1,12 @@
 """What is done to records in a worker: pictures to lfic files and back, many together."""
 
+import abc
+import contextlib
 import dataclasses
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.records import LFIC, Record
 from ..errors import InvalidInputError, LficError
@@ -29,9 +32,10 @@ class Outcome:
     note: str | None = None
 
 
-class Work(Protocol):
+class Work(abc.ABC):
     """A description of work that a process can be sent, and which does it there."""
 
+    @abc.abstractmethod
     def prepare(self) -> None:
         """Load what is needed and check every option.
 
@@ -39,14 +43,31 @@ class Work(Protocol):
             LficError: an option is wrong, or something that it needs is not there.
         """
 
+    @abc.abstractmethod
     def __call__(self, records: Sequence[Record]) -> list[Outcome]:
         """An outcome for each record; nothing that a record holds raises."""
 
+    @abc.abstractmethod
     def at_once(self) -> int:
         """How many records make a portion of some seconds."""
 
     def target(self, record: Record) -> str | None:
         """The name of what a record becomes, where that is known beforehand."""
+        return None
+
+    def weight(self, record: Record) -> int:
+        """Bytes that a record takes, before or after the work, as far as that is known: a portion has few of them."""
+        return size_of(record)
+
+
+def size_of(record: Record) -> int:
+    """A record's bytes, without reading them."""
+    if record.content is not None:
+        return len(record.content)
+    try:
+        return os.stat(record.path or "").st_size
+    except OSError:
+        return 0
 
 
 @dataclasses.dataclass
@@ -64,13 +85,10 @@ class CodecChoice:
     recognizer: str = "bundled"
 
     def load(self) -> "Codec":
-        """The codec itself, on one thread."""
-        import torch
-
+        """The codec itself."""
         from ..codec import DEFAULT_MODEL, load_codec
         from ..network.load import usable_device
 
-        torch.set_num_threads(1)  # the processes are the parallelism, and results do not depend on their number
         usable_device(self.device)
         if self.recognizer == "bundled":
             return load_codec(self.model or DEFAULT_MODEL, self.device)
@@ -80,7 +98,7 @@ class CodecChoice:
 
 
 @dataclasses.dataclass
-class Transcoding:
+class Transcoding(Work):
     """Pictures to .lfic, and .lfic to pictures.
 
     Attributes:
@@ -116,6 +134,16 @@ class Transcoding:
 
     def target(self, record: Record) -> str | None:
         return record.key + self.suffix(record)
+
+    def weight(self, record: Record) -> int:
+        from ..format import layers
+
+        weight = size_of(record)
+        if record.is_lfic and self.suffix(record) != LFIC:
+            with contextlib.suppress(LficError):
+                picture = layers.read(record.data)
+                weight = max(weight, 2 * picture.width * picture.height)  # of a PNG file, about
+        return weight
 
     def __call__(self, records: Sequence[Record]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(records)

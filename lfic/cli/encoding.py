@@ -18,7 +18,7 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 def add_bounds(parser: argparse.ArgumentParser) -> None:
     """--quality or --max-bytes or --min-similarity; --effort, --recognizer, --no-checksum."""
     bound = parser.add_mutually_exclusive_group()
-    bound.add_argument("--quality", type=quality, default=40, help="1 to 100 (default 40)")
+    bound.add_argument("--quality", type=quality, help="1 to 100 (default 40)")
     bound.add_argument("--max-bytes", type=positive, help="largest quality that fits")
     bound.add_argument(
         "--min-similarity",

@@ -13,12 +13,27 @@ Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None  # found, landma
 class SharedOptions(TypedDict, total=False):
     """What one image and a batch of them take alike."""
 
-    quality: int
+    quality: int | None
     max_bytes: int | None
     min_similarity: float | None
     effort: int
     aligned: bool | None
     checksum: bool
+    face_quality: int | None
+    background_quality: int | None
+    container: Container
+
+
+class BatchOptions(TypedDict, total=False):
+    """What ``encode_batch`` takes beside images and ``errors``."""
+
+    quality: int | Sequence[int] | None
+    max_bytes: int | None
+    min_similarity: float | None
+    effort: int
+    aligned: bool | None
+    checksum: bool
+    faces: Faces | Sequence[Faces]
     face_quality: int | None
     background_quality: int | None
     container: Container

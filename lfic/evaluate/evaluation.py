@@ -5,7 +5,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from ..errors import InvalidInputError
@@ -14,7 +13,7 @@ from .cache import Cache, content_key
 from .curves import bd_rates, bytes_at_targets
 from .data import Faces, load_faces
 from .figures import summarize
-from .gallery import gallery
+from .gallery import BUDGETS, OF_PHOTOS, gallery
 from .gate import gate
 from .groups import balanced, group_rows
 from .interface import EvaluatedCodec
@@ -69,12 +68,12 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     run = Run(codecs, judges, faces, reference, earlier, note)
     measure(args, run, cache, keys)
     deltas = write_tables(args, run)
-    if not (args.no_report or args.whole):
+    if not args.no_report:
         write_report(args, run, deltas)
     return [
         f"{args.out}.csv",
         *([f"{args.out}-bdrate.csv"] if deltas else []),
-        *([] if args.no_report or args.whole else [f"{args.out}.html"]),
+        *([] if args.no_report else [f"{args.out}.html"]),
     ]
 
 
@@ -171,22 +170,30 @@ def write_tables(args: argparse.Namespace, run: Run) -> list[Row]:
     return deltas
 
 
+def size_of(args: argparse.Namespace) -> str:
+    """What codecs are given, in words."""
+    return "photos" if args.whole else f"crops of {args.crop} pixels" if args.crop else "aligned crops"
+
+
 def write_report(args: argparse.Namespace, run: Run, deltas: Sequence[Row]) -> None:
     """The page and its curves as files."""
     groups = group_rows(run.points, run.reference, run.faces.names)
     if not groups and args.groups:
         groups = read_csv(args.groups)
-    faces = load_faces([args.picture_faces]).pixels if args.picture_faces else run.faces.pixels
-    shown = faces[np.linspace(0, len(faces) - 1, min(args.pictures, len(faces))).astype(int)]
-    images = plots(run.rows + run.earlier, rocs(run.points, run.reference, run.faces))
+    faces = load_faces([args.picture_faces]) if args.picture_faces and not run.faces.photos else run.faces
+    shown = [faces.source(i) for i in sample(faces, args.pictures)]
+    around = 1000 if run.faces.photos else 300
+    images = plots(run.rows + run.earlier, rocs(run.points, run.reference, run.faces, around), around)
     write_plots(args.out, images)
+    title = f"lfic: face verification against bytes, {size_of(args)}"
     write_page(
         f"{args.out}.html",
         run.rows + run.earlier,
         deltas,
-        gallery(run.codecs, shown),
+        gallery(run.codecs, shown, OF_PHOTOS if run.faces.photos else BUDGETS),
         groups,
         run.speed,
         run.note,
-        images=images,
+        title,
+        images,
     )

@@ -83,7 +83,9 @@ def lfic_codec(
         threads=False,
         batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),
-        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
+        region_levels=None
+        if found
+        else lambda image, quality: codec.region_levels(image, quality=quality, aligned=None if whole else True),
         looks_through=looks_through,
         loss=recognizers_in_loss(weights),
         encoder="" if eyes is None else BUNDLED if isinstance(eyes, str) else pathlib.Path(str(recognizer)).stem,
@@ -96,7 +98,8 @@ def recognizers_in_loss(weights: str) -> tuple[str, ...]:
 
     config = json.loads(load_arrays(weights)[1].get("training", "{}")).get("config", {})
     named = (config.get("loss") or config).get("recognizer") or []
-    return tuple(pathlib.PurePath(name).stem for name in ([named] if isinstance(named, str) else named))
+    names = [named] if isinstance(named, str) else named
+    return tuple(BUNDLED if name == "bundled" else pathlib.PurePath(name).stem for name in names)
 
 
 class FoundFaces:

@@ -8,6 +8,7 @@ There is no magic: what a byte string is has to be known. docs/FORMAT.md has the
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
@@ -43,6 +44,11 @@ def write(header: Header, payload: Bytes) -> bytes:
     if not is_short(header):
         return whole
     return bytes([QUALITIES * header.model + header.quality - 1]) + bytes(payload)
+
+
+def write_all(payloads: Sequence[bytes], qualities: Sequence[int], model: int) -> list[bytes]:
+    """The short forms of aligned faces, whose payloads begin with level maps."""
+    return [bytes([QUALITIES * model + q - 1]) + payload for payload, q in zip(payloads, qualities, strict=True)]
 
 
 def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> Picture:

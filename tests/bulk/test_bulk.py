@@ -1,6 +1,7 @@
 """Many files at once: over processes, failures reported, nothing half-written."""
 
-import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from PIL import Image
 
 import lfic
 from lfic import bulk
+from lfic.bulk import Transcoding, work
+from lfic.data.records.folder import FilesSource
 
 
 @pytest.fixture
@@ -52,36 +55,66 @@ def test_one_bad_file_spoils_no_other(folder):
 
 def test_large_pictures_are_coded_apart(folder, monkeypatch):
     sizes = []
+    coding = Transcoding(".lfic", encoding={"quality": 5})
+    coding.prepare()
     encode_batch = lfic.Codec.encode_batch
     monkeypatch.setattr(
         lfic.Codec,
         "encode_batch",
         lambda self, images, **o: sizes.append(len(images)) or encode_batch(self, images, **o),
     )
-    monkeypatch.setattr(bulk, "BATCH_PIXELS", 3 * 112 * 112)
+    monkeypatch.setattr(work, "BATCH_PIXELS", 3 * 112 * 112)
     Image.new("RGB", (300, 200)).save(folder / "a.png")
     paths = [folder / "0.png", folder / "1.png", folder / "a.png", *(folder / f"{i}.png" for i in range(2, 6))]
-    assert all(r.error is None for r in bulk.encode_files(paths, folder / "out", workers=1, quality=5))
+    assert all(outcome.error is None for outcome in coding(list(FilesSource(paths))))
     assert sizes == [2, 1, 3, 1]
 
 
-def test_clashes_and_wrong_executors(folder):
-    with pytest.raises(lfic.InvalidInputError, match="both be written"):
-        list(bulk.encode_files([folder / "1.png", folder / "x" / "1.jpg"], folder / "out"))
-    with pytest.raises(lfic.InvalidInputError, match="executor"):
-        list(bulk.encode_files([folder / "1.png"], folder / "out", executor="gpu"))
+def test_names_do_not_clash(tmp_path, face):
+    """Folders are kept, and so are the suffixes of files that differ in nothing else; what exists is an error."""
+    paths = []
+    for name in ("p/0000.png", "q/0000.png", "q/a.gif", "q/a.webp"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(path)
+        paths.append(path)
+    results = list(bulk.encode_files(paths, tmp_path / "out", workers=1, quality=5))
+    assert [r.error for r in results] == [None] * 4 and [r.source for r in results] == paths
+    out = ("p/0000.lfic", "q/0000.lfic", "q/a.gif.lfic", "q/a.webp.lfic")
+    assert [r.target for r in results] == [tmp_path / "out" / name for name in out]
+    assert {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")} == set(out)
+    results = list(bulk.encode_files(paths[:1], tmp_path / "out" / "p", workers=1, quality=5))
+    assert "exists" in results[0].error and results[0].bytes == 0
 
 
-def test_ray_or_a_clear_error(folder):
-    if importlib.util.find_spec("ray") is None:
-        with pytest.raises(lfic.MissingDependencyError, match=r"lfic\[ray\]"):
-            list(bulk.encode_files([folder / "1.png"], folder / "out", executor="ray"))
-    else:
-        import ray
+def test_mistakes_raise_before_any_result(folder):
+    """The call itself checks, not the first result; once, not for every file."""
+    for options, text in (({"quality": 0}, "quality is 0"), ({"device": "bogus"}, "bogus"), ({"workers": 0}, "jobs")):
+        with pytest.raises(lfic.InvalidInputError, match=text):
+            bulk.encode_files([folder / "1.png"], folder / "out", **options)
+    with pytest.raises(lfic.InvalidInputError, match="a list of paths"):
+        bulk.encode_files("photo.png", folder / "out")
+    with pytest.raises(lfic.InvalidInputError, match="twice"):
+        bulk.encode_files([folder / "1.png", folder / "1.png"], folder / "out")
+    assert not (folder / "out").exists()
 
-        ray.init(num_cpus=1, include_dashboard=False)
-        try:
-            (result,) = bulk.encode_files([folder / "1.png"], folder / "out", executor="ray", quality=5)
-        finally:
-            ray.shutdown()
-        assert result.error is None and result.target.exists()
+
+def test_a_million_names_are_nothing(tmp_path):
+    import itertools
+    import time
+
+    began = time.process_time()
+    source = FilesSource(f"/data/{i // 1000:04}/{i % 1000:04}.png" for i in range(200_000))
+    assert [r.key for r in itertools.islice(source.records(), 2)] == ["0000/0000", "0000/0001"]
+    assert time.process_time() - began < 6  # a fifth of a million
+
+
+def test_a_script_without_a_main_guard(folder):
+    """Workers are programs of their own: they do not run the caller's main module again."""
+    (folder / "script.py").write_text(
+        "import lfic.bulk\n"
+        "names = [f'{i}.png' for i in range(3)]\n"
+        "print([r.error for r in lfic.bulk.encode_files(names, 'out', workers=2, quality=5)])\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "[None, None, None]\n", done.stderr

@@ -126,26 +126,27 @@ def test_a_driver_that_is_killed(tmp_path):
     expected = write(tmp_path / "in.tar", 400, 1000)
     script = tmp_path / "run.py"
     script.write_text(
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from ray_work import Copying\nfrom lfic.bulk.cluster import run_on_ray\nimport time\n"
+        "import sys, time\nfrom ray_work import Copying\nfrom lfic.bulk.cluster import run_on_ray\n"
         "class Slow(Copying):\n"
         "    def __call__(self, records):\n        time.sleep(0.3)\n        return super().__call__(records)\n"
         "folder = sys.argv[1]\n"
         "run_on_ray(f'{folder}/in.tar', Slow(), f'{folder}/out.parquet', resume=True, shard_bytes=500)\n"
     )
-    command = [sys.executable, str(script), str(tmp_path), str(ROOT / "tests" / "support"), str(ROOT)]
+    command = [sys.executable, str(script), str(tmp_path)]
+    environment = os.environ | {"RAY_worker_niceness": "0", "PYTHONPATH": f"{ROOT / 'tests' / 'support'}:{ROOT}"}
     entries = []
     for wanted in (1, 4, 9):
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
         done = tmp_path / ".out.parquet.lfic-run" / "done"
         deadline = time.monotonic() + 240
         while len(list(done.glob("*.json"))) < wanted and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         entries.append(len(list(done.glob("*.json"))))
+        assert process.poll() is None  # it was not done yet
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert entries[0] >= 1 and entries == sorted(entries) and entries[-1] > entries[0]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, env=environment, check=True, timeout=300)
     assert found_at(tmp_path / "out.parquet") == expected
 
 

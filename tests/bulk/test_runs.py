@@ -177,6 +177,34 @@ def test_what_stops_a_resumed_run(source, tmp_path):
     assert run(source, target, resume=True).state.complete  # all is done
     with pytest.raises(lfic.InvalidInputError, match="exists"):
         run(source, target)
+    for name in ("more.png", "still_more.png"):
+        (changed / name).write_bytes(b"x")
+    run(source, tmp_path / "b.tar", jobs=1).finish()
+    state = tmp_path / ".b.tar.lfic-run" / "manifest.json"
+    state.write_text(state.read_text().replace(str(source), str(changed)))
+    with pytest.raises(lfic.InvalidInputError, match="the source has changed: it has"):
+        run(changed, tmp_path / "b.tar", resume=True)
+
+
+def test_a_full_disk_stops_a_run_which_can_go_on(tmp_path, source, undisturbed, monkeypatch):
+    import errno
+
+    from lfic.bulk import output
+
+    real, left = output.write_atomically, [30]
+
+    def write(*arguments):
+        left[0] -= 1
+        if left[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*arguments)
+
+    monkeypatch.setattr(output, "write_atomically", write)
+    with pytest.raises(OSError, match="No space"):
+        run(source, tmp_path / "out", jobs=1).finish()
+    monkeypatch.undo()
+    run(source, tmp_path / "out", jobs=1, resume=True).finish()
+    assert contents(tmp_path / "out") == undisturbed["out"]
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path):

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from integer_encoder import encoded
 from PIL import Image
 
 import lfic
@@ -79,7 +80,7 @@ def decode(library, data, **options):
     status = lib.lfic_decode(
         model, data, c.c_size_t(len(data)), c.byref(given), out.ctypes.data_as(c.c_void_p), c.c_size_t(out.size)
     )
-    return status, out[:, : 3 * info.width].reshape(info.height, info.width, 3)
+    return status, out[:, : 3 * info.width].reshape(info.height, info.width, 3) if status == OK else None
 
 
 def encode(library, pixels, room=1 << 20, **options):
@@ -112,18 +113,18 @@ def test_the_example_is_built_against_what_is_installed(prefix, tmp_path, way, f
     else:
         (pc,) = prefix.glob("lib*/**/pkgconfig")
         environment = os.environ | {"PKG_CONFIG_PATH": str(pc)}
-        flags = ("--cflags", "--libs", f"--define-variable=prefix={prefix}")
+        flags = ("--cflags", "--libs")
         flags = run("pkg-config", *flags, "lfic", env=environment).split()
         (library,) = prefix.glob("lib*/**/liblfic.so")
         strict = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O2")
         run("cc", *strict, example / "face.c", *flags, f"-Wl,-rpath,{library.parent}", "-o", tmp_path / "face")
-        weights = run("pkg-config", "--variable=weights", f"--define-variable=prefix={prefix}", "lfic", env=environment)
+        weights = run("pkg-config", "--variable=weights", "lfic", env=environment)
         environment["LFIC_WEIGHTS"] = weights.strip()
         assert pathlib.Path(weights.strip()).read_bytes() == WEIGHTS.read_bytes()
     Image.fromarray(face).save(tmp_path / "face.ppm")
     run(tmp_path / "face", "encode", tmp_path / "face.ppm", tmp_path / "face.lfic", "30", env=environment)
     data = (tmp_path / "face.lfic").read_bytes()
-    assert data == lfic.encode(face, quality=30, effort=0)
+    assert data == encoded(face, 30)
     run(tmp_path / "face", "decode", tmp_path / "face.lfic", tmp_path / "out.ppm", env=environment)
     assert (np.asarray(Image.open(tmp_path / "out.ppm")) == np.asarray(lfic.decode(data))).all()
     (tmp_path / "bad.lfic").write_bytes(data[:-1])
@@ -154,7 +155,11 @@ def test_golden_files(library):
         assert library[0].lfic_probe(data, c.c_size_t(len(data)), c.c_uint64(0), c.byref(info)) == OK
         for name in ("width", "height", "quality", "aligned", "checksum", "exponent", "payload_bytes"):
             assert getattr(info, name) == getattr(expected, name), name
-        assert info.layers == len(expected.layers) and info.model == 0 and info.version == (2 if info.layers else 1)
+        assert (
+            info.layers == len(expected.layers)
+            and info.model == 0
+            and info.version == (2 if info.layers or info.exponent else 1)
+        )
         count = c.c_size_t(10_000)
         levels = (c.c_uint8 * count.value)()
         lib, model = library
@@ -176,21 +181,32 @@ def test_faces(library):
     assert status == INVALID and "is asked for" in error(lib)
 
 
-def test_encoding_is_python_s_without_effort(library, face, photo):
+def test_encoding_is_python_s_integers(library, face, photo):
     for pixels, options in (
         (face, {"quality": 1}),
         (face, {"quality": 100, "aligned": 0}),
         (face, {"quality": 55, "aligned": 1, "checksum": 0}),
-        (photo(112, 112)[::-1], {"quality": 20}),
+        (np.ascontiguousarray(photo(112, 112)[::-1]), {"quality": 20}),
         (photo(37, 250), {"quality": 40, "threads": 2}),
-        (face, {"max_bytes": 150}),
-        (photo(200, 170), {"max_bytes": 600}),
     ):
         status, data, size = encode(library, pixels, **options)
         assert status == OK and size == len(data), error(library[0])
         wanted = {k: bool(v) if k in ("aligned", "checksum") else v for k, v in options.items() if k != "threads"}
-        assert data == lfic.encode(pixels, effort=0, **wanted)
+        assert data == encoded(pixels, **wanted)
         assert (decode(library, data)[1] == np.asarray(lfic.decode(data))).all()
+
+
+@pytest.mark.parametrize("bound", [75, 150, 333])
+def test_the_largest_quality_that_fits(library, face, bound):
+    status, data, _ = encode(library, face, max_bytes=bound)
+    quality = lfic.probe(data).quality
+    assert status == OK and len(data) <= bound < len(encoded(face, quality + 1, lfic.probe(data).aligned))
+    assert data == encoded(face, quality, lfic.probe(data).aligned)
+
+
+def test_a_bound_that_only_the_coarsest_levels_meet(library, photo):
+    status, data, _ = encode(library, photo(200, 170), max_bytes=90)
+    assert status == OK and len(data) <= 90 and (lfic.probe(data).levels == 2).all()
 
 
 def test_buffers_of_the_caller(library, face):

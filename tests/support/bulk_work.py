@@ -8,13 +8,13 @@ import sys
 import time
 
 from lfic.bulk.pipeline import Run
-from lfic.bulk.work import Outcome
+from lfic.bulk.work import Outcome, Work
 from lfic.data.records import Record, open_source
 from lfic.errors import InvalidInputError
 
 
 @dataclasses.dataclass
-class Reversing:
+class Reversing(Work):
     """Turns bytes round. Records called "bad" fail, those called "deadly" kill their process; "once" only while the
     file ``marker`` is there, which they take away."""
 

@@ -117,7 +117,7 @@ export class Codec {
     );
   }
 
-  /** The level, 0 to 2, of each region of 32 x 32 pixels of the picture, or of its background: {rows, columns, data}. */
+  /** The level, 0 to 2, of each region of 32 x 32 pixels of the picture or its background: {rows, columns, data}. */
   levels(file) {
     const { width, height, exponent } = this.probe(file);
     const along = (side) => Math.ceil(Math.ceil(side / 2 ** exponent) / 32);
