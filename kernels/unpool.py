@@ -64,12 +64,15 @@ def rap_unpool_kernel(
     t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
     start, _ = starts(levels, t, part, ROWS, SCAN)
     s = load_table(step, t)
-    # All symbols before the first store: no load is moved before a store that may be to the same place.
-    found = ()
-    for i in tl.static_range(16):
-        found += (load_symbol(symbols, t, start, room, i, PARTIAL),)
-    for i in tl.static_range(16):
-        store_cell(out, t, i, found[i].to(tl.float32) * s, PARTIAL)
+    # Many loads before the first store: none is moved before a store that may be to the same place. Few channels are
+    # narrow accesses, of which 16 would spill registers.
+    GROUP: tl.constexpr = 16 if BLOCK >= 64 else 4
+    for group in tl.static_range(16 // GROUP):
+        found = ()
+        for i in tl.static_range(GROUP):
+            found += (load_symbol(symbols, t, start, room, group * GROUP + i, PARTIAL),)
+        for i in tl.static_range(GROUP):
+            store_cell(out, t, group * GROUP + i, found[i].to(tl.float32) * s, PARTIAL)
 
 
 @triton.jit
