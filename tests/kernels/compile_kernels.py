@@ -217,7 +217,9 @@ def main():
         os.environ["TRITON_CACHE_DIR"] = cache  # what is reported was compiled now
         chosen = {name: variant for name, variant in variants().items() if args.all or name in (args.names or TESTED)}
         found = {
-            f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in args.architecture for name, variant in chosen.items()
+            f"sm_{architecture}-{name}": facts(compiled(architecture, *variant))
+            for architecture in args.architecture
+            for name, variant in chosen.items()
         }
     print(json.dumps({"triton": triton.__version__, "kernels": found}, indent=0))
     if args.write:
