@@ -24,6 +24,7 @@ from ..metric.objective import Objective
 from . import exact, tiles
 from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
+from .places import Places
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
@@ -62,6 +63,12 @@ class Model:
             with self.computing(gradients=True):  # what is made in inference mode could not take part in gradients
                 return load_recognizer(self.looks_through, self.device)
         return self.looks_through
+
+    @functools.cached_property
+    def places(self) -> Places:
+        """What tells whether faces stand on the template, on the device."""
+        with self.computing(gradients=True):
+            return Places(self.net.entropy, self.gain, self.step)
 
     def computing(self, gradients: bool = False) -> contextlib.AbstractContextManager[None]:
         """The state of torch in which the model computes, float32 where gradients are taken."""
