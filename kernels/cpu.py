@@ -14,7 +14,8 @@ from torch import Tensor
 from . import _rap
 from ._grid import LEVELS, channels_last, regions
 
-Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes grids and features
+Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes features
+Seven: TypeAlias = tuple[int, int, int, int, int, int, int]  # and grids
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 PORTABLE = False  # True leaves AVX2 alone; the results are the same
 
@@ -53,9 +54,9 @@ def run() -> tuple[int, bool]:
     return torch.get_num_threads(), PORTABLE
 
 
-def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> Six:
-    """(N, C, h, w, levels, quality) for ``_rap``, checked; levels and quality contiguous, and to be kept until the call
-    is over."""
+def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> Seven:
+    """(N, C, h, w, levels, quality, rows of the tables) for ``_rap``, which checks what levels and quality hold; both
+    contiguous, and to be kept until the call is over."""
     count, channels, height, width = shape
     expect("levels", levels, torch.uint8, (count, *regions(height, width)))
     rows = -1
@@ -64,9 +65,7 @@ def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *t
         for table in tables:
             expect("a table", table, torch.float32, (table.shape[0], LEVELS, channels))
         rows = min(table.shape[0] for table in tables)
-    found = count, channels, height, width, levels.data_ptr(), address(quality)
-    _rap.check(found, rows)
-    return found
+    return count, channels, height, width, levels.data_ptr(), address(quality), rows
 
 
 def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

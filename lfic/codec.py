@@ -17,21 +17,24 @@ from PIL import Image
 from torch import Tensor
 
 from .align import TEMPLATE_112
+from .arguments import flag, integer, number, sequence_of
+from .coder import ContextModel
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
 from .encoder.options import EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, InvalidInputError
-from .format import container
 from .format.compose import compose
-from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .format.geometry import SIDE
 from .format.layers import Picture, Stream, read
 from .format.payload import decode_payloads
-from .format.probe import Info, probe
-from .image import ImageLike, to_rgb
-from .network.load import AnyRecognizer, Model, Pixels, load
+from .format.probe import Info, inspected, known_context
+from .format.weights import load_arrays, private_contexts
+from .image import ImageLike, check_size, to_rgb
+from .network.load import AnyRecognizer, Model, Pixels, load, made_of
+from .network.surroundings import undisturbed
 
 DEFAULT_MODEL = "face-v1"
 PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
@@ -79,7 +82,12 @@ class Codec:
         threads: int = 1,
     ) -> None:
         self.model: Model = load(name, device, recognizer)
-        self.threads = threads
+        self.threads = integer("threads", threads, 0, 256)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = self.model
+        weights = model.source if model.number != PRIVATE else load_arrays(model.source)
+        return travelled, (weights, model.source, str(model.device), model.looks_through, self.threads)
 
     # ------------------------------------------------------------------------------------------------ encoding
 
@@ -87,6 +95,7 @@ class Codec:
         """One image -> bytes; options as for ``encode_batch``. faces: None, "auto" or landmarks of each face."""
         return self.encode_batch([image], faces=[faces], **options)[0]
 
+    @undisturbed
     def encode_batch(
         self,
         images: Sequence[ImageLike],
@@ -130,8 +139,10 @@ class Codec:
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
-            if value is not None and (not is_integer(value) or not 1 <= value <= 100):
-                raise InvalidInputError(f"{name} is {value!r}; allowed are the integers 1 to 100")
+            if value is not None:
+                integer(name, value, 1, 100)
+        checksum = flag("checksum", checksum)
+        aligned = None if aligned is None else flag("aligned", aligned)
         if isinstance(images, (Image.Image, str, bytes)):
             raise InvalidInputError(
                 f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image"
@@ -218,21 +229,24 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
         return self.decode_batch([data], max_pixels=max_pixels)[0]
 
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["pil"] = "pil", max_pixels: int = MAX_PIXELS
+        self, blobs: Sequence[Bytes], out: Literal["pil"] = "pil", max_pixels: int = DECODED_PIXELS
     ) -> list[Image.Image]: ...
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["numpy"], max_pixels: int = MAX_PIXELS
+        self, blobs: Sequence[Bytes], out: Literal["numpy"], max_pixels: int = DECODED_PIXELS
     ) -> list[NDArray[np.uint8]]: ...
     @overload
-    def decode_batch(self, blobs: Sequence[Bytes], out: Literal["tensor"], max_pixels: int = MAX_PIXELS) -> Tensor: ...
-    def decode_batch(self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = MAX_PIXELS) -> Any:
+    def decode_batch(
+        self, blobs: Sequence[Bytes], out: Literal["tensor"], max_pixels: int = DECODED_PIXELS
+    ) -> Tensor: ...
+    @undisturbed
+    def decode_batch(self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = DECODED_PIXELS) -> Any:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
         "tensor" needs files of one size; its result stays on the codec's device.
@@ -243,7 +257,7 @@ class Codec:
         """
         if out not in ("pil", "numpy", "tensor"):
             raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
-        pictures = [self._read(blob, max_pixels) for blob in blobs]
+        pictures = [self._read(blob, max_pixels) for blob in sequence_of("blobs", blobs)]
         sizes = {(p.height, p.width) for p in pictures}
         if out == "tensor" and len(sizes) > 1:
             raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
@@ -255,7 +269,8 @@ class Codec:
         arrays = [array_of(pixels) for pixels in shown]
         return [Image.fromarray(array) for array in arrays] if out == "pil" else arrays
 
-    def decode_faces(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> list[DecodedFace]:
+    @undisturbed
+    def decode_faces(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
 
         A file of one aligned face gives that one. Whoever recognises faces in an archive needs no detector.
@@ -283,7 +298,13 @@ class Codec:
         if picture.model != self.model.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
-                f"{MODELS[self.model.number]}: load the codec that wrote it"
+                f"{MODELS[self.model.number]}: give the weights that wrote it, --model or load_codec(PATH)"
+            )
+        if picture.weights not in (b"", self.model.weights):
+            raise ContainerError(
+                f"the file was written with the private weights {picture.weights.hex()}; this codec has "
+                f"{self.model.weights.hex()} ({self.model.source}): give the weights that wrote it, --model or "
+                "load_codec(PATH)"
             )
         return picture
 
@@ -306,10 +327,17 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ insight
 
-    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS) -> Info:
+    def probe(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> Info:
         """``Info`` of a file; decodes no pixels."""
-        return probe(data, max_pixels, self.model.context)
+        model = self.model
 
+        def context(header: Header) -> ContextModel | None:
+            own = header.model == model.number and header.weights in (b"", model.weights)
+            return model.context if own else known_context(header)
+
+        return inspected(data, max_pixels, context)
+
+    @undisturbed
     def region_levels(
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
     ) -> NDArray[np.uint8]:
@@ -317,6 +345,7 @@ class Codec:
         self._check_options(quality, None, None, 0)
         return best_drafts(self.model, [to_rgb(image)], quality, 0, aligned)[0].levels
 
+    @undisturbed
     def embed(self, images: Sequence[ImageLike]) -> Tensor:
         """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
         return self.model.embed([to_rgb(image) for image in images])
@@ -335,17 +364,14 @@ class Codec:
                 yield indexes[start : start + step]
 
     def _check_options(self, quality: Any, max_bytes: Any, min_similarity: Any, effort: Any) -> None:
-        if not is_integer(quality) or not 1 <= quality <= 100:
-            raise InvalidInputError(f"quality is {quality!r}; allowed are the integers 1 to 100")
-        if not is_integer(effort) or not 0 <= effort <= 3:
-            raise InvalidInputError(f"effort is {effort!r}; allowed are the integers 0 to 3")
+        integer("quality", quality, 1, 100)
+        integer("effort", effort, 0, 3)
         if max_bytes is not None and min_similarity is not None:
             raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
-        if max_bytes is not None and (not is_integer(max_bytes) or max_bytes < 1):
-            raise InvalidInputError(f"max_bytes is {max_bytes!r}; an integer of at least 1 is needed")
+        if max_bytes is not None:
+            integer("max_bytes", max_bytes, 1)
         if min_similarity is not None:
-            if not isinstance(min_similarity, (int, float, np.number)) or not -1 <= min_similarity <= 1:
-                raise InvalidInputError(f"min_similarity is {min_similarity!r}; allowed are -1 to 1")
+            number("min_similarity", min_similarity, -1, 1)
             if self.model.looks_through is None:
                 self.embed([])
 
@@ -367,23 +393,15 @@ def composed(picture: Picture, streams: Sequence[Tensor]) -> Tensor:
     return torch.from_numpy(shown).to(streams[0].device).permute(2, 0, 1)
 
 
-def is_integer(value: Any) -> bool:
-    """Python's and numpy's integers; not bool, which is a mistake wherever a number is meant."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def check_image(width: int, height: int, aligned: bool | None) -> None:
     """Refuse what the container can't hold."""
-    if width * height > MAX_PIXELS or max(width, height) > container.MAX_SIDE:
-        raise InvalidInputError(
-            f"the image is {width} x {height}; allowed are {MAX_PIXELS} pixels and {container.MAX_SIDE} a side: "
-            "shrink it or cut it"
-        )
+    check_size(width, height)
     if aligned and (width, height) != (SIDE, SIDE):
         raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
 
 
 _codecs: dict[tuple[str, str, str | None, int], Codec] = {}
+_private: dict[bytes, Codec] = {}  # by the digest that files carry
 _codecs_guard = threading.Lock()
 
 
@@ -399,8 +417,25 @@ def load_codec(
     with _codecs_guard:
         key = (str(name), str(device), recognizer, threads)
         if key not in _codecs:
-            _codecs[key] = Codec(name, device, recognizer, threads)
+            codec = _codecs[key] = Codec(name, device, recognizer, threads)
+            if codec.model.weights:
+                _private[codec.model.weights], private_contexts[codec.model.weights] = codec, codec.model.context
         return _codecs[key]
+
+
+def travelled(
+    weights: str | tuple[dict[str, NDArray[Any]], dict[str, str]],
+    source: str,
+    device: str,
+    recognizer: AnyRecognizer,
+    threads: int,
+) -> Codec:
+    """A codec where it was sent to by pickle: of a bundled model by its name, else of the weights that came with it."""
+    if isinstance(weights, str):
+        return Codec(weights, device, recognizer, threads)
+    codec = Codec.__new__(Codec)
+    codec.model, codec.threads = made_of(*weights, source, device, recognizer), threads
+    return codec
 
 
 def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
@@ -408,11 +443,14 @@ def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     return load_codec().encode(image, **options)
 
 
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in."""
+def decode(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. Files of private weights need ``load_codec`` of these before."""
     picture = read(data, max_pixels)
     if picture.model == PRIVATE:
+        if picture.weights in _private:
+            return _private[picture.weights].decode(data, max_pixels)
         raise ContainerError(
-            "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
+            f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
+            "decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
     return load_codec(MODELS[picture.model]).decode(data, max_pixels)

@@ -50,21 +50,32 @@ def add_codec_parser(commands: Commands, name: str, text: str, files: str, out: 
         help="replace files that exist; without it only a file named by -o is replaced",
     )
     command.add_argument("--json", action="store_true", help="one JSON object per file instead of text")
+    add_model(command)
     command.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
     return command
 
 
+def add_model(command: argparse.ArgumentParser) -> None:
+    """The option that chooses weights."""
+    command.add_argument(
+        "--model",
+        metavar="WEIGHTS",
+        help="a bundled model's name, or a .safetensors file of weights of your own (default: the bundled model)",
+    )
+
+
 def load_codec(args: argparse.Namespace) -> "Codec":
-    """The codec that ``--device`` and, where the command has it, ``--recognizer`` ask for."""
+    """The codec that ``--model``, ``--device`` and, where the command has it, ``--recognizer`` ask for."""
     from .. import codec
     from ..network.load import usable_device
 
     usable_device(args.device)
     if getattr(args, "recognizer", "bundled") == "bundled":
-        return codec.load_codec(device=args.device)
+        return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device)
     from ..metric.identity import load_recognizer
 
-    return codec.load_codec(device=args.device, recognizer=load_recognizer(args.recognizer, args.device))
+    recognizer = load_recognizer(args.recognizer, args.device)
+    return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device, recognizer=recognizer)
 
 
 # --- files and standard streams --------------------------------------------------------------------------------------

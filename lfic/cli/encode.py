@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..format.container import MAX_PIXELS
 from ..format.geometry import SIDE
 from .common import (
     Commands,
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
             background_quality=args.background_quality,
         )
         write(names[path], data)
-        found = codec.probe(data)
+        found = codec.probe(data, MAX_PIXELS)
         return {
             "file": str(names[path]),
             "bytes": len(data),

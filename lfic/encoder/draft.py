@@ -76,7 +76,7 @@ def payloads(model: Model, drafts: Sequence[Draft], threads: int = 1) -> list[by
 def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
     """What a file says of a draft."""
     return container.Header(
-        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number
+        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number, model.weights
     )
 
 

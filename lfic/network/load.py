@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -12,15 +13,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import coder
+from ..arguments import is_integer
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
-from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
+from ..format.weights import (
+    FORMAT,
+    context_arrays,
+    context_model,
+    digest,
+    load_arrays,
+    model_number,
+    weights_bytes,
+)
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
 from . import tiles
 from .net import CodecNet, CodecNetConfig
 from .rap import unpooled_features
+from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
@@ -33,7 +44,8 @@ class Model:
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
-    needed, or None. number: what files say of the model. metadata: of the weights file.
+    needed, or None. number, weights: what files say of the model (``format.container.Header``). metadata: of the
+    weights file. source: its name, or its whole path.
     """
 
     net: CodecNet
@@ -45,6 +57,8 @@ class Model:
     looks_through: AnyRecognizer
     number: int
     metadata: dict[str, str]
+    weights: bytes = b""
+    source: str = ""
 
     @functools.cached_property
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
@@ -112,13 +126,43 @@ def load(name: PathLike, device: str | torch.device = "cpu", recognizer: AnyReco
         InvalidInputError: a device that torch can't use here.
     """
     device = usable_device(device)
-    net, context, metadata = load_model(name, device)
-    training = json.loads(metadata.get("training") or "{}").get("config", {})
+    arrays, metadata = load_arrays(name)
+    path = os.fspath(name)
+    source = os.path.abspath(path) if path.endswith(".safetensors") else path
+    return made_of(arrays, metadata, source, device, recognizer)
+
+
+@undisturbed
+def made_of(
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: dict[str, str],
+    source: str,
+    device: str | torch.device,
+    recognizer: AnyRecognizer,
+) -> Model:
+    """What a weights file holds -> ``Model``; errors as ``load``."""
+    device = usable_device(device)
+    check_recognizer(recognizer)
+    net, context = networks_of(arrays, metadata, source)
+    net.to(device)
     with torch.inference_mode():
         gain, step = net.gain.contiguous(), net.step.contiguous()
     net.to(memory_format=torch.channels_last)
-    return Model(
-        net, context, gain, step, Objective.trained(training), device, recognizer, model_number(metadata), metadata
+    try:
+        objective = Objective.trained(json.loads(metadata.get("training") or "{}").get("config", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the weights {source} do not say how they were trained: {error}") from None
+    number, weights = model_number(metadata), weights_bytes(metadata)
+    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, weights, source)
+
+
+def check_recognizer(recognizer: object) -> None:
+    """Refuse what can't be a codec's recogniser when it is given, not when it is first looked through."""
+    if recognizer is None or recognizer == "bundled" or isinstance(recognizer, (Recognizer, RecognizerEnsemble)):
+        return
+    raise InvalidInputError(
+        f"recognizer is {recognizer!r:.80}; allowed are 'bundled', None and what lfic.metric loads: of a file "
+        "lfic.metric.load_recognizer(PATH)"
     )
 
 
@@ -137,23 +181,52 @@ def load_model(
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
+    net, context = networks_of(arrays, metadata, os.fspath(name))
+    return net.to(device), context, metadata
+
+
+def networks_of(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], source: str
+) -> tuple[CodecNet, coder.ContextModel]:
+    """(CodecNet in eval mode, ContextModel) of what a weights file holds, on the CPU; errors as ``load``."""
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    context = context_model(arrays)
     try:
-        config = json.loads(metadata["config"])
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        net = CodecNet(CodecNetConfig(**settings))
+        config = config_of(json.loads(metadata["config"]))
+        with torch.device("meta"):  # what does not fit costs nothing
+            wanted = CodecNet(config).state_dict()
+        for name, tensor in state.items():
+            if name in wanted and wanted[name].shape != tensor.shape:
+                raise ValueError(f"{name} has shape {list(tensor.shape)}, and {list(wanted[name].shape)} is needed")
+        net = CodecNet(config)
         missing, unexpected = net.load_state_dict(state, strict=False)
-        context = context_model(arrays)
         # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.
         net.entropy.restore(context_arrays(arrays))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
+        raise WeightsError(f"the weights {source} hold no model that this lfic knows: {error}") from None
     missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]
     if missing or unexpected:
-        raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
+        raise WeightsError(f"the weights {source} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.eval().to(device), context, metadata
+    return net.eval(), context
+
+
+# Of a stored configuration's sizes, so that a damaged one asks for no endless network.
+MOST_CHANNELS, MOST_BLOCKS = 4096, 64
+
+
+def config_of(stored: Any) -> CodecNetConfig:
+    """``CodecNetConfig`` of a weights file's; ValueError where a size is none."""
+    if not isinstance(stored, dict):
+        raise ValueError(f"their configuration is {stored!r:.60}, no table of sizes")
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    for name, value in settings.items():
+        sizes = value if isinstance(value, tuple) else (value,)
+        low, high = (0, MOST_BLOCKS) if name.endswith("_blocks") else (1, MOST_CHANNELS)
+        if not all(is_integer(size) and low <= size <= high for size in sizes):
+            raise ValueError(f"{name} is {value!r:.60}; allowed are {low} to {high}")
+    return CodecNetConfig(**settings)
 
 
 def save_model(
@@ -177,5 +250,5 @@ def save_model(
             arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
     arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    config = json.dumps(dataclasses.asdict(net.config))
-    write_atomically(path, save(arrays, {"format": FORMAT, "config": config, "digest": digest(arrays), **metadata}))
+    told = {**metadata, "format": FORMAT, "config": json.dumps(dataclasses.asdict(net.config))}
+    write_atomically(path, save(arrays, {**told, "digest": digest(arrays, told)}))
