@@ -2,7 +2,6 @@
 
 import copy
 import json
-import multiprocessing
 import os
 import pickle
 import subprocess
@@ -85,11 +84,7 @@ def test_recognizers(tmp_path, face):
             assert one.unlike == recognizer.unlike and not one.train().training
 
 
-def encoded(codec, face, queue):
-    queue.put(codec.encode(face, quality=20))
-
-
-def test_a_process_that_is_spawned(codec, face):
+def test_a_process_that_is_spawned(face, tmp_path):
     program = (
         "import multiprocessing, pickle, sys\nimport numpy as np\nimport lfic\n"
         "def work(codec, face):\n    return codec.encode(face, quality=20)\n"
@@ -98,15 +93,9 @@ def test_a_process_that_is_spawned(codec, face):
         "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
         "        assert pool.apply(work, (codec, face)) == mine\n"
     )
-    folder = os.environ.get("PYTEST_CURRENT_TEST", "")
-    assert folder  # the program is a file, as spawn imports it anew
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as place:
-        np.save(f"{place}/face.npy", face)
-        with open(f"{place}/main.py", "w") as file:
-            file.write(program)
-        subprocess.run([sys.executable, f"{place}/main.py", f"{place}/face.npy"], check=True, timeout=120)
+    (tmp_path / "main.py").write_text(program)  # spawn imports it anew
+    np.save(tmp_path / "face.npy", face)
+    subprocess.run([sys.executable, tmp_path / "main.py", tmp_path / "face.npy"], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
@@ -148,7 +137,3 @@ def test_joblib(codec, face):
     joblib = pytest.importorskip("joblib")
     found = joblib.Parallel(n_jobs=2)(joblib.delayed(codec.encode)(face, quality=q) for q in (10, 20))
     assert found == [codec.encode(face, quality=q) for q in (10, 20)]
-
-
-def test_contexts_of_processes():
-    assert "spawn" in multiprocessing.get_all_start_methods()

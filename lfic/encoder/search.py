@@ -260,7 +260,9 @@ def symbol_gradient(face: Candidate, levels: LevelMap, count: int, gradient: Ten
     rows, columns = np.indices(face.draft.grid) // REGION
     scale = step.cpu()[torch.from_numpy(levels[rows, columns].astype(np.int64)).flatten()]
     per_cell = gradient[0].flatten(1).T.cpu() * scale
-    out: NDArray[np.float64] = torch.zeros(cells, channels).index_add_(0, owner, per_cell).flatten().double().numpy()
+    out: NDArray[np.float64] = (
+        torch.zeros(cells, channels, dtype=torch.float32).index_add_(0, owner, per_cell).flatten().double().numpy()
+    )
     return out
 
 

@@ -8,6 +8,7 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 import contextlib
 import functools
 import hashlib
+import io
 import pathlib
 import types
 import warnings
@@ -82,6 +83,11 @@ class Recognizer(nn.Module):
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {"size": self.size, "mean": self.mean.cpu(), "scale": self.scale.cpu()}
+        names = {"order": self.order, "name": self.name, "unlike": self.unlike}
+        return unpacked, (*packed(self.network), {**options, **names}, str(self.mean.device))
+
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: a frozen network's statistics must not move."""
         return super().train(False)
@@ -110,8 +116,39 @@ class Recognizer(nn.Module):
         return ((pixels - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
 
 
+def packed(network: nn.Module) -> tuple[str, Any]:
+    """(kind, contents) of a network for pickle, which by itself takes neither TorchScript nor exported graphs."""
+    buffer = io.BytesIO()
+    if isinstance(network, torch.jit.ScriptModule):
+        torch.jit.save(network, buffer)  # type: ignore[no-untyped-call]
+        return "torchscript", buffer.getvalue()
+    if hasattr(network, "exported_program"):
+        torch.export.save(network.exported_program, buffer)
+        return "exported", buffer.getvalue()
+    return "module", network
+
+
+def unpacked(kind: str, contents: Any, options: dict[str, Any], device: str) -> Recognizer:
+    """The inverse: a recogniser where it was sent to."""
+    network = contents
+    if kind == "torchscript":
+        network = torch.jit.load(io.BytesIO(contents), map_location=device)  # type: ignore[no-untyped-call]
+    elif kind == "exported":
+        network = module_of(torch.export.load(io.BytesIO(contents)))
+    return Recognizer(network, **options).to(device)
+
+
+def module_of(program: Any) -> Any:
+    """An exported program's module. It has one mode for good, and refuses to be asked for another."""
+    network = program.module()
+    network.train = types.MethodType(lambda self, mode=True: self, network)
+    network.eval = types.MethodType(lambda self: self, network)
+    network.exported_program = program
+    return network
+
+
 def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.ScriptModule:
-    """The network in a TorchScript file, in eval mode.
+    """The network in a TorchScript file, in eval mode. Such a file is a program: open those that you trust.
 
     Raises:
         WeightsError: there is no such file, or it is none of TorchScript.
@@ -131,6 +168,8 @@ def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.Script
 def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a TorchScript file; preprocessing as for ``Recognizer`` (default: RGB 112 x 112 in 0..255).
 
+    Such a file is a program: open those that you trust.
+
     Raises:
         WeightsError: there is no such file, or it is none of TorchScript.
     """
@@ -145,19 +184,16 @@ def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Un
 
 def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for
-    ``load_torchscript``."""
+    ``load_torchscript``. Such a file is a program: open those that you trust."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a torch.export file")
     try:
-        network: Any = torch.export.load(str(path)).module()
+        network = module_of(torch.export.load(str(path)))
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise WeightsError(
             f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
-    # An exported graph has one mode for good, and refuses to be asked for another.
-    network.train = types.MethodType(lambda self, mode=True: self, network)
-    network.eval = types.MethodType(lambda self: self, network)
     preprocessing.setdefault("name", path.stem)
     return Recognizer(network, **preprocessing).to(device)
 

@@ -111,7 +111,8 @@ def ms_ssim(pixels: Tensor, target: Tensor) -> Tensor:
 def template_weight(floor: float = 0.25) -> Tensor:
     """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be
     changed in place)."""
-    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
+    middles = torch.arange(SIDE, dtype=torch.float32) + 0.5
+    y, x = torch.meshgrid(middles, middles, indexing="ij")
     distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
     return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
 

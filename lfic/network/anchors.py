@@ -18,7 +18,7 @@ class Anchors(nn.Module):
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        grid = torch.linspace(0, count - 1, QUALITIES)
+        grid = torch.linspace(0, count - 1, QUALITIES, dtype=torch.float32)
         lower = grid.floor().clamp(max=count - 2)
         self.register_buffer("lower", lower.long(), persistent=False)
         self.register_buffer("fraction", grid - lower, persistent=False)

@@ -61,6 +61,7 @@ class Model:
     source: str = ""
 
     @functools.cached_property
+    @undisturbed
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
         """The recogniser, on the device."""
         if isinstance(self.looks_through, str):
@@ -209,7 +210,7 @@ def networks_of(
         raise WeightsError(f"the weights {source} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.eval(), context
+    return net.float().eval(), context  # whatever torch's default dtype is
 
 
 # Of a stored configuration's sizes, so that a damaged one asks for no endless network.

@@ -41,7 +41,7 @@ def analyze(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor) -> 
     if rows <= TILE and columns <= TILE:
         return net.analyze(unit(pixels), quality, aligned)
     halo = reach(net.config.analysis_blocks)
-    y = torch.empty(len(pixels), net.config.channels, rows, columns, device=pixels.device)
+    y = torch.empty(len(pixels), net.config.channels, rows, columns, dtype=torch.float32, device=pixels.device)
     for top, bottom, first_row, last_row in spans(rows, halo):
         for left, right, first_column, last_column in spans(columns, halo):
             part = pixels[:, :, top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
