@@ -69,6 +69,18 @@ def flag(name: str, value: Any) -> bool:
     return bool(plain(value))
 
 
+def one_of(name: str, value: Any, *allowed: str) -> str:
+    """One of a few words.
+
+    Raises:
+        InvalidInputError: anything else.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        *first, last = map(repr, allowed)
+        raise InvalidInputError(f"{name} is {shown(value)}; allowed are {', '.join(first)} and {last}")
+    return value
+
+
 def sequence_of(name: str, values: Any) -> list[Any]:
     """The entries of a list or of anything that can be iterated over, but not of one thing that happens to be iterable:
     a string, bytes, a path, a dict.

@@ -8,16 +8,16 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Unpack, cast, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from .align import TEMPLATE_112
-from .arguments import flag, integer, number, sequence_of
+from .arguments import flag, integer, number, one_of, sequence_of
 from .coder import ContextModel
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
@@ -147,7 +147,7 @@ class Codec:
             raise InvalidInputError(
                 f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image"
             )
-        pixels = [to_rgb(image) for image in images]
+        pixels = [to_rgb(image) for image in sequence_of("images", images)]
         for array in pixels:
             check_image(array.shape[1], array.shape[0], aligned)
         out = [b""] * len(pixels)
@@ -209,7 +209,8 @@ class Codec:
         """The pictures that have layers, by index."""
         if faces is None or isinstance(faces, str):
             faces = [faces] * len(pixels)
-        elif len(faces) != len(pixels):
+        faces = sequence_of("faces", faces)
+        if len(faces) != len(pixels):
             raise InvalidInputError(
                 f"faces has {len(faces)} entries for {len(pixels)} images: give one for each, None, 'auto' or landmarks"
             )
@@ -222,7 +223,7 @@ class Codec:
                 is_crop = aligned or (height, width) == (SIDE, SIDE)
                 places = [] if is_crop else layers.detected_places(array, self.model.device)
             else:
-                places = [] if wanted is None else layers.places_of(cast(Sequence[ArrayLike], wanted), width, height)
+                places = [] if wanted is None else layers.places_of(sequence_of("faces", wanted), width, height)
             if places:
                 found[i] = layers.Photo(array, places)
         return found
@@ -255,8 +256,7 @@ class Codec:
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
-        if out not in ("pil", "numpy", "tensor"):
-            raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
+        one_of("out", out, "pil", "numpy", "tensor")
         pictures = [self._read(blob, max_pixels) for blob in sequence_of("blobs", blobs)]
         sizes = {(p.height, p.width) for p in pictures}
         if out == "tensor" and len(sizes) > 1:
@@ -343,6 +343,7 @@ class Codec:
     ) -> NDArray[np.uint8]:
         """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
         self._check_options(quality, None, None, 0)
+        aligned = None if aligned is None else flag("aligned", aligned)
         return best_drafts(self.model, [to_rgb(image)], quality, 0, aligned)[0].levels
 
     @undisturbed
@@ -412,6 +413,7 @@ def load_codec(
     threads: int = 1,
 ) -> Codec:
     """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
+    threads = integer("threads", threads, 0, 256)
     if not (recognizer is None or isinstance(recognizer, str)):
         return Codec(name, device, recognizer, threads)
     with _codecs_guard:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .arguments import number
 from .errors import MissingDependencyError
 from .image import ImageLike, to_rgb
 
@@ -58,6 +59,7 @@ def detect(image: ImageLike, device: str = "cpu", least_probability: float = 0.9
     """
     from .align import align
 
+    least_probability = number("least_probability", least_probability, 0, 1)
     photo = Image.fromarray(to_rgb(image))
     if min(photo.size) < LEAST_FACE:  # MTCNN fails where not one scale of its pyramid is left
         return []

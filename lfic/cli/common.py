@@ -88,12 +88,18 @@ def is_stream(path: PathLike | None) -> bool:
 
 def read(path: pathlib.Path) -> bytes:
     """The bytes of a file, or of standard input."""
-    return sys.stdin.buffer.read() if is_stream(path) else path.read_bytes()
+    if not is_stream(path):
+        return path.read_bytes()
+    if sys.stdin is None:
+        raise OSError("the standard input is closed: give a file, or a pipe to read from")
+    return sys.stdin.buffer.read()
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
     """To a file, whole or not at all, or to standard output."""
     if is_stream(path):
+        if sys.stdout is None:
+            raise OSError("the standard output is closed: give -o FILE")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
@@ -166,16 +172,20 @@ def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
 # --- one file after the other ----------------------------------------------------------------------------------------
 
 
-def reason(error: LficError | OSError) -> str:
+def reason(error: BaseException) -> str:
     """One line for an error."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "there is not enough memory for it: try a smaller picture, or fewer at once"
+    if not isinstance(error, (LficError, OSError)):
+        return f"{type(error).__name__}: {error}; this is a fault of lfic's, please report it"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return str(error) or type(error).__name__
 
 
 def progress(files: list[pathlib.Path], quiet: bool) -> Iterable[pathlib.Path]:
     """The files, with a progress bar on standard error where they are several and that is a terminal."""
-    if quiet or len(files) < 2 or not sys.stderr.isatty():
+    if quiet or len(files) < 2 or sys.stderr is None or not sys.stderr.isatty():
         return files
     from tqdm import tqdm
 
@@ -190,9 +200,11 @@ def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]
     """
     failed, files = 0, progress(args.files, args.json)
 
-    def say(text: str, file: TextIO | None) -> None:
-        if file is None:
+    def say(text: str, file: TextIO | None, closed_matters: bool = True) -> None:
+        if file is None and closed_matters:
             raise OSError("the standard output is closed; send it to /dev/null if nobody wants it")
+        if file is None:
+            return
         if hasattr(files, "write"):  # a bar stands there: it is drawn again below the line
             files.write(text, file=file)
         else:
@@ -204,12 +216,12 @@ def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]
             row = work(path)
         except BrokenPipeError:
             raise
-        except (LficError, OSError) as error:
+        except Exception as error:  # one file spoils no other
             failed += 1
             text = reason(error)
             if args.json:
                 say(json.dumps({"file": str(path), "error": text}), sys.stdout)
-            say(f"lfic: {text}" if str(path) in text else f"lfic: {path}: {text}", sys.stderr)
+            say(f"lfic: {text}" if str(path) in text else f"lfic: {path}: {text}", sys.stderr, False)
             continue
         if args.json:
             text = json.dumps(row)

@@ -79,7 +79,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
     from ..faces import can_detect
-    from ..image import open_image
+    from ..image import notes, open_image
 
     names = targets(args, lambda path: ".lfic")
     codec = load_codec(args)
@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         began = time.perf_counter()
         refuse_existing(names[path], args)
         image = open_image(path, read(path) if is_stream(path) else None)
+        for note in notes(image):
+            print(f"lfic: {path}: {note}", file=sys.stderr)
         data = codec.encode(
             image,
             quality=args.quality,

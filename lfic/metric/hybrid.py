@@ -12,7 +12,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from ..arguments import is_number
+from ..arguments import is_number, one_of
 from ..errors import InvalidInputError
 from . import pixel as pixel_terms
 from .features import feature_distance
@@ -59,8 +59,7 @@ class HybridMetric(nn.Module):
         texture_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        if pixel not in ("mse", "l1", "ms_ssim"):
-            raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
+        one_of("pixel", pixel, "mse", "l1", "ms_ssim")
         if identity_weight and recognizers is None:
             raise InvalidInputError(
                 f"identity_weight is {identity_weight}, but there is no recogniser: pass one, or leave the weight out"
@@ -89,11 +88,7 @@ class HybridMetric(nn.Module):
 
     def check_range(self, pixels: Tensor, target: Tensor) -> None:
         """Refuse pixels in 0..255: on the CPU always, on a GPU, which it would hold up, in the first call alone."""
-        for name, one in (("pixels", pixels), ("target", target)):
-            if one.ndim != 4 or one.shape[1] != 3 or not one.is_floating_point():
-                raise InvalidInputError(
-                    f"{name} is {one.dtype} {tuple(one.shape)}; needed is floating point [N, 3, H, W] in 0..1"
-                )
+        pixel_terms.check_pair(pixels, target)
         if target.numel() and (not self._seen_range or not target.is_cuda):
             highest = float(target.detach().amax())
             if highest > RANGE:

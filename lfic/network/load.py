@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import coder
-from ..arguments import is_integer
+from ..arguments import is_integer, shown
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.geometry import cell_grid
@@ -159,16 +159,21 @@ def made_of(
 
 def check_recognizer(recognizer: object) -> None:
     """Refuse what can't be a codec's recogniser when it is given, not when it is first looked through."""
-    if recognizer is None or recognizer == "bundled" or isinstance(recognizer, (Recognizer, RecognizerEnsemble)):
+    bundled = isinstance(recognizer, str) and recognizer == "bundled"
+    if recognizer is None or bundled or isinstance(recognizer, (Recognizer, RecognizerEnsemble)):
         return
     raise InvalidInputError(
-        f"recognizer is {recognizer!r:.80}; allowed are 'bundled', None and what lfic.metric loads: of a file "
+        f"recognizer is {shown(recognizer)}; allowed are 'bundled', None and what lfic.metric loads: of a file "
         "lfic.metric.load_recognizer(PATH)"
     )
 
 
 def usable_device(device: str | torch.device) -> torch.device:
     """``torch.device``, tried: a clear error instead of one from deep inside torch."""
+    if not isinstance(device, (str, torch.device)):
+        raise InvalidInputError(
+            f"device {shown(device)} can't be used here: a name such as 'cpu' or 'cuda:0' is needed"
+        )
     try:
         torch.zeros(1, device=device).cpu()
         return torch.device(device)
