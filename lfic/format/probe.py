@@ -22,11 +22,11 @@ class Facts:
 
     def as_dict(self) -> dict[str, Any]:
         """Names and values as JSON has them: arrays are lists, layers dicts."""
-        fields = dataclasses.fields(self)
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {field.name: plain(getattr(self, field.name)) for field in fields}
 
     def __eq__(self, other: object) -> bool:
-        return self.as_dict() == other.as_dict() if type(other) is type(self) else NotImplemented  # type: ignore[attr-defined]
+        return self.as_dict() == other.as_dict() if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(str(self.as_dict()))

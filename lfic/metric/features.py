@@ -136,4 +136,5 @@ def feature_distance(maps: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor
             f"maps have shapes {shapes[0]} and the target {shapes[1]}; both are lists of float tensors [N, C, h, w]"
         )
     terms = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(maps, target)]
-    return sum(terms[1:], start=terms[0])
+    out: Tensor = sum(terms[1:], start=terms[0])
+    return out

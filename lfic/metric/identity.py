@@ -129,10 +129,10 @@ def packed(network: nn.Module) -> tuple[str, Any]:
     """(kind, contents) of a network for pickle, which by itself takes neither TorchScript nor exported graphs."""
     buffer = io.BytesIO()
     if isinstance(network, torch.jit.ScriptModule):
-        torch.jit.save(network, buffer)  # type: ignore[no-untyped-call]
+        torch.jit.save(network, buffer)
         return "torchscript", buffer.getvalue()
     if hasattr(network, "exported_program"):
-        torch.export.save(network.exported_program, buffer)
+        torch.export.save(network.exported_program, buffer)  # type: ignore[arg-type]
         return "exported", buffer.getvalue()
     return "module", network
 

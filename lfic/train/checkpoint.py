@@ -58,12 +58,12 @@ def read_state(place: pathlib.Path) -> dict[str, Any]:
     """
     path = place / STATE
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{place} is not a checkpoint folder: it has no {STATE}") from None
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from None
-    kinds = {"step": int, "seconds": (int, float), "config": dict}
+    kinds: dict[str, tuple[type, ...]] = {"step": (int,), "seconds": (int, float), "config": (dict,)}
     for name, kind in kinds.items():
         if not isinstance(state, dict) or not isinstance(state.get(name), kind) or isinstance(state[name], bool):
             raise damaged(path, f"it says no {name}")
