@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 TOOLS := $(dir $(shell command -v $(PYTHON)))
 CPP = $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 
-.PHONY: help test test-all lint types format docs bench wheel fuzz audit
+.PHONY: help test test-all lint types format docs bench wasm digests wheel fuzz audit
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,12 @@ docs:  ## the site in site/; a warning is an error
 
 bench:  ## microbenchmarks of the codec, the coder and the kernels
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest benchmarks --benchmark-only
+
+wasm:  ## the browser's module, its npm folder and page, in build/wasm (needs emscripten)
+	PYTHON=$(PYTHON) csrc/wasm/build.sh
+
+digests:  ## pixels and files of every kind of machine, in one table (needs cross compilers, qemu, emscripten)
+	$(PYTHON) benchmarks/digests.py
 
 wheel:  ## the wheel in dist/
 	$(PYTHON) -m pip wheel --no-deps --wheel-dir dist .

@@ -1,4 +1,4 @@
-"""Builds the extensions lfic._coder and lfic.kernels._rap; everything else about the package is in pyproject.toml."""
+"""Builds the extensions lfic._coder, _compose, _network and lfic.kernels._rap; all else is in pyproject.toml."""
 
 import os
 from glob import glob
@@ -10,11 +10,12 @@ from setuptools.command.editable_wheel import editable_wheel
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 
-def extension(name: str, folder: str, *flags: str) -> Pybind11Extension:
-    """All of csrc/<folder> and csrc/bindings/<folder> as one extension module."""
+def extension(name: str, folder: str, *flags: str, more: str = "") -> Pybind11Extension:
+    """All of csrc/<folder>, csrc/<more> and csrc/bindings/<folder> as one extension module."""
+    folders = [folder, f"bindings/{folder}", *([more] if more else [])]
     return Pybind11Extension(
         name,
-        sorted(glob(f"csrc/{folder}/*.cpp") + glob(f"csrc/bindings/{folder}/*.cpp")),
+        sorted(path for part in folders for path in glob(f"csrc/{part}/*.cpp")),
         depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
         include_dirs=["csrc"],
         cxx_std=17,
@@ -39,9 +40,11 @@ class Editable(editable_wheel):
 setup(
     ext_modules=[
         extension("lfic._coder", "coder"),
+        extension("lfic._compose", "compose"),
         # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
         # vectors.
         extension("lfic.kernels._rap", "rap", "-ffp-contract=off", "-fno-trapping-math"),
+        extension("lfic._network", "network", "-ffp-contract=off", "-fno-trapping-math", more="rap"),
     ],
     cmdclass={"build_ext": build_ext, "editable_wheel": Editable},
 )

@@ -208,7 +208,7 @@ def evaluate(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(required=True)
     first = commands.add_parser("train", help="train variants and export them")
     first.add_argument(

@@ -3,11 +3,13 @@ otherwise.
 
     python -m pytest benchmarks/bench_kernels.py --benchmark-only
 
-Results: benchmarks/results/kernels.csv, and kernels.png beside it (GPU figures if there are any). What is measured and
-how stands in kernels/bench/bench.py; ``lfic bench kernels`` runs the same without pytest. In the table of
-pytest-benchmark stands the time of one call of lfic with the host's own share; percentiles, bytes, GB/s and baselines
-are in extra_info.
+Results: benchmarks/results/kernels.csv, to which every row is appended as it is measured, and a picture for each device
+beside it. What is measured and how stands in kernels/bench/bench.py; ``lfic bench kernels`` runs the same without
+pytest. In the table of pytest-benchmark stands the time of one call of lfic with the host's own share; percentiles,
+bytes, GB/s and baselines are in extra_info.
 """
+
+import functools
 
 import pytest
 import torch
@@ -24,29 +26,24 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def rows():
-    """Collects rows; writes them, those of a GPU that is not there as "not run", when all cases were measured."""
+@pytest.fixture(scope="session", autouse=True)
+def pictures():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    collected, cases = [], set()
-    yield collected, cases
-    if cases == set(CASES):
-        bench.write(RESULTS / "kernels.csv", collected + (bench.not_run() if DEVICE == "cpu" else []))
-        bench.plot(RESULTS / "kernels.png", collected)
+    yield
     torch.set_num_threads(threads)
+    bench.plot(RESULTS / "kernels.png", bench.read(RESULTS / "kernels.csv"))
 
 
 @pytest.mark.parametrize(("operation", "name", "dtype"), CASES, ids=map("-".join, CASES))
-def test_operation(benchmark, rows, operation, name, dtype):
-    shape = (bench.SHAPES | bench.CPU_SHAPES)[name]
+def test_operation(benchmark, operation, name, dtype):
     torch.compiler.reset()
-    found = bench.measure(operation, name, shape, dtype, DEVICE, bench.compilations(), rounds=7, seconds=1.0)
-    collected, cases = rows
-    collected += found
-    cases.add((operation, name, dtype))
+    seconds = 1.0 if DEVICE == "cpu" else 0.1
+    found = bench.measure(operation, name, dtype, DEVICE, bench.compilations(), rounds=7, seconds=seconds)
+    bench.append(RESULTS / "kernels.csv", found)
     benchmark.extra_info.update({row["what"]: {k: row[k] for k in bench.FIELDS[5:]} for row in found})
-    call = bench.calls(operation, shape, bench.DTYPES[dtype], DEVICE, 0, {})["lfic"]
+    (arguments,) = bench.arguments(operation, bench.shape_of(name), bench.DTYPES[dtype], DEVICE)
+    call = functools.partial(bench.forms(operation, bench.DTYPES[dtype], {})["lfic"], *arguments)
 
     def once():
         call()

@@ -445,7 +445,7 @@ def measure(codec, pixels, fit_face, quality):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("source")
     parser.add_argument("--people", help="a pairs.txt: faces of the people in it alone")
     parser.add_argument("--model", default="face-v1")

@@ -83,7 +83,7 @@ def measure(codec, pixels, quality):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("pack")
     parser.add_argument("--model", default="face-v1")
     parser.add_argument("--faces", type=int, default=600, help="evenly spaced in the pack")

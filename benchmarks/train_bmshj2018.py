@@ -8,6 +8,10 @@ time, so that a busy machine changes nothing; with ``--device cuda`` it is the c
 where it was saved last; seconds and faces of each network stand in the checkpoint. ``lfic evaluate --codecs bmshj2018
 --bmshj2018 runs/bmshj2018.safetensors`` measures it, with CompressAI's own entropy coder. Loss: lambda * 255^2 * MSE +
 bits per pixel, as in CompressAI's training example; crops are moved and mirrored as in lfic's own training.
+
+With ``--identity RECOGNIZER`` the loss is lfic's own: bits + beta * D with the weights of face-v1, D of weighted
+pixels, texture and identity (lfic/metric/objective.py). ``--lambdas`` are lfic's qualities then, 1 to 100: they say
+beta.
 """
 
 import argparse
@@ -27,8 +31,10 @@ from lfic.data.facepack import FacePack
 from lfic.evaluate.peers import neural
 from lfic.files import write_atomically
 from lfic.format.geometry import SIDE
+from lfic.metric.identity import load_torchscript
 
 LAMBDAS = (0.0005, 0.0013, 0.0035, 0.009)
+QUALITIES = (1, 12, 25, 45)
 TURN = 20  # steps before the next network's turn
 SETTLING = 2000  # steps of the quantiles alone before networks are saved for good: they cost nothing and need no faces
 
@@ -65,16 +71,29 @@ def draw(pack, count, generator, device):
     return torch.from_numpy(out).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-def step(state, pixels, side, rate):
+def own_distortion(recognizer, decoded, pixels, quality):
+    """lfic's beta * D of aligned faces at one of its qualities, a mean over faces: float []."""
+    with torch.no_grad():
+        target = recognizer(pixels)
+    objective = neural.own_objective()
+    return objective.beta(quality) * objective.distortion(recognizer, decoded, pixels, target, quality, True).mean()
+
+
+def step(state, pixels, side, rate, recognizer=None):
     """One step on one batch -> tensor [bits per pixel, MSE]."""
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     out = state.network(neural.pad(pixels, side))
     area = pixels.shape[0] * pixels.shape[2] * pixels.shape[3]
     bpp = sum(-torch.log2(p).sum() for p in out["likelihoods"].values()) / area
-    mse = (out["x_hat"][..., :SIDE, :SIDE] - pixels).square().mean()
+    decoded = out["x_hat"][..., :SIDE, :SIDE]
+    mse = (decoded - pixels).square().mean()
     state.optimizer.zero_grad()
-    (state.lmbda * 255**2 * mse + bpp).backward()
+    if recognizer is None:
+        distortion = state.lmbda * 255**2 * mse
+    else:
+        distortion = own_distortion(recognizer, decoded, pixels, round(state.lmbda)) / SIDE**2
+    (distortion + bpp).backward()
     torch.nn.utils.clip_grad_norm_(
         state.optimizer.param_groups[0]["params"], 1.0
     )  # not the quantiles': theirs are of another loss
@@ -133,7 +152,7 @@ def resume(path, about, states):
             state.faces = found["faces"][k]
             for which in ("optimizer", "auxiliary"):
                 slots, prefix = {}, f"{k}.{which}."
-                for name in moments:
+                for name in list(moments.keys()):
                     if name.startswith(prefix):
                         index, field = name[len(prefix) :].split(".")
                         slots.setdefault(int(index), {})[field] = moments.get_tensor(name)
@@ -142,7 +161,7 @@ def resume(path, about, states):
     return found["seconds"]
 
 
-def train(args, states, about, spent):
+def train(args, states, about, spent, recognizer=None):
     """Until ``args.seconds`` are spent, or ``args.wall`` seconds have passed here -> seconds in all."""
     pack, side = FacePack(args.pack), neural.padding(args.architecture)
     base = states[args.lambdas.index(args.base)]
@@ -159,7 +178,12 @@ def train(args, states, about, spent):
         state = base if spent < args.seconds / 2 else min(states, key=lambda s: s.faces)
         rate = learning_rate(args.rate, spent / args.seconds)
         figures = (
-            torch.stack([step(state, draw(pack, args.batch, generator, args.device), side, rate) for _ in range(TURN)])
+            torch.stack(
+                [
+                    step(state, draw(pack, args.batch, generator, args.device), side, rate, recognizer)
+                    for _ in range(TURN)
+                ]
+            )
             .cpu()
             .numpy()
         )
@@ -178,7 +202,7 @@ def train(args, states, about, spent):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("pack", help="packed faces (python -m lfic.data.pack)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
@@ -194,13 +218,18 @@ def main(argv=None):
     parser.add_argument("--architecture", choices=neural.ARCHITECTURES, default="factorized")
     parser.add_argument("--channels", type=int, default=64, help="N; the published models have 128")
     parser.add_argument("--latent", type=int, default=96, help="M; the published models have 192")
-    parser.add_argument("--lambdas", type=float, nargs="+", default=list(LAMBDAS), help="from few bytes to many")
+    parser.add_argument("--lambdas", type=float, nargs="+", help="from few bytes to many; with --identity: qualities")
+    parser.add_argument("--identity", metavar="FILE", help="TorchScript recogniser: train for lfic's loss")
     parser.add_argument("--base", type=float, help="the lambda that is trained first; the last but one by default")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="or cuda")
     args = parser.parse_args(argv)
+    if args.lambdas is None:
+        args.lambdas = list(QUALITIES if args.identity else LAMBDAS)
+    if args.identity and not all(1 <= quality <= 100 for quality in args.lambdas):
+        parser.error(f"with --identity, --lambdas are qualities of 1 to 100; found {args.lambdas}")
     args.base = args.lambdas[max(0, len(args.lambdas) - 2)] if args.base is None else args.base
     if args.base not in args.lambdas:
         parser.error(f"--base {args.base:g} is none of the lambdas {args.lambdas}")
@@ -211,8 +240,12 @@ def main(argv=None):
         "latent": args.latent,
         "lambdas": args.lambdas,
     }
+    recognizer = None
+    if args.identity:
+        about["identity"] = pathlib.Path(args.identity).stem
+        recognizer = load_torchscript(args.identity, args.device)
     states = [create(about, lmbda, device=args.device) for lmbda in args.lambdas]
-    spent = train(args, states, about, resume(args.out, about, states))
+    spent = train(args, states, about, resume(args.out, about, states), recognizer)
     for state in states:
         settle(state, SETTLING)
     write(args.out, about, states, spent)

@@ -19,6 +19,7 @@ def dense(
     y: _View,
     noise: _View | None,
     seed: int,
+    mixed: bool,
     gain: int,
     step: int,
     type: int,

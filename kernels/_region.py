@@ -1,9 +1,9 @@
-"""What the kernels share: a tile is some regions times some channels, its 16 cells are unrolled.
+"""What the kernels share: a tile is some regions of one image times some channels, its 16 cells are unrolled.
 
-Memory is channels-last, [N, h, w, C]: along C lie the 128-bit loads. Regions run over all images, so that a small grid
-(14 x 14 has 16 regions) fills programs as well as a large one does. Cells and quarters of a region are numbered in
-raster order, 0 to 15 and 0 to 3. A number that a helper needs at compile time is handed to it as an argument: a local
-that is computed in tl.static_range is no constexpr.
+Memory is channels-last, [N, h, w, C]: along C lie the 128-bit loads. A tile stays in one image, so that all that
+depends on the image (where it begins, its row of the tables) is one number a program, and offsets within it are 32 bits
+wide. Cells and quarters of a region are numbered in raster order, 0 to 15 and 0 to 3. A number that a helper needs at
+compile time is handed to it as an argument: a local that is computed in tl.static_range is no constexpr.
 """
 
 import math
@@ -21,45 +21,135 @@ REGION = tl.constexpr(_grid.REGION)
 LEVELS = tl.constexpr(_grid.LEVELS)
 SYMBOL_LIMIT = tl.constexpr(_grid.SYMBOL_LIMIT)
 INTERPRETED = tl.constexpr(interpreted())
+SCAN = 1024 if interpreted() else 256  # levels that a program counts at once
+# Arguments whose values, and alignment, Triton does not compile into the code: otherwise pictures of many sizes, and
+# slices of a batch, would make many variants of it.
+UNSPECIALIZED = [
+    *("levels", "quality", "seed", "counts"),
+    *("room", "qualities", "height", "width", "parts", "rows"),
+]
 
 
 class Tile(NamedTuple):
     """Where a program's regions and channels lie."""
 
-    row: tl.tensor  # [ROWS] number of the region among those of all images
-    image: tl.tensor  # [ROWS]
+    image: tl.tensor  # scalar int64
+    row: tl.tensor  # [ROWS] number of the region in its image
+    inside: tl.tensor  # [ROWS] whether there is such a region
     top: tl.tensor  # [ROWS] first cell
     left: tl.tensor  # [ROWS]
     level: tl.tensor  # [ROWS] 0, 1 or 2
     channel: tl.tensor  # [BLOCK]
-    offset: tl.tensor  # int64 [ROWS, BLOCK] of the first cell in [N, h, w, C]
+    first: tl.tensor  # scalar int64 offset of the tile's first cell in [N, h, w, C]
+    offset: tl.tensor  # int32 [ROWS, BLOCK] of every region's first cell from there
     mask: tl.tensor  # [ROWS, BLOCK]
-    table: tl.tensor  # int32 [ROWS, BLOCK] offset in a table [Q, 3, C]
+    table: tl.tensor  # scalar int64 offset of the image's row in tables [Q, 3, C]
     height: tl.tensor  # scalars
     width: tl.tensor
     channels: tl.tensor
 
 
 @triton.jit
-def place(levels, quality, regions, qualities, height, width, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr):
-    """This program's tile. Levels and qualities out of range are clamped: nothing is read outside its tensor."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mask = (row < regions)[:, None] & (channel < channels)[None, :]
-    row = tl.minimum(row, regions - 1)
+def regions_of(height, width):
+    """Number of regions of an image."""
+    return ((height + REGION - 1) // REGION) * ((width + REGION - 1) // REGION)
+
+
+@triton.jit
+def program(parts, channels, BLOCK: tl.constexpr):
+    """(image, part, block of channels) of this program; blocks of one part run side by side."""
+    blocks = (channels + BLOCK - 1) // BLOCK
+    pid = tl.program_id(0)
+    both = pid // blocks
+    image = both // parts
+    return image.to(tl.int64), both - image * parts, pid - both * blocks
+
+
+@triton.jit
+def place(
+    levels, quality, image, tile, block, qualities, height, width, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """One tile. Levels and qualities out of range are clamped: nothing is read outside its tensor."""
+    row = tile * ROWS + tl.arange(0, ROWS)
+    channel = block * BLOCK + tl.arange(0, BLOCK)
+    each = regions_of(height, width)
+    inside = row < each
+    mask = inside[:, None] & (channel < channels)[None, :]
+    row = tl.minimum(row, each - 1)
     columns = (width + REGION - 1) // REGION
-    each = (height + REGION - 1) // REGION * columns
-    image = row // each
-    region = row - image * each
-    top = region // columns * REGION
-    left = region % columns * REGION
-    level = tl.minimum(tl.load(levels + row.to(tl.int64)).to(tl.int32), LEVELS - 1)
+    top = row // columns * REGION
+    left = row % columns * REGION
+    level = tl.minimum(tl.load(levels + image * each + row).to(tl.int32), LEVELS - 1)
     q = tl.load(quality + image)
-    q = tl.minimum(tl.maximum(q, 0), qualities - 1).to(tl.int32)
-    first = image.to(tl.int64) * height * width + top * width + left
-    offset = first[:, None] * channels + channel[None, :]
-    table = ((q * LEVELS + level) * channels)[:, None] + channel[None, :]
-    return Tile(row, image, top, left, level, channel, offset, mask, table, height, width, channels)
+    q = tl.minimum(tl.maximum(q, 0), qualities - 1)
+    begin = tile * ROWS // columns * REGION * width + tile * ROWS % columns * REGION
+    offset = ((top * width + left - begin) * channels)[:, None] + channel[None, :]
+    first = (image * height * width + begin) * channels
+    table = q * (LEVELS * channels)
+    return Tile(image, row, inside, top, left, level, channel, first, offset, mask, table, height, width, channels)
+
+
+@triton.jit
+def load_table(pointer, t):
+    """Rows of a table [Q, 3, C] for every region; [ROWS, BLOCK]."""
+    at = (t.level * t.channels)[:, None] + t.channel[None, :]
+    return tl.load(pointer + t.table + at, t.mask, other=0)
+
+
+@triton.jit
+def kept_of(level, tall, wide):
+    """Kept cells of a region of which tall x wide cells exist: ceil(tall / 2**level) * ceil(wide / 2**level)."""
+    side = 1 << level
+    return ((tall + side - 1) >> level) * ((wide + side - 1) >> level)
+
+
+@triton.jit
+def kept_in_region(level, row, height, width):
+    """Kept cells of regions by their numbers in the image."""
+    columns = (width + REGION - 1) // REGION
+    tall = tl.minimum(height - row // columns * REGION, REGION)
+    wide = tl.minimum(width - row % columns * REGION, REGION)
+    return kept_of(level, tall, wide)
+
+
+@triton.jit
+def kept_before(levels, end, height, width, SCAN: tl.constexpr):
+    """Kept cells of an image's regions before region ``end``; levels: pointer to the image's. A scalar."""
+    total = tl.zeros([SCAN], tl.int32)
+    for at in range(0, end, SCAN):
+        row = at + tl.arange(0, SCAN)
+        level = tl.minimum(tl.load(levels + row, row < end, other=0).to(tl.int32), LEVELS - 1)
+        total += tl.where(row < end, kept_in_region(level, row, height, width), 0)
+    return tl.sum(total, 0)
+
+
+@triton.jit
+def starts(levels, t, tile, ROWS: tl.constexpr, SCAN: tl.constexpr):
+    """([ROWS] kept cells of the image before each region, scalar: kept cells through the tile).
+
+    Within the tile every thread adds up all regions by itself: a prefix sum would bring the threads to a halt, and its
+    result would change its layout at every use.
+    """
+    each = regions_of(t.height, t.width)
+    columns = (t.width + REGION - 1) // REGION
+    first = tile * ROWS
+    of_image = levels + t.image * each
+    total = tile * 0
+    if first > 0:
+        total = kept_before(of_image, first, t.height, t.width, SCAN)
+    start = t.row * 0
+    top = first // columns * REGION
+    left = first % columns * REGION
+    for i in tl.static_range(ROWS):
+        row = first + i
+        start += tl.where(t.row == row, total, 0)
+        level = tl.minimum(tl.load(of_image + tl.minimum(row, each - 1)).to(tl.int32), LEVELS - 1)
+        kept = kept_of(level, tl.minimum(t.height - top, REGION), tl.minimum(t.width - left, REGION))
+        total += tl.where(row < each, kept, 0)
+        over = left + REGION >= t.width
+        top += tl.where(over, REGION, 0)
+        left = tl.where(over, 0, left + REGION)
+    return start, total
 
 
 @triton.jit
@@ -73,12 +163,8 @@ def exists(t, i: tl.constexpr, PARTIAL: tl.constexpr):
 
 @triton.jit
 def at_cell(pointer, t, i: tl.constexpr):
-    """Where cell i of every region lies.
-
-    The tile's offset is added to the pointer first, then the row, then the column: offsets that loads and stores have
-    in common would stay in registers from the ones to the others.
-    """
-    return pointer + t.offset + i // 4 * t.width * t.channels + i % 4 * t.channels
+    """Where cell i of every region lies."""
+    return pointer + t.first + (i // 4 * t.width + i % 4) * t.channels + t.offset
 
 
 @triton.jit
@@ -197,15 +283,9 @@ def sum_of_four(x):
 
 
 @triton.jit
-def line(t):
-    """int64 offset of every region in [N * hr * wr, C]."""
-    return t.row.to(tl.int64)[:, None] * t.channels + t.channel[None, :]
-
-
-@triton.jit
-def in_coding_order(t, room, slot):
-    """int64 offset of every region's slot (a number of cells, [ROWS]) in rows of coding order with room cells each."""
-    return (t.image.to(tl.int64) * room + slot)[:, None] * t.channels + t.channel[None, :]
+def in_coding_order(t, slot):
+    """Offset of every region's slot (a number of cells, [ROWS]) in an image's row of coding order."""
+    return (slot * t.channels)[:, None] + t.channel[None, :]
 
 
 @triton.jit
@@ -221,35 +301,71 @@ def round_half_even(x):
 @triton.jit
 def clamped(scaled):
     """round-half-even(clamp(x)); not-a-number stays what it is."""
-    rounded = round_half_even(tl.minimum(tl.maximum(scaled, -SYMBOL_LIMIT), SYMBOL_LIMIT))
-    return tl.where(scaled == scaled, rounded, scaled)
+    low = tl.maximum(scaled, -SYMBOL_LIMIT, propagate_nan=tl.PropagateNan.ALL)
+    return round_half_even(tl.minimum(low, SYMBOL_LIMIT, propagate_nan=tl.PropagateNan.ALL))
 
 
-def launch(
-    kernel: Any, operation: str, shape: torch.Size, like: Tensor, qualities: int, *arguments: Any, **constants: Any
-) -> None:
-    """Run a kernel over every region and channel of features [N, C, h, w]; nothing to do for an empty batch.
+@triton.jit
+def to_symbol(scaled):
+    """round-half-even(clamp(x)) as int16; not-a-number becomes 0.
 
-    arguments come first in the kernel's signature, then: regions, qualities, height, width, channels. ``like``: the
-    tensor of features whose device and element size choose the launch in configs.py.
+    The lowest 16 bits of x + 1.5 * 2**23 are the integer itself: no conversion is needed.
+    """
+    scaled = tl.where(scaled == scaled, scaled, 0.0)
+    limited = tl.minimum(tl.maximum(scaled, -SYMBOL_LIMIT), SYMBOL_LIMIT)
+    return (limited + 12582912.0).to(tl.int32, bitcast=True).to(tl.int16)
+
+
+class Plan(NamedTuple):
+    """How a kernel is spread over features [N, C, h, w]."""
+
+    shape: torch.Size
+    parts: int  # programs an image, for each block of channels
+    tile: configs.Tile
+
+    @property
+    def grid(self) -> tuple[int]:
+        return (self.shape[0] * self.parts * triton.cdiv(self.shape[1], self.tile.channels),)
+
+
+def plan(operation: str, shape: torch.Size, like: Tensor, summing: bool = False) -> Plan:
+    """How to spread an operation over features.
+
+    like: the tensor of features whose device and element size choose the launch in configs.py; summing: a program goes
+    through several tiles of an image and keeps their sums.
     """
     count, channels, height, width = shape
-    total = count * math.prod(_grid.regions(height, width))
-    if not total:
-        return
+    if channels * height * width >= 1 << 31:
+        raise ValueError(f"an image has {channels} x {height} x {width} features; fewer than 2**31 are allowed")
+    each = math.prod(_grid.regions(height, width))
     chosen = configs.launch(operation, like.device, like.element_size())
-    tile_rows, block = configs.tile(chosen.elements, channels, total)
-    kernel[(triton.cdiv(total, tile_rows), triton.cdiv(channels, block))](
+    tile = configs.tile(chosen, channels, count, each)
+    parts = triton.cdiv(each, tile.regions)
+    if summing:
+        parts = min(parts, max(1, configs.PROGRAMS // (count * triton.cdiv(channels, tile.channels) or 1)))
+    return Plan(shape, parts, tile)
+
+
+def launch(kernel: Any, plan: Plan, qualities: int, *arguments: Any, **constants: Any) -> None:
+    """Run a kernel over every region and channel; nothing to do for an empty batch.
+
+    arguments come first in the kernel's signature, then: parts, qualities, height, width, channels.
+    """
+    count, channels, height, width = plan.shape
+    if not count:
+        return
+    kernel[plan.grid](
         *arguments,
-        total,
+        plan.parts,
         qualities,
         height,
         width,
         channels,
-        ROWS=tile_rows,
-        BLOCK=block,
+        ROWS=plan.tile.regions,
+        BLOCK=plan.tile.channels,
         PARTIAL=bool(height % _grid.REGION or width % _grid.REGION),
         **constants,
-        num_warps=chosen.warps,
+        num_warps=plan.tile.warps,
+        maxnreg=plan.tile.registers,
         enable_fp_fusion=False,
     )

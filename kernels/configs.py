@@ -6,16 +6,27 @@ lfic.kernels.bench.tune`` measures the candidates on the GPU at hand and prints 
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import torch
 
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """elements: of a tile, regions x channels; warps: per program."""
+    """elements: of a tile, regions x channels; warps: per program; registers: at most, per thread, or None."""
 
     elements: int
     warps: int
+    registers: int | None = None
+
+
+class Tile(NamedTuple):
+    """What one program takes on: powers of two."""
+
+    regions: int
+    channels: int
+    warps: int
+    registers: int | None
 
 
 # (architecture, operation) -> launch for 2-byte and 4-byte features. An architecture that is not listed takes the next
@@ -24,7 +35,6 @@ TABLE: dict[tuple[int, str], tuple[Launch, Launch]] = {
     (80, "quantize"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense"): (Launch(1024, 4), Launch(512, 4)),
     (80, "dense_backward"): (Launch(1024, 4), Launch(512, 4)),
-    # Three inputs at once: wider tiles spill registers.
     (80, "dense_backward_tables"): (Launch(256, 4), Launch(256, 4)),
     (80, "unpool"): (Launch(1024, 4), Launch(512, 4)),
     (80, "unpool_backward"): (Launch(1024, 4), Launch(512, 4)),
@@ -36,6 +46,8 @@ TABLE: dict[tuple[int, str], tuple[Launch, Launch]] = {
     (90, "unpool_backward"): (Launch(1024, 4), Launch(512, 4)),
 }
 INTERPRETED = Launch(1 << 14, 1)  # few large programs: an operation costs the same whatever its size
+FILL = 264  # programs below which tiles are made smaller: two for each multiprocessor of a large device
+PROGRAMS = 1024  # that share the work where each keeps sums of its own: more of them, more sums to add up
 
 
 @functools.cache
@@ -54,18 +66,35 @@ def launch(operation: str, device: torch.device, element_size: int) -> Launch:
     return TABLE[known[-1], operation][element_size == 4]
 
 
-def tile(elements: int, channels: int, regions: int) -> tuple[int, int]:
-    """(regions, channels) of a tile, powers of two: as many channels as divide C well, the rest in regions.
+def tile(chosen: Launch, channels: int, count: int, each: int) -> Tile:
+    """Tile for ``count`` images of ``each`` regions: as many channels as divide C well, the rest in regions.
 
-    A quarter of a tile where C is no multiple of 16: accesses are narrow there, and their many addresses would spill
-    registers.
+    Where C is no multiple of 16 it has a quarter of the elements: accesses are narrow there, and their many addresses
+    would spill registers. Where the work would leave multiprocessors idle it becomes smaller, and its warps fewer, down
+    to 64 elements.
     """
+    elements, warps = chosen.elements, chosen.warps
     if channels % 16:
         elements = max(128, elements // 4)
+    least = 64
+    if chosen is INTERPRETED:
+        block = max(16, min(64, 1 << (channels - 1).bit_length()))
+        return Tile(max(1, min(elements // block, 1 << (each - 1).bit_length())), block, warps, None)
+    while True:
+        regions, block = split(elements, channels, each)
+        if elements <= least or count * -(-each // regions) * -(-channels // block) >= FILL:
+            return Tile(regions, block, warps, chosen.registers)
+        elements, warps = elements // 2, max(1, warps // 2)
+
+
+def split(elements: int, channels: int, each: int) -> tuple[int, int]:
+    """(regions, channels) of a tile of that many elements; no more regions than an image has."""
     block = 16
-    while block < 128 and block * 2 <= channels and (channels % (block * 2) == 0 or channels > 8 * block):
+    while (
+        block < min(128, elements) and block * 2 <= channels and (channels % (block * 2) == 0 or channels > 8 * block)
+    ):
         block *= 2
-    rows = max(1, elements // block)
-    while rows > 1 and rows >= 2 * regions:  # no larger than the work
-        rows //= 2
-    return rows, block
+    regions = max(1, elements // block)
+    while regions > 1 and regions >= 2 * each:
+        regions //= 2
+    return regions, block

@@ -1,8 +1,7 @@
 """CPU tensors: results are allocated here, the work is csrc/rap/cpu.cpp's, compiled as ``_rap``.
 
 Features and gradients are read in whatever layout they have. Work is shared by at most ``torch.get_num_threads()``
-threads, which are gone when a call returns; small inputs start none. The operations can be called past ops.py, as
-torch.ops.lfic.*: what would read outside a tensor is refused here once more.
+threads, which are gone when a call returns; small inputs start none.
 """
 
 from collections.abc import Sequence
@@ -12,18 +11,12 @@ import torch
 from torch import Tensor
 
 from . import _rap
-from ._grid import LEVELS, channels_last, regions
+from ._grid import channels_last, expect_features, expect_gradients, expect_grid
 
 Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes features
 Seven: TypeAlias = tuple[int, int, int, int, int, int, int]  # and grids
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 PORTABLE = False  # True leaves AVX2 alone; the results are the same
-
-
-def expect(name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int]) -> None:
-    """ValueError unless a tensor has this dtype and shape."""
-    if tensor.dtype is not dtype or tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; needed is {dtype} {tuple(shape)}")
 
 
 def zeros(shape: Sequence[int]) -> Tensor:
@@ -34,16 +27,14 @@ def zeros(shape: Sequence[int]) -> Tensor:
     return out
 
 
-def view(name: str, x: Tensor, shape: torch.Size) -> Six:
+def view(x: Tensor) -> Six:
     """(address, type, strides) of features of any layout."""
-    if x.dtype not in TYPES or x.shape != shape:
-        raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}; needed is float32, float16 or bfloat16 {tuple(shape)}")
     image, channel, row, column = x.stride()
     return x.data_ptr(), TYPES[x.dtype], image, channel, row, column
 
 
-def optional_view(name: str, x: Tensor | None, shape: torch.Size) -> Six | None:
-    return None if x is None else view(name, x, shape)
+def optional_view(x: Tensor | None) -> Six | None:
+    return None if x is None else view(x)
 
 
 def address(tensor: Tensor | None) -> int:
@@ -54,17 +45,13 @@ def run() -> tuple[int, bool]:
     return torch.get_num_threads(), PORTABLE
 
 
-def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, *tables: Tensor) -> Seven:
-    """(N, C, h, w, levels, quality, rows of the tables) for ``_rap``, which checks what levels and quality hold; both
-    contiguous, and to be kept until the call is over."""
+def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, table: Tensor | None = None) -> Seven:
+    """(N, C, h, w, levels, quality, rows of the table) for ``_rap``, which checks what levels and quality hold.
+
+    levels and quality are contiguous, and to be kept until the call is over.
+    """
     count, channels, height, width = shape
-    expect("levels", levels, torch.uint8, (count, *regions(height, width)))
-    rows = -1
-    if quality is not None:
-        expect("quality", quality, torch.int64, (count,))
-        for table in tables:
-            expect("a table", table, torch.float32, (table.shape[0], LEVELS, channels))
-        rows = min(table.shape[0] for table in tables)
+    rows = -1 if table is None else table.shape[0]
     return count, channels, height, width, levels.data_ptr(), address(quality), rows
 
 
@@ -72,6 +59,7 @@ def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor
     """See ``ops.rap_offsets``."""
     levels = levels.contiguous()
     count = levels.shape[0]
+    expect_grid((count, 1, height, width), levels)
     starts = torch.empty(count, levels.shape[1:].numel(), dtype=torch.int32)
     counts = torch.empty(count, dtype=torch.int64)
     _rap.offsets(grid((count, 1, height, width), levels), starts.data_ptr(), counts.data_ptr())
@@ -79,20 +67,26 @@ def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor
 
 
 def rap_quantize(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    quality: Tensor,
+    indexes: Tensor | None = None,
+    tail: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See ``ops.rap_quantize``; the third result is empty without indexes."""
+    """See ``ops.rap_quantize``; the third result is empty without indexes. Zeros are written whatever ``tail`` is."""
+    expect_features(y.shape, y=y)
+    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes)
     levels, gain, quality = levels.contiguous(), gain.contiguous(), quality.contiguous()
     count, channels, height, width = y.shape
     symbols = torch.empty(count, height * width * channels, dtype=torch.int16)
     counts = torch.empty(count, dtype=torch.int64)
     tables = None
     if indexes is not None:
-        expect("indexes", indexes, torch.int16, gain.shape)
         indexes, tables = indexes.contiguous(), torch.empty_like(symbols)
     _rap.quantize(
         grid(y.shape, levels, quality, gain),
-        view("y", y, y.shape),
+        view(y),
         gain.data_ptr(),
         address(indexes),
         symbols.data_ptr(),
@@ -113,15 +107,14 @@ def rap_unpool(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """See ``ops.rap_unpool``."""
-    symbols, levels, step, quality = symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous()
     shape = levels.shape[0], step.shape[2], height, width
-    room = symbols.shape[1] // shape[1]
-    expect("symbols", symbols, torch.int16, (shape[0], room * shape[1]))
+    expect_grid(shape, levels, quality, (step,), symbols=symbols)
+    symbols, levels, step, quality = symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous()
     out = channels_last(shape, dtype)
     _rap.unpool(
         grid(shape, levels, quality, step),
         symbols.data_ptr(),
-        room,
+        symbols.shape[1] // shape[1],
         step.data_ptr(),
         TYPES[dtype],
         out.data_ptr(),
@@ -132,16 +125,15 @@ def rap_unpool(
 
 def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     """Gradient of ``rap_unpool`` at step: float32 [Q, 3, C]; regions are added in their order."""
+    expect_features(grad.shape, grad=grad)
+    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols)
     symbols, levels, quality = symbols.contiguous(), levels.contiguous(), quality.contiguous()
-    count, channels = grad.shape[:2]
-    room = symbols.shape[1] // channels
-    expect("symbols", symbols, torch.int16, (count, room * channels))
     to_step = zeros(step.shape)
     _rap.unpool_backward(
         grid(grad.shape, levels, quality, step),
-        view("grad", grad, grad.shape),
+        view(grad),
         symbols.data_ptr(),
-        room,
+        symbols.shape[1] // grad.shape[1],
         to_step.data_ptr(),
         run(),
     )
@@ -156,18 +148,20 @@ def rap_dense(
     quality: Tensor,
     noise: Tensor | None = None,
     seed: Tensor | None = None,
+    mixed: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``."""
+    expect_features(y.shape, y=y, noise=noise)
+    expect_grid(y.shape, levels, quality, (gain, step), seed)
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
-    if seed is not None:
-        expect("seed", seed, torch.int64, (1,))
     dequantized, symbols = channels_last(y.shape, dtype), channels_last(y.shape, dtype)
     _rap.dense(
-        grid(y.shape, levels, quality, gain, step),
-        view("y", y, y.shape),
-        optional_view("noise", noise, y.shape),
+        grid(y.shape, levels, quality, gain),
+        view(y),
+        optional_view(noise),
         address(seed),
+        mixed,
         gain.data_ptr(),
         step.data_ptr(),
         TYPES[dtype],
@@ -188,29 +182,31 @@ def rap_dense_backward(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
-    tables: bool,
+    to_y: bool = True,
+    to_gain: bool = True,
+    to_step: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``rap_dense`` at y, gain and step; the latter empty without ``tables``. Regions are added in their
+    """Gradients of ``rap_dense`` at y, gain and step; empty where they are not asked for. Regions are added in their
     order."""
+    expect_gradients(grad_features, grad_symbols)
+    expect_features(y.shape, y=y, noise=noise, grad_features=grad_features, grad_symbols=grad_symbols)
+    expect_grid(y.shape, levels, quality, (gain, step), seed)
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
-    if grad_features is None and grad_symbols is None:
-        raise ValueError("grad_features and grad_symbols are both None; at least one of them is needed")
-    if seed is not None:
-        expect("seed", seed, torch.int64, (1,))
-    grad_y = channels_last(y.shape, y.dtype)
-    to_gain, to_step = (zeros(table.shape) if tables else gain.new_empty(0) for table in (gain, step))
+    grad_y = channels_last(y.shape, y.dtype) if to_y else y.new_empty(0)
+    grad_gain = zeros(gain.shape) if to_gain else gain.new_empty(0)
+    grad_step = zeros(step.shape) if to_step else step.new_empty(0)
     _rap.dense_backward(
-        grid(y.shape, levels, quality, gain, step),
-        optional_view("grad_features", grad_features, y.shape),
-        optional_view("grad_symbols", grad_symbols, y.shape),
-        view("y", y, y.shape),
-        optional_view("noise", noise, y.shape),
+        grid(y.shape, levels, quality, gain),
+        optional_view(grad_features),
+        optional_view(grad_symbols),
+        view(y),
+        optional_view(noise),
         address(seed),
         gain.data_ptr(),
         step.data_ptr(),
-        grad_y.data_ptr(),
-        to_gain.data_ptr() if tables else 0,
-        to_step.data_ptr() if tables else 0,
+        grad_y.data_ptr() if to_y else 0,
+        grad_gain.data_ptr() if to_gain else 0,
+        grad_step.data_ptr() if to_step else 0,
         run(),
     )
-    return grad_y, to_gain, to_step
+    return grad_y, grad_gain, grad_step

@@ -1,8 +1,8 @@
 """Triton: the training form, features -> dequantized, unpooled features and symbols at every cell, in one pass.
 
 Its backward has the same shape: the gradient at a pooled cell is the mean over its footprint. What flows to the gain
-and step tables is summed per region in the same pass; adding up regions of one table row is left to torch, on a
-sixteenth of the data, so that no kernel needs atomics.
+and step tables is summed in the same pass, in the registers of programs that go through their image, and added up over
+the images by tables.py.
 """
 
 import torch
@@ -13,18 +13,23 @@ from torch import Tensor
 from ._grid import channels_last
 from ._region import (
     REGION,
+    UNSPECIALIZED,
     by_level,
     clamped,
     launch,
-    line,
     load_cells,
     load_row,
+    load_table,
     place,
+    plan,
     pools,
+    program,
+    regions_of,
     second_row,
     store_cell,
     sum_of_four,
 )
+from .tables import add_by_level, add_up, empty_sums, store_sums
 
 ROUND, NOISE, SEED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
@@ -61,16 +66,7 @@ def noise_row(noise, seed, t, like, y: tl.constexpr, PARTIAL: tl.constexpr, MODE
         return like, like, like, like
 
 
-@triton.jit
-def quantized(mean, gain, noise, MODE: tl.constexpr):
-    """Symbol of one cell, float32: rounded, or with noise."""
-    if MODE == ROUND:
-        return clamped(mean * gain)
-    else:
-        return mean * gain + noise
-
-
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_dense_kernel(
     y,
     levels,
@@ -81,7 +77,7 @@ def rap_dense_kernel(
     seed,
     features,
     symbols,
-    regions,
+    parts,
     qualities,
     height,
     width,
@@ -90,20 +86,24 @@ def rap_dense_kernel(
     BLOCK: tl.constexpr,
     PARTIAL: tl.constexpr,
     MODE: tl.constexpr,
+    MIXED: tl.constexpr,
 ):
-    """See ``rap_dense``; grid (tiles of regions, tiles of channels)."""
-    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
-    g = tl.load(gain + t.table, t.mask, other=0.0)
-    s = tl.load(step + t.table, t.mask, other=0.0)
+    """See ``rap_dense``; grid (images * parts * blocks of channels)."""
+    image, part, block = program(parts, channels, BLOCK)
+    t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
+    g = load_table(gain, t)
+    s = load_table(step, t)
     cells = load_cells(y, t, PARTIAL)
     pooled = pools(cells, t, PARTIAL)
     for row in tl.static_range(4):
         values = second_row(y, cells, t, row, PARTIAL)
         added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
         for x in tl.static_range(4):
-            symbol = quantized(by_level(t, row * 4 + x, values[x], pooled), g, added[x], MODE)
+            scaled = by_level(t, row * 4 + x, values[x], pooled) * g
+            symbol = clamped(scaled) if MODE == ROUND else scaled + added[x]
             store_cell(symbols, t, row * 4 + x, symbol, PARTIAL)
-            store_cell(features, t, row * 4 + x, symbol * s, PARTIAL)
+            shown = clamped(scaled) if MIXED else symbol
+            store_cell(features, t, row * 4 + x, shown * s, PARTIAL)
 
 
 @triton.jit
@@ -129,18 +129,65 @@ def gradient_row(
 
 
 @triton.jit
-def table_row(at_features, at_symbols, values, pooled, added, t, gain, y: tl.constexpr, MODE: tl.constexpr):
-    """What row y gives to its gain, sum of gradient * mean, and to its step, sum of gradient * symbol."""
-    to_gain = ()
-    to_step = ()
-    for x in tl.static_range(4):
-        mean = by_level(t, y * 4 + x, values[x], pooled)
-        to_gain += (at_symbols[x] * mean,)
-        to_step += (at_features[x] * quantized(mean, gain, added[x], MODE),)
-    return sum_of_four(to_gain), sum_of_four(to_step)
+def grad_of_features(
+    grad_features,
+    grad_symbols,
+    grad_y,
+    t,
+    gain,
+    step,
+    PARTIAL: tl.constexpr,
+    FEATURES: tl.constexpr,
+    SYMBOLS: tl.constexpr,
+):
+    """The gradient at y of one tile: the mean over each footprint, times gain."""
+    gradient = ()
+    for row in tl.static_range(4):
+        _, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
+        gradient += at_symbols
+    means = pools(gradient, t, PARTIAL)
+    for row in tl.static_range(4):  # read again, as in second_row
+        _, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
+        for x in tl.static_range(4):
+            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, at_symbols[x], means) * gain, PARTIAL)
 
 
 @triton.jit
+def grad_of_tables(
+    grad_features,
+    grad_symbols,
+    y,
+    noise,
+    seed,
+    t,
+    gain,
+    step,
+    PARTIAL: tl.constexpr,
+    MODE: tl.constexpr,
+    FEATURES: tl.constexpr,
+    SYMBOLS: tl.constexpr,
+):
+    """What every region gives to its gain, sum of gradient * mean, and to its step, sum of gradient * symbol."""
+    cells = load_cells(y, t, PARTIAL)
+    pooled = pools(cells, t, PARTIAL)
+    gains = ()
+    steps = ()
+    for row in tl.static_range(4):
+        at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
+        values = second_row(y, cells, t, row, PARTIAL)
+        added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
+        to_gain = ()
+        to_step = ()
+        for x in tl.static_range(4):
+            mean = by_level(t, row * 4 + x, values[x], pooled)
+            to_gain += (at_symbols[x] * mean,)
+            to_step += (at_features[x] * (clamped(mean * gain) if MODE == ROUND else mean * gain + added[x]),)
+        gains += (sum_of_four(to_gain),)
+        steps += (sum_of_four(to_step),)
+    return sum_of_four(gains), sum_of_four(steps)
+
+
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_dense_backward_kernel(
     grad_features,
     grad_symbols,
@@ -152,9 +199,8 @@ def rap_dense_backward_kernel(
     noise,
     seed,
     grad_y,
-    to_gain,
-    to_step,
-    regions,
+    sums,
+    parts,
     qualities,
     height,
     width,
@@ -165,35 +211,41 @@ def rap_dense_backward_kernel(
     MODE: tl.constexpr,
     FEATURES: tl.constexpr,
     SYMBOLS: tl.constexpr,
-    TABLES: tl.constexpr,
+    TO_Y: tl.constexpr,
+    TO_GAIN: tl.constexpr,
+    TO_STEP: tl.constexpr,
 ):
-    """See ``rap_dense_backward``; to_gain and to_step are float32 [N * hr * wr, C]."""
-    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
-    g = tl.load(gain + t.table, t.mask, other=0.0)
-    s = tl.load(step + t.table, t.mask, other=0.0)
-    gradient = ()
-    for row in tl.static_range(4):
-        _, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-        gradient += at_symbols
-    means = pools(gradient, t, PARTIAL)
-    for row in tl.static_range(4):  # read again, as in second_row
-        _, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-        for x in tl.static_range(4):
-            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, at_symbols[x], means) * g, PARTIAL)
-    if TABLES:
-        cells = load_cells(y, t, PARTIAL)
-        pooled = pools(cells, t, PARTIAL)
-        gains = ()
-        steps = ()
-        for row in tl.static_range(4):
-            at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, s, row, PARTIAL, FEATURES, SYMBOLS)
-            values = second_row(y, cells, t, row, PARTIAL)
-            added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
-            of_gain, of_step = table_row(at_features, at_symbols, values, pooled, added, t, g, row, MODE)
-            gains += (of_gain,)
-            steps += (of_step,)
-        tl.store(to_gain + line(t), sum_of_four(gains), t.mask)
-        tl.store(to_step + line(t), sum_of_four(steps), t.mask)
+    """See ``rap_dense_backward``; sums: see tables.py, gain before step. A program goes through every ``parts``th tile
+    of its image where there are sums, otherwise there is one tile for each."""
+    image, part, block = program(parts, channels, BLOCK)
+    if TO_GAIN or TO_STEP:
+        zero = tl.zeros([ROWS, BLOCK], tl.float32)
+        gain0, gain1, gain2 = zero, zero, zero
+        step0, step1, step2 = zero, zero, zero
+        for tile in tl.range(part, tl.cdiv(regions_of(height, width), ROWS), parts, num_stages=1, disable_licm=True):
+            t = place(levels, quality, image, tile, block, qualities, height, width, channels, ROWS, BLOCK)
+            g = load_table(gain, t)
+            s = load_table(step, t)
+            if TO_Y:
+                grad_of_features(grad_features, grad_symbols, grad_y, t, g, s, PARTIAL, FEATURES, SYMBOLS)
+            of_gain, of_step = grad_of_tables(
+                grad_features, grad_symbols, y, noise, seed, t, g, s, PARTIAL, MODE, FEATURES, SYMBOLS
+            )
+            if TO_GAIN:
+                gain0, gain1, gain2 = add_by_level((gain0, gain1, gain2), t.level, of_gain)
+            if TO_STEP:
+                step0, step1, step2 = add_by_level((step0, step1, step2), t.level, of_step)
+        column = block * BLOCK + tl.arange(0, BLOCK)
+        row = image * parts + part
+        if TO_GAIN:
+            store_sums(sums, (gain0, gain1, gain2), row, column, channels, 0, TO_GAIN + TO_STEP)
+        if TO_STEP:
+            store_sums(sums, (step0, step1, step2), row, column, channels, TO_GAIN + 0, TO_GAIN + TO_STEP)
+    else:
+        t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
+        g = load_table(gain, t)
+        s = load_table(step, t)
+        grad_of_features(grad_features, grad_symbols, grad_y, t, g, s, PARTIAL, FEATURES, SYMBOLS)
 
 
 def mode(noise: Tensor | None, seed: Tensor | None) -> int:
@@ -210,15 +262,15 @@ def rap_dense(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
+    mixed: bool,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``; y and noise channels-last, seed int64 [1] or None."""
     features, symbols = channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
+    made = mode(noise, seed)
     launch(
         rap_dense_kernel,
-        "dense",
-        y.shape,
-        y,
+        plan("dense", y.shape, y),
         gain.shape[0],
         y,
         levels,
@@ -229,7 +281,8 @@ def rap_dense(
         quality if seed is None else seed,
         features,
         symbols,
-        MODE=mode(noise, seed),
+        MODE=made,
+        MIXED=mixed and made != ROUND.value,
     )
     return features, symbols
 
@@ -244,18 +297,18 @@ def rap_dense_backward(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
-    tables: bool,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Gradients of ``rap_dense``: (grad_y like y, to_gain, to_step float32 [N * hr * wr, C] per region, or None without
-    ``tables``)."""
-    grad_y = channels_last(y.shape, y.dtype, y.device)
-    to_gain = torch.empty(levels.numel(), y.shape[1], device=y.device) if tables else None
-    to_step = torch.empty_like(to_gain) if to_gain is not None else None
+    to_y: bool,
+    to_gain: bool,
+    to_step: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``rap_dense`` at y, gain and step; empty where they are not asked for."""
+    tables = to_gain + to_step
+    work = plan("dense_backward_tables" if tables else "dense_backward", y.shape, y, summing=tables > 0)
+    grad_y = channels_last(y.shape, y.dtype, y.device) if to_y else y.new_empty(0)
+    sums = empty_sums(work, tables, y.device) if tables else gain
     launch(
         rap_dense_backward_kernel,
-        "dense_backward_tables" if tables else "dense_backward",
-        y.shape,
-        y,
+        work,
         gain.shape[0],
         y if grad_features is None else grad_features,
         y if grad_symbols is None else grad_symbols,
@@ -266,12 +319,15 @@ def rap_dense_backward(
         quality,
         y if noise is None else noise,
         quality if seed is None else seed,
-        grad_y,
-        y if to_gain is None else to_gain,
-        y if to_step is None else to_step,
-        MODE=mode(noise, seed),
+        grad_y if to_y else y,
+        sums,
+        MODE=mode(noise, seed) if to_step else ROUND.value,
         FEATURES=grad_features is not None,
         SYMBOLS=grad_symbols is not None,
-        TABLES=tables,
+        TO_Y=to_y,
+        TO_GAIN=to_gain,
+        TO_STEP=to_step,
     )
-    return grad_y, to_gain, to_step
+    found = add_up(sums, work.parts, quality, [gain, step][:tables]) if tables else []
+    nothing = gain.new_empty(0)
+    return grad_y, found[0] if to_gain else nothing, found[-1] if to_step else nothing

@@ -12,12 +12,24 @@
 torch.Size([3, 3136])
 """
 
+import contextlib
+import dataclasses
+import threading
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 Result = Tensor | tuple[Tensor, ...]
+
+
+@dataclasses.dataclass
+class Captured:
+    """Buffers of inputs, a function that fills the outputs and returns them, and when both were last in use."""
+
+    inputs: list[Tensor]
+    replay: Callable[[], Result]
+    used: torch.cuda.Event | None = None
 
 
 def bucket(count: int, largest: int) -> int:
@@ -32,16 +44,20 @@ class Graphed:
         function: tensors [N, ...] -> tensor or tuple of tensors [N, ...], without gradients or a word to the host. What
             it closes over (gain tables) is read where it lay at capture: change it in place.
         largest: batches above it are cut into pieces.
+        captures: how many graphs are kept, each with buffers of its own; the one that was used longest ago is dropped
+            first.
 
     Calling it returns tensors of their own. Rows that fill a bucket up are zeros. On the CPU the same buckets and
-    buffers are used, and the function is called instead of a replay. Not for several threads at once.
+    buffers are used, and the function is called instead of a replay. Threads take turns; calls on several CUDA streams
+    wait for one another on the device, since they share the buffers.
     """
 
-    def __init__(self, function: Callable[..., Result], largest: int = 64) -> None:
-        if largest < 1:
-            raise ValueError(f"largest is {largest}; it must be at least 1")
-        self.function, self.largest = function, largest
-        self.captured: dict[object, tuple[list[Tensor], Callable[[], Result]]] = {}
+    def __init__(self, function: Callable[..., Result], largest: int = 64, captures: int = 32) -> None:
+        if largest < 1 or captures < 1:
+            raise ValueError(f"largest is {largest} and captures is {captures}; both must be at least 1")
+        self.function, self.largest, self.captures = function, largest, captures
+        self.captured: dict[object, Captured] = {}
+        self.lock = threading.Lock()
 
     def __call__(self, *tensors: Tensor) -> Result:
         counts = {len(t) for t in tensors}
@@ -63,19 +79,36 @@ class Graphed:
         count = len(tensors[0])
         size = bucket(count, self.largest)
         key = (size, *((t.shape[1:], t.dtype, t.device, channels_last(t)) for t in tensors))
-        if key not in self.captured:
-            self.captured[key] = self.capture(size, tensors)
-        inputs, replay = self.captured[key]
-        for buffer, tensor in zip(inputs, tensors):
-            buffer[:count].copy_(tensor)
-            buffer[count:].zero_()
-        outputs = replay()
-        if isinstance(outputs, Tensor):
-            return outputs[:count].clone()
-        return tuple(output[:count].clone() for output in outputs)
+        with self.lock:
+            held = self.captured.pop(key, None)
+            if held is None:
+                while len(self.captured) >= self.captures:
+                    self.drop(next(iter(self.captured)))
+                held = self.capture(size, tensors)
+            self.captured[key] = held  # the newest stand last
+            cuda = tensors[0].device.type == "cuda"
+            with torch.cuda.device(tensors[0].device) if cuda else contextlib.nullcontext():
+                if held.used is not None:  # by the call before, maybe on another stream
+                    torch.cuda.current_stream().wait_event(held.used)
+                for buffer, tensor in zip(held.inputs, tensors):
+                    buffer[:count].copy_(tensor)
+                    buffer[count:].zero_()
+                outputs = held.replay()
+                every = (outputs,) if isinstance(outputs, Tensor) else outputs
+                copies = tuple(output[:count].clone() for output in every)
+                if cuda:
+                    held.used = held.used or torch.cuda.Event()
+                    held.used.record()
+        return copies[0] if isinstance(outputs, Tensor) else copies
 
-    def capture(self, size: int, tensors: tuple[Tensor, ...]) -> tuple[list[Tensor], Callable[[], Result]]:
-        """(input buffers, function that fills the outputs and returns them) for one bucket."""
+    def drop(self, key: object) -> None:
+        """Give a graph's memory back once the device is through with it."""
+        used = self.captured.pop(key).used
+        if used is not None:
+            used.synchronize()
+
+    def capture(self, size: int, tensors: tuple[Tensor, ...]) -> "Captured":
+        """One bucket."""
         inputs = [
             torch.zeros_like(
                 t[:1].expand(size, *t.shape[1:]),
@@ -84,7 +117,7 @@ class Graphed:
             for t in tensors
         ]
         if tensors[0].device.type != "cuda":
-            return inputs, lambda: self.function(*inputs)
+            return Captured(inputs, lambda: self.function(*inputs))
         with torch.cuda.device(tensors[0].device):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
@@ -100,7 +133,7 @@ class Graphed:
             graph.replay()
             return outputs
 
-        return inputs, replay
+        return Captured(inputs, replay)
 
 
 def channels_last(tensor: Tensor) -> bool:

@@ -13,25 +13,28 @@ import torch
 from torch import Tensor
 
 from . import registration
-from ._grid import LEVELS, regions
-
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+from ._grid import FLOATS, LEVELS, regions
 
 
 @overload
 def rap_quantize(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: None = None
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor | int, indexes: None = None, tail: bool = True
 ) -> tuple[Tensor, Tensor]: ...
 
 
 @overload
 def rap_quantize(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor | int, indexes: Tensor, tail: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
 def rap_quantize(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    quality: Tensor | int,
+    indexes: Tensor | None = None,
+    tail: bool = True,
 ) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
     """Pool by region level, scale, round half to even: features -> symbols in coding order.
 
@@ -40,31 +43,34 @@ def rap_quantize(
             copied first.
         levels: uint8 [N, ceil(h/4), ceil(w/4)], each 0, 1 or 2: a region keeps one coefficient per 1, 2x2, 4x4 cells.
         gain: float32 [Q, 3, C].
-        quality: int64 [N], row of gain for each image.
+        quality: int64 [N], row of gain for each image; a Python int is the row of all of them.
         indexes: int16 [Q, 3, C] or None: entropy-table index of every symbol of that row, level and channel.
+        tail: False leaves what lies behind a row's symbols undefined: it need not be written then.
 
     Returns:
         (symbols int16 [N, h*w*C], counts int64 [N]): the first counts[n] of row n are its symbols in coding order
-        (regions in raster order, kept cells in raster order, channels); the rest is 0. With ``indexes`` a third tensor
-        int16 [N, h*w*C] holds each symbol's table index. Not-a-number becomes 0, values are clamped to +-32767.
+        (regions in raster order, kept cells in raster order, channels); the rest is 0 (see tail). With ``indexes`` a
+        third tensor int16 [N, h*w*C] holds each symbol's table index. Not-a-number becomes 0, values are clamped to
+        +-32767.
     """
     _check_features(y)
+    quality = _rows(quality, y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
-        symbols, counts, _ = registration.quantize(y, levels, gain, quality, None)
+        symbols, counts, _ = registration.quantize(y, levels, gain, quality, None, tail)
         return symbols, counts
     if indexes.shape != gain.shape or indexes.dtype != torch.int16 or indexes.device != y.device:
         raise ValueError(
             f"indexes is {_describe(indexes)}; needed is torch.int16 {tuple(gain.shape)} on {y.device}, as gain"
         )
-    return registration.quantize(y, levels, gain, quality, indexes)
+    return registration.quantize(y, levels, gain, quality, indexes, tail)
 
 
 def rap_unpool(
     symbols: Tensor,
     levels: Tensor,
     step: Tensor,
-    quality: Tensor,
+    quality: Tensor | int,
     height: int,
     width: int,
     dtype: torch.dtype = torch.float32,
@@ -82,6 +88,7 @@ def rap_unpool(
     if height < 1 or width < 1:
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
     _check_table(step, "step")
+    quality = _rows(quality, levels.shape[0], levels.device)
     _check((levels.shape[0], step.shape[2], height, width), levels, step, quality, "step", levels.device)
     channels = step.shape[2]
     if (
@@ -106,35 +113,47 @@ def rap_quantize_dense(
     levels: Tensor,
     gain: Tensor,
     step: Tensor,
-    quality: Tensor,
+    quality: Tensor | int,
     noise: Tensor | None = None,
-    seed: Tensor | None = None,
+    seed: Tensor | int | None = None,
     dtype: torch.dtype = torch.float32,
+    mixed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The training form: features -> (dequantised, unpooled features; symbols at every cell), differentiable.
 
     Args:
-        y, levels, gain, quality: as for ``rap_quantize``; step: float32 [Q, 3, C].
+        y, levels, gain, quality: as for ``rap_quantize``; step: float32 [Q, 3, C], of gain's shape.
         noise: float [N, C, h, w] that is added instead of rounding, or None.
         seed: int64 tensor of one element: uniform noise in [-1/2, 1/2) out of a counter-based generator (Philox), the
-            same on every device; a tensor, so that a captured graph draws anew when it changes. Not with ``noise``.
-        dtype: of both results.
+            same on every device; a tensor, so that a captured graph draws anew when it changes (a Python int is one
+            that does not). Not with ``noise``.
+        dtype: of both results. Not every symbol has a place in a short one: float16 holds all integers up to 2,048 in
+            size, bfloat16 up to 256; beyond them symbols are rounded to what it holds, features are not affected.
+        mixed: whether noise enters the symbols alone and features are those of rounded symbols (mixed quantization,
+            Minnen and Singh 2020): what the decoder will see, and a rate that has a gradient, in one pass.
 
     Gradients reach y, gain and step; they pass straight through rounding and clamping. Not-a-number stays.
     """
     _check_features(y)
+    quality = _rows(quality, y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     _check(y.shape, levels, step, quality, "step", y.device)
+    if step.shape[0] != gain.shape[0]:
+        raise ValueError(f"step has {step.shape[0]} rows, gain has {gain.shape[0]}; both need one for every quality")
     _check_dtype(dtype)
     if noise is not None and (noise.shape != y.shape or noise.device != y.device or noise.dtype not in FLOATS):
         raise ValueError(f"noise is {_describe(noise)}; needed is floating point {tuple(y.shape)} on {y.device}, as y")
+    if mixed and noise is None and seed is None:
+        raise ValueError("mixed asks for rounded features and noisy symbols, but neither noise nor seed is given")
     if seed is not None:
         if noise is not None:
             raise ValueError("noise and seed are both given; give one of them")
+        if isinstance(seed, int):
+            seed = torch.full((1,), seed, dtype=torch.int64, device=y.device)
         if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
             raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
         seed = seed.reshape(1)
-    return registration.dense(y, levels, gain, step, quality, noise, seed, dtype)
+    return registration.dense(y, levels, gain, step, quality, noise, seed, mixed, dtype)
 
 
 def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -146,6 +165,13 @@ def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
     _check_levels(levels, levels.shape[0], height, width)
     return registration.offsets(levels, height, width)
+
+
+def _rows(quality: Tensor | int, count: int, device: torch.device) -> Tensor:
+    """A row for each image."""
+    if isinstance(quality, int):
+        return torch.full((count,), quality, dtype=torch.int64, device=device)
+    return quality
 
 
 def _describe(tensor: Tensor) -> str:

@@ -10,8 +10,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._region import REGION, by_level, clamped, exists, in_coding_order, launch, load_cells, place, pools, second_row
-from .offsets import rap_offsets
+from ._region import (
+    REGION,
+    SCAN,
+    UNSPECIALIZED,
+    by_level,
+    exists,
+    in_coding_order,
+    launch,
+    load_cells,
+    load_table,
+    place,
+    plan,
+    pools,
+    program,
+    second_row,
+    starts,
+    to_symbol,
+)
 
 
 @triton.jit
@@ -37,17 +53,17 @@ def kept_slot(t, start, end, i: tl.constexpr):
     return tl.where(kept, slot, end - dropped), kept
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_quantize_kernel(
     y,
     levels,
-    starts,
     gain,
     quality,
     indexes,
     out,
     tables,
-    regions,
+    counts,
+    parts,
     qualities,
     height,
     width,
@@ -56,51 +72,56 @@ def rap_quantize_kernel(
     BLOCK: tl.constexpr,
     PARTIAL: tl.constexpr,
     INDEXED: tl.constexpr,
+    TAIL: tl.constexpr,
+    SCAN: tl.constexpr,
 ):
-    """See ``rap_quantize``; grid (tiles of regions, tiles of channels)."""
-    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
-    start = tl.load(starts + t.row.to(tl.int64))
+    """See ``rap_quantize``; grid (images * parts * blocks of channels). TAIL: whether the row's end is written."""
+    image, part, block = program(parts, channels, BLOCK)
+    t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
+    start, through = starts(levels, t, part, ROWS, SCAN)
+    tl.store(counts + image, through.to(tl.int64) * channels, (part == parts - 1) & (block == 0))
     before = t.top * width + tl.minimum(height - t.top, REGION) * t.left  # cells of the image before the region
     end = height * width - 1 - (before - start)
-    g = tl.load(gain + t.table, t.mask, other=0.0)
-    index = tl.load(indexes + t.table, t.mask, other=0) if INDEXED else 0
+    g = load_table(gain, t)
+    index = load_table(indexes, t) if INDEXED else 0
     cells = load_cells(y, t, PARTIAL)
     pooled = pools(cells, t, PARTIAL)
     for row in tl.static_range(4):
         values = second_row(y, cells, t, row, PARTIAL)
         for x in tl.static_range(4):
-            scaled = by_level(t, row * 4 + x, values[x], pooled) * g
-            symbol = clamped(tl.where(scaled == scaled, scaled, 0.0)).to(tl.int32).to(tl.int16)
+            symbol = to_symbol(by_level(t, row * 4 + x, values[x], pooled) * g)
             slot, kept = kept_slot(t, start, end, row * 4 + x)
-            at = in_coding_order(t, height * width, slot)
+            at = image * height * width * channels + in_coding_order(t, slot)
             ok = exists(t, row * 4 + x, PARTIAL)
+            if not TAIL:
+                ok = ok & kept[:, None]
             tl.store(out + at, tl.where(kept[:, None], symbol, 0), ok)
             if INDEXED:
                 tl.store(tables + at, tl.where(kept[:, None], index, 0), ok)
 
 
 def rap_quantize(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None = None, tail: bool = True
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """See ``ops.rap_quantize``; y channels-last [N, C, h, w], the others contiguous; the third result may be None."""
     count, channels, height, width = y.shape
-    starts, counts = rap_offsets(levels, height, width, channels)
     symbols = torch.empty(count, height * width * channels, dtype=torch.int16, device=y.device)
+    counts = torch.empty(count, dtype=torch.int64, device=y.device)
     tables = torch.empty_like(symbols) if indexes is not None else None
     launch(
         rap_quantize_kernel,
-        "quantize",
-        y.shape,
-        y,
+        plan("quantize", y.shape, y),
         gain.shape[0],
         y,
         levels,
-        starts,
         gain,
         quality,
         symbols if indexes is None else indexes,
         symbols,
         symbols if tables is None else tables,
+        counts,
         INDEXED=indexes is not None,
+        TAIL=tail,
+        SCAN=SCAN,
     )
     return symbols, counts, tables

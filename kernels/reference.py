@@ -100,11 +100,18 @@ def rap_unpool(symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, h
 
 
 def rap_dense(
-    y: Tensor, levels: Tensor, gain: Tensor, step: Tensor, quality: Tensor, noise: Tensor | None = None
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    step: Tensor,
+    quality: Tensor,
+    noise: Tensor | None = None,
+    mixed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The training form: (features, symbols at every cell), both float32 [N, C, h, w]; autograd gives the backward.
 
-    The gradient passes straight through clamp and round.
+    The gradient passes straight through clamp and round. mixed: noise enters the symbols alone, features are those of
+    rounded symbols.
     """
     count, _, height, width = y.shape
     features, symbols = torch.zeros(y.shape), torch.zeros(y.shape)
@@ -113,13 +120,12 @@ def rap_dense(
             level = side.bit_length() - 1
             scaled = footprint_mean(y[n].float(), top, left, side) * gain[quality[n], level]
             area = (n, slice(None), slice(top, top + side), slice(left, left + side))
-            if noise is None:
-                rounded = scaled.detach().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round()
-                value = (rounded + (scaled - scaled.detach()))[:, None, None].expand_as(y[area])
-            else:
-                value = scaled[:, None, None] + noise[area].float()
-            symbols[area] = value
-            features[area] = value * step[quality[n], level][:, None, None]
+            value = (scaled.detach().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).round() + (scaled - scaled.detach()))[
+                :, None, None
+            ].expand_as(y[area])
+            noisy = value if noise is None else scaled[:, None, None] + noise[area].float()
+            symbols[area] = noisy
+            features[area] = (value if mixed else noisy) * step[quality[n], level][:, None, None]
     return features, symbols
 
 
@@ -132,16 +138,17 @@ def rap_dense_backward(
     step: Tensor,
     quality: Tensor,
     noise: Tensor | None = None,
+    mixed: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What autograd gives for ``rap_dense``, with its order of sums: gradients at y (float32), gain and step.
 
     The gradient at a cell is grad_features * step + grad_symbols; y gets its mean over the footprint times gain. A
-    region gives to gain the sum over its cells of that gradient times mean, to step the sum of grad_features times
-    symbol, both over the fixed tree; regions are added in raster order, images after one another (on a GPU in another
-    order).
+    region gives to gain the sum over its cells of that gradient times mean, to step the sum of grad_features times the
+    symbol of the features, both over the fixed tree; regions are added in raster order, images after one another (on a
+    GPU in another order).
     """
     _, _, height, width = y.shape
-    _, symbols = rap_dense(y, levels, gain, step, quality, noise)
+    _, symbols = rap_dense(y, levels, gain, step, quality, None if mixed else noise)
     grad_y, to_gain, to_step = torch.zeros(y.shape), torch.zeros_like(gain), torch.zeros_like(step)
     for n in range(len(y)):
         total, mean = torch.zeros(y.shape[1:]), torch.zeros(y.shape[1:])

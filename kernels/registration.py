@@ -11,22 +11,24 @@ from torch import Tensor
 
 from . import cpu
 from ._compat import has_triton
-from ._grid import LEVELS, channels_last
+from ._grid import channels_last, expect_features, expect_gradients, expect_grid
 
 Maybe = TypeVar("Maybe", Tensor, Tensor | None)
 
 library = torch.library.Library("lfic", "DEF")
 library.define("rap_offsets(Tensor levels, SymInt height, SymInt width) -> (Tensor, Tensor)")
 library.define(
-    "rap_quantize(Tensor y, Tensor levels, Tensor gain, Tensor quality, Tensor? indexes) -> (Tensor, Tensor, Tensor)"
+    "rap_quantize(Tensor y, Tensor levels, Tensor gain, Tensor quality, Tensor? indexes, bool tail=True) -> (Tensor, "
+    "Tensor, Tensor)"
 )
 library.define(
     "rap_dense(Tensor y, Tensor levels, Tensor gain, Tensor step, Tensor quality, Tensor? noise, Tensor? seed, "
-    "ScalarType dtype) -> (Tensor, Tensor)"
+    "bool mixed, ScalarType dtype) -> (Tensor, Tensor)"
 )
 library.define(
     "rap_dense_backward(Tensor? grad_features, Tensor? grad_symbols, Tensor y, Tensor levels, Tensor gain, Tensor "
-    "step, Tensor quality, Tensor? noise, Tensor? seed, bool tables) -> (Tensor, Tensor, Tensor)"
+    "step, Tensor quality, Tensor? noise, Tensor? seed, bool to_y, bool to_gain, bool to_step) -> (Tensor, Tensor, "
+    "Tensor)"
 )
 library.define(
     "rap_unpool(Tensor symbols, Tensor levels, Tensor step, Tensor quality, SymInt height, SymInt width, ScalarType "
@@ -44,14 +46,6 @@ for name in ("rap_offsets", "rap_quantize", "rap_dense", "rap_dense_backward", "
 # --- CUDA ------------------------------------------------------------------------------------------------------------
 
 
-def table_sums(per_region: Tensor, levels: Tensor, quality: Tensor, table: Tensor) -> Tensor:
-    """Sum of what the regions give to each row of a table: float32 [regions, C] -> [Q, 3, C]; cpu.py has it in one
-    pass."""
-    row = quality.clamp(0, table.shape[0] - 1)[:, None] * LEVELS + levels.flatten(1).clamp(max=LEVELS - 1)
-    out = torch.zeros(table.shape[0] * LEVELS, table.shape[2], device=per_region.device)
-    return out.index_add_(0, row.flatten(), per_region).view(table.shape)
-
-
 def nhwc(x: Maybe) -> Maybe:
     """The same values in channels-last memory (as they are, where they already lie so)."""
     return None if x is None else x.contiguous(memory_format=torch.channels_last)
@@ -65,11 +59,18 @@ def triton_kernels() -> tuple[ModuleType, ...]:
             "triton is not installed: tensors on CUDA devices need it (pip install triton), those on the CPU do not"
         )
     import_module = functools.partial(importlib.import_module, package=__package__)
-    return tuple(map(import_module, (".quantize", ".dense", ".unpool", ".offsets")))
+    try:
+        return tuple(map(import_module, (".quantize", ".dense", ".unpool", ".offsets")))
+    except Exception as error:  # whatever a triton raises that does not fit the machine or this torch
+        raise ImportError(
+            f"triton is installed but cannot be imported ({type(error).__name__}: {error}): tensors on CUDA devices "
+            "need it (pip install --force-reinstall triton), those on the CPU do not"
+        ) from error
 
 
 @torch.library.impl(library, "rap_offsets", "CUDA")
 def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    expect_grid((levels.shape[0], 1, height, width), levels)
     with torch.cuda.device(levels.device):
         found: tuple[Tensor, Tensor] = triton_kernels()[3].rap_offsets(levels.contiguous(), height, width)
     return found
@@ -77,8 +78,10 @@ def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 @torch.library.impl(library, "rap_quantize", "CUDA")
 def _(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None, tail: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
+    expect_features(y.shape, y=y)
+    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes)
     with torch.cuda.device(y.device):
         symbols, counts, tables = triton_kernels()[0].rap_quantize(
             nhwc(y),
@@ -86,6 +89,7 @@ def _(
             gain.contiguous(),
             quality.contiguous(),
             None if indexes is None else indexes.contiguous(),
+            tail,
         )
     return symbols, counts, symbols.new_empty(0) if tables is None else tables
 
@@ -99,8 +103,11 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
+    mixed: bool,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
+    expect_features(y.shape, y=y, noise=noise)
+    expect_grid(y.shape, levels, quality, (gain, step), seed)
     with torch.cuda.device(y.device):
         outputs: tuple[Tensor, Tensor] = triton_kernels()[1].rap_dense(
             nhwc(y),
@@ -110,6 +117,7 @@ def _(
             quality.contiguous(),
             nhwc(noise),
             seed,
+            mixed,
             dtype,
         )
     return outputs
@@ -126,31 +134,36 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
-    tables: bool,
+    to_y: bool,
+    to_gain: bool,
+    to_step: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    levels, quality = levels.contiguous(), quality.contiguous()
+    expect_gradients(grad_features, grad_symbols)
+    expect_features(y.shape, y=y, noise=noise, grad_features=grad_features, grad_symbols=grad_symbols)
+    expect_grid(y.shape, levels, quality, (gain, step), seed)
     with torch.cuda.device(y.device):
-        grad_y, to_gain, to_step = triton_kernels()[1].rap_dense_backward(
+        grads: tuple[Tensor, Tensor, Tensor] = triton_kernels()[1].rap_dense_backward(
             nhwc(grad_features),
             nhwc(grad_symbols),
             nhwc(y),
-            levels,
+            levels.contiguous(),
             gain.contiguous(),
             step.contiguous(),
-            quality,
+            quality.contiguous(),
             nhwc(noise),
             seed,
-            tables,
+            to_y,
+            to_gain,
+            to_step,
         )
-        if not tables:
-            return grad_y, gain.new_empty(0), gain.new_empty(0)
-        return grad_y, table_sums(to_gain, levels, quality, gain), table_sums(to_step, levels, quality, step)
+    return grads
 
 
 @torch.library.impl(library, "rap_unpool", "CUDA")
 def _(
     symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor, height: int, width: int, dtype: torch.dtype
 ) -> Tensor:
+    expect_grid((levels.shape[0], step.shape[2], height, width), levels, quality, (step,), symbols=symbols)
     with torch.cuda.device(levels.device):
         features: Tensor = triton_kernels()[2].rap_unpool(
             symbols.contiguous(), levels.contiguous(), step.contiguous(), quality.contiguous(), height, width, dtype
@@ -160,12 +173,13 @@ def _(
 
 @torch.library.impl(library, "rap_unpool_backward", "CUDA")
 def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
-    levels, quality = levels.contiguous(), quality.contiguous()
+    expect_features(grad.shape, grad=grad)
+    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols)
     with torch.cuda.device(levels.device):
-        per_region = triton_kernels()[2].rap_unpool_backward(
-            nhwc(grad), symbols.contiguous(), levels, quality, step.shape[0]
+        to_step: Tensor = triton_kernels()[2].rap_unpool_backward(
+            nhwc(grad), symbols.contiguous(), levels.contiguous(), step, quality.contiguous()
         )
-        return table_sums(per_region, levels, quality, step)
+    return to_step
 
 
 # --- fakes: shapes and memory of the results, without values ---------------------------------------------------------
@@ -179,7 +193,7 @@ def _(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
 @torch.library.register_fake("lfic::rap_quantize", lib=library)
 def _(
-    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+    y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None, tail: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     count, channels, height, width = y.shape
     symbols = y.new_empty((count, height * width * channels), dtype=torch.int16)
@@ -199,6 +213,7 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
+    mixed: bool,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     return channels_last(y.shape, dtype, y.device), channels_last(y.shape, dtype, y.device)
@@ -215,12 +230,15 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
-    tables: bool,
+    to_y: bool,
+    to_gain: bool,
+    to_step: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_y = channels_last(y.shape, y.dtype, y.device)
-    if not tables:
-        return grad_y, gain.new_empty(0), gain.new_empty(0)
-    return grad_y, torch.empty_like(gain), torch.empty_like(step)
+    return (
+        channels_last(y.shape, y.dtype, y.device) if to_y else y.new_empty(0),
+        torch.empty_like(gain) if to_gain else gain.new_empty(0),
+        torch.empty_like(step) if to_step else step.new_empty(0),
+    )
 
 
 @torch.library.register_fake("lfic::rap_unpool", lib=library)
@@ -239,17 +257,20 @@ def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tens
 
 
 def save_dense(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    y, levels, gain, step, quality, noise, seed, _ = inputs
+    y, levels, gain, step, quality, noise, seed, mixed, _ = inputs
+    if mixed:  # noise that the features do not hold enters no gradient
+        noise = seed = None
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(y, levels, gain, step, quality, noise, seed)
 
 
 def dense_backward(ctx: Any, grad_features: Tensor | None, grad_symbols: Tensor | None) -> tuple[Tensor | None, ...]:
-    nothing: list[Tensor | None] = [None] * 8
+    nothing: list[Tensor | None] = [None] * 9
     if grad_features is None and grad_symbols is None:
         return tuple(nothing)
-    need_y, _, need_gain, need_step = ctx.needs_input_grad[:4]
-    grads = torch.ops.lfic.rap_dense_backward(grad_features, grad_symbols, *ctx.saved_tensors, need_gain or need_step)
+    need = need_y, need_gain, need_step = [ctx.needs_input_grad[i] for i in (0, 2, 3)]
+    form = DenseBackward.apply if transformed() else torch.ops.lfic.rap_dense_backward
+    grads = form(grad_features, grad_symbols, *ctx.saved_tensors, *need)
     nothing[0] = grads[0] if need_y else None
     nothing[2] = grads[1] if need_gain else None
     nothing[3] = grads[2] if need_step else None
@@ -261,12 +282,29 @@ def save_unpool(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def unpool_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    grad_step = torch.ops.lfic.rap_unpool_backward(grad, *ctx.saved_tensors) if ctx.needs_input_grad[2] else None
+    form = UnpoolBackward.apply if transformed() else torch.ops.lfic.rap_unpool_backward
+    grad_step = form(grad, *ctx.saved_tensors) if ctx.needs_input_grad[2] else None
     return None, None, grad_step, None, None, None, None
 
 
 torch.library.register_autograd("lfic::rap_dense", dense_backward, setup_context=save_dense, lib=library)
 torch.library.register_autograd("lfic::rap_unpool", unpool_backward, setup_context=save_unpool, lib=library)
+
+
+def no_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def refused(ctx: Any, *_: Any) -> Any:
+    """In place of second derivatives, which would otherwise be taken for zero."""
+    raise NotImplementedError(
+        "rap_quantize_dense and rap_unpool have first derivatives alone: a gradient of their gradient was asked for "
+        "(create_graph=True, torch.func.hessian, a gradient penalty)"
+    )
+
+
+for backward_of in ("rap_dense_backward", "rap_unpool_backward"):
+    torch.library.register_autograd(f"lfic::{backward_of}", refused, setup_context=no_context, lib=library)
 
 
 class Dense(torch.autograd.Function):
@@ -292,6 +330,30 @@ class Unpool(torch.autograd.Function):
     @staticmethod
     def forward(*inputs: Any) -> Any:
         return torch.ops.lfic.rap_unpool(*inputs)
+
+
+class DenseBackward(torch.autograd.Function):
+    """As ``Dense``, for its gradient, which torch.func.grad takes as something to be differentiated in turn."""
+
+    generate_vmap_rule = True
+    setup_context = staticmethod(no_context)
+    backward = staticmethod(refused)
+
+    @staticmethod
+    def forward(*inputs: Any) -> Any:
+        return torch.ops.lfic.rap_dense_backward(*inputs)
+
+
+class UnpoolBackward(torch.autograd.Function):
+    """As ``DenseBackward``."""
+
+    generate_vmap_rule = True
+    setup_context = staticmethod(no_context)
+    backward = staticmethod(refused)
+
+    @staticmethod
+    def forward(*inputs: Any) -> Any:
+        return torch.ops.lfic.rap_unpool_backward(*inputs)
 
 
 # Whether torch.func.grad, vmap or the like is at work. To call a Function takes three times as long as all else of a
@@ -344,9 +406,16 @@ def split(x: Tensor, size: int) -> Tensor:
 
 
 def rows_for(quality: Tensor, dim: int | None, table: int, size: int) -> Tensor:
-    """Qualities [B, N] pointing into tables that were joined to [B * Q, 3, C]."""
+    """Qualities [B, N] pointing into tables that were joined to [B * Q, 3, C].
+
+    One that is out of range must not become a row of another table: on the CPU it stays out of range, and is refused,
+    elsewhere it is clamped, as it is without vmap.
+    """
     quality = quality.expand(size, *quality.shape) if dim is None else quality.movedim(dim, 0)
-    return (quality + torch.arange(size, device=quality.device)[:, None] * table).flatten()
+    rows = torch.arange(size, device=quality.device)[:, None] * table + quality.clamp(0, table - 1)
+    if quality.device.type == "cpu":
+        rows = torch.where(quality < 0, quality, torch.where(quality < table, rows, size * table + quality))
+    return rows.flatten()
 
 
 @torch.library.register_vmap("lfic::rap_offsets", lib=library)
@@ -357,7 +426,14 @@ def _(info: Any, in_dims: Dims, levels: Tensor, height: int, width: int) -> tupl
 
 @torch.library.register_vmap("lfic::rap_quantize", lib=library)
 def _(
-    info: Any, in_dims: Dims, y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None
+    info: Any,
+    in_dims: Dims,
+    y: Tensor,
+    levels: Tensor,
+    gain: Tensor,
+    quality: Tensor,
+    indexes: Tensor | None,
+    tail: bool = True,
 ) -> tuple[tuple[Tensor, ...], Dims]:
     size, rows = info.batch_size, gain.shape[0 if in_dims[2] is None else (in_dims[2] == 0)]
     symbols, counts, tables = torch.ops.lfic.rap_quantize(
@@ -366,6 +442,7 @@ def _(
         join(gain, in_dims[2], size),
         rows_for(quality, in_dims[3], rows, size),
         join(indexes, in_dims[4], size),
+        tail,
     )
     return (split(symbols, size), counts.unflatten(0, (size, -1)), split(tables, size)), (0, 0, 0)
 
@@ -388,6 +465,7 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
+    mixed: bool,
     dtype: torch.dtype,
 ) -> tuple[tuple[Tensor, ...], Dims]:
     refuse_seed(seed, info)
@@ -400,6 +478,7 @@ def _(
         rows_for(quality, in_dims[4], rows, size),
         join(noise, in_dims[5], size),
         seed,
+        mixed,
         dtype,
     )
     return (split(features, size), split(symbols, size)), (0, 0)
@@ -418,7 +497,9 @@ def _(
     quality: Tensor,
     noise: Tensor | None,
     seed: Tensor | None,
-    tables: bool,
+    to_y: bool,
+    to_gain: bool,
+    to_step: bool,
 ) -> tuple[tuple[Tensor, ...], Dims]:
     refuse_seed(seed, info)
     size, rows = info.batch_size, gain.shape[0 if in_dims[4] is None else (in_dims[4] == 0)]
@@ -432,7 +513,9 @@ def _(
         rows_for(quality, in_dims[6], rows, size),
         join(noise, in_dims[7], size),
         seed,
-        tables,
+        to_y,
+        to_gain,
+        to_step,
     )
     return tuple(split(grad, size) for grad in grads), (0, 0, 0)
 

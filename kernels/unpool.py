@@ -6,34 +6,50 @@ import triton.language as tl
 from torch import Tensor
 
 from ._grid import channels_last
-from ._region import REGION, exists, in_coding_order, launch, line, load_cell, place, store_cell, sum_of_four
-from .offsets import rap_offsets
+from ._region import (
+    REGION,
+    SCAN,
+    UNSPECIALIZED,
+    exists,
+    in_coding_order,
+    launch,
+    load_cell,
+    load_table,
+    place,
+    plan,
+    program,
+    regions_of,
+    starts,
+    store_cell,
+    sum_of_four,
+)
+from .tables import add_by_level, add_up, empty_sums, store_sums
 
 
 @triton.jit
 def load_symbol(symbols, t, start, room, i: tl.constexpr, PARTIAL: tl.constexpr):
     """Symbol that stands for cell i of every region, float32; 0 where the row holds fewer symbols.
 
-    start: slot of the region's first symbols; room: slots in a row.
+    symbols: pointer to the image's row; start: slot of the region's first symbols; room: slots in a row.
     """
     wide = tl.minimum(t.width - t.left, REGION)
     raster = i // 4 * wide + i % 4
     coarse = (i // 4 // 2) * ((wide + 1) // 2) + i % 4 // 2
     slot = start + tl.where(t.level == 0, raster, tl.where(t.level == 1, coarse, 0))
     ok = exists(t, i, PARTIAL) & (slot < room)[:, None]
-    return tl.load(symbols + in_coding_order(t, room, slot), ok, other=0).to(tl.float32)
+    row = symbols + t.image * room * t.channels
+    return tl.load(row + in_coding_order(t, slot), ok, other=0).to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_unpool_kernel(
     symbols,
     levels,
-    starts,
     step,
     quality,
     out,
     room,
-    regions,
+    parts,
     qualities,
     height,
     width,
@@ -41,11 +57,13 @@ def rap_unpool_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     PARTIAL: tl.constexpr,
+    SCAN: tl.constexpr,
 ):
     """See ``rap_unpool``; room: cells that a row of symbols has room for."""
-    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
-    start = tl.load(starts + t.row.to(tl.int64))
-    s = tl.load(step + t.table, t.mask, other=0.0)
+    image, part, block = program(parts, channels, BLOCK)
+    t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
+    start, _ = starts(levels, t, part, ROWS, SCAN)
+    s = load_table(step, t)
     for i in tl.static_range(16):
         store_cell(out, t, i, load_symbol(symbols, t, start, room, i, PARTIAL) * s, PARTIAL)
 
@@ -60,16 +78,15 @@ def product_row(grad, symbols, t, start, room, y: tl.constexpr, PARTIAL: tl.cons
     return sum_of_four(out)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=UNSPECIALIZED)
 def rap_unpool_backward_kernel(
     grad,
     symbols,
     levels,
-    starts,
     quality,
-    to_step,
+    sums,
     room,
-    regions,
+    parts,
     qualities,
     height,
     width,
@@ -77,14 +94,21 @@ def rap_unpool_backward_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     PARTIAL: tl.constexpr,
+    SCAN: tl.constexpr,
 ):
-    """See ``rap_unpool_backward``."""
-    t = place(levels, quality, regions, qualities, height, width, channels, ROWS, BLOCK)
-    start = tl.load(starts + t.row.to(tl.int64))
-    total = ()
-    for y in tl.static_range(4):
-        total += (product_row(grad, symbols, t, start, room, y, PARTIAL),)
-    tl.store(to_step + line(t), sum_of_four(total), t.mask)
+    """See ``rap_unpool_backward``; sums: see tables.py."""
+    image, part, block = program(parts, channels, BLOCK)
+    zero = tl.zeros([ROWS, BLOCK], tl.float32)
+    step0, step1, step2 = zero, zero, zero
+    for tile in tl.range(part, tl.cdiv(regions_of(height, width), ROWS), parts, num_stages=1, disable_licm=True):
+        t = place(levels, quality, image, tile, block, qualities, height, width, channels, ROWS, BLOCK)
+        start, _ = starts(levels, t, tile, ROWS, SCAN)
+        total = ()
+        for y in tl.static_range(4):
+            total += (product_row(grad, symbols, t, start, room, y, PARTIAL),)
+        step0, step1, step2 = add_by_level((step0, step1, step2), t.level, sum_of_four(total))
+    column = block * BLOCK + tl.arange(0, BLOCK)
+    store_sums(sums, (step0, step1, step2), image * parts + part, column, channels, 0, 1)
 
 
 def rap_unpool(
@@ -92,19 +116,17 @@ def rap_unpool(
 ) -> Tensor:
     """See ``ops.rap_unpool``; all contiguous."""
     shape = torch.Size((levels.shape[0], step.shape[2], height, width))
-    starts, _ = rap_offsets(levels, height, width)
     out = channels_last(shape, dtype, symbols.device)
-    room = symbols.shape[1] // step.shape[2]
-    launch(rap_unpool_kernel, "unpool", shape, out, step.shape[0], symbols, levels, starts, step, quality, out, room)
+    arguments = symbols, levels, step, quality, out, symbols.shape[1] // step.shape[2]
+    launch(rap_unpool_kernel, plan("unpool", shape, out), step.shape[0], *arguments, SCAN=SCAN)
     return out
 
 
-def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, quality: Tensor, qualities: int) -> Tensor:
-    """What each region gives to its step: float32 [N * hr * wr, C]; grad channels-last."""
-    _, channels, height, width = grad.shape
-    starts, _ = rap_offsets(levels, height, width)
-    to_step = torch.empty(levels.numel(), channels, device=grad.device)
-    room = symbols.shape[1] // channels
-    arguments = grad, symbols, levels, starts, quality, to_step, room
-    launch(rap_unpool_backward_kernel, "unpool_backward", grad.shape, grad, qualities, *arguments)
-    return to_step
+def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
+    """Gradient of ``rap_unpool`` at step: float32 [Q, 3, C]; grad channels-last."""
+    work = plan("unpool_backward", grad.shape, grad, summing=True)
+    sums = empty_sums(work, 1, grad.device)
+    arguments = grad, symbols, levels, quality, sums, symbols.shape[1] // grad.shape[1]
+    launch(rap_unpool_backward_kernel, work, step.shape[0], *arguments, SCAN=SCAN)
+    (found,) = add_up(sums, work.parts, quality, [step])
+    return found

@@ -20,7 +20,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import bulk, coder, evaluate, faces, kernels, metric
+    from . import bulk, coder, evaluate, faces, kernels, metric, qr
     from .codec import Codec, decode, encode, load_codec
     from .format.probe import Info, probe
 
@@ -34,7 +34,20 @@ _HOMES = {
     "probe": "format.probe",
     "Info": "format.probe",
 }
-_MODULES = ("bulk", "codec", "coder", "data", "encoder", "evaluate", "faces", "format", "kernels", "metric", "network")
+_MODULES = (
+    "bulk",
+    "codec",
+    "coder",
+    "data",
+    "encoder",
+    "evaluate",
+    "faces",
+    "format",
+    "kernels",
+    "metric",
+    "network",
+    "qr",
+)
 
 __all__ = [
     "Codec",
@@ -55,6 +68,7 @@ __all__ = [
     "load_codec",
     "metric",
     "probe",
+    "qr",
 ]
 
 

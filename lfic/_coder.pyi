@@ -113,3 +113,37 @@ class ContextModel:
     def decode_batch(
         self, streams: Sequence[_Stream], threads: int = 1, max_symbols: int = 268435456
     ) -> list[tuple[NDArray[np.int16], _Levels]]: ...
+    def encode_rows(
+        self,
+        symbols: NDArray[np.int16],
+        levels: _Levels,
+        h: int,
+        w: int,
+        quality: NDArray[np.int64],
+        aligned: NDArray[np.bool_],
+        coded: NDArray[np.bool_],
+        threads: int = 1,
+    ) -> tuple[list[bytes], NDArray[np.float64]]: ...
+    def cost_rows(
+        self,
+        symbols: NDArray[np.int16],
+        levels: _Levels,
+        h: int,
+        w: int,
+        quality: NDArray[np.int64],
+        aligned: NDArray[np.bool_],
+        coded: NDArray[np.bool_],
+        threads: int = 1,
+    ) -> NDArray[np.float64]: ...
+    def decode_rows(
+        self,
+        payloads: Sequence[_Bytes],
+        levels: _Levels,
+        h: int,
+        w: int,
+        quality: NDArray[np.int64],
+        aligned: NDArray[np.bool_],
+        coded: NDArray[np.bool_],
+        threads: int = 1,
+        max_symbols: int = 268435456,
+    ) -> tuple[NDArray[np.int16], _Levels, list[tuple[int, str]]]: ...

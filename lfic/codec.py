@@ -7,8 +7,8 @@ bytes -> container -> range coder + context model -> dequantise, unpool -> synth
 import dataclasses
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Unpack, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 import torch
@@ -17,27 +17,41 @@ from PIL import Image
 from torch import Tensor
 
 from .align import TEMPLATE_112
-from .arguments import flag, integer, number, one_of, sequence_of
+from .arguments import flag, integer, is_integer, number, one_of, sequence_of
+from .batch.cores import coder_threads
+from .batch.decode import Decoded, decoded
+from .batch.encode import plain_files
+from .batch.failures import Failures
+from .batch.pictures import Pictures
+from .batch.pieces import pieces
+from .batch.stages import stage
 from .coder import ContextModel
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
-from .encoder.options import EncodeOptions, Faces, SharedOptions
+from .encoder.options import BatchOptions, EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
-from .errors import ContainerError, InvalidInputError
+from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
+from .format import bare
+from .format import layers as layers_format
+from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .format.container import usual as usual_file
 from .format.geometry import SIDE
-from .format.layers import Picture, Stream, read
+from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
 from .format.probe import Info, inspected, known_context
 from .format.weights import load_arrays, private_contexts
 from .image import ImageLike, check_size, to_rgb
-from .network.load import AnyRecognizer, Model, Pixels, load, made_of
+from .metric.identity import load_recognizer
+from .network.arithmetic import DTYPES, Precision
+from .network.load import AnyRecognizer, Model, load, made_of
 from .network.surroundings import undisturbed
 
 DEFAULT_MODEL = "face-v1"
-PIXELS_AT_ONCE = {"cpu": 16 * SIDE**2, "cuda": 512 * SIDE**2}  # of a batch; more falls out of a CPU core's cache
+
+Images: TypeAlias = Sequence[ImageLike] | Tensor | NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,10 +76,13 @@ class Codec:
     Args:
         name: bundled model ("face-v1") or path of a .safetensors file.
         device: where the networks run; the coder always runs on the CPU.
-        recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts;
-            "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone, and what needs
-            one says so.
-        threads: coder threads of a batch, 1 to 256, or 0 for one a core.
+        recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts, or
+            the path of one; "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone,
+            and what needs one says so.
+        threads: coder threads of a batch, 1 to 256, or 0 for one a core (one in a process whose torch was told to use
+            one, as in the workers of a pool).
+        precision: "float32", or "bfloat16" or "float16", in which convolutions are faster on many devices; files are
+            a little other ones then, and decode as any, pixels differ by a level or two.
 
     Attributes: ``model`` (``lfic.network.load.Model``), ``threads``.
 
@@ -78,16 +95,20 @@ class Codec:
         self,
         name: str | os.PathLike[str] = DEFAULT_MODEL,
         device: str | torch.device = "cpu",
-        recognizer: AnyRecognizer = "bundled",
-        threads: int = 1,
+        recognizer: AnyRecognizer | os.PathLike[str] | str = "bundled",
+        threads: int = 0,
+        precision: Precision = "float32",
     ) -> None:
-        self.model: Model = load(name, device, recognizer)
-        self.threads = integer("threads", threads, 0, 256)
+        threads = integer("threads", threads, 0, 256)
+        if isinstance(recognizer, (str, os.PathLike)) and str(recognizer) != "bundled":
+            recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
+        self.model: Model = load(name, device, cast(AnyRecognizer, recognizer), precision)
+        self.threads = threads
 
     def __reduce__(self) -> tuple[Any, ...]:
         model = self.model
         weights = model.source if model.number != PRIVATE else load_arrays(model.source)
-        return travelled, (weights, model.source, str(model.device), model.looks_through, self.threads)
+        return travelled, (weights, model.source, str(model.device), model.looks_through, self.threads, model.dtype)
 
     # ------------------------------------------------------------------------------------------------ encoding
 
@@ -95,11 +116,15 @@ class Codec:
         """One image -> bytes; options as for ``encode_batch``. faces: None, "auto" or landmarks of each face."""
         return self.encode_batch([image], faces=[faces], **options)[0]
 
-    @undisturbed
+    @overload
+    def encode_batch(
+        self, images: Images, *, errors: Literal["return"], **options: Unpack[BatchOptions]
+    ) -> list[bytes | LficError]: ...
+    @overload
     def encode_batch(
         self,
-        images: Sequence[ImageLike],
-        quality: int = DEFAULT_QUALITY,
+        images: Images,
+        quality: int | Sequence[int] | None = None,
         max_bytes: int | None = None,
         min_similarity: float | None = None,
         effort: int = 0,
@@ -108,12 +133,31 @@ class Codec:
         faces: Faces | Sequence[Faces] = None,
         face_quality: int | None = None,
         background_quality: int | None = None,
-    ) -> list[bytes]:
+        container: Container = "file",
+        errors: Literal["raise"] = "raise",
+    ) -> list[bytes]: ...
+    @undisturbed
+    def encode_batch(
+        self,
+        images: Images,
+        quality: int | Sequence[int] | None = None,
+        max_bytes: int | None = None,
+        min_similarity: float | None = None,
+        effort: int = 0,
+        aligned: bool | None = None,
+        checksum: bool = True,
+        faces: Faces | Sequence[Faces] = None,
+        face_quality: int | None = None,
+        background_quality: int | None = None,
+        container: Container = "file",
+        errors: str = "raise",
+    ) -> Any:
         """Images -> list of bytes.
 
         Args:
-            images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ.
-            quality: 1 to 100; used where neither bound below is given.
+            images: PIL images, uint8 ndarrays [H, W, 3] or uint8 tensors [3, H, W]; sizes may differ. Or one uint8
+                tensor [N, 3, H, W] or ndarray [N, H, W, 3]. Tensors may lie on any device; those on the codec's stay.
+            quality: 1 to 100, or one for each image; 40 where neither it nor a bound is given.
             max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not. Where
                 not even quality 1 does, every region is pooled to level 2, and then a picture larger than a face is
                 coded at a half, a quarter or an eighth of its size.
@@ -132,156 +176,293 @@ class Codec:
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
                 quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
+            container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
+                can read them.
+            errors: "raise": the first picture that can't be coded ends the call; the error says which, where there are
+                several. "return": the others are coded, and the list has the ``LficError`` in its place.
+
+        One call gives the same bytes whenever it is made. Where a picture is coded with others its features may differ
+        in their last bits from what they are alone or on another device, and then some symbol falls to the other side:
+        a few bytes of one face in fifty, at the highest qualities. All such files decode to what they hold.
 
         Raises:
             InvalidInputError: an option out of range, an image that is none, a bound that can't be met.
             MissingDependencyError: an option needs a recogniser and the codec has none.
         """
         self._check_options(quality, max_bytes, min_similarity, effort)
+        bare.check_form(container)
+        short = container == "bare"
+        checksum = checksum and not short
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
             if value is not None:
                 integer(name, value, 1, 100)
         checksum = flag("checksum", checksum)
         aligned = None if aligned is None else flag("aligned", aligned)
-        if isinstance(images, (Image.Image, str, bytes)):
-            raise InvalidInputError(
-                f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image"
-            )
-        pixels = [to_rgb(image) for image in sequence_of("images", images)]
-        for array in pixels:
-            check_image(array.shape[1], array.shape[0], aligned)
-        out = [b""] * len(pixels)
-        photos = self._photos(pixels, faces, aligned)
+        images = as_batch(images)
+        qualities = each_quality(quality, len(images))
+        failed = Failures(errors, len(images), "image")
+        pictures = Pictures(
+            images, self.model.device, lambda width, height: check_image(width, height, aligned), failed
+        )
+        out: list[bytes] = [b""] * len(pictures)
+        photos = self._photos(pictures, faces, aligned, failed)
         for i, photo in photos.items():
-            if max_bytes is not None:
-                out[i] = layers.largest_layered(
-                    self.model, photo, max_bytes, face_quality, background_quality, effort, checksum
-                )
-                continue
-            face = quality if face_quality is None else face_quality
-            if min_similarity is not None:
-                face = layers.least_face_quality(self.model, photo, min_similarity, effort)
-            behind = layers.background_for(face) if background_quality is None else background_quality
-            out[i] = layers.layered_file(self.model, photo, face, behind, effort, checksum, self.threads)
-        rest = [i for i in range(len(pixels)) if i not in photos]
-        bounds = quality, max_bytes, min_similarity
-        for i, blob in zip(
-            rest, self._whole([pixels[i] for i in rest], *bounds, effort, aligned, checksum), strict=True
-        ):
-            out[i] = blob
-        return out
+            try:
+                if max_bytes is not None:
+                    out[i] = layers.largest_layered(
+                        self.model, photo, max_bytes, face_quality, background_quality, effort, checksum
+                    )
+                    continue
+                face = qualities[i] if face_quality is None else face_quality
+                if min_similarity is not None:
+                    face = layers.least_face_quality(self.model, photo, min_similarity, effort)
+                behind = layers.background_for(face) if background_quality is None else background_quality
+                threads = coder_threads(self.threads)
+                out[i] = layers.layered_file(self.model, photo, face, behind, effort, checksum, threads)
+            except LficError as error:
+                failed(i, error)
+        rest = [i for i in pictures.indexes if i not in photos and i not in failed.found]
+        if max_bytes is None and min_similarity is None and not effort:
+            plain_files(self.model, pictures, rest, qualities, aligned, checksum, self.threads, out.__setitem__, short)
+        else:
+            bounds = max_bytes, min_similarity
+            self._searched(
+                pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
+            )
+        return failed.among(out)
 
-    def _whole(
+    def _searched(
         self,
-        pixels: Sequence[Pixels],
-        quality: int,
+        pictures: Pictures,
+        rest: Sequence[int],
+        qualities: Sequence[int],
         max_bytes: int | None,
         min_similarity: float | None,
         effort: int,
         aligned: bool | None,
         checksum: bool,
-    ) -> list[bytes]:
-        """Pictures without layers -> files."""
-        model = self.model
-        if max_bytes is not None:
-            return [self._largest(p, max_bytes, effort, aligned, checksum) for p in pixels]
-        if min_similarity is not None:
-            return [rate_control.smallest_file(model, p, min_similarity, effort, aligned, checksum) for p in pixels]
-        out = [b""] * len(pixels)
-        for group in self._groups([p.shape[:2] for p in pixels]):
-            drafts = best_drafts(model, [pixels[i] for i in group], quality, effort, aligned)
-            for i, blob in zip(group, files(model, drafts, checksum, self.threads), strict=True):
-                out[i] = blob
-        return out
+        bare: bool,
+        put: Callable[[int, bytes], None],
+        failed: Failures,
+    ) -> None:
+        """Pictures without layers whose quality has to be found, or which an effort improves."""
+        model, threads = self.model, coder_threads(self.threads)
+        for group in pieces(pictures.sizes, model.device, rest):
+            if max_bytes is None and min_similarity is None:
+                drafts = best_drafts(model, pictures.tensor(group), [qualities[i] for i in group], effort, aligned)
+                for i, blob in zip(group, files(model, drafts, checksum, threads, bare), strict=True):
+                    put(i, blob)
+                continue
+            pixels = pictures.tensor(group)
+            found: list[bytes | InvalidInputError] = (
+                rate_control.largest_files(model, pixels, max_bytes, effort, aligned, checksum, threads, bare)
+                if max_bytes is not None
+                else rate_control.smallest_files(
+                    model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads, bare
+                )
+            )
+            for i, result in zip(group, found, strict=True):
+                try:
+                    put(i, self._at_any_size(pictures, i, result, max_bytes, checksum))
+                except InvalidInputError as error:
+                    failed(i, error)
 
-    def _largest(self, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool) -> bytes:
-        """A picture without layers in at most ``max_bytes``; where it does not fit as it is, at a part of its size."""
-        try:
-            return rate_control.largest_quality(self.model, pixels, max_bytes, effort, aligned, checksum)
-        except InvalidInputError:
-            if pixels.shape[0] * pixels.shape[1] <= SIDE**2:
-                raise
-            return layers.largest_layered(self.model, layers.Photo(pixels, []), max_bytes, None, None, 0, checksum)
+    def _at_any_size(
+        self, pictures: Pictures, i: int, result: bytes | InvalidInputError, max_bytes: int | None, checksum: bool
+    ) -> bytes:
+        """A file, or where a picture larger than a face did not fit as it is, the one of a part of its size."""
+        if isinstance(result, bytes):
+            return result
+        if max_bytes is None or pictures.sizes[i][0] * pictures.sizes[i][1] <= SIDE**2:
+            raise result
+        photo = layers.Photo(pictures.array(i), [])
+        return layers.largest_layered(self.model, photo, max_bytes, None, None, 0, checksum)
 
     def _photos(
-        self, pixels: Sequence[Pixels], faces: Faces | Sequence[Faces], aligned: bool | None
+        self, pictures: Pictures, faces: Faces | Sequence[Faces], aligned: bool | None, failed: Failures
     ) -> dict[int, layers.Photo]:
         """The pictures that have layers, by index."""
-        if faces is None or isinstance(faces, str):
-            faces = [faces] * len(pixels)
-        faces = sequence_of("faces", faces)
-        if len(faces) != len(pixels):
+        if faces is None:
+            return {}
+        faces = [faces] * len(pictures) if isinstance(faces, str) else sequence_of("faces", faces)
+        if len(faces) != len(pictures):
             raise InvalidInputError(
-                f"faces has {len(faces)} entries for {len(pixels)} images: give one for each, None, 'auto' or landmarks"
+                f"faces has {len(faces)} entries for {len(pictures)} images: give one for each, None, 'auto' or "
+                "landmarks"
             )
         found = {}
-        for i, (array, wanted) in enumerate(zip(pixels, faces, strict=True)):
-            height, width = array.shape[:2]
-            if isinstance(wanted, str):
-                if wanted != "auto":
+        for i in pictures.indexes:
+            wanted, (height, width) = faces[i], pictures.sizes[i]
+            if wanted is None or (isinstance(wanted, str) and (aligned or (height, width) == (SIDE, SIDE))):
+                if wanted not in (None, "auto"):
                     raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
-                is_crop = aligned or (height, width) == (SIDE, SIDE)
-                places = [] if is_crop else layers.detected_places(array, self.model.device)
-            else:
-                places = [] if wanted is None else layers.places_of(sequence_of("faces", wanted), width, height)
+                continue
+            try:
+                if isinstance(wanted, str):
+                    if wanted != "auto":
+                        raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
+                    places = layers.detected_places(pictures.array(i), self.model.device)
+                else:
+                    places = layers.places_of(sequence_of("faces", wanted), width, height)
+            except LficError as error:
+                failed(i, error)
+                continue
             if places:
-                found[i] = layers.Photo(array, places)
+                found[i] = layers.Photo(pictures.array(i), places)
         return found
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return self.decode_batch([data], max_pixels=max_pixels)[0]
+        return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["pil"] = "pil", max_pixels: int = DECODED_PIXELS
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["pil"] = "pil",
+        max_pixels: int = DECODED_PIXELS,
+        errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> list[Image.Image]: ...
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["numpy"], max_pixels: int = DECODED_PIXELS
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["numpy"],
+        max_pixels: int = DECODED_PIXELS,
+        errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> list[NDArray[np.uint8]]: ...
     @overload
     def decode_batch(
-        self, blobs: Sequence[Bytes], out: Literal["tensor"], max_pixels: int = DECODED_PIXELS
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["tensor"],
+        max_pixels: int = DECODED_PIXELS,
+        errors: Literal["raise"] = "raise",
+        container: Container = "file",
     ) -> Tensor: ...
+    @overload
+    def decode_batch(
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["pil"] = "pil",
+        max_pixels: int = DECODED_PIXELS,
+        *,
+        errors: Literal["return"],
+        container: Container = "file",
+    ) -> list[Image.Image | LficError]: ...
+    @overload
+    def decode_batch(
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["numpy"],
+        max_pixels: int = DECODED_PIXELS,
+        *,
+        errors: Literal["return"],
+        container: Container = "file",
+    ) -> list[NDArray[np.uint8] | LficError]: ...
+    @overload
+    def decode_batch(
+        self,
+        blobs: Sequence[Bytes],
+        out: Literal["tensor"],
+        max_pixels: int = DECODED_PIXELS,
+        *,
+        errors: Literal["return"],
+        container: Container = "file",
+    ) -> list[Tensor | LficError]: ...
     @undisturbed
-    def decode_batch(self, blobs: Sequence[Bytes], out: str = "pil", max_pixels: int = DECODED_PIXELS) -> Any:
+    def decode_batch(
+        self,
+        blobs: Sequence[Bytes],
+        out: str = "pil",
+        max_pixels: int = DECODED_PIXELS,
+        errors: str = "raise",
+        container: Container = "file",
+    ) -> Any:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
-        "tensor" needs files of one size; its result stays on the codec's device.
+        "tensor" needs files of one size; its result stays on the codec's device. errors: "raise": the first bad file
+        ends the call; the error says which, where there are several. "return": the others are decoded, and the list has
+        the ``LficError`` in its place; "tensor" then gives a list of tensors [3, H, W] of any sizes. container: "bare"
+        for bare streams; files are read then as well.
 
         Raises:
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
         one_of("out", out, "pil", "numpy", "tensor")
-        pictures = [self._read(blob, max_pixels) for blob in sequence_of("blobs", blobs)]
-        sizes = {(p.height, p.width) for p in pictures}
-        if out == "tensor" and len(sizes) > 1:
+        blobs = sequence_of("blobs", blobs)
+        failed = Failures(errors, len(blobs), "file")
+        pictures: dict[int, Picture] = {}  # those of several streams
+        streams: list[tuple[Header, Bytes]] = []
+        owners: list[int] = []
+        sizes: set[tuple[int, int]] = set()
+        with stage("headers"):
+            for i, blob in enumerate(blobs):
+                try:
+                    usual = usual_file(blob, max_pixels) if self.model.number == 0 else None
+                    if usual is not None:
+                        streams.append(usual)
+                        owners.append(i)
+                        sizes.add((SIDE, SIDE))
+                        continue
+                    picture = self._read(blob, max_pixels, container)
+                except LficError as error:
+                    failed(i, error)
+                    continue
+                if not picture.plain:
+                    pictures[i] = picture
+                sizes.add((picture.height, picture.width))
+                streams += [(stream.header, stream.payload) for stream in picture.streams]
+                owners += [i] * len(picture.streams)
+        whole = out == "tensor" and errors == "raise"
+        if whole and len(sizes) > 1:
             raise InvalidInputError(f"out='tensor' needs files of one size; found {sorted(sizes)}")
-        decoded = iter(self._streams([stream for picture in pictures for stream in picture.streams]))
-        shown = [composed(picture, [next(decoded) for _ in picture.streams]) for picture in pictures]
-        if out == "tensor":
-            empty = torch.zeros(0, 3, 0, 0, dtype=torch.uint8, device=self.model.device)
-            return torch.stack(shown) if shown else empty
-        arrays = [array_of(pixels) for pixels in shown]
-        return [Image.fromarray(array) for array in arrays] if out == "pil" else arrays
+        batch = torch.empty(
+            (len(blobs), 3, *(next(iter(sizes)) if sizes else (0, 0))) if whole else (0, 3, 0, 0),
+            dtype=torch.uint8,
+            device=self.model.device,
+        )
+        shown: list[Any] = [None] * len(blobs)
+        parts: dict[int, dict[int, Tensor]] = {i: {} for i in pictures}
+        for piece in decoded(self.model, streams, self.threads):
+            for k, reason in piece.wrong.items():
+                failed(owners[piece.indexes[k]], CorruptStreamError(reason))
+            if pictures:
+                for stream, pixels in zip(piece.indexes, piece.pixels, strict=True):
+                    if owners[stream] in parts:
+                        parts[owners[stream]][stream] = pixels
+            with stage("result"):
+                keep(piece, owners, parts, batch if whole else None, shown, out)
+        for i, picture in pictures.items():
+            if i in failed.found:
+                continue
+            pixels = composed(picture, [found for _, found in sorted(parts[i].items())])
+            if whole:
+                batch[i] = pixels
+            else:
+                shown[i] = as_wanted(pixels, out)
+        return batch if whole else failed.among(shown)
 
     @undisturbed
-    def decode_faces(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> list[DecodedFace]:
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
 
         A file of one aligned face gives that one. Whoever recognises faces in an archive needs no detector.
         """
-        picture = self._read(data, max_pixels)
+        picture = self._read(data, max_pixels, container)
         if picture.plain:
             assert picture.background is not None
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels), whole, picture.background.header.quality)]
+            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
@@ -292,9 +473,26 @@ class Codec:
             for layer, face in zip(picture.layers, pixels, strict=True)
         ]
 
-    def _read(self, data: Bytes, max_pixels: int) -> Picture:
-        """A file that this codec's model wrote."""
-        picture = read(data, max_pixels)
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        picture = self._read(data, MAX_PIXELS, container)  # no pixels are decoded
+        if not picture.plain:
+            return layers_format.write(dataclasses.replace(picture, checksum=False))
+        assert picture.background is not None
+        header, payload = picture.background.header, picture.background.payload
+        wanted = bare.bare_header(header)
+        if wanted.level_mode != header.level_mode:
+            ((symbols, levels),) = decode_payloads(self.model.context, [(header, memoryview(payload))])
+            payload = self.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+        return bare.write(wanted, payload)
+
+    def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
+        """A file, or a bare stream, that this codec's model wrote."""
+        picture = read_as(data, max_pixels, container)
         if picture.model != self.model.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
@@ -311,23 +509,16 @@ class Codec:
     def _streams(self, streams: Sequence[Stream]) -> list[Tensor]:
         """Coded pictures of any sizes -> uint8 [3, H, W] each, on the device."""
         results: list[Any] = [None] * len(streams)
-        for group in self._groups([(s.header.height, s.header.width) for s in streams]):
-            headers = [streams[i].header for i in group]
-            coded = [(streams[i].header, memoryview(streams[i].payload)) for i in group]
-            pixels = self.model.reconstruct(
-                decode_payloads(self.model.context, coded, self.threads),
-                [h.quality for h in headers],
-                [h.aligned for h in headers],
-                headers[0].height,
-                headers[0].width,
-            )
-            for i, image in zip(group, pixels, strict=True):
+        for piece in decoded(self.model, [(s.header, s.payload) for s in streams], self.threads):
+            for k, reason in piece.wrong.items():
+                raise CorruptStreamError(f"layer {piece.indexes[k]}: {reason}")
+            for i, image in zip(piece.indexes, piece.pixels, strict=True):
                 results[i] = image
         return results
 
     # ------------------------------------------------------------------------------------------------ insight
 
-    def probe(self, data: Bytes, max_pixels: int = DECODED_PIXELS) -> Info:
+    def probe(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Info:
         """``Info`` of a file; decodes no pixels."""
         model = self.model
 
@@ -335,7 +526,7 @@ class Codec:
             own = header.model == model.number and header.weights in (b"", model.weights)
             return model.context if own else known_context(header)
 
-        return inspected(data, max_pixels, context)
+        return inspected(data, max_pixels, context, container)
 
     @undisturbed
     def region_levels(
@@ -353,19 +544,15 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ helpers
 
-    def _groups(self, sizes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-        """Lists of indexes of one (height, width) each, as many as the networks take at once."""
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for i, size in enumerate(sizes):
-            by_size.setdefault(tuple(size), []).append(i)
-        bound = PIXELS_AT_ONCE["cpu" if self.model.device.type == "cpu" else "cuda"]
-        for (height, width), indexes in by_size.items():
-            step = max(1, bound // (height * width))
-            for start in range(0, len(indexes), step):
-                yield indexes[start : start + step]
-
     def _check_options(self, quality: Any, max_bytes: Any, min_similarity: Any, effort: Any) -> None:
-        integer("quality", quality, 1, 100)
+        several = isinstance(quality, (list, tuple)) or (isinstance(quality, np.ndarray) and quality.ndim == 1)
+        for each in quality if several else () if quality is None else (quality,):
+            integer("quality", each, 1, 100)
+        for name, bound in (("max_bytes", max_bytes), ("min_similarity", min_similarity)):
+            if quality is not None and bound is not None:
+                raise InvalidInputError(
+                    f"quality and {name} exclude each other, as the bound finds the quality: give one"
+                )
         integer("effort", effort, 0, 3)
         if max_bytes is not None and min_similarity is not None:
             raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
@@ -375,6 +562,43 @@ class Codec:
             number("min_similarity", min_similarity, -1, 1)
             if self.model.looks_through is None:
                 self.embed([])
+
+
+def keep(
+    piece: Decoded,
+    owners: Sequence[int],
+    layered: Mapping[int, Any],
+    batch: Tensor | None,
+    shown: list[Any],
+    out: str,
+) -> None:
+    """Plain files' pixels go to their rows of ``batch``, or to their places in ``shown``."""
+    rows = [k for k, stream in enumerate(piece.indexes) if owners[stream] not in layered and k not in piece.wrong]
+    places = [owners[piece.indexes[k]] for k in rows]
+    if not rows:
+        return
+    if batch is not None:
+        if len(rows) == len(piece.indexes) == places[-1] + 1 - places[0]:
+            batch[places[0] : places[-1] + 1] = piece.pixels
+        else:
+            batch[torch.tensor(places, device=batch.device)] = piece.pixels[torch.tensor(rows, device=batch.device)]
+        return
+    pixels = piece.pixels
+    if out != "tensor":
+        pixels = pixels.permute(0, 2, 3, 1).contiguous().cpu()
+    for k, place in zip(rows, places, strict=True):
+        if out == "tensor":
+            shown[place] = pixels[k]
+        else:
+            array = pixels[k].numpy()
+            shown[place] = Image.fromarray(array) if out == "pil" else array.copy()
+
+
+def as_wanted(pixels: Tensor, out: str) -> Any:
+    """uint8 [3, H, W] -> PIL image, ndarray or tensor."""
+    if out == "tensor":
+        return pixels
+    return Image.fromarray(array_of(pixels)) if out == "pil" else array_of(pixels)
 
 
 def array_of(pixels: Tensor) -> NDArray[np.uint8]:
@@ -394,6 +618,34 @@ def composed(picture: Picture, streams: Sequence[Tensor]) -> Tensor:
     return torch.from_numpy(shown).to(streams[0].device).permute(2, 0, 1)
 
 
+def as_batch(images: Any) -> Any:
+    """What ``encode_batch`` takes, with a length."""
+    if isinstance(images, (Image.Image, str, bytes)):
+        raise InvalidInputError(
+            f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image"
+        )
+    if isinstance(images, (Tensor, np.ndarray)):
+        if images.ndim == 4:
+            return images
+        raise InvalidInputError(
+            "encode_batch takes a list of images, a tensor [N, 3, H, W] or an array [N, H, W, 3]; found a "
+            f"{type(images).__name__} {tuple(images.shape)}: use encode for one image"
+        )
+    return images if isinstance(images, tuple) else sequence_of("images", images)
+
+
+def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
+    """The quality of each of ``count`` images."""
+    if quality is None:
+        return [DEFAULT_QUALITY] * count
+    if is_integer(quality):
+        return [integer("quality", quality, 1, 100)] * count
+    found = [int(q) for q in cast(Sequence[int], quality)]
+    if len(found) != count:
+        raise InvalidInputError(f"quality has {len(found)} entries for {count} images: give one, or one for each")
+    return found
+
+
 def check_image(width: int, height: int, aligned: bool | None) -> None:
     """Refuse what the container can't hold."""
     check_size(width, height)
@@ -401,7 +653,7 @@ def check_image(width: int, height: int, aligned: bool | None) -> None:
         raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
 
 
-_codecs: dict[tuple[str, str, str | None, int], Codec] = {}
+_codecs: dict[tuple[str, str, str | None, int, str], Codec] = {}
 _private: dict[bytes, Codec] = {}  # by the digest that files carry
 _codecs_guard = threading.Lock()
 
@@ -409,17 +661,18 @@ _codecs_guard = threading.Lock()
 def load_codec(
     name: str | os.PathLike[str] = DEFAULT_MODEL,
     device: str | torch.device = "cpu",
-    recognizer: AnyRecognizer = "bundled",
-    threads: int = 1,
+    recognizer: AnyRecognizer | os.PathLike[str] | str = "bundled",
+    threads: int = 0,
+    precision: Precision = "float32",
 ) -> Codec:
     """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
     threads = integer("threads", threads, 0, 256)
-    if not (recognizer is None or isinstance(recognizer, str)):
-        return Codec(name, device, recognizer, threads)
+    if not (recognizer is None or (isinstance(recognizer, str) and recognizer == "bundled")):
+        return Codec(name, device, recognizer, threads, precision)
     with _codecs_guard:
-        key = (str(name), str(device), recognizer, threads)
+        key = (str(name), str(device), cast(str | None, recognizer), threads, precision)
         if key not in _codecs:
-            codec = _codecs[key] = Codec(name, device, recognizer, threads)
+            codec = _codecs[key] = Codec(name, device, recognizer, threads, precision)
             if codec.model.weights:
                 _private[codec.model.weights], private_contexts[codec.model.weights] = codec, codec.model.context
         return _codecs[key]
@@ -431,12 +684,13 @@ def travelled(
     device: str,
     recognizer: AnyRecognizer,
     threads: int,
+    dtype: torch.dtype,
 ) -> Codec:
     """A codec where it was sent to by pickle: of a bundled model by its name, else of the weights that came with it."""
     if isinstance(weights, str):
-        return Codec(weights, device, recognizer, threads)
+        return Codec(weights, device, recognizer, threads, next(name for name in DTYPES if DTYPES[name] == dtype))
     codec = Codec.__new__(Codec)
-    codec.model, codec.threads = made_of(*weights, source, device, recognizer), threads
+    codec.model, codec.threads = made_of(*weights, source, device, recognizer, dtype), threads
     return codec
 
 
@@ -445,9 +699,12 @@ def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     return load_codec().encode(image, **options)
 
 
-def decode(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. Files of private weights need ``load_codec`` of these before."""
-    picture = read(data, max_pixels)
+def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+
+    Files of private weights need ``load_codec`` of these before.
+    """
+    picture = read_as(data, max_pixels, container)
     if picture.model == PRIVATE:
         if picture.weights in _private:
             return _private[picture.weights].decode(data, max_pixels)
@@ -455,4 +712,4 @@ def decode(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Image.Image:
             f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
             "decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return load_codec(MODELS[picture.model]).decode(data, max_pixels)
+    return load_codec(MODELS[picture.model]).decode(data, max_pixels, container)

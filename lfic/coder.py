@@ -215,6 +215,11 @@ class ContextModel(_coder.ContextModel):
     - ``encode_batch(faces, threads)``, ``cost_batch(faces, threads)``: lists of faces (for ``encode_batch`` with
       ``coded_levels`` as an optional 7th entry); ``decode_batch(streams, threads)``: a list of (data, h, w, quality,
       aligned, levels or None).
+    - ``encode_rows(symbols, levels, h, w, quality, aligned, coded, threads)`` -> (list of bytes, ideal bits float64
+      [N]): many faces of one grid as int16 [N, K] (the first symbols of a row count, as many as its levels keep), uint8
+      [N, rows, columns], int64 [N], bool [N], bool [N] (whether the level map is coded). ``cost_rows`` of the same ->
+      the bits alone. ``decode_rows(payloads, levels, h, w, quality, aligned, coded, threads)`` -> (symbols, levels,
+      list of (row, what was wrong)): it goes on where a payload is damaged.
 
     Attributes: ``simd``, the variant in use; ``channels``; ``table_set``, the tables; ``level_prior`` uint16
     [17, 8, 16, 2], start probabilities of the level map's bits.

@@ -13,18 +13,20 @@ from .errors import InvalidInputError
 PathLike: TypeAlias = str | os.PathLike[str]
 
 
-def write_atomically(path: PathLike, data: bytes) -> None:
+def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None) -> None:
     """Write bytes to a temporary name in the same folder, then rename: a reader never sees half a file.
 
-    A link stays one: the file that it points to is replaced. What is no file (a pipe, /dev/null) is written to.
+    A link stays one: the file that it points to is replaced, and keeps its permissions. What is no file (a pipe,
+    /dev/null) is written to. folder: for the temporary name, on the same disk; the target's own by default.
     """
     path = pathlib.Path(path)
     real = pathlib.Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
+    there = real.exists()
+    if there and not real.is_file():
         real.write_bytes(data)
         return
     # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
-    temporary = real.with_name(f".lfic-{secrets.token_hex(6)}")
+    temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{secrets.token_hex(6)}"
     try:
         write_under(temporary, data, real)
         os.replace(temporary, real)
@@ -42,7 +44,7 @@ def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> Non
     Where the system can, it has no name until it is whole: a process that is killed meanwhile leaves nothing.
     """
     try:
-        nameless = os.open(real.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        nameless = os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
     except (AttributeError, OSError):  # another system, another kind of file system
         nameless = None
     with open(temporary, "xb") if nameless is None else os.fdopen(nameless, "wb") as file:
@@ -56,6 +58,13 @@ def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> Non
             except OSError:  # /proc is not there, for example
                 with open(temporary, "xb") as other:
                     other.write(data)
+
+
+def follow_umask(path: PathLike) -> None:
+    """Give a file that safetensors wrote, for its owner alone, the mode of any other new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, 0o666 & ~mask)
 
 
 def distinct_targets(

@@ -1,5 +1,8 @@
 """What several test files share: the shipped model and the shipped face."""
 
+import pathlib
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +14,17 @@ def face():
     from lfic.demo import ASTRONAUT
 
     return np.array(Image.open(ASTRONAUT).convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def cpp_build(tmp_path_factory):
+    """Folder in which CMake built the C++ libraries, their tests and tools."""
+    folder = tmp_path_factory.mktemp("cmake")
+    root = pathlib.Path(__file__).parent.parent
+    subprocess.run(["cmake", "-S", root, "-B", folder], check=True, capture_output=True)
+    done = subprocess.run(["cmake", "--build", folder, "--parallel", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
 
 
 @pytest.fixture(scope="session")

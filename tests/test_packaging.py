@@ -88,6 +88,7 @@ def test_wheel_has_every_module_and_data_file(built):
     wanted |= {f"lfic/kernels/{p.relative_to(ROOT / 'kernels')}" for p in (ROOT / "kernels").rglob("*.py")}
     wanted |= {
         "lfic/_coder.pyi",
+        "lfic/_compose.pyi",
         "lfic/kernels/_rap.pyi",
         "lfic/py.typed",
         "lfic/assets/astronaut.png",
@@ -96,7 +97,7 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/weights/dlib-resnet.safetensors",
     }
     assert wanted <= names
-    for extension in ("lfic/_coder.", "lfic/kernels/_rap."):
+    for extension in ("lfic/_coder.", "lfic/_compose.", "lfic/kernels/_rap."):
         assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}

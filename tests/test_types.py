@@ -28,6 +28,7 @@ import lfic.kernels
 import lfic.pillow_plugin
 from lfic import bulk, coder, errors, evaluate, faces, kernels, metric
 from lfic.align import align
+from lfic.data import Record, open_sink, open_source
 from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
 from lfic.metric.features import normalize_maps
 
@@ -178,10 +179,15 @@ for face_found in faces.detect(picture, device="cpu", least_probability=0.9):
     aligned: Image.Image = align(picture, face_found.landmarks, margin=8)
 for result in bulk.encode_files(["a.png", pathlib.Path("b.png")], "out/", workers=4, quality=40, effort=1):
     assert_type(result, bulk.Result)
-for result in bulk.decode_files([result.target], pathlib.Path("out"), executor="ray", max_pixels=1 << 20):
+for result in bulk.decode_files([result.target], pathlib.Path("out"), overwrite=True, max_pixels=1 << 20):
     report: tuple[pathlib.Path, pathlib.Path, int, str | None] = (
         result.source, result.target, result.bytes, result.error
     )
+going = bulk.transcode("photos", "faces.parquet", quality=40, resume=True, jobs=2)
+assert_type(next(going), bulk.RecordResult)
+with open_sink("faces.tar", shard_bytes=1 << 20) as sink:
+    for record in open_source("faces.parquet"):
+        sink.write(Record(record.key, record.suffix, record.data, record.meta))
 picture.save("a.lfic", max_bytes=300)
 module = evaluate.__name__
 plugin: bool = lfic.pillow_plugin.accept(data[:16])
@@ -196,7 +202,7 @@ size: str = lfic.probe(b"").width
 coder.encode([1, 2], [0, 0], lfic.probe(b""))
 lfic.load_codec().decode_batch([b""], out="jpeg")
 lfic.encode(lfic.decode(b""), qualty=40)
-bulk.encode_files(["a.png"], "out", executor="gpu")
+bulk.encode_files(["a.png"], "out", workers="two")
 """
 MISTAKES = [  # line, code
     (5, "attr-defined"),

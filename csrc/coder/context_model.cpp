@@ -1,6 +1,7 @@
 #include "coder/context_model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 namespace lfic {
@@ -190,6 +191,17 @@ void ContextModel::encode_levels(RangeEncoder& coder, const Grid& grid, const ui
         coder.encode_bit(was, state.p1());
         return was;
     });
+}
+
+double ContextModel::level_bits(const Grid& grid, const uint8_t* levels) const {
+    std::vector<uint8_t> copy(levels, levels + static_cast<std::size_t>(grid.rows()) * grid.columns());
+    double bits = 0;
+    walk_levels(grid, copy.data(), [&](const AdaptiveBit& state, bool was) {
+        const double p = state.p1() / 65536.0;
+        bits -= std::log2(was ? p : 1 - p);
+        return was;
+    });
+    return bits;
 }
 
 void ContextModel::decode_levels(RangeDecoder& coder, const Grid& grid, uint8_t* levels) const {

@@ -77,6 +77,8 @@ class ContextModel {
 
     void encode_levels(RangeEncoder& coder, const Grid& grid, const uint8_t* levels) const;
     void decode_levels(RangeDecoder& coder, const Grid& grid, uint8_t* levels) const;
+    // Ideal bits of a coded level map.
+    double level_bits(const Grid& grid, const uint8_t* levels) const;
 
   private:
     template <class Bit>

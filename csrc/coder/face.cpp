@@ -22,19 +22,25 @@ void check_bound(const ContextModel& model, const Grid& grid, std::size_t max_sy
                            std::to_string(max_symbols));
 }
 
-void encode_face(const ContextModel& model, const Face& face, Bytes& out) {
+double encode_face(const ContextModel& model, const Face& face, Bytes& out) {
     check_count(model, face);
     RangeEncoder coder(out);
     EscapeCoder escape;
-    if (face.coded_levels) model.encode_levels(coder, face.grid, face.levels);
+    double bits = 0;
+    if (face.coded_levels) {
+        model.encode_levels(coder, face.grid, face.levels);
+        bits = model.level_bits(face.grid, face.levels);
+    }
     const Tables& tables = model.tables();
     const int16_t* symbols = face.symbols;
     model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
         const int symbol = read_once(symbols[k]);
         tables.encode(coder, escape, table, symbol - mean);
+        bits += tables.bits(table, symbol - mean);
         return symbol;
     });
     coder.finish();
+    return bits;
 }
 
 std::vector<int16_t> decode_face(const ContextModel& model, const FaceStream& stream, std::size_t max_symbols) {
@@ -88,10 +94,44 @@ void cost_face(const ContextModel& model, const Face& face, float* bits) {
     });
 }
 
+double face_bits(const ContextModel& model, const Face& face) {
+    check_count(model, face);
+    const int16_t* symbols = face.symbols;
+    double bits = face.coded_levels ? model.level_bits(face.grid, face.levels) : 0;
+    model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
+        bits += model.tables().bits(table, symbols[k] - mean);
+        return static_cast<int>(symbols[k]);
+    });
+    return bits;
+}
+
 std::vector<Bytes> encode_faces(const ContextModel& model, const std::vector<Face>& faces, int threads) {
+    std::vector<double> bits(faces.size());
+    return encode_faces(model, faces, threads, bits.data());
+}
+
+std::vector<Bytes> encode_faces(const ContextModel& model, const std::vector<Face>& faces, int threads, double* bits) {
     std::vector<Bytes> out(faces.size());
-    for_each_stream(faces.size(), threads, [&](std::size_t i) { encode_face(model, faces[i], out[i]); });
+    for_each_stream(faces.size(), threads, [&](std::size_t i) { bits[i] = encode_face(model, faces[i], out[i]); });
     return out;
+}
+
+void faces_bits(const ContextModel& model, const std::vector<Face>& faces, int threads, double* bits) {
+    for_each_stream(faces.size(), threads, [&](std::size_t i) { bits[i] = face_bits(model, faces[i]); });
+}
+
+std::vector<std::string> decode_faces(const ContextModel& model, const std::vector<FaceStream>& streams, int threads,
+                                      std::size_t max_symbols, std::vector<std::vector<int16_t>>& symbols) {
+    std::vector<std::string> wrong(streams.size());
+    symbols.resize(streams.size());
+    for_each_stream(streams.size(), threads, [&](std::size_t i) {
+        try {
+            symbols[i] = decode_face(model, streams[i], max_symbols);
+        } catch (const CorruptStream& error) {
+            wrong[i] = error.what();
+        }
+    });
+    return wrong;
 }
 
 std::vector<std::vector<int16_t>> decode_faces(const ContextModel& model, const std::vector<FaceStream>& streams,

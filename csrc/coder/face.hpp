@@ -4,6 +4,7 @@
 // kept cells with the table and the mean that the context model predicts.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "coder/context_model.hpp"
@@ -32,8 +33,8 @@ struct FaceStream {
 // before memory is taken for what a header claims.
 void check_bound(const ContextModel& model, const Grid& grid, std::size_t max_symbols);
 
-// Appends the payload to `out`.
-void encode_face(const ContextModel& model, const Face& face, Bytes& out);
+// Appends the payload to `out`; gives the bits that it has ideally, as face_bits does.
+double encode_face(const ContextModel& model, const Face& face, Bytes& out);
 // The symbols; throws InvalidInput as check_bound does.
 std::vector<int16_t> decode_face(const ContextModel& model, const FaceStream& stream, std::size_t max_symbols);
 // Only the level map at the head of a payload, into stream.levels.
@@ -43,11 +44,22 @@ void predict_face(const ContextModel& model, const Face& face, int16_t* tables, 
 // Ideal bits of every kept cell, from the tables.
 void cost_face(const ContextModel& model, const Face& face, float* bits);
 
+// Ideal bits of a payload: those of every symbol, and of the level map where it is coded.
+double face_bits(const ContextModel& model, const Face& face);
+
 // Batches over threads (0: one a core). A damaged stream is named.
 std::vector<Bytes> encode_faces(const ContextModel& model, const std::vector<Face>& faces, int threads);
 std::vector<std::vector<int16_t>> decode_faces(const ContextModel& model, const std::vector<FaceStream>& streams,
                                                int threads, std::size_t max_symbols);
 // bits[i]: room for the kept cells of face i.
 void cost_faces(const ContextModel& model, const std::vector<Face>& faces, int threads, float* const* bits);
+
+// The same for callers that go on where one face of many is bad: what was wrong with stream i, empty where nothing was.
+std::vector<std::string> decode_faces(const ContextModel& model, const std::vector<FaceStream>& streams, int threads,
+                                      std::size_t max_symbols, std::vector<std::vector<int16_t>>& symbols);
+// Payloads, and face_bits of each in bits[i].
+std::vector<Bytes> encode_faces(const ContextModel& model, const std::vector<Face>& faces, int threads, double* bits);
+// face_bits of each in bits[i].
+void faces_bits(const ContextModel& model, const std::vector<Face>& faces, int threads, double* bits);
 
 }  // namespace lfic

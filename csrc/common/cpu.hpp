@@ -1,8 +1,9 @@
 // Vector instructions: what this build can use, what this machine has. Everything that has a SIMD variant asks here.
 //
-// On x86-64 the library is built for the baseline. Functions marked LFIC_AVX2 or LFIC_AVX2_F16C use more and may be
-// called only where has_avx2() or has_avx2_f16c() says so. On AArch64 every machine has NEON. Neither macro is defined
-// where the instructions can't be used, and FMA is never asked for: sums have to be the same everywhere.
+// On x86-64 the library is built for the baseline. Functions marked LFIC_AVX2, LFIC_AVX2_F16C or LFIC_AVX512 use
+// more and may be called only where has_avx2(), has_avx2_f16c() or has_avx512() says so. On AArch64 every machine has
+// NEON. None of the macros is defined where the instructions can't be used, and FMA is never asked for: sums have to be
+// the same everywhere.
 #pragma once
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -10,6 +11,8 @@
 #include <immintrin.h>
 #define LFIC_AVX2 __attribute__((target("avx2")))
 #define LFIC_AVX2_F16C __attribute__((target("avx2,f16c")))
+#define LFIC_SHA __attribute__((target("sse4.1,sha")))
+#define LFIC_AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #define LFIC_NEON
@@ -34,6 +37,30 @@ inline bool has_avx2_f16c() {
         return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
     }();
     return has_avx2() && has_f16c;
+#else
+    return false;
+#endif
+}
+
+// SHA-256 in hardware.
+inline bool has_sha() {
+#ifdef LFIC_SHA
+    static const bool has = [] {
+        unsigned a, b, c, d;
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) && __builtin_cpu_supports("sse4.1");
+    }();
+    return has;
+#else
+    return false;
+#endif
+}
+
+// AVX-512 with dot products of 16-bit integers (VNNI: Ice Lake, Zen 4 and later).
+inline bool has_avx512() {
+#ifdef LFIC_AVX512
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
 #else
     return false;
 #endif

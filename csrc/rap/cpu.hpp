@@ -38,10 +38,12 @@ struct Run {
     bool portable = false;
 };
 
-// How symbols are made: rounded; with noise that is given; with noise drawn from a seed (Philox 4x32-10).
+// How symbols are made: rounded; with noise that is given; with noise drawn from a seed (Philox 4x32-10). mixed: the
+// features are those of rounded symbols all the same.
 struct Noise {
     View given;
     const std::int64_t* seed = nullptr;
+    bool mixed = false;
 };
 
 // Throws InvalidInput where a level or a quality is out of range; rows: of the tables, < 0 where there are
@@ -59,7 +61,7 @@ void quantize(const Grid& grid, const View& y, const float* gain, const std::int
 void dense(const Grid& grid, const View& y, const Noise& noise, const float* gain, const float* step, Float out,
            void* features, void* symbols, const Run& run);
 
-// grad_y [N, h, w, C] of y's type; to_gain and to_step float [Q, 3, C], full of zeros, or null where they are not
+// grad_y [N, h, w, C] of y's type; to_gain and to_step float [Q, 3, C], full of zeros; each null where it is not
 // wanted. Either gradient that comes in may be absent, not both.
 void dense_backward(const Grid& grid, const View& grad_features, const View& grad_symbols, const View& y,
                     const Noise& noise, const float* gain, const float* step, void* grad_y, float* to_gain,

@@ -196,9 +196,11 @@ LFIC_TARGET inline float clamped(float x) {
     return (x + 12582912.0f) - 12582912.0f;
 }
 
-template <bool kNoise>
+enum class Mode { round, noise, mixed };
+
+template <Mode kMode>
 LFIC_TARGET inline float quantized(float mean, float gain, float noise) {
-    return kNoise ? mean * gain + noise : clamped(mean * gain);
+    return kMode == Mode::round ? clamped(mean * gain) : mean * gain + noise;
 }
 
 LFIC_TARGET inline void sum4(const float* a, const float* b, const float* c, const float* d, float scale,
@@ -230,35 +232,35 @@ LFIC_TARGET inline float* mean_of(const Place& at, int y, int x, const Scratch& 
 
 // --- the training form -----------------------------------------------------------------------------------------------
 
-template <bool kNoise>
+template <Mode kMode>
 LFIC_TARGET void quantize_row(const float* mean, const float* noise, const float* gain, const float* step,
                               float* __restrict symbols, float* __restrict features, std::int64_t n) {
     for (std::int64_t c = 0; c < n; ++c) {
-        const float symbol = quantized<kNoise>(mean[c], gain[c], kNoise ? noise[c] : 0.0f);
+        const float symbol = quantized<kMode>(mean[c], gain[c], kMode == Mode::round ? 0.0f : noise[c]);
         symbols[c] = symbol;
-        features[c] = symbol * step[c];
+        features[c] = (kMode == Mode::mixed ? clamped(mean[c] * gain[c]) : symbol) * step[c];
     }
 }
 
 // One cell, in the type that is stored.
-template <class T, bool kNoise>
+template <class T, Mode kMode>
 LFIC_TARGET inline void dense_cell(const float* mean, const float* noise, const Place& at, T* symbols, T* features,
                                    std::int64_t n, const Scratch& scratch) {
     if constexpr (std::is_same_v<T, float>) {
-        quantize_row<kNoise>(mean, noise, at.gain, at.step, symbols, features, n);
+        quantize_row<kMode>(mean, noise, at.gain, at.step, symbols, features, n);
     } else {
-        quantize_row<kNoise>(mean, noise, at.gain, at.step, scratch.row(0), scratch.row(1), n);
+        quantize_row<kMode>(mean, noise, at.gain, at.step, scratch.row(0), scratch.row(1), n);
         store_row(scratch.row(0), symbols, n);
         store_row(scratch.row(1), features, n);
     }
 }
 
-template <class T, bool kNoise>
+template <class T, Mode kMode>
 LFIC_TARGET void dense_region(const Job& job, const Place& at, const Scratch& scratch) {
     const std::int64_t n = job.grid.channels, line = job.grid.width * n;
     const float *cell[16], *noise[16] = {};
     load_cells(job.y, at, n, scratch.block(0), scratch, cell);
-    if constexpr (kNoise) load_noise(job, at, scratch.block(1), scratch, noise);
+    if constexpr (kMode != Mode::round) load_noise(job, at, scratch.block(1), scratch, noise);
     const std::int64_t origin = ((at.image * job.grid.height + at.top) * job.grid.width + at.left) * n;
     T *symbols = static_cast<T*>(job.symbols) + origin, *features = static_cast<T*>(job.features) + origin;
     if (at.level) pool(cell, at, n, scratch);
@@ -267,8 +269,8 @@ LFIC_TARGET void dense_region(const Job& job, const Place& at, const Scratch& sc
             const int side = 1 << at.level, y0 = y & -side, x0 = x & -side;
             const std::int64_t to = y * line + x * n, from = y0 * line + x0 * n;
             const float* mean = at.level == 0 ? cell[4 * y + x] : mean_of(at, y, x, scratch);
-            if (kNoise || to == from) {
-                dense_cell<T, kNoise>(mean, noise[4 * y + x], at, symbols + to, features + to, n, scratch);
+            if (kMode != Mode::round || to == from) {
+                dense_cell<T, kMode>(mean, noise[4 * y + x], at, symbols + to, features + to, n, scratch);
             } else {  // rounded, all cells of a footprint hold the same
                 std::memcpy(symbols + to, symbols + from, static_cast<std::size_t>(n) * sizeof(T));
                 std::memcpy(features + to, features + from, static_cast<std::size_t>(n) * sizeof(T));
@@ -281,7 +283,12 @@ LFIC_TARGET void dense_regions(const Job& job, std::int64_t image, std::int64_t 
     const bool noisy = job.noise.seed || job.noise.given.data;
     for (std::int64_t column = 0; column < job.grid.columns(); ++column) {
         const Place at = place(job, image, row, column);
-        noisy ? dense_region<T, true>(job, at, scratch) : dense_region<T, false>(job, at, scratch);
+        if (!noisy)
+            dense_region<T, Mode::round>(job, at, scratch);
+        else if (job.noise.mixed)
+            dense_region<T, Mode::mixed>(job, at, scratch);
+        else
+            dense_region<T, Mode::noise>(job, at, scratch);
     }
 }
 
@@ -324,8 +331,8 @@ LFIC_TARGET inline void times_row(const float* x, const float* gain, float* __re
 }
 
 // What a quarter gives to its row of the tables: sums over its cells of gradient * mean and of gradient at the features
-// * symbol.
-template <bool kFeatures, bool kSymbols, bool kNoise>
+// * symbol. Either result may be null.
+template <bool kFeatures, bool kSymbols, Mode kMode>
 LFIC_TARGET void table_sum4(const float* const* f, const float* const* s, const float* const* m,
                             const float* const* noise, const Place& at, float* __restrict to_gain,
                             float* __restrict to_step, std::int64_t n) {
@@ -333,17 +340,18 @@ LFIC_TARGET void table_sum4(const float* const* f, const float* const* s, const 
     const float *f0 = f[0], *f1 = f[1], *f2 = f[4], *f3 = f[5], *s0 = s[0], *s1 = s[1], *s2 = s[4], *s3 = s[5];
     const float *m0 = m[0], *m1 = m[1], *m2 = m[4], *m3 = m[5], *n0 = noise[0], *n1 = noise[1], *n2 = noise[4],
                 *n3 = noise[5];
-    for (std::int64_t c = 0; c < n; ++c)
+    const std::int64_t gains = to_gain ? n : 0, steps = to_step ? n : 0;
+    for (std::int64_t c = 0; c < gains; ++c)
         to_gain[c] =
             (total<kFeatures, kSymbols>(f0, s0, step, c) * m0[c] +
              total<kFeatures, kSymbols>(f1, s1, step, c) * m1[c]) +
             (total<kFeatures, kSymbols>(f2, s2, step, c) * m2[c] + total<kFeatures, kSymbols>(f3, s3, step, c) * m3[c]);
     if constexpr (kFeatures)
-        for (std::int64_t c = 0; c < n; ++c)
-            to_step[c] = (f0[c] * quantized<kNoise>(m0[c], gain[c], kNoise ? n0[c] : 0.0f) +
-                          f1[c] * quantized<kNoise>(m1[c], gain[c], kNoise ? n1[c] : 0.0f)) +
-                         (f2[c] * quantized<kNoise>(m2[c], gain[c], kNoise ? n2[c] : 0.0f) +
-                          f3[c] * quantized<kNoise>(m3[c], gain[c], kNoise ? n3[c] : 0.0f));
+        for (std::int64_t c = 0; c < steps; ++c)
+            to_step[c] = (f0[c] * quantized<kMode>(m0[c], gain[c], kMode == Mode::round ? 0.0f : n0[c]) +
+                          f1[c] * quantized<kMode>(m1[c], gain[c], kMode == Mode::round ? 0.0f : n1[c])) +
+                         (f2[c] * quantized<kMode>(m2[c], gain[c], kMode == Mode::round ? 0.0f : n2[c]) +
+                          f3[c] * quantized<kMode>(m3[c], gain[c], kMode == Mode::round ? 0.0f : n3[c]));
 }
 
 // A region's sums from those of its quarters: added to the row of the table, or stored for later.
@@ -362,25 +370,24 @@ LFIC_TARGET void table_region(const Job& job, const Place& at, const Scratch& sc
     const std::int64_t n = job.grid.channels, pitch = scratch.pitch;
     const float *cell[16], *noise[16] = {};
     load_cells(job.y, at, n, scratch.block(2), scratch, cell);
-    const bool noisy = kFeatures && (job.noise.seed || job.noise.given.data);
+    const bool noisy = kFeatures && job.to_step && (job.noise.seed || job.noise.given.data);
     if (noisy) load_noise(job, at, scratch.block(3), scratch, noise);
     if (at.level) {
         pool(cell, at, n, scratch);
         for (int k = 0; k < 16; ++k)
             if (cell[k] != scratch.zeros()) cell[k] = mean_of(at, k / 4, k % 4, scratch);
     }
-    float *gain = scratch.row(kSums), *step = scratch.row(kSums + 4);
+    float *gain = job.to_gain ? scratch.row(kSums) : nullptr, *step = job.to_step ? scratch.row(kSums + 4) : nullptr;
     for (int q = 0; q < 4; ++q) {
         const int k = first_cell(q);
+        float *to_gain = gain ? gain + q * pitch : nullptr, *to_step = step ? step + q * pitch : nullptr;
         if (noisy)
-            table_sum4<kFeatures, kSymbols, true>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch,
-                                                  step + q * pitch, n);
+            table_sum4<kFeatures, kSymbols, Mode::noise>(f + k, s + k, cell + k, noise + k, at, to_gain, to_step, n);
         else
-            table_sum4<kFeatures, kSymbols, false>(f + k, s + k, cell + k, noise + k, at, gain + q * pitch,
-                                                   step + q * pitch, n);
+            table_sum4<kFeatures, kSymbols, Mode::round>(f + k, s + k, cell + k, noise + k, at, to_gain, to_step, n);
     }
-    finish_sum(gain, pitch, job.to_gain + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
-    if constexpr (kFeatures)
+    if (gain) finish_sum(gain, pitch, job.to_gain + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
+    if (kFeatures && step)
         finish_sum(step, pitch, job.to_step + (job.by_region ? at.region : at.table) * n, !job.by_region, n);
 }
 
@@ -390,8 +397,10 @@ LFIC_TARGET void backward_region(const Job& job, const Place& at, const Scratch&
     const float *f[16] = {}, *s[16] = {};
     if constexpr (kFeatures) load_cells(job.grad_features, at, n, scratch.block(0), scratch, f);
     if constexpr (kSymbols) load_cells(job.grad_symbols, at, n, scratch.block(1), scratch, s);
-    T* out = static_cast<T*>(job.features) + ((at.image * job.grid.height + at.top) * job.grid.width + at.left) * n;
-    if (at.level) {
+    T* out = nullptr;
+    if (job.features)
+        out = static_cast<T*>(job.features) + ((at.image * job.grid.height + at.top) * job.grid.width + at.left) * n;
+    if (out && at.level) {
         for (int q = 0; q < 4; ++q) {
             const float scale = at.level == 1 ? at.quarter_reciprocal(q) : 1.0f;
             total_sum4<kFeatures, kSymbols>(f + first_cell(q), s + first_cell(q), at.step, scale,
@@ -399,7 +408,7 @@ LFIC_TARGET void backward_region(const Job& job, const Place& at, const Scratch&
         }
         if (at.level == 2) whole_mean(at, n, scratch);
     }
-    for (int y = 0; y < at.tall; ++y)
+    for (int y = 0; out && y < at.tall; ++y)
         for (int x = 0; x < at.wide; ++x) {
             const int side = 1 << at.level, y0 = y & -side, x0 = x & -side;
             T *to = out + y * line + x * n, *from = out + y0 * line + x0 * n;
@@ -415,7 +424,7 @@ LFIC_TARGET void backward_region(const Job& job, const Place& at, const Scratch&
                 times_row(mean_of(at, y, x, scratch), at.gain, row, n);
             if constexpr (!std::is_same_v<T, float>) store_row(row, to, n);
         }
-    if (job.to_gain) table_region<kFeatures, kSymbols>(job, at, scratch, f, s);
+    if (job.to_gain || job.to_step) table_region<kFeatures, kSymbols>(job, at, scratch, f, s);
 }
 
 template <class T>

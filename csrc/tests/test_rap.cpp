@@ -72,12 +72,12 @@ Results everything(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t 
         const std::vector<std::int16_t> few(static_cast<std::size_t>(n * c), 3);  // one cell of every image
         unpool(grid, few.data(), 1, step.data(), stored, features.data(), run);
         out.push_back(features);
-        for (const Noise& added : {Noise{}, Noise{vn, nullptr}, Noise{{}, &seed}}) {
+        for (const Noise& added : {Noise{}, Noise{vn}, Noise{{}, &seed}, Noise{vn, nullptr, true}}) {
             dense(grid, vy, added, gain.data(), step.data(), stored, features.data(), dense_symbols.data(), run);
             out.insert(out.end(), {features, dense_symbols});
         }
     }
-    for (const Noise& added : {Noise{}, Noise{vn, nullptr}, Noise{{}, &seed}})
+    for (const Noise& added : {Noise{}, Noise{vn}, Noise{{}, &seed}})
         for (int given = 1; given < 4; ++given) {
             std::vector<unsigned char> grad_y(all * (type == Float::f32 ? 4 : 2));
             std::fill(to_gain.begin(), to_gain.end(), 0.0f);

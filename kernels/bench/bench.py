@@ -3,19 +3,26 @@
     lfic bench kernels
     python -m lfic.kernels.bench
 
-On a GPU every figure is the time of one call inside a CUDA graph of many, whose calls go through enough sets of buffers
-that the L2 cache answers none of them; percentiles are over replays. Baselines run in the same process: eager PyTorch,
-the plain formulation compiled, and the fastest of the formulations written for torch.compile. ``copy`` is the device's
-own copy of the same bytes, the yardstick of ``percent_of_copy``. On the CPU calls are timed in turn. Rows for a GPU
-that is not there say "not run". ``--interpret`` runs every Triton kernel under Triton's interpreter against the CPU's
-results, without figures.
+On a GPU every figure is the time of one call inside a CUDA graph of many, whose calls go through enough sets of inputs
+and results that together they are four times the L2 cache, whatever N is; percentiles are over replays. Baselines run
+in the same process: eager PyTorch, the plain formulation compiled, and the fastest of the formulations written for
+torch.compile. ``copy`` is the device's own copy of the same bytes, the yardstick of ``percent_of_copy``. ``host_us`` is
+what a call keeps the host busy for outside a graph, ``peak_mb`` the memory that one call takes beyond its inputs. On
+the CPU calls are timed in turn. Every row says on which machine, with which versions and clock it was measured, and is
+appended to ``--out`` at once. Rows for a GPU that is not there say "not run". ``--interpret`` runs every Triton kernel
+under Triton's interpreter against the CPU's results, without figures.
 """
 
 import argparse
 import csv
+import datetime
 import functools
+import importlib.metadata
+import itertools
 import os
+import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -34,18 +41,11 @@ Shape = tuple[int, int, int, int]
 Call = Callable[[], object]
 Row = dict[str, Any]  # a line of the CSV, keys as in FIELDS
 
-SHAPES: dict[str, Shape] = {
-    "N256-C192-14x14": (256, 192, 14, 14),
-    "N64-C192-64x64": (64, 192, 64, 64),
-    "N1-C192-14x14": (1, 192, 14, 14),
-}
-CPU_SHAPES: dict[str, Shape] = {
-    "N1-C64-14x14": (1, 64, 14, 14),
-    "N64-C64-14x14": (64, 64, 14, 14),
-    "N4-C192-64x64": (4, 192, 64, 64),
-}
+SHAPES = ("N256-C192-14x14", "N64-C192-64x64", "N1-C192-14x14")
+CPU_SHAPES = ("N1-C64-14x14", "N64-C64-14x14", "N4-C192-64x64")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-OPERATIONS = ("dense", "backward", "train", "encode", "decode")
+OPERATIONS = ("dense", "backward", "train", "quantize", "unpool")
+WHATS = ("lfic", "copy", "eager", "naive compile", "best compile")
 FIELDS = (
     "device",
     "operation",
@@ -59,43 +59,60 @@ FIELDS = (
     "gb_per_s",
     "percent_of_copy",
     "times_lfic",
+    "host_us",
+    "peak_mb",
+    "check",
+    "clock_mhz",
+    "machine",
+    "torch",
+    "triton",
+    "when",
     "note",
 )
-L2_FACTOR = 4  # buffers together, in units of the L2 cache
+L2_FACTOR = 4  # inputs and results together, in units of the L2 cache
+MOST_SETS = 1024  # calls in a graph
+COPY_SIZES = (1 << 18, 1 << 22, 1 << 25, 1 << 28, 1 << 31)  # bytes read and written together
+CHECKED = 2  # images that --refcheck computes on the CPU as well
+
+
+def shape_of(name: str) -> Shape:
+    """ "N256-C192-14x14" -> (256, 192, 14, 14)."""
+    found = re.fullmatch(r"N(\d+)-C(\d+)-(\d+)x(\d+)", name)
+    if not found or "0" in found.groups():
+        raise ValueError(f"shape is {name!r}; needed is N<images>-C<channels>-<height>x<width>, as N256-C192-14x14")
+    count, channels, height, width = map(int, found.groups())
+    return count, channels, height, width
 
 
 def case(
     shape: Shape, dtype: torch.dtype = torch.float32, device: str = "cpu", seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Inputs of one call: y (channels-last), levels (mixed), gain, step, quality."""
+    """Inputs of one call: y (channels-last), levels (mixed), gain, step, quality. They are drawn where they are used: a
+    CPU and a GPU draw different ones."""
     count, channels, height, width = shape
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.randn(shape, generator=generator).contiguous(memory_format=torch.channels_last)
-    levels = torch.randint(0, LEVELS, (count, *regions(height, width)), generator=generator, dtype=torch.uint8)
-    gain = torch.rand(100, LEVELS, channels, generator=generator) + 0.5
-    quality = torch.randint(0, 100, (count,), generator=generator)
-    return y.to(device, dtype), levels.to(device), gain.to(device), (1 / gain).to(device), quality.to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    draw = functools.partial(torch.randint, generator=generator, device=device)
+    y = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+    y.copy_(torch.randn(shape, generator=generator, device=device))
+    levels = draw(0, LEVELS, (count, *regions(height, width)), dtype=torch.uint8)
+    gain = torch.rand(100, LEVELS, channels, generator=generator, device=device) + 0.5
+    return y, levels, gain, 1 / gain, draw(0, 100, (count,))
 
 
 def moved(operation: str, shape: Shape, dtype: torch.dtype) -> int:
     """Bytes that a call must read and write: features once each way, symbols of the whole capacity."""
     count, channels, height, width = shape
     cells = count * channels * height * width
-    features = {"dense": 3, "backward": 2, "train": 7, "encode": 1, "decode": 1}[operation]
-    return cells * (features * dtype.itemsize + (2 if operation in ("encode", "decode") else 0))
+    features = {"dense": 3, "backward": 2, "train": 7, "quantize": 1, "unpool": 1}[operation]
+    return cells * (features * dtype.itemsize + (2 if operation in ("quantize", "unpool") else 0))
 
 
-def calls(
-    operation: str, shape: Shape, dtype: torch.dtype, device: str, seed: int, compiled: Mapping[str, Callable[..., Any]]
-) -> dict[str, Call]:
-    """{what: function without arguments} over buffers of their own; ``compiled``: {formulation: compiled function}.
+def forms(operation: str, dtype: torch.dtype, compiled: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """{what: function of the operation's arguments}; ``compiled``: {formulation: compiled function}.
 
     Names that differ in blanks are forms of one baseline: the fastest counts.
     """
-    y, levels, gain, step, quality = case(shape, dtype, device, seed)
-    arguments: tuple[Any, ...] = (y, levels, gain, step, quality)
-    forms: dict[str, Callable[..., Any] | None]
-    training: dict[str, Callable[..., Any] | None] = {
+    training: dict[str, Any] = {
         "lfic": functools.partial(rap_quantize_dense, dtype=dtype),
         "eager": baselines.pooled_by_layers,
         "eager ": eager.rap_dense,
@@ -103,47 +120,73 @@ def calls(
         "best compile": compiled.get("regions"),
         "best compile ": compiled.get("tree"),
     }
-    if operation == "dense":
-        forms = training
-    elif operation == "encode":
-        arguments = (y, levels, gain, quality)
-        forms = {
+    if operation == "train":
+        return {what: functools.partial(trained, form) for what, form in training.items() if form}
+    every: dict[str, dict[str, Any]] = {
+        "dense": training,
+        "quantize": {
             "lfic": rap_quantize,
             "eager": baselines.encoded_by_scatter,
             "eager ": eager.rap_quantize,
             "best compile": compiled.get("scatter"),
-        }
-    elif operation == "decode":
-        arguments = (rap_quantize(y, levels, gain, quality)[0], levels, step, quality, *shape[2:], dtype)
-        forms = {"lfic": rap_unpool, "eager": eager.rap_unpool, "best compile": compiled.get("unpool")}
-    elif operation == "backward":  # from the features, to y, as a codec's frozen tables have it
-        arguments = (torch.randn_like(y), None, *arguments, None, None, False)
-        forms = {"lfic": torch.ops.lfic.rap_dense_backward}
-    else:
-        grads = tuple(torch.randn_like(y) for _ in range(2))
-        leaves = [t.requires_grad_(True) for t in (y, gain, step)]
+        },
+        "unpool": {"lfic": rap_unpool, "eager": eager.rap_unpool, "best compile": compiled.get("unpool")},
+        # From the features, to y, as a codec's frozen tables have it.
+        "backward": {"lfic": torch.ops.lfic.rap_dense_backward},
+    }
+    return {what: form for what, form in every[operation].items() if form}
 
-        def train(form: Callable[..., Any]) -> Callable[..., Any]:
-            def forward_and_backward(*a: Any) -> Any:
-                with torch.enable_grad():
-                    return torch.autograd.grad(form(*a), leaves, grads)
 
-            return forward_and_backward
+def trained(form: Callable[..., Any], grads: tuple[Tensor, ...], *arguments: Any) -> Any:
+    """Forward and backward of a training form, gradients at y, gain and step."""
+    with torch.enable_grad():
+        leaves = [arguments[i] for i in (0, 2, 3)]
+        return torch.autograd.grad(form(*arguments), leaves, grads)
 
-        forms = {what: train(form) for what, form in training.items() if form}
-    return {what: functools.partial(form, *arguments) for what, form in forms.items() if form}
+
+def arguments(operation: str, shape: Shape, dtype: torch.dtype, device: str, sets: int = 1) -> list[tuple[Any, ...]]:
+    """What the forms of an operation are called with, ``sets`` times: slices of the images of one large batch."""
+    count, _, height, width = shape
+    y, levels, gain, step, quality = case((count * sets, *shape[1:]), dtype, device)
+    if operation == "unpool":
+        symbols = rap_quantize(y, levels, gain, quality)[0]
+    if operation in ("backward", "train"):
+        grads = [torch.randn_like(y) for _ in range(2 if operation == "train" else 1)]
+    if operation == "train":
+        gain.requires_grad_(True), step.requires_grad_(True)
+    found: list[tuple[Any, ...]] = []
+    for i in range(sets):
+        own = slice(i * count, (i + 1) * count)
+        if operation == "dense":
+            found.append((y[own], levels[own], gain, step, quality[own]))
+        elif operation == "quantize":
+            found.append((y[own], levels[own], gain, quality[own]))
+        elif operation == "unpool":
+            found.append((symbols[own], levels[own], step, quality[own], height, width, dtype))
+        elif operation == "backward":
+            inputs = (y[own], levels[own], gain, step, quality[own])
+            found.append((grads[0][own], None, *inputs, None, None, True, False, False))
+        else:
+            inputs = (y[own].detach().requires_grad_(True), levels[own], gain, step, quality[own])
+            found.append((tuple(g[own] for g in grads), *inputs))
+    return found
+
+
+COMPILED: dict[str, Callable[..., Any]] = {
+    "layers": baselines.pooled_by_layers,
+    "regions": baselines.pooled_by_regions,
+    "tree": eager.rap_dense,
+    "scatter": baselines.encoded_by_scatter,
+    "unpool": eager.rap_unpool,
+}
 
 
 def compilations() -> dict[str, Callable[..., Any]]:
     """The formulations that torch.compile gets, compiled."""
-    forms: dict[str, Callable[..., Any]] = {
-        "layers": baselines.pooled_by_layers,
-        "regions": baselines.pooled_by_regions,
-        "tree": eager.rap_dense,
-        "scatter": baselines.encoded_by_scatter,
-        "unpool": eager.rap_unpool,
-    }
-    return {name: torch.compile(form, dynamic=False) for name, form in forms.items()}
+    return {name: torch.compile(form, dynamic=False) for name, form in COMPILED.items()}
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
 
 
 def percentiles(times: list[float]) -> tuple[float, float, float]:
@@ -158,7 +201,7 @@ def timed_on_cpu(functions: Mapping[str, Call], rounds: int, seconds: float) -> 
         function()
     times: dict[str, list[float]] = {what: [] for what in functions}
     began = time.perf_counter()
-    while len(times["lfic"]) < rounds or time.perf_counter() - began < seconds:
+    while len(next(iter(times.values()))) < rounds or time.perf_counter() - began < seconds:
         for what, function in functions.items():
             start = time.perf_counter()
             function()
@@ -166,30 +209,37 @@ def timed_on_cpu(functions: Mapping[str, Call], rounds: int, seconds: float) -> 
     return times
 
 
-def timed_in_graph(functions: list[Call], replays: int = 50, milliseconds: float = 2.0) -> list[float]:
+def timed_in_graph(functions: Sequence[Call], seconds: float = 0.1, milliseconds: float = 2.0) -> list[float]:
     """Seconds of one call: the functions (the same over other buffers) captured in turn, as often as fills
-    ``milliseconds``."""
+    ``milliseconds``, replayed for about ``seconds``.
+
+    All results of a round stay alive until it is over, so that no call writes where the one before it did.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for function in functions * (3 if len(functions) == 1 else 1):
+        for function in list(functions[:8]) * (3 if len(functions) == 1 else 1):
             function()
+    torch.cuda.current_stream().wait_stream(stream)
     torch.cuda.synchronize()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    for function in functions:
+    for function in functions[:8]:
         function()
     end.record()
     end.synchronize()
-    rounds = max(1, round(milliseconds / max(start.elapsed_time(end), 1e-3)))
+    one_round = max(start.elapsed_time(end), 1e-3) * len(functions) / len(functions[:8])
+    rounds = max(1, round(milliseconds / one_round))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         for _ in range(rounds):
-            for function in functions:
-                function()
+            alive = [function() for function in functions]
+            del alive
     graph.replay()
-    times = []
-    for _ in range(replays):
+    torch.cuda.synchronize()
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 5 or (time.perf_counter() - began < seconds and len(times) < 200):
         start.record()
         graph.replay()
         end.record()
@@ -198,104 +248,303 @@ def timed_in_graph(functions: list[Call], replays: int = 50, milliseconds: float
     return times
 
 
-def copy_time(size: int, device: str, sets: int) -> list[float]:
+def host_time(functions: Sequence[Call], calls: int = 40) -> float:
+    """Seconds that one call keeps the host busy for, the device left to itself."""
+    torch.cuda.synchronize()
+    spent = []
+    for function in itertools.islice(itertools.cycle(functions), calls):
+        began = time.perf_counter()
+        function()
+        spent.append(time.perf_counter() - began)
+    torch.cuda.synchronize()
+    return statistics.median(spent)
+
+
+def peak(function: Call) -> float:
+    """Megabytes that a call takes at its peak, its results included, its inputs not."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    function()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
+@functools.cache
+def copy_time(size: int, device: str, sets: int) -> tuple[float, ...]:
     """Seconds of the device's copy that reads and writes ``size`` bytes together."""
-    buffer = functools.partial(torch.zeros, size // 2, dtype=torch.uint8, device=device)
-    return timed_in_graph([functools.partial(buffer().copy_, buffer()) for _ in range(sets)])
+    half = max(16, size // 2 // 16 * 16)
+    source = torch.randint(0, 255, (sets, half), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return tuple(timed_in_graph([functools.partial(b.copy_, a) for a, b in zip(source, target)]))
 
 
-def measure(
-    operation: str,
-    name: str,
-    shape: Shape,
-    dtype_name: str,
-    device: str,
-    compiled: Mapping[str, Callable[..., Any]],
-    rounds: int = 5,
-    seconds: float = 1.0,
-) -> list[Row]:
-    """Rows of one operation, shape and dtype: lfic, its baselines and, on a GPU, the copy."""
-    dtype, size = DTYPES[dtype_name], moved(operation, shape, DTYPES[dtype_name])
-    notes = {} if compiled or operation == "backward" else {"best compile": "not run"}
-    with torch.no_grad():
-        if device == "cpu":
-            times = timed_on_cpu(calls(operation, shape, dtype, device, 0, compiled), rounds, seconds)
+def sets_for(size: int, device: str) -> int:
+    """How many sets of buffers of ``size`` bytes are L2_FACTOR times the cache."""
+    cache = torch.cuda.get_device_properties(device).L2_cache_size
+    return max(1, min(MOST_SETS, -(-L2_FACTOR * cache // size)))
+
+
+def checked(operation: str, shape: Shape, dtype: torch.dtype, device: str) -> str:
+    """The operation on ``device`` against the CPU on a few images: "exact", or by how many values they differ."""
+    few = (min(shape[0], CHECKED), *shape[1:])
+    (given,) = arguments(operation, few, dtype, device)
+
+    def to_cpu(x: Any) -> Any:
+        if isinstance(x, tuple):
+            return tuple(map(to_cpu, x))
+        return x.detach().cpu().requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x
+
+    own = forms(operation, dtype, {})["lfic"]
+    found, expected = own(*given), own(*map(to_cpu, given))
+    if isinstance(found, Tensor):
+        found, expected = (found,), (expected,)
+    differing = 0
+    for i, (a, b) in enumerate(zip(found, expected)):
+        a, b = a.detach().cpu(), b.detach()
+        if operation == "train" and i:  # sums for the tables: another order of addition
+            differing += int((~torch.isclose(a, b, rtol=1e-3, atol=1e-2 * float(b.abs().max() + 1e-9))).sum())
         else:
-            l2 = torch.cuda.get_device_properties(device).L2_cache_size
-            sets = max(1, min(64, -(-L2_FACTOR * l2 // size)))
-            every = [calls(operation, shape, dtype, device, seed, compiled) for seed in range(sets)]
-            times = {}
-            for what in every[0]:
-                try:
-                    times[what] = timed_in_graph([one[what] for one in every])
-                except RuntimeError as error:  # a baseline that asks the host cannot be captured
-                    torch.cuda.synchronize()
-                    if what == "lfic":
-                        raise
-                    notes[what] = f"not run: {str(error).splitlines()[0][:80]}"
-            times["copy"] = copy_time(size, device, sets)
-    return rows(operation, name, dtype_name, device, size, times, notes)
+            differing += int((a != b).sum())
+    return "exact" if not differing else f"{differing} differ"
 
 
-def rows(
-    operation: str,
-    name: str,
-    dtype: str,
-    device: str,
-    size: int,
-    times: Mapping[str, list[float]],
-    notes: Mapping[str, str],
-) -> list[Row]:
-    """Rows for the CSV; of several forms of one baseline the fastest stays."""
-    best: dict[str, list[float]] = {}
-    for what, row in times.items():
-        label = what.strip()
-        if label not in best or statistics.median(row) < statistics.median(best[label]):
-            best[label] = row
-    common = {"device": device_name(device), "operation": operation, "shape": name, "dtype": dtype}
-    out: list[Row] = []
-    for what, row in best.items():
-        low, middle, high = percentiles(row)
-        figures = {
-            "what": what,
-            "p20_us": low * 1e6,
-            "p50_us": middle * 1e6,
-            "p80_us": high * 1e6,
-            "bytes": size,
-            "gb_per_s": size / middle / 1e9,
-            "percent_of_copy": 100 * statistics.median(best["copy"]) / middle if "copy" in best else "",
-            "times_lfic": middle / statistics.median(best["lfic"]),
-            "note": "",
-        }
-        out.append(common | figures)
-    for what, note in notes.items():
-        if what.strip() not in best:
-            out.append(dict.fromkeys(FIELDS, "") | common | {"what": what.strip(), "note": note})
-    return out
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def surroundings(device: str) -> Row:
+    """What is the same for every row of a run."""
+
+    def version(name: str) -> str:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return "none"
+
+    return {
+        "device": device_name(device),
+        "machine": f"{platform.machine()} {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "triton": version("triton"),
+    }
 
 
 def device_name(device: str) -> str:
     return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
 
 
+def clock(device: str) -> int | str:
+    """Megahertz of the multiprocessors as they are, "" where nobody says."""
+    if device == "cpu":
+        return ""
+    try:
+        return torch.cuda.clock_rate(device)
+    except Exception:  # NVML is not there, or does not say: no reason to lose a figure
+        return ""
+
+
+def row(operation: str, name: str, dtype: str, device: str, what: str, times: Sequence[float], **more: Any) -> Row:
+    """One line: times in seconds, or none with a note that says why."""
+    found: Row = dict.fromkeys(FIELDS, "") | surroundings(device)
+    size = more.pop("bytes", None) or moved(operation, shape_of(name), DTYPES[dtype])
+    found |= {"operation": operation, "shape": name, "dtype": dtype, "what": what, "bytes": size}
+    if times:
+        p20, p50, p80 = percentiles(list(times))
+        found |= {"p20_us": p20 * 1e6, "p50_us": p50 * 1e6, "p80_us": p80 * 1e6, "gb_per_s": size / p50 / 1e9}
+        found["clock_mhz"] = clock(device)
+    found["when"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return found | more
+
+
+def related(rows: Sequence[Row]) -> list[Row]:
+    """Rows of one operation, shape and dtype: of several forms of one baseline the fastest, shares of the copy and
+    multiples of lfic filled in."""
+    best: dict[str, Row] = {}
+    for one in rows:
+        label = one["what"].strip()
+        known = best.get(label)
+        if known is None or known["p50_us"] == "" or (one["p50_us"] != "" and one["p50_us"] < known["p50_us"]):
+            best[label] = one | {"what": label}
+    for one in best.values():
+        if one["p50_us"] != "":
+            for field, other in (("percent_of_copy", "copy"), ("times_lfic", "lfic")):
+                if other in best and best[other]["p50_us"] != "":
+                    ratio = one["p50_us"] / best[other]["p50_us"]
+                    one[field] = ratio if other == "lfic" else 100 / ratio
+    return list(best.values())
+
+
+def measure(
+    operation: str,
+    name: str,
+    dtype_name: str,
+    device: str,
+    compiled: Mapping[str, Callable[..., Any]],
+    whats: Sequence[str] = WHATS,
+    rounds: int = 5,
+    seconds: float = 1.0,
+    refcheck: bool = False,
+) -> list[Row]:
+    """Rows of one operation, shape and dtype: lfic, its baselines and, on a GPU, the copy. What fails says so in its
+    row."""
+    shape, dtype = shape_of(name), DTYPES[dtype_name]
+    new = functools.partial(row, operation, name, dtype_name, device)
+    chosen = {w: f for w, f in forms(operation, dtype, compiled).items() if w.strip() in whats}
+    found: list[Row] = []
+    more = {"check": checked(operation, shape, dtype, device)} if refcheck else {}
+    with torch.no_grad():
+        if device == "cpu":
+            (given,) = arguments(operation, shape, dtype, device)
+            calls = {what: functools.partial(form, *given) for what, form in chosen.items()}
+            times = timed_on_cpu(calls, rounds, seconds)
+            found = [new(what, t, **(more if what == "lfic" else {})) for what, t in times.items()]
+        else:
+            size = moved(operation, shape, dtype)
+            sets = sets_for(size, device)
+            every = arguments(operation, shape, dtype, device, sets)
+            for what, form in chosen.items():
+                calls_ = [functools.partial(form, *given) for given in every]
+                if "eager" in what:  # dozens of kernels a call: a graph of fewer calls
+                    calls_ = calls_[:64]
+                try:
+                    took = timed_in_graph(calls_, seconds)
+                    extra = {"host_us": host_time(calls_) * 1e6, "peak_mb": peak(calls_[0])}
+                    found.append(new(what, took, **extra, **(more if what == "lfic" else {})))
+                except RuntimeError as error:  # a baseline that asks the host cannot be captured
+                    recovered()
+                    found.append(new(what, (), note=f"not run: {str(error).splitlines()[0][:80]}"))
+            if "copy" in whats:
+                found.append(new("copy", copy_time(size, device, sets)))
+    if not compiled and operation != "backward" and "best compile" in whats:
+        found.append(new("best compile", (), note="not run"))
+    return related(found)
+
+
+def copies(device: str, seconds: float = 0.1) -> list[Row]:
+    """Rows of the device's copy by itself, at COPY_SIZES."""
+    found = []
+    for size in COPY_SIZES if device != "cpu" else COPY_SIZES[:2]:
+        if device == "cpu":
+            a, b = (torch.zeros(size // 2, dtype=torch.uint8) for _ in range(2))
+            times = timed_on_cpu({"copy": functools.partial(b.copy_, a)}, 5, seconds)["copy"]
+        else:
+            times = list(copy_time(size, device, sets_for(size, device)))
+        found.append(row("copy", f"N1-C1-1x{size // 2}", "uint8", device, "copy", times, bytes=size))
+    return found
+
+
+def recovered() -> None:
+    """What is left of graphs and of captures that failed is given back."""
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+
+
 def not_run() -> list[Row]:
     """Rows in place of a GPU's figures."""
-    empty = dict.fromkeys(FIELDS, "")
     return [
-        empty
+        dict.fromkeys(FIELDS, "")
         | {
             "device": "cuda",
             "operation": operation,
             "shape": name,
             "dtype": dtype,
             "what": "lfic",
-            "bytes": moved(operation, shape, DTYPES[dtype]),
+            "bytes": moved(operation, shape_of(name), DTYPES[dtype]),
             "note": "not run",
         }
-        for name, shape in SHAPES.items()
+        for name in SHAPES
         for dtype in DTYPES
         for operation in OPERATIONS
     ]
+
+
+def written(found: Row) -> Row:
+    """As the file has it: five digits."""
+    return {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in found.items()}
+
+
+def append(path: str | os.PathLike[str], found: Iterable[Row]) -> None:
+    """Rows at the end of a CSV, on disk when this returns; a new file gets its header first."""
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if not file.tell():
+            writer.writeheader()
+        writer.writerows(map(written, found))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: str | os.PathLike[str]) -> list[Row]:
+    """Rows of a CSV, figures as numbers; of rows that were measured more than once the last."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    last: dict[tuple[str, ...], Row] = {}
+    for one in rows:
+        figures = {k: float(v) for k, v in one.items() if v and k in FIELDS[5:14]}
+        last[key(one)] = dict.fromkeys(FIELDS, "") | one | figures
+    return list(last.values())
+
+
+def key(one: Row) -> tuple[str, ...]:
+    return tuple(one[k] for k in FIELDS[:5])
+
+
+def compared(found: Iterable[Row], before: Iterable[Row]) -> list[str]:
+    """A line for each row that both have, with how many times as long it takes as before."""
+    known = {key(one): one for one in before if one["p50_us"] != ""}
+    lines = []
+    for one in found:
+        if one["p50_us"] != "" and key(one) in known:
+            old = known[key(one)]["p50_us"]
+            lines.append(
+                f"{' '.join(key(one)[1:]):48} {old:10.1f} -> {one['p50_us']:10.1f} us  {one['p50_us'] / old:.3f}"
+            )
+    return lines
+
+
+def plot(path: str | os.PathLike[str], found: Sequence[Row]) -> list[pathlib.Path]:
+    """Bars of GB/s, lfic beside its baselines and the copy; needs matplotlib.
+
+    A picture for each device, its name behind the stem where there are several. Returns what was written.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    measured = [r for r in found if r["p50_us"] != ""]
+    if not measured:
+        raise ValueError("nothing was measured, so there is nothing to plot")
+    devices = list(dict.fromkeys(r["device"] for r in measured))
+    pictures = []
+    for device in devices:
+        rows = [r for r in measured if r["device"] == device]
+        groups = list(dict.fromkeys((r["operation"], r["shape"], r["dtype"]) for r in rows))
+        kinds = list(dict.fromkeys(r["what"] for r in rows))
+        figure, axes = pyplot.subplots(figsize=(max(6, 0.7 * len(groups)), 5))
+        for i, kind in enumerate(kinds):
+            of_kind = {(r["operation"], r["shape"], r["dtype"]): r["gb_per_s"] for r in rows if r["what"] == kind}
+            axes.bar(
+                [groups.index(g) + (i - len(kinds) / 2) * 0.8 / len(kinds) for g in of_kind],
+                list(of_kind.values()),
+                0.8 / len(kinds),
+                label=kind,
+            )
+        axes.set_xticks(range(len(groups)), [" ".join(g) for g in groups], rotation=60, ha="right", fontsize=7)
+        axes.set_ylabel("GB/s")
+        axes.set_title(device)
+        axes.legend()
+        figure.tight_layout()
+        plain = pathlib.Path(path)
+        suffix = "-" + re.sub(r"\W+", "-", device).strip("-").lower() if len(devices) > 1 else ""
+        pictures.append(plain.with_name(plain.stem + suffix + plain.suffix))
+        figure.savefig(pictures[-1], dpi=120)
+        pyplot.close(figure)
+    return pictures
+
+
+# --- the interpreter --------------------------------------------------------------------------------------------------
 
 
 def interpreted() -> int:
@@ -303,35 +552,29 @@ def interpreted() -> int:
     from ..dense import rap_dense, rap_dense_backward
     from ..offsets import rap_offsets
     from ..quantize import rap_quantize as quantize
-    from ..registration import nhwc, table_sums
     from ..unpool import rap_unpool as unpool
     from ..unpool import rap_unpool_backward
 
     y, levels, gain, step, quality = case((2, 16, 14, 14))
     symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
     dense = (levels, gain, step, quality, None, None)
-
-    def sums(per_region: Tensor) -> Tensor:
-        return table_sums(per_region, levels, quality, gain)
-
-    def backward() -> tuple[Tensor, ...]:
-        grad_y, to_gain, to_step = rap_dense_backward(nhwc(y), nhwc(y), y, *dense, True)
-        assert to_gain is not None and to_step is not None
-        return grad_y, sums(to_gain), sums(to_step)
-
+    wanted = (True, True, True)
     checks: dict[str, tuple[Callable[[], Any], Any]] = {
         "offsets": (lambda: rap_offsets(levels, 14, 14), cpu.rap_offsets(levels, 14, 14)),
-        "encode": (lambda: quantize(y, levels, gain, quality)[:2], (symbols, counts)),
-        "decode": (
+        "quantize": (lambda: quantize(y, levels, gain, quality)[:2], (symbols, counts)),
+        "unpool": (
             lambda: unpool(symbols, levels, step, quality, 14, 14, torch.float32),
             cpu.rap_unpool(symbols, levels, step, quality, 14, 14),
         ),
-        "decode backward": (
-            lambda: sums(rap_unpool_backward(y, symbols, levels, quality, 100)),
+        "unpool backward": (
+            lambda: rap_unpool_backward(y, symbols, levels, step, quality),
             cpu.rap_unpool_backward(y, symbols, levels, step, quality),
         ),
-        "dense": (lambda: rap_dense(y, *dense, torch.float32), cpu.rap_dense(y, *dense)),
-        "dense backward": (backward, cpu.rap_dense_backward(y, y, y, *dense, True)),
+        "dense": (lambda: rap_dense(y, *dense, False, torch.float32), cpu.rap_dense(y, *dense)),
+        "dense backward": (
+            lambda: rap_dense_backward(y, y, y, *dense, *wanted),
+            cpu.rap_dense_backward(y, y, y, *dense, *wanted),
+        ),
     }
     failed = 0
     for name, (function, expected) in checks.items():
@@ -349,93 +592,80 @@ def interpreted() -> int:
     return 1 if failed else 0
 
 
-def write(path: str | os.PathLike[str], found: Iterable[Row]) -> None:
-    """Rows as CSV with the machine in a first line."""
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
-    with open(path, "w", newline="") as file:
-        file.write(
-            f"# {platform.machine()}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}; times of "
-            "one call\n"
-        )
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in found)
-
-
-def plot(path: str | os.PathLike[str], found: Sequence[Row]) -> None:
-    """Bars of GB/s, lfic beside its baselines and the copy; needs matplotlib."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    measured = [r for r in found if r["p50_us"] != ""]
-    if not measured:
-        raise ValueError("nothing was measured, so there is nothing to plot")
-    groups = list(dict.fromkeys((r["operation"], r["shape"], r["dtype"]) for r in measured))
-    kinds = list(dict.fromkeys(r["what"] for r in measured))
-    figure, axes = pyplot.subplots(figsize=(max(6, 0.7 * len(groups)), 5))
-    for i, kind in enumerate(kinds):
-        of_kind = {(r["operation"], r["shape"], r["dtype"]): r["gb_per_s"] for r in measured if r["what"] == kind}
-        axes.bar(
-            [groups.index(g) + (i - len(kinds) / 2) * 0.8 / len(kinds) for g in of_kind],
-            list(of_kind.values()),
-            0.8 / len(kinds),
-            label=kind,
-        )
-    axes.set_xticks(range(len(groups)), [" ".join(g) for g in groups], rotation=60, ha="right", fontsize=7)
-    axes.set_ylabel("GB/s")
-    axes.set_title(measured[0]["device"])
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+# --- command line ----------------------------------------------------------------------------------------------------
 
 
 def run(
     device: str,
     rounds: int = 5,
-    seconds: float = 1.0,
+    seconds: float | None = None,
     compile: bool = True,
-    shapes: Mapping[str, Shape] | None = None,
+    shapes: Sequence[str] | None = None,
     dtypes: Sequence[str] | None = None,
     operations: Sequence[str] = OPERATIONS,
+    whats: Sequence[str] = WHATS,
+    refcheck: bool = False,
+    deadline: float = float("inf"),
     report: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """All rows for one device, "cpu" or "cuda"."""
-    shapes = shapes or (CPU_SHAPES if device == "cpu" else SHAPES)
+    """All rows for one device, "cpu" or "cuda"; nothing is begun after ``deadline`` seconds. A measurement that fails
+    becomes a row that says so."""
+    began = time.monotonic()
+    seconds = seconds if seconds is not None else 1.0 if device == "cpu" else 0.1
     found = []
-    for name, shape in shapes.items():
-        for dtype in dtypes or (("fp32",) if device == "cpu" else tuple(DTYPES)):
-            for operation in operations:
-                torch.compiler.reset()
-                for row in measure(
-                    operation, name, shape, dtype, device, compilations() if compile else {}, rounds, seconds
-                ):
-                    report(row)
-                    found.append(row)
+    compile = compile and any("compile" in what for what in whats)
+    for dtype, name, operation in itertools.product(
+        dtypes or (("fp32",) if device == "cpu" else tuple(DTYPES)),
+        shapes or (CPU_SHAPES if device == "cpu" else SHAPES),
+        operations,
+    ):
+        if time.monotonic() - began > deadline:
+            print(f"# {operation} {name} {dtype} and what follows: no time left", file=sys.stderr, flush=True)
+            break
+        torch.compiler.reset()
+        compiled = compilations() if compile else {}
+        try:
+            rows = measure(operation, name, dtype, device, compiled, whats, rounds, seconds, refcheck)
+        except (RuntimeError, MemoryError) as error:  # out of memory, a kernel that does not fit
+            note = f"not run: {type(error).__name__}: {str(error).splitlines()[0][:80]}"
+            rows = [row(operation, name, dtype, device, "lfic", (), note=note)]
+        if device != "cpu":
+            recovered()
+        for one in rows:
+            report(one)
+            found.append(one)
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="lfic bench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "what", nargs="?", choices=["kernels"], default="kernels", help="what to measure (default kernels)"
-    )
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one, else cpu")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(prog="lfic bench", description=(__doc__ or "").split("\n")[0])
+    out.add_argument("what", nargs="?", choices=["kernels"], default="kernels", help="what to measure")
+    out.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one, else cpu")
+    out.add_argument(
         "--interpret", action="store_true", help="a smoke test of the Triton kernels on the CPU instead of figures"
     )
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile's baselines out of it")
-    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
-    parser.add_argument("--shape", action="append", help="one of the shapes' names, may be repeated (default: all)")
-    parser.add_argument("--out", help="CSV to write as well")
-    parser.add_argument("--plot", help="PNG to write as well")
-    parser.add_argument("--rounds", type=int, default=5, help="on the CPU, at least so many rounds (default 5)")
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="on the CPU, at least so long for each operation (default 1)"
+    out.add_argument("--no-compile", action="store_true", help="leave torch.compile's baselines out of it")
+    out.add_argument(
+        "--ops", nargs="+", choices=OPERATIONS, default=OPERATIONS, metavar="OP", help=" ".join(OPERATIONS)
     )
-    args = parser.parse_args(argv)
+    out.add_argument("--shape", nargs="+", help="as N256-C192-14x14, any sizes (default: three of them)")
+    out.add_argument("--dtype", nargs="+", choices=list(DTYPES), help="default: fp32 on the CPU, all on a GPU")
+    out.add_argument("--baselines", nargs="*", choices=WHATS[1:], help="what to measure beside lfic (default: all)")
+    out.add_argument("--copy", action="store_true", help="measure the device's copy at five sizes first")
+    out.add_argument("--rounds", type=int, default=5, help="on the CPU, at least so many rounds (default 5)")
+    out.add_argument("--seconds", type=float, help="for each measurement (default 1 on the CPU, 0.1 on a GPU)")
+    out.add_argument("--deadline", type=float, default=float("inf"), help="begin nothing after so many seconds")
+    out.add_argument("--refcheck", action="store_true", help="compare results with the CPU's before they are timed")
+    out.add_argument("--compare", help="CSV of an earlier run: print how many times as long each call takes")
+    out.add_argument("--out", help="CSV to append every row to as it is measured")
+    out.add_argument("--plot", help="PNG to write as well")
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code, 1 where a result differs from the CPU's."""
+    command = parser()
+    args = command.parse_args(argv)
     if args.interpret:
         if os.environ.get("TRITON_INTERPRET") == "1":
             return interpreted()
@@ -444,28 +674,47 @@ def main(argv: Sequence[str] | None = None) -> int:
             [sys.executable, "-m", "lfic.kernels.bench", "--interpret"], env=os.environ | {"TRITON_INTERPRET": "1"}
         ).returncode
     if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("there is no CUDA device here; leave --device away, or take --device cpu or --interpret")
+        command.error("there is no CUDA device here; leave --device away, or take --device cpu or --interpret")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    known = CPU_SHAPES if device == "cpu" else SHAPES
-    if unknown := set(args.shape or ()) - set(known):
-        parser.error(f"no shape {', '.join(sorted(unknown))}; on {device} there are {', '.join(known)}")
-    shapes = {k: v for k, v in known.items() if not args.shape or k in args.shape}
+    try:
+        for name in args.shape or ():
+            shape_of(name)
+    except ValueError as error:
+        command.error(str(error))
 
-    def report(row: Row) -> None:
-        figures = (
-            row["note"] or f"{row['p50_us']:10.1f} us  {row['gb_per_s']:8.1f} GB/s  {row['times_lfic']:6.2f} x lfic"
-        )
-        share = f"  {row['percent_of_copy']:.0f} % of copy" if row["percent_of_copy"] != "" else ""
-        print(f"{row['operation']:9} {row['shape']:16} {row['dtype']:5} {row['what']:14} {figures}{share}", flush=True)
+    def report(one: Row) -> None:
+        figures = one["note"]
+        if not figures:
+            figures = f"{one['p50_us']:10.1f} us  {one['gb_per_s']:8.1f} GB/s"
+            figures += f"  {one['times_lfic']:6.2f} x lfic" if one["times_lfic"] != "" else ""
+            figures += f"  {one['percent_of_copy']:.0f} % of copy" if one["percent_of_copy"] != "" else ""
+            figures += f"  {one['check']}"
+        print(f"{one['operation']:9} {one['shape']:16} {one['dtype']:5} {one['what']:14} {figures}", flush=True)
+        if args.out:
+            append(args.out, [one])
 
-    found = run(device, args.rounds, args.seconds, not args.no_compile, shapes, None, args.operations, report)
-    if device == "cpu":
-        found += not_run()
-    if args.out:
-        write(args.out, found)
+    for one in copies(device) if args.copy else ():
+        report(one)
+    found = run(
+        device,
+        args.rounds,
+        args.seconds,
+        not args.no_compile,
+        args.shape,
+        args.dtype,
+        args.ops,
+        WHATS if args.baselines is None else ("lfic", *args.baselines),
+        args.refcheck,
+        args.deadline,
+        report,
+    )
+    if device == "cpu" and args.out and not args.shape:
+        append(args.out, not_run())
+    if args.compare:
+        print("\n".join(compared(found, read(args.compare))))
     if args.plot:
         plot(args.plot, found)
-    return 0
+    return 1 if any("differ" in str(one["check"]) for one in found) else 0
 
 
 if __name__ == "__main__":

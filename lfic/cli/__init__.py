@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..errors import LficError
-from . import decode, delegated, demo, encode, info, transcode
+from . import decode, delegated, demo, encode, faces, info, qr, scan, transcode
 from .common import reason
 
 
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lfic", description="A face-image codec: photos to .lfic files and back.")
     parser.add_argument("--version", action="version", version=f"lfic {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (encode, decode, info, demo, transcode, delegated):
+    for command in (encode, decode, info, demo, faces, transcode, qr, scan, delegated):
         command.add_parser(commands)
     return parser
 

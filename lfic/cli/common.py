@@ -129,7 +129,7 @@ def targets(
         raise InvalidInputError("standard input and output, -, take one file alone")
     for path in args.files:
         if not path.name or path.is_dir():
-            raise InvalidInputError(f"{path} is a folder: give the files in it")
+            raise InvalidInputError(f"{path} is a folder: give the files in it, or lfic transcode {path} TARGET")
     only = args.files[0]
     if is_stream(args.out) or (args.out is None and is_stream(only)):
         return {only: pathlib.Path("-")}

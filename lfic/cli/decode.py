@@ -38,6 +38,7 @@ def add_parser(commands: Commands) -> None:
         type=pathlib.Path,
         help="write the face layers, aligned crops of 112 x 112 pixels as they were coded, to this folder instead",
     )
+    parser.add_argument("--bare", action="store_true", help="the files are bare streams, as encode --bare writes them")
     parser.set_defaults(run=run)
 
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)
-        image = codec.decode(read(path), args.max_pixels or DECODED_PIXELS)
+        image = codec.decode(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
         write(names[path], image_bytes(image, names[path]))
         return {"file": str(names[path]), "size": f"{image.width}x{image.height}"}
 
@@ -69,7 +70,7 @@ def write_faces(args: argparse.Namespace) -> int:
     codec = load_codec(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS)
+        found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
         stem = "stdin" if is_stream(path) else path.stem
         names = [args.faces / f"{stem}-{number}.png" for number in range(1, len(found) + 1)]
         for name in names:

@@ -12,6 +12,7 @@ def add_parser(commands: Commands) -> None:
     text = "What .lfic files say of themselves."
     parser = commands.add_parser("info", help=text, description=text)
     parser.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=".lfic files; - is standard input")
+    parser.add_argument("--bare", action="store_true", help="the files are bare streams, as encode --bare writes them")
     parser.add_argument("--json", action="store_true", help="one JSON object per file")
     add_model(parser)
     parser.set_defaults(run=run)
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         weights.private_contexts[weights.weights_bytes(metadata)] = weights.context_model(arrays)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = probe(read(path), MAX_PIXELS)
+        found = probe(read(path), MAX_PIXELS, "bare" if args.bare else "file")
         counts = [int((found.levels == level).sum()) for level in range(LEVELS)]
         layers = [
             {"quality": layer.quality, "payload": layer.payload_bytes, "matrix": layer.matrix.tolist()}

@@ -13,8 +13,7 @@ from ..errors import InvalidInputError
 from ..format.geometry import SIDE
 from ..image import open_image, to_rgb
 from .facepack import MARGIN
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".ppm", ".bmp")
+from .names import matched
 
 
 class FaceSource(Protocol):
@@ -39,11 +38,24 @@ class Source(abc.ABC):
 
     Args:
         names: what each is called.
-        table: name -> landmarks [5, 2] in pixels, for sources that have them in a file of their own; or None.
+        table: name -> landmarks [5, 2] in pixels, for sources that have them in a file of their own, by paths or base
+            names (names.py); images without an entry are left out. Or None.
+        where: what the source is called in errors.
+
+    Attributes:
+        kept: of each image its number among ``names`` as they were given.
+        unread: suffix -> number of images that were left out because a package is missing.
     """
 
-    def __init__(self, names: Sequence[str], table: Mapping[str, ArrayLike] | None = None):
+    def __init__(self, names: Sequence[str], table: Mapping[str, ArrayLike] | None = None, where: str = "landmarks"):
         self.names, self.table = names, table
+        self.kept: Sequence[int] = range(len(names))
+        self.unread: dict[str, int] = {}
+        if table is not None:
+            entries = matched(names, table, where)
+            self.kept = [i for i, name in enumerate(names) if name in entries]
+            self.names = [names[i] for i in self.kept]
+            self.table = {name: table[entry] for name, entry in entries.items()}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,7 +84,13 @@ class Source(abc.ABC):
             landmarks = self.table[self.names[i]]
         if landmarks is None:
             return image, None
-        points = np.asarray(landmarks, np.float64)
+        try:
+            points = np.asarray(landmarks, np.float64)
+        except (TypeError, ValueError):
+            raise InvalidInputError(
+                f"the landmarks of {self.names[i]} are of type {type(landmarks).__name__}; needed are five points, x "
+                "and y"
+            ) from None
         if points.size != 10 or not np.isfinite(points).all():
             raise InvalidInputError(
                 f"the landmarks of {self.names[i]} are {points.tolist()}; needed are five points, x and y"

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import InvalidInputError
+from ..files import follow_umask
 from ..format.geometry import SIDE
 
 MARGIN = 8  # pixels around the template that a pack keeps on every side, for crops that move
@@ -97,6 +98,7 @@ def write_pack(
     }
     metadata = {"names": json.dumps(list(names)), "margin": str(MARGIN), "sources": json.dumps(list(sources))}
     save_file(arrays, path, metadata=metadata)
+    follow_umask(path)
 
 
 def usable_cores() -> int | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
 
-from .base import SUFFIXES, Source
+from .base import Source
+from .names import is_image, unread
 
 
 class Folder(Source):
@@ -14,8 +15,9 @@ class Folder(Source):
 
     def __init__(self, path: str | os.PathLike[str], table: Mapping[str, ArrayLike] | None = None):
         self.path = pathlib.Path(path)
-        names = sorted(p.relative_to(path).as_posix() for p in self.path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        super().__init__([name for name in names if table is None or name in table], table)
+        names = sorted(p.relative_to(path).as_posix() for p in self.path.rglob("*") if p.is_file())
+        super().__init__([name for name in names if is_image(name)], table, str(path))
+        self.unread = unread(names)
 
     def read(self, i: int) -> tuple[bytes, None]:
         return (self.path / self.names[i]).read_bytes(), None

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import io
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,9 @@ def as_webp(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def read_source(text: str, excluded: set[str], webp: int | None, known: set[bytes]) -> list[Picture]:
+def read_source(
+    text: str, excluded: set[str], webp: int | None, known: set[bytes], strict: bool = False
+) -> list[Picture]:
     """The pictures of a source that has landmarks.
 
     Args:
@@ -45,6 +48,7 @@ def read_source(text: str, excluded: set[str], webp: int | None, known: set[byte
         excluded: names of people who are left out.
         webp: quality of the WebP files that the pictures become; None: they stay as they are.
         known: digests of files that are left out; it grows by those of this source.
+        strict: an image that can't be read is an error; else it is left out, and that is said.
     """
     source = open_source(text)
     if not isinstance(source, Source) or isinstance(source, PicturePack):
@@ -57,7 +61,13 @@ def read_source(text: str, excluded: set[str], webp: int | None, known: set[byte
         known.add(digest)
         if not first or person_of(source.names[i]) in excluded:
             continue
-        image, landmarks = source.image(i)
+        try:
+            image, landmarks = source.image(i)
+        except InvalidInputError as error:
+            if strict:
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+            continue
         if landmarks is not None:
             out.append(Picture(as_webp(image, webp) if webp else data, source.names[i], landmarks, image.size))
     return out
@@ -97,6 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="+", metavar="SOURCE[:LANDMARKS]")
     parser.add_argument("--exclude-pairs", help="leave out every person that this pairs.txt names")
     parser.add_argument("--held-out", type=int, default=0, metavar="N", help="set aside N people of the first source")
+    parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     quality: dict[str, Any] = {"type": int, "metavar": "1..100", "choices": range(1, 101)}
     parser.add_argument("--webp", help="pack as WebP of this quality (default: the files as they are)", **quality)
     return parser
@@ -109,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InvalidInputError(f"{len(args.sources)} sources; a pack numbers at most {MOST_SOURCES}")
     excluded = people_in_pairs(args.exclude_pairs) if args.exclude_pairs else set()
     known: set[bytes] = set()
-    parts = [read_source(text, excluded, args.webp, known) for text in args.sources]
+    parts = [read_source(text, excluded, args.webp, known, args.strict) for text in args.sources]
     if args.held_out:
         parts[0], unseen, seen = held_out(parts[0], args.held_out)
         out = pathlib.Path(args.out)

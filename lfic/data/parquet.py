@@ -52,7 +52,18 @@ def read_tables(paths: Sequence[str]) -> Any:
             )
         except (ArrowException, OSError) as error:
             raise InvalidInputError(f"{path} is no readable parquet file: {error}") from None
+    for path, table in zip(paths, tables):
+        if table.schema != tables[0].schema:
+            raise InvalidInputError(
+                f"{path} has the columns {described(table)}, {paths[0]} has {described(tables[0])}: files of one data "
+                "set have one schema"
+            )
     return concat_tables(tables)
+
+
+def described(table: Any) -> str:
+    """A table's columns and their types."""
+    return ", ".join(f"{field.name} ({field.type})" for field in table.schema)
 
 
 def names_of(images: Any) -> list[str]:

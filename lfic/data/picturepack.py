@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import InvalidInputError
+from ..files import follow_umask
 from .base import Source
 
 
@@ -93,3 +94,4 @@ def write_picture_pack(path: str | os.PathLike[str], pictures: Sequence[Picture]
         "sizes": np.array([picture.size for picture in pictures], np.int32),
     }
     save_file(arrays, path, metadata={"names": json.dumps([picture.name for picture in pictures])})
+    follow_umask(path)

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ..format.geometry import SIDE
 from ..network.load import Model, Pixels
@@ -16,30 +18,45 @@ from .search import improve
 CLEAR = {20: 0.72, 60: 0.81, 80: 0.87, 100: 0.91}
 
 
-def best_drafts(model: Model, pixels: Sequence[Pixels], quality: int, effort: int, aligned: bool | None) -> list[Draft]:
-    """Images of one size at one quality -> a draft each; aligned None: on the template or not, as costs less."""
-    if aligned is not None or pixels[0].shape[:2] != (SIDE, SIDE):
+def best_drafts(
+    model: Model,
+    pixels: Sequence[Pixels] | Tensor,
+    quality: int | Sequence[int],
+    effort: int,
+    aligned: bool | None,
+) -> list[Draft]:
+    """Images of one size -> a draft each; aligned None: on the template or not, as costs less. Arguments as for
+    ``first_drafts``."""
+    pixels = model.tensor(pixels)
+    if aligned is not None or pixels.shape[-2:] != (SIDE, SIDE):
         best = first_drafts(model, pixels, quality, bool(aligned))
     else:
         best = cheaper_drafts(model, pixels, quality)
     if effort:
-        for way in {found.aligned for found in best}:
-            chosen = [i for i, found in enumerate(best) if found.aligned == way]
+        for way in sorted({(found.aligned, found.quality) for found in best}):
+            chosen = [i for i, found in enumerate(best) if (found.aligned, found.quality) == way]
             improved, _ = improve(model, [best[i] for i in chosen], [pixels[i] for i in chosen], effort)
             for i, better in zip(chosen, improved, strict=True):
                 best[i] = better
     return best
 
 
-def cheaper_drafts(model: Model, pixels: Sequence[Pixels], quality: int) -> list[Draft]:
-    """Images of 112 x 112 -> a draft each, aligned or not as costs less."""
+def clear_share(quality: ArrayLike) -> NDArray[np.float64]:
+    """Bits with positions / without, up to which a face is taken as aligned, for each quality."""
+    found: NDArray[np.float64] = np.interp(np.asarray(quality, np.float64), list(CLEAR), list(CLEAR.values()))
+    return found
+
+
+def cheaper_drafts(model: Model, pixels: Tensor, quality: int | Sequence[int]) -> list[Draft]:
+    """uint8 [N, 3, 112, 112] -> a draft each, aligned or not as costs less."""
     best = first_drafts(model, pixels, quality, True)
     bits = [estimate_bits(model, found) for found in best]
     # A face that the positions help by so much is on the template: the networks need not run a second time.
-    clear = np.interp(quality, list(CLEAR), list(CLEAR.values()))
+    clear = clear_share([found.quality for found in best])
     without = [estimate_bits(model, dataclasses.replace(found, aligned=False)) for found in best]
-    doubtful = [i for i in range(len(best)) if bits[i] > clear * without[i]]
+    doubtful = [i for i in range(len(best)) if bits[i] > clear[i] * without[i]]
     if doubtful:
-        for i, other in zip(doubtful, first_drafts(model, [pixels[i] for i in doubtful], quality, False), strict=True):
+        others = first_drafts(model, pixels[doubtful], [best[i].quality for i in doubtful], False)
+        for i, other in zip(doubtful, others, strict=True):
             best[i] = min(best[i], other, key=lambda found: estimate_bits(model, found))
     return best

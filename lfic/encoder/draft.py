@@ -4,14 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..format import bare as bare_form
 from ..format import container
 from ..format.geometry import cell_grid
 from ..format.level_map import map_bits
-from ..network import tiles
 from ..network.load import Model, Pixels
 from ..network.rap import pooled_symbols
 
@@ -41,19 +40,29 @@ class Draft:
         return first if (self.levels == first).all() else container.CODED_MAP
 
 
-@torch.inference_mode()
 def first_drafts(
-    model: Model, pixels: Sequence[Pixels], quality: int, aligned: bool, levels: Tensor | None = None
+    model: Model,
+    pixels: Sequence[Pixels] | Tensor,
+    quality: int | Sequence[int],
+    aligned: bool,
+    levels: Tensor | None = None,
 ) -> list[Draft]:
-    """Images uint8 [H, W, 3] of one size -> what the networks say of each; levels uint8 [N, hr, wr] or None: theirs."""
-    height, width = pixels[0].shape[:2]
-    q, a = model.conditions(quality, aligned, len(pixels))
-    y = tiles.analyze(model.net, model.tensor(pixels), q, a)
-    if levels is None:
-        levels = model.net.region_levels(y, q, a)
-    symbols = pooled_symbols(y, levels, model.gain, q)
+    """Images of one size -> what the networks say of each.
+
+    pixels: uint8 arrays [H, W, 3] or a tensor [N, 3, H, W]. quality: of all, or of each. levels: uint8 [N, hr, wr], or
+    None: the networks'.
+    """
+    pixels = model.tensor(pixels)
+    height, width = pixels.shape[-2:]
+    qualities = [quality] * len(pixels) if isinstance(quality, int) else list(quality)
+    q, a = model.conditions(qualities, aligned, len(pixels))
+    with model.computing():
+        y = model.analyze(pixels, q, a)
+        if levels is None:
+            levels = model.region_levels(y, q, a)
+        symbols = pooled_symbols(y, levels, model.gain, q)
     maps = levels.cpu().numpy()
-    return [Draft(width, height, quality, aligned, maps[i], symbols[i], y[i : i + 1]) for i in range(len(pixels))]
+    return [Draft(width, height, q, aligned, maps[i], symbols[i], y[i : i + 1]) for i, q in enumerate(qualities)]
 
 
 def estimate_bits(model: Model, draft: Draft) -> float:
@@ -65,10 +74,17 @@ def estimate_bits(model: Model, draft: Draft) -> float:
     return bits
 
 
-def payloads(model: Model, drafts: Sequence[Draft], threads: int = 1) -> list[bytes]:
-    """What the coder makes of drafts, by ``threads`` threads (0: one a core)."""
+def payloads(
+    model: Model, drafts: Sequence[Draft], threads: int = 1, modes: Sequence[int] | None = None
+) -> list[bytes]:
+    """What the coder makes of drafts, by ``threads`` threads (0: one a core); modes: their headers' level-map modes,
+    their own where None."""
+    modes = [d.level_mode for d in drafts] if modes is None else modes
     return model.context.encode_batch(
-        [(d.symbols, d.levels, *d.grid, d.quality, d.aligned, d.level_mode == container.CODED_MAP) for d in drafts],
+        [
+            (d.symbols, d.levels, *d.grid, d.quality, d.aligned, mode == container.CODED_MAP)
+            for d, mode in zip(drafts, modes, strict=True)
+        ],
         threads,
     )
 
@@ -80,7 +96,11 @@ def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
     )
 
 
-def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1) -> list[bytes]:
-    """Whole files of drafts, coded by ``threads`` threads."""
-    coded = payloads(model, drafts, threads)
-    return [container.write(header(model, d, checksum), payload) for d, payload in zip(drafts, coded, strict=True)]
+def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1, bare: bool = False) -> list[bytes]:
+    """Whole files of drafts, or bare streams, which have no checksum; coded by ``threads`` threads."""
+    headers = [header(model, draft, checksum) for draft in drafts]
+    write = container.write
+    if bare:
+        headers, write = [bare_form.bare_header(h) for h in headers], bare_form.write
+    coded = payloads(model, drafts, threads, [h.level_mode for h in headers])
+    return [write(h, payload) for h, payload in zip(headers, coded, strict=True)]

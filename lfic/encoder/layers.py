@@ -177,7 +177,7 @@ def background_draft(model: Model, photo: Photo, exponent: int, quality: int) ->
     draft = first_drafts(model, [pixels], quality, False)[0]
     levels = np.where(hidden, np.uint8(2), draft.levels)
     if (levels != draft.levels).any():
-        with torch.inference_mode():
+        with model.computing():
             maps = torch.from_numpy(levels)[None].to(model.device)
             symbols = pooled_symbols(draft.features, maps, model.gain, model.conditions(quality, False, 1)[0])[0]
         draft = dataclasses.replace(draft, levels=levels, symbols=symbols)

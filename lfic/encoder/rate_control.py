@@ -1,18 +1,30 @@
-"""The quality that a bound asks for: at most so many bytes, or at least so much likeness."""
+"""The quality that a bound asks for: at most so many bytes, or at least so much likeness.
 
-from collections.abc import Callable
+Pictures of one size are sought together. Each is analysed at the middle of the scale; from those features the context
+model alone says what other qualities would take, and the networks run again at the one that it names, its successor,
+and what interpolation finds from there: three or four analyses where a search by halves takes ten.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InvalidInputError
+from ..format import container
 from ..format.geometry import cell_grid, region_grid
-from ..network.load import Model, Pixels
+from ..kernels import rap_quantize
+from ..network.load import Model
 from .choose import best_drafts
 from .draft import Draft, files, first_drafts
 
 DEFAULT_QUALITY = 40  # where searches start, too
+SLOPE = 0.03  # by which the logarithms of bytes and of unlikeness change from one quality to the next, where untried
+EFFORT_TRIALS = 3  # of an effort under max_bytes: each takes as long as fifty analyses
 
 
 def last_true(holds: Callable[[int], bool], start: int, low: int = 1, high: int = 100) -> int:
@@ -37,70 +49,216 @@ def last_true(holds: Callable[[int], bool], start: int, low: int = 1, high: int 
     return best
 
 
-def largest_quality(
-    model: Model, pixels: Pixels, max_bytes: int, effort: int, aligned: bool | None, checksum: bool
-) -> bytes:
-    """The file of the largest quality that has at most ``max_bytes``.
+@dataclasses.dataclass
+class Search:
+    """What one picture's trials have shown of a value that rises with the quality.
 
-    Where not even quality 1 fits, every region is pooled to level 2 and the search starts again.
-
-    Raises:
-        InvalidInputError: that is too large as well.
+    tried: value by quality. The wanted quality is the last whose value is at most ``target`` (below it, if ``strict``).
     """
-    found: dict[tuple[int, int], tuple[bytes, bool]] = {}
 
-    def fits(quality: int, effort: int, aligned: bool | None) -> bool:
-        best = best_drafts(model, [pixels], quality, effort, aligned)[0]
-        found[quality, effort] = files(model, [best], checksum)[0], best.aligned
-        return len(found[quality, effort][0]) <= max_bytes
+    target: float
+    strict: bool = False
+    tried: dict[int, float] = dataclasses.field(default_factory=dict)
 
+    def holds(self, quality: int) -> bool:
+        value = self.tried[quality]
+        return value < self.target if self.strict else value <= self.target
+
+    @property
+    def last(self) -> int:
+        """The largest tried quality that holds; 0 if none does."""
+        return max((q for q in self.tried if self.holds(q)), default=0)
+
+    @property
+    def beyond(self) -> int:
+        """The smallest tried quality above ``last``; 101 if none is."""
+        return min((q for q in self.tried if q > self.last), default=101)
+
+    @property
+    def done(self) -> bool:
+        return self.last + 1 == self.beyond
+
+    def next(self) -> int:
+        """A quality between ``last`` and ``beyond``: by interpolation; after six trials by halves."""
+        low, high = self.last, self.beyond
+        if len(self.tried) >= 6:
+            return (low + high) // 2
+        if low and high <= 100:
+            rise = max(self.tried[high] - self.tried[low], 1e-9)
+            guess = low + int((self.target - self.tried[low]) / rise * (high - low))
+        elif low:
+            guess = low + 1 + int((self.target - self.tried[low]) / SLOPE)
+        else:
+            guess = high - 1 - int((self.tried[high] - self.target) / SLOPE)
+        return min(max(guess, low + 1), high - 1)
+
+
+def largest_files(
+    model: Model,
+    pixels: Tensor,
+    max_bytes: int,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    threads: int = 1,
+    bare: bool = False,
+) -> list[bytes | InvalidInputError]:
+    """Pictures uint8 [N, 3, H, W] -> for each the file of the largest quality that has at most ``max_bytes``.
+
+    Where not even quality 1 fits, every region is pooled to level 2 and the search starts again; an error in a file's
+    place says that that is too large as well. An effort's files are sought from there on, in ``EFFORT_TRIALS`` at most.
+    """
     # The way (aligned or not) is settled once, in the middle of the scale.
-    fits(DEFAULT_QUALITY, 0, aligned)
-    way = found[DEFAULT_QUALITY, 0][1]
-    best = last_true(lambda quality: fits(quality, 0, way), DEFAULT_QUALITY)
-    if effort:  # its files are somewhat smaller or larger: search on from there
-        best = last_true(lambda quality: fits(quality, effort, way), best or 1)
-    if best:
-        return found[best, effort][0]
-    # Even quality 1 is too large: pool everything as coarsely as it goes, and search again.
-    regions = region_grid(*cell_grid(*pixels.shape[:2]))
+    middle = best_drafts(model, pixels, DEFAULT_QUALITY, 0, aligned)
+    found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in files(model, middle, checksum, threads, bare)]
+    searches = [Search(math.log(max_bytes), False, {DEFAULT_QUALITY: size(f[DEFAULT_QUALITY])}) for f in found]
+    guesses = predicted(model, middle, found, max_bytes, threads)
+    trials = [(i, q) for i, guess in enumerate(guesses) for q in (guess, guess + 1) if 1 <= q <= 100]
+    ways = [draft.aligned for draft in middle]
+    while trials:
+        trials = [(i, q) for i, q in trials if q not in found[i]]
+        for way in (True, False):
+            some = [(i, q) for i, q in trials if ways[i] == way]
+            if some:
+                drafts = first_drafts(model, pixels[[i for i, _ in some]], [q for _, q in some], way)
+                for (i, q), data in zip(some, files(model, drafts, checksum, threads, bare), strict=True):
+                    found[i][q], searches[i].tried[q] = data, size(data)
+        trials = [(i, search.next()) for i, search in enumerate(searches) if not search.done]
+    best: list[bytes | InvalidInputError] = []
+    for i, (search, way) in enumerate(zip(searches, ways, strict=True)):
+        if not search.last:
+            best.append(coarsest_file(model, pixels[i : i + 1], max_bytes, way, checksum, bare))
+        elif effort:
+            best.append(
+                improved_file(model, pixels[i : i + 1], search, found[i][search.last], effort, way, checksum, bare)
+            )
+        else:
+            best.append(found[i][search.last])
+    return best
+
+
+def size(data: bytes) -> float:
+    """Of a file, as ``Search`` compares them: nearly linear in the quality."""
+    return math.log(len(data))
+
+
+def predicted(
+    model: Model, drafts: Sequence[Draft], found: Sequence[dict[int, bytes]], max_bytes: int, threads: int
+) -> list[int]:
+    """For each draft the last quality, 1 to 100, that would fit if its features and levels stayed what they are."""
+    count, first = len(drafts), drafts[0]
+    y = torch.cat([draft.features for draft in drafts])
+    levels = np.stack([draft.levels for draft in drafts])
+    maps = torch.from_numpy(levels).to(model.device)
+    aligned = np.array([draft.aligned for draft in drafts])
+    mapped = np.array([draft.level_mode == container.CODED_MAP for draft in drafts])
+
+    def bits(quality: NDArray[np.int64]) -> NDArray[np.float64]:
+        with model.computing():
+            q = torch.from_numpy(quality).to(model.device)
+            symbols, counts = rap_quantize(y, maps, model.gain, q - 1)
+            rows = symbols[:, : int(counts.max())].cpu().numpy()
+        return model.context.cost_rows(rows, levels, *first.grid, quality, aligned, mapped, threads)
+
+    known = bits(np.full(count, first.quality))
+    over = np.array([len(data[first.quality]) for data in found]) - known / 8  # header, checksum, the last byte
+    low, high = np.zeros(count, np.int64), np.full(count, 101)
+    while (high - low > 1).any():
+        middle = np.clip((low + high) // 2, 1, 100)
+        fits = bits(middle) / 8 + over <= max_bytes
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+    return [max(int(q), 1) for q in low]
+
+
+def improved_file(
+    model: Model, pixels: Tensor, search: Search, plain: bytes, effort: int, way: bool, checksum: bool, bare: bool
+) -> bytes:
+    """The largest file of an effort that was found to fit in ``EFFORT_TRIALS``, from the best without one on; that one
+    where none does. pixels uint8 [1, 3, H, W]."""
+    start = search.last
+    best, own = plain, Search(search.target)
+    quality = start
+    for _ in range(EFFORT_TRIALS):
+        data = files(model, best_drafts(model, pixels, quality, effort, way), checksum, bare=bare)[0]
+        own.tried[quality] = size(data)
+        if own.holds(quality) and quality == own.last:
+            best = data
+        if own.done:
+            break
+        quality = own.next()
+    return best
+
+
+def coarsest_file(
+    model: Model, pixels: Tensor, max_bytes: int, way: bool, checksum: bool, bare: bool
+) -> bytes | InvalidInputError:
+    """The file of the largest quality that fits with every region pooled as coarsely as it goes.
+
+    pixels uint8 [1, 3, H, W].
+    """
+    regions = region_grid(*cell_grid(*pixels.shape[-2:]))
     coarsest = torch.full((1, *regions), 2, dtype=torch.uint8, device=model.device)
     blobs: dict[int, bytes] = {}
 
-    def coarse_fits(quality: int) -> bool:
-        blobs[quality] = files(model, first_drafts(model, [pixels], quality, way, coarsest), checksum)[0]
+    def fits(quality: int) -> bool:
+        blobs[quality] = files(model, first_drafts(model, pixels, quality, way, coarsest), checksum, bare=bare)[0]
         return len(blobs[quality]) <= max_bytes
 
-    best = last_true(coarse_fits, 1)
-    if not best:
-        raise InvalidInputError(
-            f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blobs[1])} bytes: allow more, or "
-            "shrink the image"
+    best = last_true(fits, 1)
+    if best:
+        return blobs[best]
+    return InvalidInputError(
+        f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blobs[1])} bytes: allow more, or "
+        "shrink the image"
+    )
+
+
+def smallest_files(
+    model: Model,
+    pixels: Tensor,
+    min_similarity: float,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    threads: int = 1,
+    bare: bool = False,
+) -> list[bytes | InvalidInputError]:
+    """Pictures uint8 [N, 3, H, W] -> for each the file of the smallest quality that is at least that like the original
+    (``Model.similarity``); an error in its place where not even quality 100 is."""
+    target = model.embed(pixels)
+    searches = [Search(distance(min_similarity), True) for _ in range(len(pixels))]
+    found: list[dict[int, bytes]] = [{} for _ in searches]
+    trials = [(i, DEFAULT_QUALITY) for i in range(len(searches))]
+    while trials:
+        rows = [i for i, _ in trials]
+        drafts = best_drafts(model, pixels[rows], [q for _, q in trials], effort, aligned)
+        shown = model.reconstruct(
+            [(draft.symbols, draft.levels) for draft in drafts],
+            [draft.quality for draft in drafts],
+            [draft.aligned for draft in drafts],
+            *pixels.shape[-2:],
         )
-    return blobs[best]
+        like = model.similarity(shown, target[rows]).tolist()
+        for (i, q), data, value in zip(trials, files(model, drafts, checksum, threads, bare), like, strict=True):
+            found[i][q] = data
+            # what counts is whether the bound is met, to the last bit
+            searches[i].tried[q] = (
+                max(distance(value), searches[i].target)
+                if value >= min_similarity
+                else min(distance(value), math.nextafter(searches[i].target, -math.inf))
+            )
+        trials = [(i, search.next()) for i, search in enumerate(searches) if not search.done]
+    return [
+        blobs[search.last + 1]
+        if search.last < 100
+        else InvalidInputError(f"min_similarity is {min_similarity}, which not even quality 100 reaches for this image")
+        for search, blobs in zip(searches, found, strict=True)
+    ]
 
 
-def smallest_file(
-    model: Model, pixels: Pixels, min_similarity: float, effort: int, aligned: bool | None, checksum: bool
-) -> bytes:
-    """The file of the smallest quality that is at least that like the original (``Model.similarity``).
-
-    Raises:
-        InvalidInputError: not even quality 100 reaches it.
-    """
-    target, found = model.embed([pixels]), {}
-
-    def fails(quality: int) -> bool:
-        best = best_drafts(model, [pixels], quality, effort, aligned)[0]
-        found[quality] = files(model, [best], checksum)[0]
-        return float(model.similarity([shown(model, best)], target)) < min_similarity
-
-    quality = last_true(fails, DEFAULT_QUALITY) + 1
-    if quality > 100:
-        raise InvalidInputError(
-            f"min_similarity is {min_similarity}, which not even quality 100 reaches for this image"
-        )
-    return found[quality]
+def distance(similarity: float) -> float:
+    """Of likeness, as ``Search`` compares it: nearly linear in the quality, rising."""
+    return -math.log(max(1 - similarity, 1e-6))
 
 
 def shown(model: Model, draft: Draft) -> NDArray[np.uint8]:

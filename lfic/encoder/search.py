@@ -52,12 +52,20 @@ Change: TypeAlias = tuple[Region, int]  # a region and its other level
 
 
 def improve(
-    model: Model, drafts: list[Draft], pixels: Sequence[Pixels], effort: int
+    model: Model, drafts: list[Draft], pixels: Sequence[Pixels | Tensor], effort: int
 ) -> tuple[list[Draft], list[float]]:
-    """Drafts of one size, quality and alignment, and their uint8 [H, W, 3] -> (better drafts, their J in bits);
-    deterministic."""
+    """Drafts of one size, quality and alignment, and their pictures, uint8 arrays [H, W, 3] or tensors [3, H, W] ->
+    (better drafts, their J in bits); deterministic."""
     if drafts[0].levels.size > REGIONS_AT_MOST:
         return drafts, [estimate_bits(model, draft) for draft in drafts]
+    with model.computing(gradients=True):
+        return improved(model, drafts, pixels, effort)
+
+
+def improved(
+    model: Model, drafts: list[Draft], pixels: Sequence[Pixels | Tensor], effort: int
+) -> tuple[list[Draft], list[float]]:
+    """``improve`` in the model's state of torch."""
     faces = [Candidate(model, draft, image) for draft, image in zip(drafts, pixels)]
     chosen = [improve_levels(face, ROUNDS[effort]) for face in faces]
     states = refine_features(model, faces, chosen, FEATURE_STEPS[effort])
@@ -89,11 +97,11 @@ def refine_features(
 class Candidate:
     """The state of one face: everything that a trial needs."""
 
-    def __init__(self, model: Model, draft: Draft, pixels: Pixels) -> None:
+    def __init__(self, model: Model, draft: Draft, pixels: Pixels | Tensor) -> None:
         self.model, self.draft, self.beta, self.y = model, draft, model.objective.beta(draft.quality), draft.features
         self.q, self.a = model.conditions(draft.quality, draft.aligned, 1)
         with torch.no_grad():
-            self.original = tiles.unit(model.tensor([pixels]))
+            self.original = tiles.unit(model.tensor(pixels[None] if isinstance(pixels, Tensor) else [pixels]))
             self.target: Tensor | None = None
             if model.recognizer is not None and draft.aligned:
                 self.target = model.recognizer(self.original)

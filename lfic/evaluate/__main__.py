@@ -13,11 +13,16 @@ from .arguments import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: argv without the program's name -> exit status (0, or 2 with a message on stderr)."""
+    """Entry point: argv without the program's name -> exit status.
+
+    0; 1 where --gate finds the new weights worse; 2 with a message on stderr.
+    """
     try:
         args = parse(argv, (__doc__ or "").split("\n")[0])
-        from .evaluation import evaluate  # torch, which takes a second, is not needed to show the options
+        from .evaluation import evaluate, evaluate_gate  # torch takes a second, and is not needed to show the options
 
+        if args.gate:
+            return 0 if evaluate_gate(args) else 1
         print(", ".join(evaluate(args)))
         return 0
     except LficError as error:

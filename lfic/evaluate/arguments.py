@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..errors import InvalidInputError
+from .crop import SPANS
 
 
 def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
@@ -18,6 +19,14 @@ def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.workers < 1:
         raise InvalidInputError(f"--workers is {args.workers}; at least 1 is needed")
+    if not args.recognizer and not args.gate:
+        raise InvalidInputError("who judges? give --recognizer FILE, a TorchScript network")
+    if args.whole and args.crop:
+        raise InvalidInputError("--whole and --crop are two sizes: give one of them")
+    if args.draw_pairs < 0 or (args.draw_pairs and args.pairs):
+        raise InvalidInputError("--draw-pairs takes a number from 1 up, and no --pairs beside it")
+    if args.looks < 0:
+        raise InvalidInputError(f"--looks is {args.looks}; allowed are 0 and more")
     if args.bootstrap < 0:
         raise InvalidInputError(f"--bootstrap is {args.bootstrap}; allowed are 0 and more")
     return args
@@ -25,22 +34,46 @@ def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
 
 def add_faces(group: argparse._ArgumentGroup) -> None:
     """What is measured on, and who judges."""
-    group.add_argument("faces", nargs="+", help="folders or tar files of images")
-    group.add_argument("--pairs", help="pairs file in LFW's form; without one, similarity and PSNR only")
+    group.add_argument(
+        "faces",
+        nargs="+",
+        help="folders or tar files of images, InsightFace's verification sets (.bin) or training sets (.rec)",
+    )
+    group.add_argument(
+        "--pairs",
+        help="list of pairs, in LFW's form or as PATH PATH 0|1; without one, and without a .bin file, similarity and "
+        "looks only",
+    )
+    group.add_argument(
+        "--draw-pairs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="N pairs of one person and N of two, drawn from the people's images: by folder, or by NAME_0001",
+    )
     group.add_argument(
         "--landmarks", help=".npz with names and landmarks [N, 5, 2]; without one, images are aligned 112 x 112 crops"
     )
     group.add_argument(
         "--recognizer",
         action="append",
-        required=True,
+        default=[],
         metavar="FILE",
-        help="TorchScript network, RGB 112 x 112 in 0..255; repeatable",
+        help="TorchScript network, RGB 112 x 112 in 0..255; repeatable; needed but for --gate",
     )
     group.add_argument(
         "--whole",
         action="store_true",
-        help="compress the whole pictures; faces are aligned by --landmarks after decoding. Writes no page",
+        help="compress the whole pictures; faces are aligned by --landmarks after decoding",
+    )
+    group.add_argument(
+        "--crop",
+        type=int,
+        choices=sorted(SPANS),
+        help="compress crops of so many pixels, with the margin that users of facenet (160) and VGGFace2 (224) keep",
+    )
+    group.add_argument(
+        "--strict", action="store_true", help="stop at an image that can't be read, rather than leave it out"
     )
     group.add_argument("--folds", help="folds to use, from 1, e.g. 1,2 or 1-5; all by default")
     group.add_argument("--limit", type=int, help="at most so many images (without --pairs)")
@@ -100,6 +133,20 @@ def add_results(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
     group.add_argument(
         "--picture-faces", help="folder or tar of aligned 112 x 112 crops to show; some evaluated ones by default"
+    )
+    group.add_argument(
+        "--looks",
+        type=int,
+        default=100,
+        help="on so many faces PSNR, SSIMULACRA2, FLIP, colour error and grid pattern are measured; 0 for none",
+    )
+    group.add_argument(
+        "--gate",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="compare two weights of lfic by their looks at equal bytes instead, at the qualities of --codecs "
+        "lfic:S/S, "
+        "and write OUT-gate.csv; the exit status is 1 where the new ones are worse",
     )
     group.add_argument("--speed", action="store_true", help="measure speed too: CPU time of one thread")
 

@@ -1,5 +1,5 @@
-"""What was computed once: coded files and embeddings, by content, in one SQLite file that survives a kill at any
-time."""
+"""What was computed once: coded files, embeddings and looks, by content, in one SQLite file that survives a kill at
+any time."""
 
 import hashlib
 import os
@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS files (
   codec TEXT, image TEXT, data BLOB, header INTEGER, mse REAL, decoded TEXT, PRIMARY KEY (codec, image)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS embeddings (
   recogniser TEXT, image TEXT, vector BLOB, PRIMARY KEY (recogniser, image)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looks (
+  codec TEXT, image TEXT, version TEXT, vector BLOB, PRIMARY KEY (codec, image, version)) WITHOUT ROWID;
 """
 Known = tuple[int, int, float, str]  # bytes of the file, header bytes, MSE, key of the decoded image
 
@@ -30,7 +32,7 @@ def content_key(pixels: NDArray[Any]) -> str:
 
 
 class Cache:
-    """Rows of ``files`` and ``embeddings``; ``path`` None keeps them in memory.
+    """Rows of ``files``, ``embeddings`` and ``looks``; ``path`` None keeps them in memory.
 
     Every ``put`` is one transaction: a run that was killed goes on where it stood, and gives the same numbers.
     """
@@ -82,6 +84,20 @@ class Cache:
             self.db.executemany(
                 "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
                 [(judge, key, np.asarray(vector, np.float32).tobytes()) for key, vector in rows],
+            )
+
+    def looks(self, codec: str, image: str, version: str) -> NDArray[np.float64] | None:
+        """What is known of the looks of an image at a codec's setting, float64 [M], or None."""
+        row = self.db.execute(
+            "SELECT vector FROM looks WHERE codec = ? AND image = ? AND version = ?", (codec, image, version)
+        ).fetchone()
+        return None if row is None else np.frombuffer(row[0], np.float64)
+
+    def put_looks(self, codec: str, image: str, version: str, looks: NDArray[np.float64]) -> None:
+        """Keep one image's looks."""
+        with self.db:
+            self.db.execute(
+                "INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", (codec, image, version, looks.tobytes())
             )
 
     def close(self) -> None:

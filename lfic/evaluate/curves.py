@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .bdrate import Prepared, bd_rate, bytes_at, prepared, quick_bd_rate
 from .data import Faces
+from .looks import MEASURES
 from .points import Embeddings, Point
 from .tables import Row
 from .verification import bootstrap_accuracy, bootstrap_tar, bootstrap_weights, interval, pair_scores
@@ -26,6 +27,8 @@ TARGETS = {  # column of a table of figures -> qualities at which bytes are read
     "accuracy": (0.90, 0.95, 0.98, 0.99),
     "tar_at_far_0.001": (0.5, 0.8, 0.9),
     "similarity": (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99),
+    "psnr_db": (25, 30, 35),
+    "ssimulacra2": (10, 30, 50, 70),
 }
 
 
@@ -53,7 +56,7 @@ def bd_rates(
     faces: Faces,
     anchors: Sequence[str],
     replicates: int = 200,
-    earlier: Iterable[Row] = (),
+    earlier: Sequence[Row] = (),
 ) -> list[Row]:
     """BD-rates of every codec against every anchor: one row for each pair of codecs, measure and judge.
 
@@ -71,16 +74,23 @@ def bd_rates(
         for column in curves.rates
         if (samples := curves.replicates(curve, column)) is not None
     }
+    networks = roles([{"codec": p.codec, "loss": p.loss, "encoder": p.encoder} for p in points] + list(earlier))
     rows = []
     for anchor in (a for a in anchors if a in known):
         for name in (n for n in known if n != anchor):
             for curve in (c for c in known[name].qualities if c in known[anchor].qualities):
                 row: Row = {"codec": name, "anchor": anchor, "measure": curve[0], "recognizer": curve[1]}
+                row |= networks.get(name, {})
                 for column in known[name].rates:
                     pair = [drawn.get((codec, curve, column)) for codec in (anchor, name)]
                     row |= difference(known[anchor], known[name], curve, column, pair)
                 rows.append(row)
     return rows
+
+
+def roles(rows: Iterable[Row]) -> dict[str, Row]:
+    """Which networks took part in a codec: name -> columns "loss" and "encoder"."""
+    return {row["codec"]: {"loss": row.get("loss", ""), "encoder": row.get("encoder", "")} for row in rows}
 
 
 def measured(points: Iterable[Point], reference: Embeddings, faces: Faces, replicates: int) -> dict[str, CodecCurves]:
@@ -130,7 +140,8 @@ def qualities(
 ) -> Qualities:
     """Quality curves of one codec's points, and with weights their replicates.
 
-    Measures: "psnr", "similarity", and with pairs "accuracy", "tar@1e-2" and "tar@1e-3" (both images compressed).
+    Measures: "psnr", "ssimulacra2" and "flip" where looks were measured, "similarity", and with pairs "accuracy",
+    "tar@1e-2" and "tar@1e-3" (both images compressed).
     """
     of_faces, of_pairs = weights or (None, None)
 
@@ -139,6 +150,7 @@ def qualities(
         return values.mean(1).tolist(), samples
 
     out: Qualities = {("psnr", ""): means(np.stack([p.psnr for p in points]))}
+    out |= looks(points, None if of_faces is None else len(of_faces))
     for name, original in reference.items():
         if any(name not in p.embeddings for p in points):  # it does not judge this codec
             continue
@@ -159,6 +171,24 @@ def qualities(
     return out
 
 
+def looks(points: Sequence[Point], replicates: int | None) -> Qualities:
+    """Curves "ssimulacra2" and "flip", the latter with its sign turned, of points that have looks of a sample."""
+    found = [p.looks for p in points if p.looks is not None and len(p.looks)]
+    out: Qualities = {}
+    if len(found) < len(points):
+        return out
+    weights = None
+    if replicates:
+        alike = np.zeros(len(found[0]), bool)
+        weights = bootstrap_weights(alike, alike, replicates, seed=3)
+    for name, sign in (("ssimulacra2", 1), ("flip", -1)):
+        values = sign * np.stack([table[:, MEASURES.index(name)] for table in found])
+        if np.isfinite(values).all():
+            samples = None if weights is None else (weights @ values.T) / weights.sum(1, keepdims=True)
+            out[name, ""] = values.mean(1).tolist(), samples
+    return out
+
+
 def replicated(
     measure: str, scores: NDArray[np.float64], faces: Faces, weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
@@ -174,6 +204,10 @@ def qualities_of_rows(rows: Sequence[Row]) -> Qualities:
     for name in dict.fromkeys(row["recognizer"] for row in rows):
         of_name = [row for row in rows if row["recognizer"] == name]
         out["psnr", ""] = [row["psnr_db"] for row in of_name], None
+        for measure, sign in (("ssimulacra2", 1), ("flip", -1)):
+            values = [sign * row[measure] for row in of_name if isinstance(row.get(measure), float)]
+            if len(values) == len(of_name):
+                out[measure, ""] = values, None
         for measure, column in COLUMNS.items():
             values = [row[column] for row in of_name if isinstance(row.get(column), float)]
             if len(values) == len(of_name):
@@ -197,7 +231,8 @@ def difference(
 
 
 def bytes_at_targets(rows: Iterable[Row]) -> list[Row]:
-    """Bytes that each codec needs for some round qualities: rows codec, recognizer, measure, target, bytes.
+    """Bytes that each codec needs for some round qualities: rows codec, recognizer, loss,
+    encoder, measure, target, bytes.
 
     Args:
         rows: of ``figures.summarize``; protocol "both" (or "similarity") is used. Targets outside a codec's measured
@@ -205,6 +240,7 @@ def bytes_at_targets(rows: Iterable[Row]) -> list[Row]:
     """
     curves: dict[Curve, dict[str, list[tuple[float, float]]]] = {}
     rows = [r for r in rows if r["protocol"] in ("both", "similarity") and r["codec"] != "uncompressed"]
+    networks = roles(rows)
     for name in dict.fromkeys(r["recognizer"] for r in rows):
         for measure in TARGETS:
             of_codecs = curves[measure, name] = {r["codec"]: [] for r in rows}
@@ -212,7 +248,7 @@ def bytes_at_targets(rows: Iterable[Row]) -> list[Row]:
                 if row["recognizer"] == name and isinstance(row.get(measure), (int, float)):
                     of_codecs[row["codec"]].append((row["bytes"], row[measure]))
     return [
-        {"codec": codec, "recognizer": name, "measure": measure, "target": target, "bytes": value}
+        {"codec": codec, "recognizer": name, **networks[codec], "measure": measure, "target": target, "bytes": value}
         for (measure, name), of_codecs in curves.items()
         for target in TARGETS[measure]
         for codec, curve in of_codecs.items()

@@ -5,7 +5,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from ..errors import InvalidInputError
@@ -14,16 +13,19 @@ from .cache import Cache, content_key
 from .curves import bd_rates, bytes_at_targets
 from .data import Faces, load_faces
 from .figures import summarize
-from .gallery import gallery
+from .gallery import BUDGETS, OF_PHOTOS, gallery
+from .gate import gate
 from .groups import balanced, group_rows
 from .interface import EvaluatedCodec
 from .judges import Judge, impartial, load_judge
+from .looks import looks_at_bytes, measure_looks, sample
 from .points import Embeddings, Point, evaluate_point, reference_embeddings, uncompressed_point
 from .report.page import write_page
 from .report.plots import plots, rocs, write_plots
-from .selection import build_codecs
+from .selection import OWN, build, build_codecs
 from .speed import measure_speed
 from .tables import Row, earlier_rows, read_csv, write_csv
+from .templates import template_rows
 
 
 @dataclasses.dataclass
@@ -59,20 +61,33 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     if args.earlier:
         earlier = earlier_rows(args.earlier, [c.name for c in codecs], [j.name for j in judges], len(faces))
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
-    note += ", whole pictures" if faces.photos else ""
+    note += ", whole pictures" if args.whole else f", crops of {args.crop} pixels" if args.crop else ""
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]
     reference = reference_embeddings(faces, judges, cache, keys, not args.quiet)
     keys = [content_key(photo) for photo in faces.photos] or keys
     run = Run(codecs, judges, faces, reference, earlier, note)
     measure(args, run, cache, keys)
     deltas = write_tables(args, run)
-    if not (args.no_report or args.whole):
+    if not args.no_report:
         write_report(args, run, deltas)
     return [
         f"{args.out}.csv",
         *([f"{args.out}-bdrate.csv"] if deltas else []),
-        *([] if args.no_report or args.whole else [f"{args.out}.html"]),
+        *([] if args.no_report else [f"{args.out}.html"]),
     ]
+
+
+def evaluate_gate(args: argparse.Namespace) -> bool:
+    """Whether the new weights of --gate pass."""
+    torch.set_num_threads(args.workers)
+    item = args.codecs.split(",")[0]
+    if item.partition(":")[0] not in OWN:
+        raise InvalidInputError(f"--gate compares weights of lfic: --codecs is lfic:S/S, found {item!r}")
+
+    def codec(weights: str) -> EvaluatedCodec:
+        return build(item, argparse.Namespace(**{**vars(args), "weights": weights}))
+
+    return gate(args, codec, faces_of(args), load_judges(args), Cache(args.cache))
 
 
 def load_judges(args: argparse.Namespace) -> list[Judge]:
@@ -87,18 +102,33 @@ def faces_of(args: argparse.Namespace) -> Faces:
     """The faces of the command line."""
     folds = fold_numbers(args.folds) if args.folds else None
     choose = None if args.per_group is None else lambda names: balanced(names, args.per_group)
-    return load_faces(args.faces, args.pairs, args.landmarks, args.limit, args.allow_missing, folds, choose, args.whole)
+    return load_faces(
+        args.faces,
+        args.pairs,
+        args.landmarks,
+        args.limit,
+        args.allow_missing,
+        folds,
+        choose,
+        args.whole,
+        args.crop,
+        args.draw_pairs,
+        args.strict,
+    )
 
 
 def measure(args: argparse.Namespace, run: Run, cache: Cache, keys: Sequence[str]) -> None:
     """Every codec at every setting. OUT.csv is written after each point, so that a run can be watched."""
     run.rows = summarize(uncompressed_point(run.reference, run.faces), run.reference, run.faces)
+    which = sample(run.faces, args.looks)
     for codec in run.codecs:
         jury = impartial(codec, run.judges)
         for left_out in (j for j in run.judges if j not in jury):
             print(f"{codec.name} is not judged by {left_out.name}, which its encoder looks through", file=sys.stderr)
         for setting in codec.settings if jury else ():
             point = evaluate_point(codec, setting, run.faces, jury, cache, args.workers, not args.quiet, keys)
+            if which:
+                point.looks = measure_looks(codec, setting, run.faces, which, cache, keys)
             run.points.append(point)
             rows = summarize(point, run.reference, run.faces)
             run.rows += rows
@@ -122,11 +152,13 @@ def line_of(row: Row) -> str:
 
 
 def write_tables(args: argparse.Namespace, run: Run) -> list[Row]:
-    """OUT-bdrate.csv, OUT-bytes.csv, OUT-groups.csv and OUT-speed.csv, those that have rows -> the BD-rates."""
+    """OUT-bdrate.csv and the tables beside it (docs/evaluation.md), those that have rows -> the BD-rates."""
     deltas = bd_rates(run.points, run.reference, run.faces, args.anchor.split(","), args.bootstrap, run.earlier)
     for name, rows in (
         ("bdrate", deltas),
         ("bytes", bytes_at_targets(run.rows + run.earlier)),
+        ("templates", template_rows(run.reference, run.faces, args.bootstrap)),
+        ("looks", looks_at_bytes(run.rows + run.earlier)),
         ("groups", group_rows(run.points, run.reference, run.faces.names)),
     ):
         if rows:
@@ -138,22 +170,30 @@ def write_tables(args: argparse.Namespace, run: Run) -> list[Row]:
     return deltas
 
 
+def size_of(args: argparse.Namespace) -> str:
+    """What codecs are given, in words."""
+    return "photos" if args.whole else f"crops of {args.crop} pixels" if args.crop else "aligned crops"
+
+
 def write_report(args: argparse.Namespace, run: Run, deltas: Sequence[Row]) -> None:
     """The page and its curves as files."""
     groups = group_rows(run.points, run.reference, run.faces.names)
     if not groups and args.groups:
         groups = read_csv(args.groups)
-    faces = load_faces([args.picture_faces]).pixels if args.picture_faces else run.faces.pixels
-    shown = faces[np.linspace(0, len(faces) - 1, min(args.pictures, len(faces))).astype(int)]
-    images = plots(run.rows + run.earlier, rocs(run.points, run.reference, run.faces))
+    faces = load_faces([args.picture_faces]) if args.picture_faces and not run.faces.photos else run.faces
+    shown = [faces.source(i) for i in sample(faces, args.pictures)]
+    around = 1000 if run.faces.photos else 300
+    images = plots(run.rows + run.earlier, rocs(run.points, run.reference, run.faces, around), around)
     write_plots(args.out, images)
+    title = f"lfic: face verification against bytes, {size_of(args)}"
     write_page(
         f"{args.out}.html",
         run.rows + run.earlier,
         deltas,
-        gallery(run.codecs, shown),
+        gallery(run.codecs, shown, OF_PHOTOS if run.faces.photos else BUDGETS),
         groups,
         run.speed,
         run.note,
-        images=images,
+        title,
+        images,
     )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .data import Faces
+from .looks import means
 from .points import Embeddings, Point
 from .tables import Row
 from .verification import FARS, all_pairs_tar, bootstrap_tar, bootstrap_weights, pair_scores, verify
@@ -40,10 +41,16 @@ def sizes_and_likeness(point: Point, name: str, embeddings: np.ndarray, original
     """What needs no pairs."""
     root = max(1, len(point.size)) ** 0.5
     similarity = np.einsum("nd,nd->n", embeddings.astype(np.float64), original.astype(np.float64))
+    looks = (
+        {} if point.looks is None or not len(point.looks) else {"looks_faces": len(point.looks), **means(point.looks)}
+    )
+    looks.pop("psnr_db", None)  # the column has that of all faces
     return {
         "codec": point.codec,
         "setting": point.setting,
         "recognizer": name,
+        "loss": point.loss,
+        "encoder": point.encoder,
         "faces": len(point.size),
         "bytes": point.size.mean(),
         "bytes_without_header": (point.size - point.header).mean(),
@@ -51,6 +58,7 @@ def sizes_and_likeness(point: Point, name: str, embeddings: np.ndarray, original
         "bytes_p95": float(np.percentile(point.size, 95)),
         "psnr_db": point.psnr.mean(),
         "psnr_db_error": point.psnr.std() / root,
+        **looks,
         "similarity": similarity.mean(),
         "similarity_error": similarity.std() / root,
         "similarity_p5": float(np.percentile(similarity, 5)),

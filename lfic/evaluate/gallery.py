@@ -10,6 +10,7 @@ from .budget import largest_that_fits
 from .interface import EvaluatedCodec, Pixels, Setting
 
 BUDGETS = (150, 300, 600, 1000)
+OF_PHOTOS = (300, 600, 1000, 2000)
 
 
 @dataclasses.dataclass
@@ -17,14 +18,16 @@ class Exhibit:
     """One face by every codec.
 
     Attributes:
-        original: uint8 [112, 112, 3].
+        original: uint8 [H, W, 3].
         codecs: name -> for each budget (bytes, decoded uint8 [112, 112, 3]), or None where no file fits.
         levels: quality -> uint8 [rows, columns], of the first codec that has ``region_levels``.
+        budgets: in bytes.
     """
 
     original: Pixels
     codecs: dict[str, list[tuple[int, Pixels] | None]]
     levels: dict[Setting, NDArray[np.uint8]]
+    budgets: Sequence[int] = BUDGETS
 
 
 def gallery(
@@ -37,7 +40,7 @@ def gallery(
         for codec in codecs:
             found = [largest_that_fits(codec, face, budget) for budget in budgets]
             cells[codec.name] = [pair and (len(pair[0]), pair[1]) for pair in found]
-        out.append(Exhibit(face, cells, region_levels(codecs, face)))
+        out.append(Exhibit(face, cells, region_levels(codecs, face), tuple(budgets)))
     return out
 
 

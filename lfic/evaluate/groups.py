@@ -19,7 +19,7 @@ def age_group(low: int, high: int) -> str:
 
 def utkface_groups(name: str) -> list[str]:
     """Groups of a UTKFace file name, age_gender_race_date: ["age 20-39", "female", "Asian"], or [] where it is none."""
-    fields = name.split("_")
+    fields = name.rpartition("/")[2].split("_")
     if len(fields) < 4 or not all(field.isdigit() for field in fields[:3]):
         return []
     age, gender, race = map(int, fields[:3])

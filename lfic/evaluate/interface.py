@@ -34,6 +34,8 @@ class EvaluatedCodec:
         region_levels: (image, setting) -> uint8 [rows, columns] for codecs with RAP, for heat maps.
         looks_through: "bundled", or the SHA-256 of the file of the encoder's recogniser, which is no judge of this
             codec.
+        loss: names of the recognisers that its training looked through.
+        encoder: name of the recogniser that its encoder looks through, or "".
     """
 
     name: str
@@ -47,6 +49,8 @@ class EvaluatedCodec:
     fine_settings: tuple[Setting, ...] = ()
     region_levels: Callable[[Pixels, Setting], NDArray[np.uint8]] | None = None
     looks_through: str = ""
+    loss: tuple[str, ...] = ()
+    encoder: str = ""
 
     def key(self, setting: Setting) -> str:
         """What the results at a setting are kept under."""

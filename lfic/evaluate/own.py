@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,7 @@ from .cache import content_key
 from .interface import EvaluatedCodec, Pixels, Setting
 
 PACKAGE = pathlib.Path(__file__).parents[1]
+BUNDLED = "dlib-resnet"  # the recogniser that ships
 COMPILED = {".so", ".pyd"}
 # Folders and modules of lfic/ that decide over neither files nor pictures. ``kernels`` is walked by itself, since it
 # may lie elsewhere; weights have a key of their own.
@@ -81,9 +83,23 @@ def lfic_codec(
         threads=False,
         batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),
-        region_levels=lambda image, quality: codec.region_levels(image, quality=quality, aligned=True),
+        region_levels=None
+        if found
+        else lambda image, quality: codec.region_levels(image, quality=quality, aligned=None if whole else True),
         looks_through=looks_through,
+        loss=recognizers_in_loss(weights),
+        encoder="" if eyes is None else BUNDLED if isinstance(eyes, str) else pathlib.Path(str(recognizer)).stem,
     )
+
+
+def recognizers_in_loss(weights: str) -> tuple[str, ...]:
+    """Names of the recognisers that the training of a weights file looked through, as its metadata says."""
+    from ..format.weights import load_arrays
+
+    config = json.loads(load_arrays(weights)[1].get("training", "{}")).get("config", {})
+    named = (config.get("loss") or config).get("recognizer") or []
+    names = [named] if isinstance(named, str) else named
+    return tuple(BUNDLED if name == "bundled" else pathlib.PurePath(name).stem for name in names)
 
 
 class FoundFaces:

@@ -31,6 +31,8 @@ class Point:
         size: int [N], bytes of every whole file. header: int [N], bytes of it that are the same for every face.
         psnr: float [N], dB over RGB, at most 99.
         embeddings: name of a judge -> float32 [N, D] of the decoded pictures.
+        looks: float64 [M, 6] of a sample of the faces (``looks.MEASURES``), or None where they were not asked for.
+        loss: the recognisers in the codec's training. encoder: the one that its encoder looks through, or "".
     """
 
     codec: str
@@ -39,6 +41,9 @@ class Point:
     header: NDArray[np.integer]
     psnr: NDArray[np.float64]
     embeddings: Embeddings
+    looks: NDArray[np.float64] | None = None
+    loss: str = ""
+    encoder: str = ""
 
 
 def evaluate_point(
@@ -75,7 +80,7 @@ def evaluate_point(
         initial=len(keys) - len(todo),
         desc=f"{codec.name} {setting}",
         unit="face",
-        disable=not progress,
+        disable=None if progress else True,
         file=sys.stderr,
     )
     with bar, concurrent.futures.ThreadPoolExecutor(workers if codec.threads else 1) as pool:
@@ -92,7 +97,7 @@ def evaluate_point(
             cache.put_files(codec.key(setting), rows)
             known.update({key: (len(data), header, error, to) for key, data, header, error, to in rows})
             bar.update(len(chunk))
-    return point_of(codec.name, setting, [known[k] for k in keys], have)
+    return point_of(codec, setting, [known[k] for k in keys], have)
 
 
 def coded(
@@ -127,16 +132,18 @@ def embed(images: NDArray[np.uint8], judges: Sequence[Judge], cache: Cache, have
     return keys
 
 
-def point_of(codec: str, setting: Setting, rows: Sequence[Known], have: dict[str, Embeddings]) -> Point:
+def point_of(codec: EvaluatedCodec, setting: Setting, rows: Sequence[Known], have: dict[str, Embeddings]) -> Point:
     """The rows that a cache has of all faces, and the embeddings of the pictures that they name, as arrays."""
     size, header, errors, keys = zip(*rows)
     return Point(
-        codec,
+        codec.name,
         str(setting),
         np.array(size),
         np.array(header),
         10 * np.log10(255**2 / np.maximum(np.array(errors), 255**2 / 10**9.9)),
         {name: np.stack([vectors[key] for key in keys]) for name, vectors in have.items()},
+        loss=" + ".join(codec.loss),
+        encoder=codec.encoder,
     )
 
 
@@ -168,7 +175,7 @@ def reference_embeddings(
         for start in tqdm(
             range(0, len(todo), 64),
             desc=f"uncompressed, {judge.name}",
-            disable=not progress or not todo,
+            disable=None if progress and todo else True,
             file=sys.stderr,
         ):
             part = todo[start : start + 64]

@@ -11,6 +11,7 @@ from .peers.avif import avif
 from .peers.jpeg import jpeg, mozjpeg
 from .peers.jpeg2000 import jpeg2000
 from .peers.jxl import jxl
+from .peers.minimal_avif import minimal_avif
 from .peers.webp import webp
 
 
@@ -32,10 +33,13 @@ CODECS: dict[str, Callable[..., EvaluatedCodec]] = {
     "jpeg2000-grey": partial(jpeg2000, grey=True, settings=(60, 40, 25, 17)),
     "jpeg2000-half": partial(jpeg2000, scale=0.5, settings=(30, 20, 12, 8)),
     "webp": webp,
+    "webp-grey-48": partial(webp, settings=(0, 20, 50, 75, 90), scale=48 / 112, grey=True),
+    "webp-grey-64": partial(webp, settings=(0, 10, 30, 50, 75), scale=64 / 112, grey=True),
     "webp-small": partial(webp, settings=(0, 10, 30, 60), scale=0.75),
     "avif": avif,
     "avif444": partial(avif, subsampling="4:4:4"),
     "avif-grey": partial(avif, subsampling="4:0:0", grey=True),
+    "avif-minimal": minimal_avif,
     "avif-half": partial(avif, settings=(30, 45, 60, 75), scale=0.5),
     "jxl": jxl,
     "jxl-grey": partial(jxl, grey=True),

@@ -23,7 +23,7 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
     """
     name, _, settings = item.partition(":")
     name, at, effort = name.partition("@")
-    if at and (name not in OWN or effort not in ("0", "1", "2", "3")):
+    if at and (name not in (*OWN, "bmshj2018") or effort not in ("0", "1", "2", "3")):
         raise InvalidInputError(f"codec {name}@{effort}: lfic alone has an effort, and it is 0 to 3, as in lfic@2")
     options: dict[str, Any] = {}
     if settings:
@@ -35,19 +35,19 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
             ) from None
     if name not in CODECS:
         raise InvalidInputError(f"no codec {name!r}; there are {', '.join(CODECS)}")
-    return CODECS[name](**options, **needed(name, int(effort) if at else args.effort, args))
+    return CODECS[name](**options, **needed(name, int(effort) if at else args.effort * (name in OWN), args))
 
 
 def needed(name: str, effort: int, args: argparse.Namespace) -> dict[str, Any]:
     """What a codec takes from other options."""
     if name in OWN:
-        if name == "lfic-layers" and not args.whole:
-            raise InvalidInputError("codec lfic-layers makes layers of a picture's faces: give --whole")
+        if name == "lfic-layers" and not (args.whole or args.crop):
+            raise InvalidInputError("codec lfic-layers makes layers of a picture's faces: give --whole or --crop")
         return {
             "weights": args.weights,
             "effort": effort,
             "recognizer": args.encoder_recognizer,
-            "whole": args.whole,
+            "whole": bool(args.whole or args.crop),
         }
     if name in ("eigenface", "dictionary"):
         if not args.train_faces:
@@ -58,5 +58,5 @@ def needed(name: str, effort: int, args: argparse.Namespace) -> dict[str, Any]:
             raise InvalidInputError(
                 "codec bmshj2018 needs --bmshj2018 CHECKPOINT (benchmarks/train_bmshj2018.py writes one)"
             )
-        return {"checkpoint": args.bmshj2018}
+        return {"checkpoint": args.bmshj2018, "effort": effort, "recognizer": args.encoder_recognizer}
     return {}

@@ -14,7 +14,17 @@ from ..errors import InvalidInputError
 from ..files import write_atomically
 
 Row: TypeAlias = dict[str, Any]
-TEXT = {"codec", "setting", "recognizer", "protocol", "group", "measure", "anchor"}  # columns that hold no numbers
+TEXT = {  # columns that hold no numbers
+    "codec",
+    "setting",
+    "recognizer",
+    "loss",
+    "encoder",
+    "protocol",
+    "group",
+    "measure",
+    "anchor",
+}
 NEEDED = {  # of a table of figures (``figures.summarize``)
     "codec",
     "setting",

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ..coder import ContextModel
 from . import weights
+from .bare import Container, read_as
 from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
-from .layers import Stream, read
+from .layers import Stream
 from .payload import uniform_levels
 
 NO_LEVELS = np.zeros((0, 0), np.uint8)
@@ -79,18 +80,18 @@ class Info(Facts):
 Contexts: TypeAlias = Callable[[Header], ContextModel | None]  # the context model that a stream was coded with
 
 
-def probe(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Info:
-    """``Info`` of a file; decodes no pixels.
+def probe(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Info:
+    """``Info`` of a file, or of a bare stream where ``container`` says so; decodes no pixels.
 
     Raises:
         ContainerError, CorruptStreamError: as ``decode`` does for the header and the level maps.
     """
-    return inspected(data, max_pixels, known_context)
+    return inspected(data, max_pixels, known_context, container)
 
 
-def inspected(data: Bytes, max_pixels: int, contexts: Contexts) -> Info:
+def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Container) -> Info:
     """``probe`` with context models of the caller's."""
-    picture = read(data, max_pixels)
+    picture = read_as(data, max_pixels, container)
     whole = picture.background
     return Info(
         picture.width,

@@ -19,5 +19,7 @@ def low_chroma(pixels: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of Cb and Cr of the 8 x 8 averages: float [N] in 0..1. The last squares may be partial."""
     check_pair(pixels, target)
     error = F.avg_pool2d(pixels - target, SQUARE, ceil_mode=True, count_include_pad=False)
-    chroma = torch.einsum("kc,nchw->nkhw", torch.tensor(CB_CR, dtype=error.dtype, device=error.device), error)
+    red, green, blue = error.unbind(1)
+    # Numbers, and no tensor of them: one made on a GPU could not be captured by a graph.
+    chroma = torch.stack([r * red + g * green + b * blue for r, g, b in CB_CR], 1)
     return chroma.square().mean((1, 2, 3))

@@ -104,14 +104,28 @@ class Recognizer(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Unit embeddings float [N, D]."""
         with uncompiled(pixels):
-            return F.normalize(self.network(self.preprocess(pixels)), dim=1)
+            return F.normalize(self.embedding(self.network(self.preprocess(pixels)), len(pixels)), dim=1)
+
+    def embedding(self, found: object, count: int) -> Tensor:
+        """What a network gave, as [N, D]; [N, D, 1, 1] is flattened.
+
+        Raises:
+            InvalidInputError: it is something else.
+        """
+        if isinstance(found, Tensor) and found.ndim >= 2 and len(found) == count and found[0].numel() == found.shape[1]:
+            return found.flatten(1)
+        shape = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InvalidInputError(
+            f"the recogniser {self.name} gives {shape} for {count} faces; needed is one tensor [N, D]: wrap the "
+            "network so that it gives the embeddings alone"
+        )
 
     def describe(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Pixels float [N, 3, H, W] in 0..1 -> (unit embeddings [N, D], feature maps as ``normalize_maps`` gives
         them)."""
         with uncompiled(pixels):
             embedding, maps = run_with_maps(self.network, self.preprocess(pixels))
-        return F.normalize(embedding, dim=1), normalize_maps(maps)
+        return F.normalize(self.embedding(embedding, len(pixels)), dim=1), normalize_maps(maps)
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         """Pixels as the network takes them: size, order, range."""

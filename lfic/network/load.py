@@ -1,5 +1,6 @@
 """A loaded model: weights file -> networks, context model and everything else that encoding and decoding need."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -26,11 +27,12 @@ from ..format.weights import (
     model_number,
     weights_bytes,
 )
+from ..kernels import rap_unpool
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
 from . import tiles
+from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
-from .rap import unpooled_features
 from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -45,7 +47,8 @@ class Model:
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
     needed, or None. number, weights: what files say of the model (``format.container.Header``). metadata: of the
-    weights file. source: its name, or its whole path.
+    weights file. dtype: what convolutions of the analysis and the synthesis compute in. source: the weights file's
+    name, or its whole path.
     """
 
     net: CodecNet
@@ -57,6 +60,7 @@ class Model:
     looks_through: AnyRecognizer
     number: int
     metadata: dict[str, str]
+    dtype: torch.dtype = torch.float32
     weights: bytes = b""
     source: str = ""
 
@@ -65,22 +69,41 @@ class Model:
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
         """The recogniser, on the device."""
         if isinstance(self.looks_through, str):
-            return load_recognizer(self.looks_through, self.device)
+            with self.computing(gradients=True):  # what is made in inference mode could not take part in gradients
+                return load_recognizer(self.looks_through, self.device)
         return self.looks_through
 
-    def tensor(self, images: Sequence[Pixels]) -> Tensor:
-        """Arrays uint8 [H, W, 3] of one size -> uint8 [N, 3, H, W] on the device, channels last."""
+    def computing(self, gradients: bool = False) -> contextlib.AbstractContextManager[None]:
+        """The state of torch in which the model computes, float32 where gradients are taken."""
+        return computing(self.device, torch.float32 if gradients else self.dtype, gradients)
+
+    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+        """uint8 [N, 3, H, W] -> float32 features [N, C, ceil(H/8), ceil(W/8)]."""
+        return tiles.analyze(self.net, pixels, quality, aligned).float()
+
+    def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+        """What RAP decides: uint8 [N, hr, wr]; in float32 whatever the precision."""
+        with computing(self.device):
+            return self.net.region_levels(y, quality, aligned)
+
+    def tensor(self, images: Sequence[Pixels] | Tensor) -> Tensor:
+        """Arrays uint8 [H, W, 3] of one size, or a tensor uint8 [N, 3, H, W] anywhere -> uint8 [N, 3, H, W] on the
+        device."""
+        if isinstance(images, Tensor):
+            return images.to(self.device)
         return torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
 
-    def conditions(self, quality: int, aligned: bool, count: int) -> tuple[Tensor, Tensor]:
+    def conditions(self, quality: int | Sequence[int], aligned: bool, count: int) -> tuple[Tensor, Tensor]:
         """What the networks are told of ``count`` faces: quality int64 [N], aligned bool [N]."""
-        return (
-            torch.full((count,), quality, dtype=torch.int64, device=self.device),
-            torch.full((count,), aligned, dtype=torch.bool, device=self.device),
-        )
+        a = torch.full((count,), aligned, dtype=torch.bool, device=self.device)
+        if isinstance(quality, int):
+            return torch.full((count,), quality, dtype=torch.int64, device=self.device), a
+        q = torch.tensor(quality, dtype=torch.int64)
+        if self.device.type == "cuda":  # a copy from other memory would wait for all that was launched before it
+            q = q.pin_memory()
+        return q.to(self.device, non_blocking=True), a
 
-    @torch.inference_mode()
-    def embed(self, images: Sequence[Pixels]) -> Tensor:
+    def embed(self, images: Sequence[Pixels] | Tensor) -> Tensor:
         """Identity embeddings of images of one size: float [N, D], unit length.
 
         Raises:
@@ -91,17 +114,17 @@ class Model:
                 "this needs a face recogniser, and the codec was loaded with recognizer=None: leave that out for the "
                 "one that ships, or pass recognizer=lfic.metric.load_torchscript(PATH)"
             )
-        found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
+        with computing(self.device):
+            found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
         return found
 
-    def similarity(self, images: Sequence[Pixels], target: Tensor) -> Tensor:
+    def similarity(self, images: Sequence[Pixels] | Tensor, target: Tensor) -> Tensor:
         """How like images of one size are to the people of embeddings float [N, D]: float [N], 1 for the same picture
         and about 0 for a stranger (``lfic.metric.identity.similarity``)."""
         found = self.embed(images)
         assert self.recognizer is not None
         return similarity(self.recognizer, found, target)
 
-    @torch.inference_mode()
     def reconstruct(
         self,
         faces: Sequence[tuple[NDArray[np.int16], NDArray[np.uint8]]],
@@ -111,26 +134,40 @@ class Model:
         width: int,
     ) -> Tensor:
         """What files show: (symbols, levels) of faces of one size -> uint8 [N, 3, height, width]."""
-        q = torch.tensor(list(qualities), device=self.device)
-        a = torch.tensor(list(aligned), device=self.device)
-        levels = torch.from_numpy(np.stack([levels for _, levels in faces])).to(self.device)
-        grid = cell_grid(height, width)
-        features = unpooled_features([symbols for symbols, _ in faces], levels, self.step, q, *grid)
-        return tiles.synthesize(self.net, features, levels, q, a, height, width)
+        symbols = torch.zeros(len(faces), max(len(symbols) for symbols, _ in faces), dtype=torch.int16)
+        for row, (values, _) in zip(symbols, faces, strict=True):
+            row[: len(values)] = torch.from_numpy(values)
+        levels = torch.from_numpy(np.stack([levels for _, levels in faces]))
+        return self.shown(symbols, levels, torch.tensor(list(qualities)), torch.tensor(list(aligned)), height, width)
+
+    def shown(
+        self, symbols: Tensor, levels: Tensor, quality: Tensor, aligned: Tensor, height: int, width: int
+    ) -> Tensor:
+        """The same from tensors anywhere: symbols int16 [N, K], of which a row's first ones count, levels uint8
+        [N, rows, columns], quality int64 [N], aligned bool [N] -> uint8 [N, 3, height, width] on the device."""
+        symbols, levels, q, a = (x.to(self.device, non_blocking=True) for x in (symbols, levels, quality, aligned))
+        with self.computing():
+            features = rap_unpool(symbols, levels, self.step, q - 1, *cell_grid(height, width))
+            return tiles.synthesize(self.net, features, levels, q, a, height, width)
 
 
-def load(name: PathLike, device: str | torch.device = "cpu", recognizer: AnyRecognizer = "bundled") -> Model:
+def load(
+    name: PathLike,
+    device: str | torch.device = "cpu",
+    recognizer: AnyRecognizer = "bundled",
+    precision: str = "float32",
+) -> Model:
     """A bundled model by name, or a weights file.
 
     Raises:
         WeightsError: no such model, or a damaged file.
-        InvalidInputError: a device that torch can't use here.
+        InvalidInputError: a device that torch can't use here, or no such precision.
     """
-    device = usable_device(device)
+    device, dtype = usable_device(device), checked_precision(precision)
     arrays, metadata = load_arrays(name)
     path = os.fspath(name)
     source = os.path.abspath(path) if path.endswith(".safetensors") else path
-    return made_of(arrays, metadata, source, device, recognizer)
+    return made_of(arrays, metadata, source, device, recognizer, dtype)
 
 
 @undisturbed
@@ -140,6 +177,7 @@ def made_of(
     source: str,
     device: str | torch.device,
     recognizer: AnyRecognizer,
+    dtype: torch.dtype = torch.float32,
 ) -> Model:
     """What a weights file holds -> ``Model``; errors as ``load``."""
     device = usable_device(device)
@@ -154,7 +192,7 @@ def made_of(
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"the weights {source} do not say how they were trained: {error}") from None
     number, weights = model_number(metadata), weights_bytes(metadata)
-    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, weights, source)
+    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, dtype, weights, source)
 
 
 def check_recognizer(recognizer: object) -> None:

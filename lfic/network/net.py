@@ -118,9 +118,7 @@ class CodecNet(nn.Module):
         spread over its footprint).
         """
         gain, step = self.gain, self.step
-        features, symbols = rap_quantize_dense(y, levels, gain, step, quality - 1)
-        if noise is not None:
-            symbols = rap_quantize_dense(y, levels, gain, step, quality - 1, noise)[1]
+        features, symbols = rap_quantize_dense(y, levels, gain, step, quality - 1, noise, mixed=noise is not None)
         cells = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
         cells = expand_regions(cells, *y.shape[-2:])
         steps = torch.einsum("nlhw,nlc->nchw", cells, step[quality - 1])

@@ -90,4 +90,4 @@ def unit(pixels: Tensor) -> Tensor:
 
 def eight_bits(pixels: Tensor) -> Tensor:
     """Float in 0..1 -> uint8, rounded half to even."""
-    return (pixels * 255).round_().to(torch.uint8)
+    return (pixels.float() * 255).round_().to(torch.uint8)

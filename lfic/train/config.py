@@ -45,9 +45,7 @@ class TrainConfig:
 
     def _check_pictures(self) -> None:
         wanted: dict[tuple[str, str], Any] = {
-            ("run", "graphs"): False,
             ("schedule", "levels_only"): False,
-            ("schedule", "entropy_from"): 1.0,
             ("loss", "feature_weight"): 0.0,
             ("loss", "adversarial_weight"): 0.0,
         }
@@ -67,7 +65,6 @@ class TrainConfig:
             ("loss", "identity_share"): 1.0,
             ("loss", "feature_weight"): 0.0,
             ("loss", "adversarial_weight"): 0.0,
-            ("loss", "recognizer_shares"): [],
         }
         other = self._others(wanted)
         if other or not self.run.device.startswith("cuda"):

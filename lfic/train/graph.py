@@ -3,7 +3,7 @@
 The network is small and its steps are short: launching some five thousand kernels one by one takes a GPU's host several
 times as long as they run. Captured once and replayed, they cost one launch. Random numbers still follow the seed that
 is set before each step. What does not fit into a graph stays outside: data, logs, the average, and the turning of
-SOAP's bases.
+SOAP's bases. Pictures beside the crops differ in size from step to step: each size has a graph of its own.
 """
 
 import dataclasses
@@ -17,6 +17,8 @@ from torch import Tensor
 from . import soap
 from .batches import ON_DEVICE, Batch
 from .loss import Figures, TrainingLoss
+from .picture_loss import Pictures
+from .pictures import PictureBatch
 from .state import Trainer
 from .steps import EagerStep, bad_batch
 
@@ -31,6 +33,21 @@ class Pending:
     event: torch.cuda.Event
 
 
+@dataclasses.dataclass
+class Captured:
+    """A step as a graph: what it reads, and what it leaves.
+
+    judged: float [2], loss and the gradient's norm. moving: what the optimiser moves.
+    """
+
+    batch: Batch
+    pictures: PictureBatch | None
+    graph: Any = None
+    figures: Figures = dataclasses.field(default_factory=dict)
+    judged: Tensor | None = None
+    moving: list[soap.Moving] = dataclasses.field(default_factory=list)
+
+
 class GraphedStep:
     """Steps on one GPU, captured anew where a run enters another phase; see ``lfic.train.steps.Stepper``.
 
@@ -38,12 +55,19 @@ class GraphedStep:
     looks at the result of the one before: looking at its own would stop the host until the device is through.
     """
 
-    def __init__(self, trainer: Trainer, loss: TrainingLoss, late: Callable[[], bool] = lambda: False):
+    def __init__(
+        self,
+        trainer: Trainer,
+        loss: TrainingLoss,
+        late: Callable[[], bool] = lambda: False,
+        pictures: Pictures | None = None,
+    ):
         assert isinstance(trainer.optimizer, soap.Soap)
-        self.trainer, self.loss, self.late, self.over = trainer, loss, late, False
+        self.trainer, self.loss, self.late, self.pictures, self.over = trainer, loss, late, pictures, False
         self.optimizer = trainer.optimizer
-        self.eager = EagerStep(trainer, loss, late)
-        self.phase: Any = None  # in which the graph was captured
+        self.eager = EagerStep(trainer, loss, late, pictures)
+        self.phase: Any = None  # in which the graphs were captured
+        self.graphs: dict[Any, Captured] = {}
         self.pending: Pending | None = None
         self.scales = torch.zeros(3, device=trainer.world.device)
 
@@ -56,33 +80,41 @@ class GraphedStep:
         self.over = self.late()
         phase = (self.loss.phase(step), self.trainer.net.entropy.integers, self.trainer.frozen)
         if phase != self.phase:
-            self.capture(batch, step)
+            self.graphs.clear()
             self.phase = phase
-        self.replay(batch, rate)
-        before, self.pending = self.pending, self.look(batch, step)
+        size = self.pictures.size if self.pictures else None
+        if size not in self.graphs:
+            self.graphs[size] = self.capture(batch, step)
+        captured = self.graphs[size]
+        self.replay(captured, batch, rate)
+        before, self.pending = self.pending, self.look(captured, batch, step)
         self.judge(before)
-        return self.figures
+        return captured.figures
 
     def settle(self) -> None:
         """See ``Stepper``; waits for the device."""
         self.judge(self.pending)
 
-    def replay(self, batch: Batch, rate: float) -> None:
-        """Run the graph on a batch."""
+    def replay(self, captured: Captured, batch: Batch, rate: float) -> None:
+        """Run a graph on a batch, and on the pictures that were fetched."""
         for name in ON_DEVICE:
-            getattr(self.batch, name).copy_(getattr(batch, name))
-        for _, state, group in self.moving:
+            getattr(captured.batch, name).copy_(getattr(batch, name))
+        if self.pictures and captured.pictures:
+            for name, tensor in vars(self.pictures.batch).items():
+                getattr(captured.pictures, name).copy_(tensor)
+        for _, state, group in captured.moving:
             group["lr"] = rate
             state["step"] += 1
-        self.scales.copy_(torch.tensor(soap.scales(*self.moving[0][1:])).pin_memory(), non_blocking=True)
-        self.graph.replay()
-        self.optimizer.turn(self.moving)
+        self.scales.copy_(torch.tensor(soap.scales(*captured.moving[0][1:])).pin_memory(), non_blocking=True)
+        captured.graph.replay()
+        self.optimizer.turn(captured.moving)
 
-    def look(self, batch: Batch, step: int) -> Pending:
+    def look(self, captured: Captured, batch: Batch, step: int) -> Pending:
         """Have loss and norm of this step brought to the host."""
+        assert captured.judged is not None
         host = torch.empty(2, pin_memory=True)
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        host.copy_(self.judged, non_blocking=True)
+        host.copy_(captured.judged, non_blocking=True)
         event.record()
         return Pending(batch, step, host, event)
 
@@ -94,16 +126,29 @@ class GraphedStep:
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise bad_batch(self.trainer, pending.batch, pending.step, loss, norm)
 
-    def gradient(self, step: int) -> tuple[Tensor, Tensor, Figures]:
+    def gradient(self, captured: Captured, step: int) -> tuple[Tensor, Tensor, Figures]:
         """Gradient of the captured batch, clipped: (loss, norm, figures)."""
-        loss, figures, _ = self.loss(self.trainer.net, self.batch, step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, figures, _ = self.loss(self.trainer.net, captured.batch, step)
+        if self.pictures and captured.pictures:
+            (loss * (1 - self.pictures.share)).backward()  # type: ignore[no-untyped-call]
+            more, others = self.pictures.backward(self.trainer.net, step, captured.pictures)
+            loss, figures = loss.detach() + more, figures | others
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
         figures["norm"] = norm = torch.nn.utils.clip_grad_norm_(self.trainer.parameters, self.trainer.schedule.clip)
         return loss.detach(), norm, figures
 
-    def capture(self, batch: Batch, step: int) -> None:
+    def inputs(self, batch: Batch) -> Captured:
+        """Copies of a batch and of the fetched pictures, which stay where they are."""
+        pictures = self.pictures.batch if self.pictures else None
+        return Captured(
+            dataclasses.replace(batch, **{name: getattr(batch, name).clone() for name in ON_DEVICE}),
+            pictures and PictureBatch(**{name: tensor.clone() for name, tensor in vars(pictures).items()}),
+        )
+
+    def capture(self, batch: Batch, step: int) -> Captured:
         """Record a step; parameters and moments stay as they are."""
-        self.batch = dataclasses.replace(batch, **{name: getattr(batch, name).clone() for name in ON_DEVICE})
+        captured = self.inputs(batch)
         parameters = self.trainer.parameters
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
@@ -111,15 +156,17 @@ class GraphedStep:
             for _ in range(3):
                 for parameter in parameters:
                     parameter.grad = None
-                self.gradient(step)
+                self.gradient(captured, step)
         torch.cuda.current_stream().wait_stream(stream)
-        self.moving = self.optimizer.moving()
+        captured.moving = self.optimizer.moving()
         for parameter in parameters:
             parameter.grad = None
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # the thread that pins batches goes on
-            loss, norm, self.figures = self.gradient(step)
-            self.judged = torch.stack([loss, norm]).float()
+        captured.graph = torch.cuda.CUDAGraph()
+        # The thread that pins batches goes on.
+        with torch.cuda.graph(captured.graph, capture_error_mode="thread_local"):
+            loss, norm, captured.figures = self.gradient(captured, step)
+            captured.judged = torch.stack([loss, norm]).float()
             with torch.no_grad():
-                for parameter, state, group in self.moving:
+                for parameter, state, group in captured.moving:
                     soap.update(parameter, state, group, *self.scales.unbind())
+        return captured

@@ -56,9 +56,7 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
     def late() -> bool:
         return seconds is not None and time.monotonic() - started > seconds
 
-    stepper: Stepper = (
-        GraphedStep(trainer, loss, late) if config.run.graphs else EagerStep(trainer, loss, late, pictures)
-    )
+    stepper: Stepper = (GraphedStep if config.run.graphs else EagerStep)(trainer, loss, late, pictures)
     log = Log(trainer, config.data.batch + (config.data.picture_batch if pictures else 0))
     saved = time.monotonic()
     while trainer.step < config.schedule.steps and not stepper.over:

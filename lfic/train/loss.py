@@ -22,6 +22,7 @@ from .levels import level_loss, region_costs
 from .pictures import PictureBatch
 from .schedule import Phase, phase_of
 from .sections import LossConfig, ScheduleConfig
+from .split import SplitIdentity, SplitLook
 from .weights import Weights, beta, loss_scale, pixel_weights
 from .world import World
 
@@ -53,10 +54,14 @@ class TrainingLoss:
         self.loss, self.schedule, self.world, self.adversary = loss, schedule, world, adversary
         self.precision, self.captured = precision, captured
         self.drawn: DrawnIdentity | None = None
+        self.split: SplitIdentity | None = None
         if loss.recognizer_shares:
             assert isinstance(recognizer, RecognizerEnsemble)  # of as many, see ``LossConfig.check_shares``
             tables = [TargetEmbeddings(one, faces) for one in recognizer.recognizers]
-            self.drawn = DrawnIdentity(tables, loss.recognizer_weights, loss.recognizer_shares).to(world.device)
+            drawn = DrawnIdentity(tables, loss.recognizer_weights, loss.recognizer_shares)
+            if captured:
+                self.split = SplitIdentity(list(recognizer.recognizers), drawn.factors.tolist(), drawn.shares.tolist())
+            self.drawn = drawn.to(world.device)
         self.metric = HybridMetric(
             None if self.drawn else recognizer,
             pixel_weight=loss.pixel_weight,
@@ -151,6 +156,8 @@ class TrainingLoss:
         """What the recognisers see of a batch."""
         if self.targets is None or not phase.identity:
             return Look(batch)
+        if self.split:
+            return SplitLook(batch, self.split, self.loss.identity_weight)
         if self.captured:
             return WholeLook(batch, self.targets.recognizer, self.loss.identity_weight)
         if self.drawn:

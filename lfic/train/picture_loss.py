@@ -21,6 +21,7 @@ from .drawn import DrawnIdentity
 from .loss import Figures, TrainingLoss
 from .pictures import PictureBatch, PictureSteps
 from .sections import DataConfig
+from .split import SplitIdentity
 from .weights import Weights, beta, loss_scale, pixel_weights
 
 # A picture's gradient counts as if its loss were no larger: a face has about 3, a page of text up to 100.
@@ -38,7 +39,7 @@ def on_template(pixels: Tensor, matrix: Tensor) -> Tensor:
     y, x = torch.meshgrid(at, at, indexing="ij")
     places = torch.einsum("nij,hwj->nhwi", matrix, torch.stack([x, y, torch.ones_like(x)], -1))
     # grid_sample has the picture in -1..1, edge to edge.
-    grid = (2 * places + 1) / torch.tensor([width, height], device=pixels.device) - 1
+    grid = torch.stack([(2 * places[..., 0] + 1) / width - 1, (2 * places[..., 1] + 1) / height - 1], -1)
     fine = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return F.avg_pool2d(fine, FINER)
 
@@ -57,6 +58,10 @@ class PictureLoss:
         self.looks = crops.drawn
         if self.looks is None and crops.targets is not None:
             self.looks = DrawnIdentity([crops.targets]).to(self.world.device)
+        # What a CUDA graph is to capture: no shape depends on which faces are seen.
+        self.split = crops.split
+        if crops.captured and self.split is None and crops.targets is not None:
+            self.split = SplitIdentity([crops.targets.recognizer], [1.0], [1.0])
 
     def __call__(self, net: nn.Module, batch: PictureBatch, step: int) -> tuple[Tensor, Figures]:
         """(loss, figures) of a batch on the device. net: ``CodecNet``, or what wraps one."""
@@ -65,13 +70,21 @@ class PictureLoss:
         area = batch.pixels[0, 0].numel() / SIDE**2
         weights = self.weights(batch, area, looks is not None)
         out = self.crops.coded(net, batch, phase)
+        if phase.entropy_only:
+            loss = (out.bits / weights.scale).mean()
+            return loss, {"picture_loss": loss.detach(), "picture_bytes": out.bits.detach().mean() / 8 / area}
         assert out.pixels is not None
         terms = self.metric(out.pixels, batch.pixels, pixel_weight=weights.pixel)
         chroma, cosine = low_chroma(out.pixels, batch.pixels), weights.beta.new_full((), float("nan"))
         total = terms.total
         if self.loss.chroma_weight:
             total = total + weights.pixel * self.loss.chroma_weight * chroma
-        if looks is not None:
+        if looks is not None and self.split:
+            wanted = self.split.embed(on_template(batch.pixels, batch.matrix))
+            distance, weighted = self.split.distances(on_template(out.pixels, batch.matrix), wanted)
+            total = total + self.loss.identity_weight * batch.visible * weighted
+            cosine = 1 - (distance * batch.visible).sum() / batch.visible.sum().clamp(min=1)
+        elif looks is not None:
             seen, which = batch.visible, self.world.rows(looks.draw(self.count))
             if seen.any():
                 distance = self.identity(looks, out.pixels[seen], batch.pixels[seen], batch.matrix[seen], which[seen])
@@ -124,17 +137,27 @@ class PictureLoss:
         looks: DrawnIdentity | None,
     ) -> Tensor:
         """As ``TrainingLoss.head_loss``, of the first ``level_faces`` pictures: 0-d."""
+        if not self.loss.level_faces:
+            return out.logits.sum() * 0
         chosen = torch.arange(self.count) < self.loss.level_faces
-        at = self.world.rows(chosen).nonzero()[:, 0]
+        at: Tensor | slice = self.world.rows(chosen).nonzero()[:, 0]
+        if self.split:
+            at = slice(self.loss.level_faces)
         place = self.world.draw((len(out.logits),), device=out.logits.device)
         identity = self.regions(batch, at, looks) if looks is not None else None
-        if not len(at):
+        if isinstance(at, Tensor) and not len(at):
             return out.logits.sum() * 0
         losses = self.crops.level_losses(net, out, batch, at, place, weights, identity)
         return losses.sum() * (self.world.size / int(chosen.sum()))
 
-    def regions(self, batch: PictureBatch, at: Tensor, looks: DrawnIdentity) -> Callable[[Tensor], Tensor]:
-        """As ``Look.regions``, by one of the recognisers, of the pictures at int64 [n]."""
+    def regions(self, batch: PictureBatch, at: Tensor | slice, looks: DrawnIdentity) -> Callable[[Tensor], Tensor]:
+        """As ``Look.regions``, of the pictures at int64 [n] or a slice: by one of the recognisers, or by all where they
+        share out a batch."""
+        if self.split:
+            matrices = batch.matrix[at]
+            originals = on_template(batch.pixels[at], matrices)
+            measured = self.split.regions(originals, batch.visible[at], self.loss.identity_weight)
+            return lambda shown: measured(on_template(shown, matrices.repeat(LEVELS, 1, 1)))
         table, factor = looks.pick()
         faces = batch.visible[at]
         matrix = batch.matrix[at][faces]
@@ -167,9 +190,10 @@ class Pictures:
         """Have the next step's pictures on the device."""
         self.batch = next(self.batches).to(self.world.device)
 
-    def backward(self, net: nn.Module, step: int) -> tuple[Tensor, Figures]:
-        """Add the gradient of the fetched pictures, weighted by their share: (loss, figures)."""
-        loss, figures = self.loss(net, self.batch, step)
+    def backward(self, net: nn.Module, step: int, batch: PictureBatch | None = None) -> tuple[Tensor, Figures]:
+        """Add the gradient of a batch, of the fetched one where none is given, weighted by their share: (loss,
+        figures)."""
+        loss, figures = self.loss(net, batch or self.batch, step)
         whole = loss
         if self.world.size > 1:
             # Processes wait for every parameter's gradient, and pictures have no use for the template's places.
@@ -177,3 +201,8 @@ class Pictures:
                 whole = whole + (parameter * 0).sum()
         (self.share * whole).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), figures
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Shape of the fetched pictures' pixels."""
+        return tuple(self.batch.pixels.shape)

@@ -177,6 +177,9 @@ class ScheduleConfig(Section):
 
     explore_until: int = 3000  # step up to which half of the regions' levels are drawn at random
     explore: float = 0.05  # how many after it
+    # Only parameters whose names begin with one of these learn, "synthesis." for example; all else is as ``start`` has
+    # it. Empty: all learn.
+    learns: list[str] = dataclasses.field(default_factory=list)
     levels_only: bool = False  # only the head that chooses levels learns; all else is as ``start`` has it
 
     identity_from: int = 3000  # step at which the identity term begins
@@ -193,6 +196,8 @@ class ScheduleConfig(Section):
         self.above(0, "clip")
         self.shares("ema", "explore", "hard_from", "integers_from")
         self.one_of("optimizer", "adam", "soap")
+        if self.learns and (self.levels_only or self.entropy_from < 1):
+            raise self.refusal("learns", "levels_only and entropy_from say by themselves what learns: set learns = []")
         if not 0 < self.entropy_from <= 1:
             raise self.refusal("entropy_from", "allowed are shares of the run, above 0 and up to 1")
 

@@ -96,9 +96,9 @@ class Trainer:
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.network.start:
             begin_with(self.net, starting_tensors(config.network.start), config.network.start)
-        if config.schedule.levels_only:
-            for name, parameter in self.net.named_parameters():
-                parameter.requires_grad_(name.startswith("level_head."))
+        prefixes = ("level_head.",) if config.schedule.levels_only else tuple(config.schedule.learns)
+        if prefixes:
+            self.learn_only(prefixes)
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizer = make_optimizer(self.parameters, config.schedule)
         self.adversary = Adversary(config.loss, world) if config.loss.adversarial_weight else None
@@ -109,6 +109,15 @@ class Trainer:
         self.out = pathlib.Path(config.run.out)
         if world.first:
             self.out.mkdir(parents=True, exist_ok=True)
+
+    def learn_only(self, prefixes: tuple[str, ...]) -> None:
+        """Freeze all parameters but those whose names begin with one of ``prefixes``, which must each have some."""
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in self.names):
+                parts = sorted({name.partition(".")[0] + "." for name in self.names})
+                raise InvalidInputError(f"[schedule] learns has {prefix!r}: no parameter's name begins so; {parts} do")
+        for name, parameter in zip(self.names, self.parameters):
+            parameter.requires_grad_(name.startswith(prefixes))
 
     def prepare(self) -> None:
         """Bring the network into the state in which the next step trains it."""

@@ -298,3 +298,19 @@ def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"lfic {lfic.__version__}\n"
+
+
+def test_bare_streams(png, tmp_path, capsys):
+    assert main(["encode", str(png), "--bare", "--max-bytes", "100", "--json"]) == 0
+    (row,) = lines(capsys)
+    bare = tmp_path / "face.bare"
+    assert row["file"] == str(bare) and row["bytes"] == bare.stat().st_size <= 100
+    assert row["quality"] == bare.read_bytes()[0] + 1
+    assert main(["info", str(bare), "--bare", "--json"]) == 0
+    assert lines(capsys)[0]["quality"] == row["quality"]
+    assert main(["decode", str(bare), "--bare", "-o", str(tmp_path / "back.png")]) == 0
+    assert Image.open(tmp_path / "back.png").size == (112, 112)
+    assert main(["decode", str(bare), "--bare", "--faces", str(tmp_path / "crops")]) == 0
+    assert (tmp_path / "crops" / "face-1.png").is_file()
+    capsys.readouterr()
+    assert main(["decode", str(bare), "-o", str(tmp_path / "no.png")]) == 1 and "--bare" in capsys.readouterr().err

@@ -306,15 +306,13 @@ def test_frequencies_1_and_65535_side_by_side():
     np.testing.assert_array_equal(coder.decode(coder.encode(symbols, indexes, tables), indexes, tables), symbols)
 
 
-def test_cpp_library_and_its_golden_streams(tmp_path):
+def test_cpp_library_and_its_golden_streams(cpp_build):
     """The static library as CMake builds it: unit tests, damaged streams, golden streams at -O3 and at -O0."""
-    subprocess.run(["cmake", "-S", ROOT, "-B", tmp_path], check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", tmp_path, "--parallel", "2"], check=True, capture_output=True)
-    run = subprocess.run(["ctest", "--test-dir", tmp_path, "--output-on-failure"], capture_output=True, text=True)
+    run = subprocess.run(["ctest", "--test-dir", cpp_build, "--output-on-failure"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
-    for name in ("coder", "golden", "golden_O0", "mutated", "rap"):
+    for name in ("coder", "golden", "golden_O0", "mutated", "rap", "whole"):
         assert f": {name} " in run.stdout
-    assert "100% tests passed, 0 tests failed out of 5" in run.stdout
+    assert "100% tests passed, 0 tests failed out of " in run.stdout
 
 
 @pytest.mark.parametrize("form", [np.int64, np.uint16, ">i4", "list", "tensor", "strided"])

@@ -5,8 +5,9 @@ import torch
 from likeness import psnr
 
 import lfic
+from lfic.encoder import choose, search
 from lfic.encoder.draft import files, first_drafts
-from lfic.encoder.rate_control import last_true
+from lfic.encoder.rate_control import EFFORT_TRIALS, Search, last_true
 from lfic.errors import InvalidInputError, MissingDependencyError
 
 
@@ -36,8 +37,43 @@ def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
     assert least <= len(smaller) <= between and psnr(codec.decode(data), image) > psnr(codec.decode(smaller), image)
 
 
-def test_max_bytes_with_effort(codec, face):
-    assert len(codec.encode(face, max_bytes=200, effort=1)) <= 200
+def test_bounds_of_a_batch_are_found_together(codec, face, photo):
+    """Of a batch as of each alone, with some five analyses a face; what can't be met is told in its place."""
+    faces = [face, face[:, ::-1].copy(), face // 2, photo(60, 50), face]
+    seen = []
+    hook = codec.model.net.analysis.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    found = codec.encode_batch(faces, max_bytes=200, aligned=None)
+    hook.remove()
+    assert sum(seen) <= 6 * len(faces) and len(seen) < 20
+    for data, image in zip(found, faces):
+        info = codec.probe(data)
+        assert len(data) <= 200
+        if info.quality < 100:
+            assert len(codec.encode(image, quality=info.quality + 1, aligned=info.aligned)) > 200 - 2
+    mixed = codec.encode_batch([face, photo(9, 9)], max_bytes=25, errors="return")
+    assert isinstance(mixed[0], InvalidInputError) and isinstance(mixed[1], bytes) and len(mixed[1]) <= 25
+
+
+def test_max_bytes_with_effort(codec, face, monkeypatch):
+    calls, real = [], search.improve
+    monkeypatch.setattr(choose, "improve", lambda *args: calls.append(args) or real(*args))
+    data = codec.encode(face, max_bytes=200, effort=1)
+    assert 170 < len(data) <= 200
+    assert 1 <= len(calls) <= EFFORT_TRIALS
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("last", [0, 1, 2, 39, 40, 41, 70, 99, 100])
+@pytest.mark.parametrize("curve", [lambda q: 0.03 * q, lambda q: (q / 100) ** 3, lambda q: float(q > 60) + q / 1e6])
+def test_a_search_ends_at_the_last_quality_that_holds(curve, strict, last):
+    target = curve(last) if not strict else curve(last + 1)
+    found = Search(target, strict, {40: curve(40)})
+    while not found.done:
+        q = found.next()
+        assert 1 <= q <= 100 and q not in found.tried
+        found.tried[q] = curve(q)
+    assert found.last == last
+    assert len(found.tried) <= 13
 
 
 def test_max_bytes_that_can_not_be_met(codec, face, photo):

@@ -28,6 +28,8 @@ def command(world, out, *more):
         str(recognizer),
         "--quiet",
         "--no-report",
+        "--looks",
+        "2",
         "--bootstrap",
         "30",
         "--anchor",

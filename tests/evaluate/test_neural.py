@@ -117,6 +117,107 @@ def test_without_compressai(tmp_path, monkeypatch):
         neural.bmshj2018(path).encode(FACES, 0)
 
 
+class Differentiable(torch.nn.Module):
+    """The parts of a factorised prior that refining goes through: a linear transform and its inverse, and a density."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(12.0))
+        self.entropy_bottleneck = Density()
+
+    def update(self, force=False):
+        pass
+
+    def g_a(self, x):
+        return torch.nn.functional.pixel_unshuffle(x, 16) * self.gain
+
+    def g_s(self, y):
+        return torch.nn.functional.pixel_shuffle(y / self.gain, 16)
+
+    def decompress(self, strings, shape):
+        y = np.frombuffer(zlib.decompress(strings[0][0]), np.int16).reshape(1, 768, *shape)
+        return {"x_hat": self.g_s(torch.from_numpy(y.astype(np.float32)))}
+
+    def compress(self, x):
+        return {"strings": [self.entropy_bottleneck.compress(self.g_a(x))], "shape": (7, 7)}
+
+
+class Density(torch.nn.Module):
+    def forward(self, y, training):
+        assert training
+        return y, torch.exp(-y.abs() / 8) / 16
+
+    def compress(self, y):
+        return [zlib.compress(y.round().numpy().astype(np.int16).tobytes())]
+
+
+def identity_checkpoint(path, architecture="factorized"):
+    about = {"architecture": architecture, "channels": 8, "latent": 12, "lambdas": [5, 40], "identity": "ms1m"}
+    network = Differentiable()
+    tensors = {f"{k}.{name}": t.detach().clone() for k in range(2) for name, t in network.state_dict().items()}
+    save_file(tensors, path, metadata={"bmshj2018": json.dumps(about)})
+    return path
+
+
+def test_refined_files_are_better_by_lfics_own_loss(tmp_path, monkeypatch):
+    monkeypatch.setattr(neural, "build", lambda *_: Differentiable())
+    eyes = str(write_recognizer(tmp_path / "tiny.pt"))
+    path = identity_checkpoint(tmp_path / "n.safetensors")
+    plain, finer = neural.bmshj2018(path), neural.bmshj2018(path, effort=2, recognizer=eyes)
+    assert plain.name == "bmshj2018 identity" and finer.name == "bmshj2018 identity effort 2"
+    assert finer.loss == ("ms1m",) and finer.encoder == "tiny" and finer.looks_through and not plain.encoder
+    assert plain.version != finer.version
+    objective, network = neural.own_objective(), load_judge(eyes).recognizer
+
+    def cost(codec):
+        total = 0.0
+        for image, decoded in zip(FACES, codec.decode(codec.encode(FACES, 1))):
+            x, y = (torch.from_numpy(one.copy()).permute(2, 0, 1)[None].float() / 255 for one in (image, decoded))
+            bits = (Differentiable().g_a(y).abs() / 8).sum() / np.log(2)
+            total += float(bits / objective.beta(40) + objective.distortion(network, y, x, network(x), 40, True).sum())
+        return total
+
+    assert cost(finer) < cost(plain)
+
+
+def test_what_can_not_be_refined(tmp_path):
+    eyes = str(write_recognizer(tmp_path / "tiny.pt"))
+    path = checkpoint(tmp_path / "n.safetensors", "factorized", [Plain(1)])
+    with pytest.raises(InvalidInputError, match="trained with --identity"):
+        neural.bmshj2018(path, effort=1, recognizer=eyes)
+    with pytest.raises(InvalidInputError, match="give --encoder-recognizer"):
+        neural.bmshj2018(identity_checkpoint(tmp_path / "m.safetensors"), effort=1)
+    with pytest.raises(InvalidInputError, match="trained with --identity"):
+        neural.bmshj2018(identity_checkpoint(tmp_path / "h.safetensors", "hyperprior"), effort=1, recognizer=eyes)
+
+
+def training_script(monkeypatch):
+    spec = importlib.util.spec_from_file_location("train_bmshj2018", BENCHMARK)
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "train_bmshj2018", script)  # dataclasses look their module up
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_the_baselines_loss_is_lfics(tmp_path, monkeypatch):
+    script = training_script(monkeypatch)
+    recognizer = load_judge(write_recognizer(tmp_path / "tiny.pt")).recognizer
+    pixels = torch.from_numpy(np.stack(FACES)).permute(0, 3, 1, 2).float() / 255
+    decoded = (pixels * 0.9).requires_grad_(True)
+    objective = neural.own_objective()
+    assert objective.beta(1) == pytest.approx(700) and objective.texture == 10  # face-v1's
+    with torch.no_grad():
+        target = recognizer(pixels)
+    expected = objective.beta(25) * objective.distortion(recognizer, decoded, pixels, target, 25, True).mean()
+    found = script.own_distortion(recognizer, decoded, pixels, 25)
+    assert float(found.detach()) == pytest.approx(float(expected.detach())) and found > 0
+    found.backward()
+    assert decoded.grad.abs().sum() > 0
+    for wrong in (["0.5"], ["101"]):
+        with pytest.raises(SystemExit):
+            script.main(["", "", "--identity", str(tmp_path / "tiny.pt"), "--lambdas", *wrong])
+
+
 @needs_compressai
 @pytest.mark.parametrize("architecture", neural.ARCHITECTURES)
 def test_real_streams(tmp_path, architecture):
@@ -147,10 +248,7 @@ def test_real_streams(tmp_path, architecture):
 def test_training_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     from safetensors import safe_open
 
-    spec = importlib.util.spec_from_file_location("train_bmshj2018", BENCHMARK)
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "train_bmshj2018", script)  # dataclasses look their module up
-    spec.loader.exec_module(script)
+    script = training_script(monkeypatch)
 
     class Pack:
         margin, pixels = 0, np.stack(FACES)

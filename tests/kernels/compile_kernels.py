@@ -24,14 +24,16 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lfic.kernels import configs
+from lfic.kernels._region import SCAN, UNSPECIALIZED
 from lfic.kernels.dense import rap_dense_backward_kernel, rap_dense_kernel
 from lfic.kernels.offsets import rap_offsets_kernel
 from lfic.kernels.quantize import rap_quantize_kernel
+from lfic.kernels.tables import TILE, rap_table_kernel
 from lfic.kernels.unpool import rap_unpool_backward_kernel, rap_unpool_kernel
 
 TOOLS = pathlib.Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 BUDGETS = pathlib.Path(__file__).parent / "budgets.json"
-ARCHITECTURES = (80, 90)
+ARCHITECTURES = (80, 90, 100)
 TYPES = {"fp16": 2, "bf16": 2, "fp32": 4}
 MODES = {"round": 0, "noise": 1, "seed": 2}
 POINTERS = {
@@ -46,8 +48,8 @@ POINTERS = {
     "tables": "i16",
     "symbols": "i16",
     "counts": "i64",
-    "to_gain": "fp32",
-    "to_step": "fp32",
+    "sums": "fp32",
+    "other": "fp32",
 }
 FLOATS = ("y", "noise", "features", "grad_features", "grad_symbols", "grad_y", "grad")
 
@@ -55,12 +57,14 @@ FLOATS = ("y", "noise", "features", "grad_features", "grad_symbols", "grad_y", "
 # What the test compiles: every kernel, mode and element type once, partial grids (the larger code) before whole ones.
 TESTED = {
     "offsets",
+    "table_sums",
     "quantize-fp16-partial-indexed",
     "quantize-fp32-whole",
     "dense-fp16-whole-round",
     "dense-bf16-partial-round",
     "dense-fp32-partial-seed",
     "dense-bf16-whole-noise",
+    "dense-fp32-partial-noise-mixed",
     "dense_backward-bf16-partial",
     "dense_backward-fp32-whole",
     "dense_backward_tables-fp16-partial-round",
@@ -82,7 +86,12 @@ TESTED |= {f"{name}-ones" for name in ONES}
 
 def variants():
     """{name: (kernel, operation in configs.TABLE, element type, pointer types, constants, whether C divides by 16)}."""
-    out = {"offsets": (rap_offsets_kernel, None, "fp32", POINTERS, {"BLOCK": 1024}, True)}
+    rows, block, _ = TILE
+    sums = {"TABLES": 2, "ROWS": rows, "BLOCK": block}
+    out = {
+        "offsets": (rap_offsets_kernel, None, "fp32", POINTERS, {"BLOCK": 1024}, True),
+        "table_sums": (rap_table_kernel, None, "fp32", POINTERS | {"out": "fp32"}, sums, True),
+    }
 
     def add(name, kernel, constants, pointers=None):
         operation, element = name.split("-")[:2]
@@ -91,36 +100,39 @@ def variants():
 
     for element, grid in itertools.product(TYPES, ("partial", "whole")):
         name = f"{element}-{grid}"
-        add(f"quantize-{name}", rap_quantize_kernel, {"INDEXED": False})
-        add(f"quantize-{name}-indexed", rap_quantize_kernel, {"INDEXED": True})
+        add(f"quantize-{name}", rap_quantize_kernel, {"INDEXED": False, "TAIL": True, "SCAN": SCAN})
+        add(f"quantize-{name}-indexed", rap_quantize_kernel, {"INDEXED": True, "TAIL": True, "SCAN": SCAN})
+        add(f"quantize-{name}-tailless", rap_quantize_kernel, {"INDEXED": False, "TAIL": False, "SCAN": SCAN})
         for mode, value in MODES.items():
-            flags = {"MODE": value}
-            add(f"dense-{name}-{mode}", rap_dense_kernel, flags, {"symbols": element})
-            flags |= {"FEATURES": True, "SYMBOLS": True, "TABLES": True}
+            add(f"dense-{name}-{mode}", rap_dense_kernel, {"MODE": value, "MIXED": False}, {"symbols": element})
+            if value:
+                flags = {"MODE": value, "MIXED": True}
+                add(f"dense-{name}-{mode}-mixed", rap_dense_kernel, flags, {"symbols": element})
+            flags = {"MODE": value, "FEATURES": True, "SYMBOLS": True}
+            flags |= {"TO_Y": True, "TO_GAIN": True, "TO_STEP": True}
             add(f"dense_backward_tables-{name}-{mode}", rap_dense_backward_kernel, flags)
-        add(
-            f"dense_backward-{name}",
-            rap_dense_backward_kernel,
-            {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TABLES": False},
-        )
-        add(f"unpool-{name}", rap_unpool_kernel, {}, {"out": element})
-        add(f"unpool_backward-{name}", rap_unpool_backward_kernel, {})
+        flags = {"MODE": 0, "FEATURES": True, "SYMBOLS": False, "TO_Y": True, "TO_GAIN": False, "TO_STEP": False}
+        add(f"dense_backward-{name}", rap_dense_backward_kernel, flags)
+        add(f"unpool-{name}", rap_unpool_kernel, {"SCAN": SCAN}, {"out": element})
+        add(f"unpool_backward-{name}", rap_unpool_backward_kernel, {"SCAN": SCAN})
     # C that does not divide by 16: narrow accesses, but it compiles and spills nothing.
     out["dense-fp16-partial-round-oddC"] = *out["dense-fp16-partial-round"][:5], False
-    # Triton compiles a size of 1 into the code: fields of the tile are constants then.
+    # Triton compiles one channel into the code: fields of the tile are constants then.
     for name in ONES:
         kernel, operation, element, pointers, constants, _ = out[name]
-        ones = dict.fromkeys(("room", "regions", "qualities", "height", "width", "channels"), 1)
+        ones = {"channels": 1}
         out[f"{name}-ones"] = kernel, operation, element, pointers, constants | ones, False
     return out
 
 
-def compiled(architecture, kernel, operation, element, pointers, constants, divisible):
+def compiled(architecture, kernel, operation, element, pointers, constants, divisible, each=256):
     """One kernel for one architecture, as the launch in configs.py would have it."""
-    launch = configs.Launch(0, 4)
+    warps, registers = 4, None
     if operation:
-        launch = configs.TABLE[architecture, operation][TYPES[element] == 4]
-        rows, block = configs.tile(launch.elements, constants.get("channels", 192 if divisible else 193), 1 << 20)
+        row = max(known for known, _ in configs.TABLE if known <= architecture)
+        launch = configs.TABLE[row, operation][TYPES[element] == 4]
+        channels = constants.get("channels", 192 if divisible else 193)
+        rows, block, warps, registers = configs.tile(launch, channels, 1 << 20, each)
         constants = constants | {"ROWS": rows, "BLOCK": block}
     signature, values, attributes = {}, {}, {}
     for i, name in enumerate(kernel.arg_names):
@@ -128,13 +140,13 @@ def compiled(architecture, kernel, operation, element, pointers, constants, divi
             signature[name], values[(i,)] = "constexpr", constants[name]
         else:
             signature[name] = "*" + pointers[name] if name in pointers else "i32"
-            if name in pointers or (name == "channels" and divisible):
+            if name not in UNSPECIALIZED and (name in pointers or (name == "channels" and divisible)):
                 attributes[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
     return triton.compile(
         source,
         target=GPUTarget("cuda", architecture, 32),
-        options={"num_warps": launch.warps, "enable_fp_fusion": False},
+        options={"num_warps": warps, "maxnreg": registers, "enable_fp_fusion": False},
     )
 
 

@@ -15,13 +15,13 @@ from lfic.kernels import cpu, reference
 from lfic.kernels.dense import rap_dense, rap_dense_backward
 from lfic.kernels.offsets import rap_offsets
 from lfic.kernels.quantize import rap_quantize
-from lfic.kernels.registration import nhwc, table_sums
+from lfic.kernels.registration import nhwc
 from lfic.kernels.unpool import rap_unpool, rap_unpool_backward
 
 GRIDS = [(14, 14), (16, 16), (5, 3), (1, 1)]
 CHANNELS = [1, 16, 48, 192]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-COUNT = QUALITIES = 5  # images 0 to 2 have one level throughout, 3 and 4 all of them; each has a quality of its own
+COUNT, QUALITIES = 2, 5  # image 0 has all levels, image 1 one throughout; each has a quality of its own
 
 
 class NoWordToTheHost(TorchDispatchMode):
@@ -51,17 +51,17 @@ rap_offsets, rap_quantize, rap_unpool, rap_unpool_backward = map(
 rap_dense, rap_dense_backward = map(launched, (rap_dense, rap_dense_backward))
 
 
-def case(shape, dtype):
+def case(shape, dtype, turn):
     """Features (with exact halves), levels, gain, quality, indexes."""
     count, channels, height, width = shape
     generator = torch.Generator().manual_seed(sum(shape))
     y = torch.randn(shape, generator=generator) * 3
     y.view(-1)[:: 7 * channels + 3] = 0.5
     levels = torch.randint(0, 3, (count, -(-height // 4), -(-width // 4)), generator=generator, dtype=torch.uint8)
-    levels[0], levels[1], levels[2] = 0, 1, 2
+    levels[1] = turn % 3
     gain = torch.rand(QUALITIES, 3, channels, generator=generator) * 3 + 0.1
     gain[0] = 1
-    quality = (torch.arange(count) + channels) % QUALITIES
+    quality = (torch.arange(count) * 2 + channels + turn) % QUALITIES
     indexes = torch.randint(0, 320, gain.shape, generator=generator, dtype=torch.int16)
     return y.to(dtype), levels, gain, quality, indexes
 
@@ -74,7 +74,7 @@ def same(ours, expected, what):
 def ragged(shape, dtype, turn):
     """Offsets, quantise, unpool and its backward; ``turn`` picks the dtype that unpool writes and whether indexes are
     asked for."""
-    y, levels, gain, quality, indexes = case(shape, dtype)
+    y, levels, gain, quality, indexes = case(shape, dtype, turn)
     y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
     height, width = shape[2:]
     index = indexes if turn % 2 else None
@@ -101,7 +101,7 @@ def ragged(shape, dtype, turn):
         (
             reference.rap_unpool(symbols[one], levels[one], leaf, quality[one], height, width) * grad[one].float()
         ).sum().backward()
-    to_step = table_sums(rap_unpool_backward(nhwc(grad), symbols, levels, quality, QUALITIES), levels, quality, step)
+    to_step = rap_unpool_backward(nhwc(grad), symbols, levels, step, quality)
     torch.testing.assert_close(to_step, leaf.grad, rtol=1e-5, atol=2e-3)
     room = height * width // 2 * shape[1]
     if room:  # a row that is too short: what is missing counts as 0
@@ -115,8 +115,10 @@ def ragged(shape, dtype, turn):
 
 
 def dense(shape, dtype, turn):
-    """The training form: rounded, with given noise or with drawn noise, by ``turn``; with gradients."""
-    y, levels, gain, quality, _ = case(shape, dtype)
+    """The training form: rounded, with given noise or with drawn noise, by ``turn``, the noise in the symbols alone in
+    every second case; with gradients."""
+    mixed = turn % 2 == 1 and turn % 3 > 0
+    y, levels, gain, quality, _ = case(shape, dtype, turn)
     generator = torch.Generator().manual_seed(5)
     given = (torch.rand(shape, generator=generator) - 0.5).to(dtype)
     grads = [torch.randn(shape, generator=generator).to(dtype) for _ in range(2)]
@@ -130,37 +132,43 @@ def dense(shape, dtype, turn):
         )[1]
     )
     leaves = [t.detach().clone().float().requires_grad_(True) for t in (y, gain, 1 / gain)]
-    features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, dtype)
+    features, symbols = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key, mixed, dtype)
     for n in range(shape[0]):
         one = slice(n, n + 1)
         expected = reference.rap_dense(
-            leaves[0][one], levels[one], leaves[1], leaves[2], quality[one], None if drawn is None else drawn[one]
+            leaves[0][one],
+            levels[one],
+            leaves[1],
+            leaves[2],
+            quality[one],
+            None if drawn is None else drawn[one],
+            mixed,
         )
         same(features[one], expected[0].detach().to(dtype), f"{name} features")
         same(symbols[one], expected[1].detach().to(dtype), f"{name} symbols")
         (expected[0] * grads[0][one].float()).sum().add((expected[1] * grads[1][one].float()).sum()).backward()
     if name == "seed":  # rounded as well, so that each grid and C is seen rounded in two dtypes
-        rounded = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, None, None, dtype)
+        rounded = rap_dense(nhwc(y), levels, gain, 1 / gain, quality, None, None, False, dtype)
         expected = reference.rap_dense(y, levels, gain, 1 / gain, quality)
         same(rounded[0], expected[0].to(dtype), "rounded features")
         same(rounded[1], expected[1].to(dtype), "rounded symbols")
-    backward = (nhwc(y), levels, gain, 1 / gain, quality, nhwc(noise), key)
-    grad_y, to_gain, to_step = rap_dense_backward(nhwc(grads[0]), nhwc(grads[1]), *backward, True)
+    backward = (nhwc(y), levels, gain, 1 / gain, quality, *((None, None) if mixed else (nhwc(noise), key)))
+    grad_y, to_gain, to_step = rap_dense_backward(nhwc(grads[0]), nhwc(grads[1]), *backward, True, True, True)
     tolerance = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
     torch.testing.assert_close(grad_y.float(), leaves[0].grad, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(table_sums(to_gain, levels, quality, gain), leaves[1].grad, rtol=1e-4, atol=2e-3)
-    torch.testing.assert_close(table_sums(to_step, levels, quality, gain), leaves[2].grad, rtol=1e-4, atol=2e-3)
+    torch.testing.assert_close(to_gain, leaves[1].grad, rtol=1e-4, atol=2e-3)
+    torch.testing.assert_close(to_step, leaves[2].grad, rtol=1e-4, atol=2e-3)
     if shape[1] == 16:  # one gradient alone, and none for the tables
-        alone = rap_dense_backward(nhwc(grads[0]), None, *backward, False)[0]
+        alone = rap_dense_backward(nhwc(grads[0]), None, *backward, True, False, False)[0]
         same(
             alone,
-            cpu.rap_dense_backward(grads[0], None, y, *backward[1:], False)[0],
+            cpu.rap_dense_backward(grads[0], None, y, *backward[1:], True, False, False)[0],
             "gradient without one at the symbols",
         )
-        alone = rap_dense_backward(None, nhwc(grads[1]), *backward, False)[0]
+        alone = rap_dense_backward(None, nhwc(grads[1]), *backward, True, False, False)[0]
         same(
             alone,
-            cpu.rap_dense_backward(None, grads[1], y, *backward[1:], False)[0],
+            cpu.rap_dense_backward(None, grads[1], y, *backward[1:], True, False, False)[0],
             "gradient without one at the features",
         )
 

@@ -2,6 +2,7 @@
 triton."""
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -36,13 +37,22 @@ def operations(count=N):
     return {
         "offsets": (OPS.rap_offsets, (levels, H, W)),
         "quantize": (OPS.rap_quantize, (y, levels, gain, quality, None)),
+        "quantize-tailless": (OPS.rap_quantize, (y, levels, gain, quality, None, False)),
         "quantize-indexed": (OPS.rap_quantize, (y, levels, gain, quality, indexes)),
-        "dense": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, None, None, torch.float32)),
-        "dense-noise": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, noise, None, torch.float32)),
-        "dense-seed": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, None, seed, torch.float32)),
-        "dense-half": (OPS.rap_dense, (half, levels, gain, step, quality, None, None, torch.float16)),
-        "dense_backward": (OPS.rap_dense_backward, (g, g, y, levels, gain, step, quality, None, None, True)),
-        "dense_backward-one": (OPS.rap_dense_backward, (None, g, y, levels, gain, step, quality, None, seed, False)),
+        "dense": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, None, None, False, torch.float32)),
+        "dense-noise": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, noise, None, False, torch.float32)),
+        "dense-seed": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, None, seed, False, torch.float32)),
+        "dense-half": (OPS.rap_dense, (half, levels, gain, step, quality, None, None, False, torch.float16)),
+        "dense-mixed": (OPS.rap_dense, (leaf[0], levels, leaf[1], leaf[2], quality, noise, None, True, torch.float32)),
+        "dense_backward": (OPS.rap_dense_backward, (g, g, y, levels, gain, step, quality, None, None, *[True] * 3)),
+        "dense_backward-y": (
+            OPS.rap_dense_backward,
+            (None, g, y, levels, gain, step, quality, None, seed, True, False, False),
+        ),
+        "dense_backward-step": (
+            OPS.rap_dense_backward,
+            (g, None, y, levels, gain, step, quality, noise, None, False, False, True),
+        ),
         "unpool": (OPS.rap_unpool, (symbols, levels, leaf[2], quality, H, W, torch.float32)),
         "unpool_backward": (OPS.rap_unpool_backward, (g, symbols, levels, step, quality)),
     }
@@ -148,6 +158,58 @@ def test_vmap_is_a_loop(mapped):
         assert torch.equal(found[i], torch.stack([a, b]))
 
 
+@pytest.mark.parametrize("wrong", [-1, Q])
+def test_vmap_over_tables_refuses_a_quality_out_of_range(wrong):
+    """Tables that are mapped lie side by side: a row too many is not the first of the next one."""
+    y, levels, gain, step, quality = case()
+    tables, quality = torch.stack([gain, gain + 1]), torch.full_like(quality, wrong)
+    with pytest.raises(ValueError, match="quality"):
+        vmap(lambda gain: rap_quantize(y, levels, gain, quality))(tables)
+    with pytest.raises(ValueError, match="quality"):
+        vmap(lambda gain, step: rap_quantize_dense(y, levels, gain, step, quality))(tables, 1 / tables)
+
+
+def test_second_derivatives_are_refused_not_zero():
+    y, levels, gain, step, quality = case()
+    y, step = y.requires_grad_(True), step.requires_grad_(True)
+    features, _ = rap_quantize_dense(y, levels, gain, step, quality)
+    (slope,) = torch.autograd.grad(features.square().sum(), y, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivatives"):
+        slope.square().sum().backward()
+    symbols, _ = rap_quantize(y.detach(), levels, gain, quality)
+    unpooled = rap_unpool(symbols, levels, step, quality, H, W)
+    (slope,) = torch.autograd.grad(unpooled.square().sum(), step, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivatives"):
+        slope.square().sum().backward()
+
+    def loss(y):
+        return rap_quantize_dense(y, levels, gain, step.detach(), quality)[0].square().sum()
+
+    with pytest.raises(NotImplementedError, match="first derivatives"):
+        grad(lambda y: grad(loss)(y).square().sum())(y.detach())
+
+
+def test_integers_for_quality_and_seed():
+    y, levels, gain, step, quality = case()
+    three = torch.full_like(quality, 3)
+    for found, expected in (
+        (rap_quantize(y, levels, gain, 3), rap_quantize(y, levels, gain, three)),
+        (
+            rap_quantize_dense(y, levels, gain, step, 3, seed=7),
+            rap_quantize_dense(y, levels, gain, step, three, seed=torch.tensor([7])),
+        ),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(found, expected))
+    symbols = rap_quantize(y, levels, gain, 3)[0]
+    assert torch.equal(rap_unpool(symbols, levels, step, 3, H, W), rap_unpool(symbols, levels, step, three, H, W))
+    with pytest.raises(ValueError, match="quality"):
+        rap_quantize(y, levels, gain, Q)
+    with pytest.raises(ValueError, match="neither noise nor seed"):
+        rap_quantize_dense(y, levels, gain, step, 3, mixed=True)
+    with pytest.raises(ValueError, match="5 rows|2 rows"):
+        rap_quantize_dense(y, levels, gain, step[:2], 1)
+
+
 def test_gradient_of_every_image_by_vmap():
     y, levels, gain, step, quality = case()
 
@@ -230,7 +292,7 @@ def test_empty_batch_of_every_operation():
     for name, (operation, arguments) in operations(0).items():
         outputs = operation(*arguments)
         for output in outputs if isinstance(outputs, tuple) else (outputs,):
-            assert output.numel() == 0 or (name.endswith("backward") and not output.any()), name
+            assert output.numel() == 0 or ("backward" in name and not output.any()), name
     y, levels, gain, step, quality = case(0)
     leaves = [t.clone().requires_grad_(True) for t in (y, gain, step)]
     features, symbols = rap_quantize_dense(leaves[0], levels, leaves[1], leaves[2], quality)
@@ -270,6 +332,33 @@ print("whole")
 
 def test_everything_on_the_cpu_works_without_triton():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], capture_output=True, text=True)
+    assert done.stdout.strip() == "whole", done.stderr[-3000:]
+
+
+BROKEN_TRITON = """
+import torch
+from lfic.kernels import rap_quantize, rap_quantize_dense
+from lfic.kernels.registration import triton_kernels
+y, gain = torch.randn(2, 4, 6, 6, requires_grad=True), torch.ones(1, 3, 4)
+levels = torch.ones(2, 2, 2, dtype=torch.uint8)
+rap_quantize(y.detach(), levels, gain, 0)
+rap_quantize_dense(y, levels, gain, gain, 0)[0].sum().backward()
+try:
+    triton_kernels()
+except ImportError as error:
+    assert "cannot be imported" in str(error) and "half installed" in str(error), error
+else:
+    raise AssertionError("the kernels were imported with a broken triton")
+print("whole")
+"""
+
+
+@pytest.mark.parametrize("error", ["OSError", "AttributeError", "ImportError"])
+def test_a_triton_that_cannot_be_imported_breaks_cuda_alone(tmp_path, error):
+    (tmp_path / "triton").mkdir()
+    (tmp_path / "triton" / "__init__.py").write_text(f"raise {error}('half installed')\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", BROKEN_TRITON], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "whole", done.stderr[-3000:]
 
 

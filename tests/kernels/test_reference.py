@@ -79,7 +79,11 @@ def dense_case(shape, dtype, form, layout, seed):
     y, levels, gain, quality = case(shape, dtype, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     grads = [LAYOUTS[layout](torch.randn(shape, generator=generator).to(dtype)) for _ in range(2)]
-    noise = LAYOUTS[layout]((torch.rand(shape, generator=generator) - 0.5).to(dtype)) if form == "noise" else None
+    noise = (
+        LAYOUTS[layout]((torch.rand(shape, generator=generator) - 0.5).to(dtype))
+        if form in ("noise", "mixed")
+        else None
+    )
     key = torch.tensor([0x7234567890ABCDEF]) if form == "seed" else None
     drawn = reference.uniform_noise(shape, 0x7234567890ABCDEF) if form == "seed" else noise
     return (LAYOUTS[layout](y), levels, gain, 1 / gain, quality), noise, key, grads, drawn
@@ -90,28 +94,31 @@ def pairs(shift):
     return [(dtype, list(LAYOUTS)[(i + shift) % 3]) for i, dtype in enumerate(DTYPES)]
 
 
-@pytest.mark.parametrize("form", ["rounded", "noise", "seed"])
+@pytest.mark.parametrize("form", ["rounded", "noise", "seed", "mixed"])
 @pytest.mark.parametrize("shape", [(1, 16, 10, 14), (3, 3, 5, 3), (2, 9, 1, 1), (1, 40, 4, 6)], ids=shape_id)
 def test_training_form_and_its_gradients_are_exact(shape, form, monkeypatch):
-    for seed, (dtype, layout) in enumerate(pairs(["rounded", "noise", "seed"].index(form))):
+    for seed, (dtype, layout) in enumerate(pairs(["rounded", "noise", "seed", "mixed"].index(form))):
         arguments, noise, key, grads, drawn = dense_case(shape, dtype, form, layout, seed)
-        dense, backward = (
-            reference.rap_dense(*arguments, drawn),
-            reference.rap_dense_backward(*grads, *arguments, drawn),
-        )
+        mixed = form == "mixed"
+        dense = reference.rap_dense(*arguments, drawn, mixed)
+        backward = reference.rap_dense_backward(*grads, *arguments, drawn, mixed)
+        held = (None, None) if mixed else (noise, key)  # noise that the features hold, as registration.py hands it on
         alone = (None, grads[1]) if seed % 2 else (grads[0], None)
         backward_alone = reference.rap_dense_backward(
-            *(torch.zeros(shape) if g is None else g for g in alone), *arguments, drawn
+            *(torch.zeros(shape) if g is None else g for g in alone), *arguments, drawn, mixed
         )
         for portable in (False, True):
             monkeypatch.setattr(cpu, "PORTABLE", portable)
             for out in DTYPES:
-                for a, b in zip(cpu.rap_dense(*arguments, noise, key, out), dense):
+                for a, b in zip(cpu.rap_dense(*arguments, noise, key, mixed, out), dense):
                     assert a.is_contiguous(memory_format=torch.channels_last) and torch.equal(a, b.to(out))
             for given, expected in ((grads, backward), (alone, backward_alone)):
-                found = cpu.rap_dense_backward(*given, *arguments, noise, key, True)
+                found = cpu.rap_dense_backward(*given, *arguments, *held)
                 assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(found, expected))
-                assert torch.equal(cpu.rap_dense_backward(*given, *arguments, noise, key, False)[0], found[0])
+                for wanted in ((True, False, False), (False, True, False), (False, False, True)):
+                    few = cpu.rap_dense_backward(*given, *arguments, *held, *wanted)
+                    for a, b, asked in zip(few, found, wanted):
+                        assert torch.equal(a, b) if asked else not a.numel()
 
 
 @pytest.mark.parametrize("shape", [(2, 17, 7, 13), (3, 3, 5, 3)], ids=shape_id)
@@ -147,7 +154,7 @@ def everything(y, levels, gain, step, quality, noise, grads):
     """Results of every operation, in one list."""
     symbols, counts, _ = cpu.rap_quantize(y, levels, gain, quality)
     features = cpu.rap_unpool(symbols, levels, step, quality, *y.shape[2:])
-    backward = cpu.rap_dense_backward(*grads, y, levels, gain, step, quality, noise, None, True)
+    backward = cpu.rap_dense_backward(*grads, y, levels, gain, step, quality, noise, None)
     return [
         symbols,
         counts,
@@ -241,13 +248,13 @@ def test_whatever_would_read_outside_a_tensor_is_refused():
         lambda: ops.rap_quantize(y, levels, gain, quality, torch.zeros(5, 3, 3, dtype=torch.int16)),
         lambda: ops.rap_quantize(y.double(), levels, gain, quality, None),
         lambda: ops.rap_quantize(y, levels, gain.double(), quality, None),
-        lambda: ops.rap_dense(y, levels, gain, step[:2], quality.fill_(2), None, None, y.dtype),
-        lambda: ops.rap_dense(y, levels, gain, step, quality, y[:1], None, y.dtype),
-        lambda: ops.rap_dense(y, levels, gain, step, quality, None, torch.zeros(0, dtype=torch.int64), y.dtype),
-        lambda: ops.rap_dense_backward(y[:1], None, y, levels, gain, step, quality, None, None, True),
-        lambda: ops.rap_dense_backward(None, y[..., :1], y, levels, gain, step, quality, None, None, True),
-        lambda: ops.rap_dense_backward(None, None, y, levels, gain, step, quality, None, None, True),
-        lambda: ops.rap_dense_backward(y, None, y, levels, gain, step, quality - 9, None, None, True),
+        lambda: ops.rap_dense(y, levels, gain, step[:2], quality, None, None, False, y.dtype),
+        lambda: ops.rap_dense(y, levels, gain, step, quality, y[:1], None, False, y.dtype),
+        lambda: ops.rap_dense(y, levels, gain, step, quality, None, torch.zeros(0, dtype=torch.int64), False, y.dtype),
+        lambda: ops.rap_dense_backward(y[:1], None, y, levels, gain, step, quality, None, None, *[True] * 3),
+        lambda: ops.rap_dense_backward(None, y[..., :1], y, levels, gain, step, quality, None, None, *[True] * 3),
+        lambda: ops.rap_dense_backward(None, None, y, levels, gain, step, quality, None, None, *[True] * 3),
+        lambda: ops.rap_dense_backward(y, None, y, levels, gain, step, quality - 9, None, None, *[True] * 3),
         lambda: ops.rap_unpool(symbols[:1], levels, step, quality, 8, 8, y.dtype),
         lambda: ops.rap_unpool(symbols[:, :255], levels, step, quality, 8, 8, y.dtype),
         lambda: ops.rap_unpool_backward(y, symbols[:1], levels, step, quality),

@@ -1,13 +1,15 @@
 """What stands around the kernels: graphs over buckets of N, launch table, tuning, benchmarks."""
 
+import concurrent.futures
 import csv
+import time
 import types
 
 import pytest
 import torch
 
 from lfic.kernels import configs, rap_quantize, rap_quantize_dense, rap_unpool
-from lfic.kernels.bench import baselines, bench, eager, tune
+from lfic.kernels.bench import baselines, bench, eager, tune, warm
 from lfic.kernels.graphs import Graphed, bucket
 
 
@@ -41,6 +43,17 @@ def test_one_capture_serves_a_bucket_and_results_outlive_the_next_call():
         Graphed(lambda x: x, largest=0)
 
 
+def test_graphs_are_dropped_beyond_a_bound_and_threads_take_turns():
+    double = Graphed(lambda x: x * 2, largest=8, captures=2)
+    for width in (1, 2, 1, 3):
+        double(torch.ones(1, width))
+    assert [inputs[1][0][0] for inputs in double.captured] == [1, 3]  # the one of 2 was used longest ago
+    slow = Graphed(lambda x: (time.sleep(0.002), x * 2)[1], largest=8)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: slow(torch.full((2, 3), float(i))), range(20)))
+    assert [f[0, 0].item() for f in found] == [2.0 * i for i in range(20)]
+
+
 def test_launch_table_has_every_operation_for_every_architecture(monkeypatch):
     operations = {operation for _, operation in configs.TABLE}
     assert {arch for arch, _ in configs.TABLE} >= {80, 90}
@@ -54,19 +67,44 @@ def test_launch_table_has_every_operation_for_every_architecture(monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 48, 64, 192, 200, 1024])
 def test_tiles_are_powers_of_two_that_fit_the_work(channels):
-    for regions in (1, 16, 1 << 20):
-        rows, block = configs.tile(1024, channels, regions)
-        assert rows & (rows - 1) == 0 and block & (block - 1) == 0 and rows * block <= 1024 and rows < 2 * regions + 1
+    for each, count in ((1, 1), (16, 1), (16, 256), (256, 64), (1 << 20, 1)):
+        regions, block, warps, registers = configs.tile(configs.Launch(1024, 4, 128), channels, count, each)
+        assert regions & (regions - 1) == 0 and block & (block - 1) == 0 and regions * block <= 1024
+        assert regions < 2 * each + 1 and 1 <= warps <= 4 and registers == 128
+        # As many programs as fill a large device, unless the tiles are as small as they get.
+        programs = count * -(-each // regions) * -(-channels // block)
+        assert programs >= configs.FILL or regions * block <= 64
 
 
-def test_tuning_takes_the_fastest_that_fits_and_prints_a_row_of_the_table():
-    times = {c: None if c.warps == 8 else abs(c.elements - 512) + c.warps for c in tune.CANDIDATES}
-    best = tune.fastest(times.get)
-    assert best == configs.Launch(512, 1)
-    line = tune.row(90, "dense", (best, best))
-    assert eval("{" + line + "}", {"Launch": configs.Launch}) == {(90, "dense"): (best, best)}
+def test_large_work_keeps_the_launch_of_the_table():
+    assert configs.tile(configs.Launch(1024, 4), 192, 256, 16) == (16, 64, 4, None)
+    assert configs.tile(configs.Launch(1024, 4), 192, 64, 256) == (16, 64, 4, None)
+    assert configs.tile(configs.Launch(1024, 4), 192, 1, 16) == (1, 64, 1, None)
+
+
+def test_tuning_takes_what_is_fastest_over_all_shapes_and_prints_a_row_of_the_table():
+    times = {c: [abs(c.elements - 512) + c.warps, 0.5 if c.registers else 2.0] for c in tune.CANDIDATES}
+    times[configs.Launch(512, 2)] = [0.1, None]  # did not fit one of the shapes
+    best = tune.fastest(times)
+    assert best == configs.Launch(512, 2, 128)
+    line = tune.row(90, "dense", (best, configs.Launch(256, 4)))
+    assert eval("{" + line + "}", {"Launch": configs.Launch}) == {(90, "dense"): (best, configs.Launch(256, 4))}
     with pytest.raises(RuntimeError, match="no launch"):
-        tune.fastest(lambda c: None)
+        tune.fastest({c: [None] for c in tune.CANDIDATES})
+
+
+def test_a_candidate_stands_in_the_table_for_its_measurement_alone():
+    before, fill = dict(configs.TABLE), configs.FILL
+    with tune.Placed("dense", configs.Launch(256, 1)):
+        assert configs.TABLE[90, "dense"][0] == configs.Launch(256, 1) and configs.FILL == 0
+        assert configs.TABLE[90, "unpool"] == before[90, "unpool"]
+    assert before == configs.TABLE and fill == configs.FILL
+
+
+@pytest.mark.parametrize("operation", tune.OPERATIONS)
+def test_tuning_calls_every_operation_of_the_table(operation):
+    for call in tune.calls(operation, "N2-C16-8x8", torch.float32, "cpu", 2):
+        call()
 
 
 @pytest.mark.parametrize("grid", [(14, 14), (5, 3), (8, 8)])
@@ -87,95 +125,145 @@ def test_baselines_compute_the_same(grid):
     )
 
 
-def test_benchmark_writes_figures_and_says_what_was_not_run(tmp_path, capsys):
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_benchmark_appends_figures_as_they_come(tmp_path, capsys):
     out, picture = tmp_path / "kernels.csv", tmp_path / "kernels.png"
-    arguments = [
-        "kernels",
-        "--device",
-        "cpu",
-        "--no-compile",
-        "--shape",
-        "N1-C64-14x14",
-        "--rounds",
-        "2",
-        "--seconds",
-        "0",
-    ]
-    assert bench.main([*arguments, "--out", str(out), "--plot", str(picture)]) == 0
-    assert "encode" in capsys.readouterr().out and picture.read_bytes().startswith(b"\x89PNG")
-    rows = list(csv.DictReader(line for line in out.read_text().splitlines() if not line.startswith("#")))
-    measured = [r for r in rows if r["device"] == "cpu" and "compile" not in r["what"]]
-    assert {r["operation"] for r in measured} == set(bench.OPERATIONS) and all(float(r["p50_us"]) > 0 for r in measured)
-    compiled = [r for r in rows if "compile" in r["what"]]
-    assert len(compiled) == 4 and all(r["note"] == "not run" and not r["p50_us"] for r in compiled)
-    absent = [r for r in rows if r["device"] == "cuda"]
-    assert len(absent) == 45 and all(r["note"] == "not run" and not r["p50_us"] and not r["gb_per_s"] for r in absent)
-    with pytest.raises(SystemExit):
-        bench.main(["--device", "cpu", "--shape", "N9"])
+    arguments = ["kernels", "--device", "cpu", "--shape", "N2-C16-9x7", "--rounds", "2", "--seconds", "0", "--copy"]
+    arguments += ["--no-compile", "--refcheck", "--out", str(out)]
+    assert bench.main([*arguments, "--plot", str(picture)]) == 0
+    assert "quantize" in capsys.readouterr().out and picture.read_bytes().startswith(b"\x89PNG")
+    rows = table(out)
+    own = [r for r in rows if r["what"] == "lfic"]
+    assert [r["operation"] for r in own] == list(bench.OPERATIONS) and all(r["check"] == "exact" for r in own)
+    measured = [r for r in rows if "compile" not in r["what"]]
+    assert all(float(r["p20_us"]) <= float(r["p50_us"]) <= float(r["p80_us"]) for r in measured)
+    assert all(r["torch"] == torch.__version__ and r["machine"] and r["when"] for r in rows)
+    absent = [r for r in rows if "compile" in r["what"]]
+    assert len(absent) == 4 and all(r["note"] == "not run" and not r["p50_us"] for r in absent)
+    # A second run goes on in the same file, and may be held against the first.
+    assert bench.main([*arguments, "--ops", "dense", "--dtype", "fp16", "fp32", "--compare", str(out)]) == 0
+    assert "->" in capsys.readouterr().out and len(table(out)) > len(rows)
+    assert out.read_text().count("p50_us") == 1
+    for wrong in ("N9", "N0-C1-1x1"):
+        with pytest.raises(SystemExit):
+            bench.main(["--device", "cpu", "--shape", wrong])
 
 
-def test_figures_of_a_gpu_become_rows_and_a_plot(tmp_path, monkeypatch):
-    """All of the path but the device: buffers beyond the L2, captures that fail, shares of the copy, CSV, plot."""
+def test_a_run_stops_at_its_deadline_and_survives_what_fails(capsys, monkeypatch):
+    settings = {"seconds": 0.0, "shapes": ["N1-C16-4x4"], "compile": False}
+    assert bench.run("cpu", 1, deadline=-1.0, **settings) == []
+    assert "no time left" in capsys.readouterr().err
+    measure = bench.measure
+
+    def failing(operation, *arguments):
+        if operation == "dense":
+            raise RuntimeError("out of memory\nmore")
+        return measure(operation, *arguments)
+
+    monkeypatch.setattr(bench, "measure", failing)
+    found = bench.run("cpu", 1, operations=["dense", "quantize"], **settings)
+    assert found[0]["note"] == "not run: RuntimeError: out of memory" and found[0]["p50_us"] == ""
+    assert found[1]["operation"] == "quantize" and found[1]["p50_us"] > 0
+
+
+def test_a_result_that_differs_is_told(monkeypatch):
+    monkeypatch.setattr(bench, "checked", lambda *arguments: "3 differ")
+    arguments = ["--device", "cpu", "--shape", "N1-C16-4x4", "--ops", "dense", "--no-compile", "--seconds", "0"]
+    assert bench.main([*arguments, "--refcheck"]) == 1
+
+
+def test_rows_of_a_gpu_that_is_not_there_say_so():
+    rows = bench.not_run()
+    assert len(rows) == 45 and all(r["note"] == "not run" and r["p50_us"] == "" for r in rows)
+
+
+def test_figures_of_a_gpu_become_rows_and_plots(tmp_path, monkeypatch):
+    """All of the path but the device: buffers beyond the L2, captures that fail, shares of the copy, CSV, plots."""
     case, captured = bench.case, []
-    monkeypatch.setattr(bench, "case", lambda shape, dtype, device, seed: case(shape, dtype, "cpu", seed))
-    monkeypatch.setattr(bench, "device_name", lambda device: "some GPU")
+    monkeypatch.setattr(bench, "case", lambda shape, dtype, device, seed=0: case(shape, dtype, "cpu", seed))
+    monkeypatch.setattr(bench, "device_name", lambda device: "cpu" if device == "cpu" else "some GPU")
+    bench.surroundings.cache_clear()
     monkeypatch.setattr(
-        bench.torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1 << 20)
+        bench.torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1 << 17)
     )
-    monkeypatch.setattr(bench.torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(bench, "recovered", lambda: None)
     monkeypatch.setattr(bench, "copy_time", lambda size, device, sets: [2e-6, 2e-6, 2e-6])
+    monkeypatch.setattr(bench, "host_time", lambda functions: 7e-6)
+    monkeypatch.setattr(bench, "peak", lambda function: 1.5)
+    monkeypatch.setattr(bench, "clock", lambda device: 1980)
 
-    def timed(functions):
+    def timed(functions, seconds=0.1):
         captured.append(len(functions))
         if functions[0].func is bench.eager.rap_quantize:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
-        functions[0]()
+        functions[0](), functions[-1]()
         return [4e-6, 3e-6, 5e-6]
 
     monkeypatch.setattr(bench, "timed_in_graph", timed)
     monkeypatch.setattr(bench.baselines, "encoded_by_scatter", bench.eager.rap_quantize)
     shape, found = (2, 16, 14, 14), []
     for operation in bench.OPERATIONS:
-        found += bench.measure(operation, "N2-C16-14x14", shape, "fp16", "cuda", {})
+        found += bench.measure(operation, "N2-C16-14x14", "fp16", "cuda", {})
     size = bench.moved("dense", shape, torch.float16)
-    assert captured[0] == min(64, -(-bench.L2_FACTOR * (1 << 20) // size))
+    assert captured[0] == -(-bench.L2_FACTOR * (1 << 17) // size) > 1
     by = {(r["operation"], r["what"]): r for r in found}
     row = by["dense", "lfic"]
-    assert (
-        row["device"] == "some GPU"
-        and row["percent_of_copy"] == pytest.approx(50)
-        and row["gb_per_s"] == pytest.approx(size / 4e-6 / 1e9)
-    )
-    assert by["dense", "copy"]["percent_of_copy"] == pytest.approx(100) and by["dense", "copy"][
-        "times_lfic"
-    ] == pytest.approx(0.5)
-    assert (
-        by["encode", "eager"]["note"].startswith("not run: operation not permitted")
-        and by["encode", "eager"]["p50_us"] == ""
-    )
+    assert row["device"] == "some GPU" and row["clock_mhz"] == 1980 and row["peak_mb"] == 1.5
+    assert row["percent_of_copy"] == pytest.approx(50) and row["host_us"] == pytest.approx(7)
+    assert row["gb_per_s"] == pytest.approx(size / 4e-6 / 1e9)
+    copy = by["dense", "copy"]
+    assert copy["percent_of_copy"] == pytest.approx(100) and copy["times_lfic"] == pytest.approx(0.5)
+    failed = by["quantize", "eager"]
+    assert failed["note"].startswith("not run: operation not permitted") and failed["p50_us"] == ""
     assert by["dense", "best compile"]["note"] == "not run"
-    bench.write(tmp_path / "kernels.csv", found)
-    bench.plot(tmp_path / "kernels.png", found)
-    assert (tmp_path / "kernels.png").read_bytes().startswith(b"\x89PNG") and (
-        tmp_path / "kernels.csv"
-    ).read_text().count("some GPU") == len(found)
+    found.append(bench.row("dense", "N2-C16-14x14", "fp32", "cpu", "lfic", [1e-3]))
+    bench.append(tmp_path / "kernels.csv", found)
+    pictures = bench.plot(tmp_path / "kernels.png", bench.read(tmp_path / "kernels.csv"))
+    assert [p.name for p in pictures] == ["kernels-some-gpu.png", "kernels-cpu.png"]
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
     with pytest.raises(ValueError, match="nothing to plot"):
         bench.plot(tmp_path / "none.png", bench.not_run())
+    bench.surroundings.cache_clear()
 
 
-def test_failed_baselines_are_named_not_measured():
-    rows = bench.rows(
-        "encode",
-        "N",
-        "fp32",
-        "cpu",
-        1000,
-        {"lfic": [1e-6, 3e-6, 2e-6], "eager": [5e-6] * 3, "eager ": [4e-6] * 3},
-        {"best compile": "not run: why"},
+def test_of_several_forms_of_a_baseline_the_fastest_counts():
+    new = lambda what, times, **more: bench.row("quantize", "N1-C16-4x4", "fp32", "cpu", what, times, **more)  # noqa: E731
+    rows = bench.related(
+        [
+            new("lfic", [1e-6, 3e-6, 2e-6]),
+            new("eager", [5e-6] * 3),
+            new("eager ", [4e-6] * 3),
+            new("best compile", (), note="not run: why"),
+            new("best compile ", [6e-6] * 3),
+        ]
     )
     assert {r["what"]: (r["p50_us"], r["note"]) for r in rows} == {
         "lfic": (pytest.approx(2), ""),
         "eager": (pytest.approx(4), ""),
-        "best compile": ("", "not run: why"),
+        "best compile": (pytest.approx(6), ""),
     }
-    assert rows[1]["times_lfic"] == pytest.approx(2) and rows[0]["gb_per_s"] == pytest.approx(0.5)
+    assert rows[1]["times_lfic"] == pytest.approx(2)
+
+
+def test_inputs_of_one_measurement_are_slices_of_one_batch():
+    for operation in bench.OPERATIONS:
+        sets = bench.arguments(operation, (2, 16, 5, 3), torch.float32, "cpu", 3)
+        whole = bench.arguments(operation, (6, 16, 5, 3), torch.float32, "cpu")[0]
+        for i, one in enumerate(whole):
+            if (
+                isinstance(one, torch.Tensor) and len(one) == 6 and (operation != "backward" or i)
+            ):  # a gradient is drawn
+                assert torch.equal(torch.cat([given[i] for given in sets]), one)
+
+
+@pytest.mark.slow
+def test_a_pool_compiles_and_ends_in_time(capfd):
+    arguments = ["--device", "cpu", "--shape", "N2-C16-4x4", "--dtype", "fp32", "--workers", "1"]
+    assert warm.main([*arguments, "--ops", "dense", "quantize", "--seconds", "120"]) == 0
+    assert capfd.readouterr().out.count(" lfic ") == 2
+    began = time.monotonic()
+    assert warm.main([*arguments, "--seconds", "0.1"]) == 0
+    assert time.monotonic() - began < 10 and "no time left" in capfd.readouterr().err

@@ -432,3 +432,28 @@ def test_the_package_does_not_load_torch():
     code = "import sys, lfic, lfic.metric; assert 'torch' not in sys.modules; lfic.metric.HybridMetric"
     code += "; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Shaped(torch.nn.Module):
+    """A network that gives its embeddings in some form."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def forward(self, x):
+        return self.form(x.mean((2, 3)))
+
+
+def test_embeddings_with_two_more_axes_are_flattened():
+    pixels = torch.rand(2, 3, 112, 112)
+    plain, deep = (Recognizer(Shaped(form), size=112)(pixels) for form in (lambda e: e, lambda e: e[..., None, None]))
+    assert torch.equal(plain, deep) and deep.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "form", [lambda e: (e, e), lambda e: {"e": e}, lambda e: e[0], lambda e: e[:, :, None].repeat(1, 1, 2)]
+)
+def test_a_network_that_gives_something_else_is_named(form):
+    with pytest.raises(InvalidInputError, match=r"the recogniser odd gives .* for 2 faces; needed is one tensor"):
+        Recognizer(Shaped(form), size=112, name="odd")(torch.rand(2, 3, 112, 112))

@@ -1,4 +1,4 @@
-"""Write the golden streams of tests/data/golden anew: only for a new format version or a new model.
+"""Write the golden streams of tests/data/golden and golden-bare anew: only for a new format version or a new model.
 
 python tests/support/make_golden.py
 """
@@ -13,11 +13,12 @@ from PIL import Image
 
 import lfic
 from lfic.demo import ASTRONAUT
-from lfic.format import layers
+from lfic.format.bare import read_as
 from lfic.format.payload import decode_payloads
 
 POINTS = np.array([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]])  # of the shipped face
-FOLDER = pathlib.Path(__file__).parents[1] / "data" / "golden"
+DATA = pathlib.Path(__file__).parents[1] / "data"
+FOLDER, BARE = DATA / "golden", DATA / "golden-bare"
 # name -> (height, width, options)
 CASES = {
     "face-q1": (112, 112, {"quality": 1, "aligned": True}),
@@ -32,6 +33,16 @@ CASES = {
     "photo": (200, 333, {"quality": 30, "faces": [POINTS, POINTS * 0.9 + (150, 60)]}),
     "photo-tiny": (600, 700, {"max_bytes": 150}),
 }
+# Bare streams: the short form, and what is a file as it stands.
+BARE_CASES = {
+    "face-q1": (112, 112, {"quality": 1, "aligned": True}),
+    "face-q40": (112, 112, {"quality": 40, "aligned": True}),
+    "face-q100": (112, 112, {"quality": 100, "aligned": True}),
+    "face-coarse": (112, 112, {"max_bytes": 45, "aligned": True}),
+    "face-free": (112, 112, {"quality": 40, "aligned": False}),
+    "wide": (37, 211, {"quality": 30}),
+    "photo": (200, 333, {"quality": 30, "faces": [POINTS]}),
+}
 
 
 def picture(height, width):
@@ -40,9 +51,10 @@ def picture(height, width):
     return np.tile(face, (-(-height // 112), -(-width // 112), 1))[:height, :width]
 
 
-def symbols_digest(codec, data):
+def symbols_digest(codec, data, form="file"):
     """SHA-256 over levels and symbols of a file's streams."""
-    coded = [(stream.header, memoryview(stream.payload)) for stream in layers.read(data).streams]
+    picture = read_as(data, 1 << 20, form)
+    coded = [(stream.header, memoryview(stream.payload)) for stream in picture.streams]
     found = decode_payloads(codec.model.context, coded)
     parts = [levels.tobytes() + np.ascontiguousarray(symbols, "<i2").tobytes() for symbols, levels in found]
     return hashlib.sha256(b"".join(parts)).hexdigest()
@@ -50,16 +62,22 @@ def symbols_digest(codec, data):
 
 def main():
     codec = lfic.load_codec()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    index = {}
-    for name, (height, width, options) in CASES.items():
-        data = codec.encode(picture(height, width), **options)
-        (FOLDER / f"{name}.lfic").write_bytes(data)
-        index[name] = {"symbols": symbols_digest(codec, data), "size": [width, height]}
+    write(codec, FOLDER, CASES, "file", ".lfic")
+    write(codec, BARE, BARE_CASES, "bare", ".bare")
     for name in ("face-q40", "photo"):
         codec.decode((FOLDER / f"{name}.lfic").read_bytes()).save(FOLDER / f"{name}.png", optimize=True)
-    (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def write(codec, folder, cases, form, suffix):
+    """A file for each case, and index.json with the digests of their symbols."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    index = {}
+    for name, (height, width, options) in cases.items():
+        data = codec.encode(picture(height, width), container=form, **options)
+        (folder / f"{name}{suffix}").write_bytes(data)
+        index[name] = {"symbols": symbols_digest(codec, data, form), "size": [width, height]}
+    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Steps as a CUDA graph captures them: their form, which any device can run, and on a GPU the capture itself."""
 
+import contextlib
 import dataclasses
 import types
 
@@ -8,16 +9,21 @@ import torch
 from safetensors.torch import load_file
 from train_faces import config, make_pack, make_recognizer
 from train_faces import settings as settings_of
+from train_pictures import make_picture_packs, picture_config
 
 from lfic.data.sources import open_faces
 from lfic.errors import InvalidInputError, LficError
+from lfic.metric.identity import Recognizer, RecognizerEnsemble
+from lfic.metric.resnet import FaceResNet
 from lfic.network.net import CodecNet, CodecNetConfig
 from lfic.train import soap
-from lfic.train.batches import ON_DEVICE, Steps, batches
+from lfic.train.batches import Batch, Steps, batches
 from lfic.train.graph import GraphedStep, Pending
 from lfic.train.identity import load_recognizers
 from lfic.train.loop import make_loss
 from lfic.train.loss import TrainingLoss
+from lfic.train.picture_loss import PictureLoss, Pictures
+from lfic.train.pictures import PictureBatch
 from lfic.train.state import Trainer
 from lfic.train.steps import EagerStep
 from lfic.train.world import World
@@ -109,23 +115,24 @@ class StandIn(GraphedStep):
     """A graph that computes its step anew when it is replayed: all but the capture itself, on any device."""
 
     def capture(self, batch, step):
-        self.batch = dataclasses.replace(batch, **{name: getattr(batch, name).clone() for name in ON_DEVICE})
-        self.captured = [*getattr(self, "captured", []), step]
-        self.graph = types.SimpleNamespace(replay=lambda: self.compute(step))
-        self.gradient(step)
-        self.moving = self.optimizer.moving()
+        captured = self.inputs(batch)
+        self.steps = [*getattr(self, "steps", []), step]
+        captured.graph = types.SimpleNamespace(replay=lambda: self.compute(captured, step))
+        self.gradient(captured, step)
+        captured.moving = self.optimizer.moving()
         torch.manual_seed(step)
+        return captured
 
-    def compute(self, step):
+    def compute(self, captured, step):
         self.optimizer.zero_grad()
-        loss, norm, self.figures = self.gradient(step)
-        self.judged = torch.stack([loss, norm]).float()
+        loss, norm, captured.figures = self.gradient(captured, step)
+        captured.judged = torch.stack([loss, norm]).float()
         with torch.no_grad():
-            for parameter, state, group in self.moving:
+            for parameter, state, group in captured.moving:
                 soap.update(parameter, state, group, *self.scales.unbind())
 
-    def look(self, batch, step):
-        return Pending(batch, step, self.judged.clone(), types.SimpleNamespace(synchronize=lambda: None))
+    def look(self, captured, batch, step):
+        return Pending(batch, step, captured.judged.clone(), types.SimpleNamespace(synchronize=lambda: None))
 
 
 def graphed_and_eager(settings, monkeypatch, late=lambda: False):
@@ -152,7 +159,7 @@ def test_a_graphed_run_does_what_an_eager_one_does_but_for_the_graph(settings, m
             trainer.advance()
         stepper.settle()
         found.append((losses, torch.cat([p.detach().flatten() for p in trainer.parameters])))
-    assert stepper.captured == [2, 3, 5]  # from the identity term on; then integers, then hard rates
+    assert stepper.steps == [2, 3, 5]  # from the identity term on; then integers, then hard rates
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-3)
     torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-2, atol=1e-3)
 
@@ -169,3 +176,90 @@ def test_a_graphed_step_that_is_no_number_is_told_at_the_next_or_before_saving(s
         with pytest.raises(LficError, match=r"loss is nan, .* at step 1: the batch is in .*bad-batch"):
             stepper.settle() if last == "settle" else stepper.step(batch, 2, 1e-3)
         assert load_file(trainer.out / "bad-batch.safetensors")["pixels"].isnan().all()
+
+
+@pytest.fixture(scope="module")
+def with_pictures(tmp_path_factory):
+    """Settings of a run on crops and pictures of two shapes, each face seen by one of two recognisers."""
+    folder = tmp_path_factory.mktemp("pictures")
+    recognizers = [str(make_recognizer(folder / f"{seed}.pt", seed)) for seed in (5, 6)]
+    chosen = {"identity_share": 1.0, "picture_sides": [48, 64], "optimizer": "soap", "level_faces": 2}
+    chosen |= {"hard_from": 1.0, "integers_from": 1.0}
+    packs = make_picture_packs(folder)
+    return picture_config(packs, recognizers, folder / "run", batch=8, picture_batch=4, generic=0.4, **chosen)
+
+
+def losses_of(settings, captured):
+    """(the loss of crops, that of pictures) as a run has it."""
+    world = World()
+    trainer, faces = Trainer(settings, world), open_faces(settings.data.faces)
+    recognizers = load_recognizers(settings.loss, world.device)
+    loss = TrainingLoss(settings.loss, settings.schedule, world, recognizers, len(faces), captured=captured)
+    return trainer, faces, Pictures(loss, settings.data, settings.run.seed, 1, settings.schedule.steps)
+
+
+def test_recognizers_that_share_out_a_batch_by_rows_measure_what_drawn_ones_do(with_pictures):
+    """The same faces given to the same recognisers: terms of crops and pictures are equal."""
+    found = []
+    for captured in (False, True):
+        trainer, faces, pictures = losses_of(with_pictures, captured)
+        loss = pictures.loss.crops
+        loss.drawn.draw = lambda count: (torch.arange(count) >= count // 2).long()
+        batch = next(batches(steps_of(with_pictures, faces, World()), 1, 6)).to(torch.device("cpu"))
+        pictures.fetch()
+        torch.manual_seed(1)
+        loss.loss = pictures.loss.loss = dataclasses.replace(loss.loss, level_faces=0)
+        total, figures, _ = loss(trainer.net, batch, 3)
+        more, others = pictures.loss(trainer.net, pictures.batch, 3)
+        (total + more).backward()
+        grads = torch.cat([p.grad.flatten() for p in trainer.parameters if p.grad is not None])
+        found.append((total.detach(), more.detach(), *figures.values(), *others.values(), grads))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_each_size_of_pictures_has_a_graph_and_a_step_does_what_an_eager_one_does(with_pictures, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    found = []
+    for make in (EagerStep, StandIn):
+        trainer, faces, pictures = losses_of(with_pictures, True)
+        stepper = make(trainer, pictures.loss.crops, lambda: False, pictures)
+        data = batches(steps_of(with_pictures, faces, World()), 1, 6)
+        figures = []
+        for step in range(1, 6):
+            pictures.fetch()
+            torch.manual_seed(step)
+            figures.append(
+                {k: float(v) for k, v in stepper.step(next(data).to(torch.device("cpu")), step, 1e-3).items()}
+            )
+        stepper.settle()
+        found.append((figures, torch.cat([p.detach().flatten() for p in trainer.parameters])))
+    assert 4 > len(stepper.steps) == len(stepper.graphs) > 1
+    for one, other in zip(*(figures for figures, _ in found)):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4, nan_ok=True)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-2, atol=1e-3)
+
+
+def test_what_is_captured_asks_for_no_number(monkeypatch):
+    """On the meta device there are none: a shape or a branch that depended on one would be an error."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **keys: contextlib.nullcontext())  # meta has no autocast
+    meta = torch.device("meta")
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    recognizers = RecognizerEnsemble([Recognizer(network).to(meta), Recognizer(FaceResNet()).to(meta)])
+    chosen = settings_of(
+        recognizer=["a", "b"], recognizer_shares=[1, 1], identity_from=0, chroma_weight=1.0, texture_weight=1.0
+    )
+    net = CodecNet(CodecNetConfig(8, (16, 16, 16), (1, 1, 1), (1, 1, 1), 4, 32, 16)).to(meta)
+    net.entropy.everywhere = net.entropy.integers = True
+    loss = TrainingLoss(chosen.loss, chosen.schedule, World(device=meta), recognizers, 9, captured=True)
+
+    def some(*shape, dtype=torch.float32):
+        return torch.empty(shape, dtype=dtype, device=meta)
+
+    yes, numbers = some(6, dtype=torch.bool), some(6, dtype=torch.int64)
+    crops = Batch(some(6, 3, 112, 112), None, None, yes, None, numbers, numbers, yes)
+    pictures = PictureBatch(some(6, 3, 48, 64), some(6, 2, 3), yes, some(6), numbers, numbers)
+    with pytest.raises(RuntimeError):
+        bool(crops.aligned.any())
+    for total in (loss(net, crops, 9)[0], PictureLoss(loss, 6)(net, pictures, 9)[0]):
+        total.backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())

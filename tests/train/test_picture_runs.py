@@ -15,6 +15,7 @@ from train_pictures import make_picture_packs, picture_config
 
 from lfic.errors import InvalidInputError
 from lfic.metric.identity import RecognizerEnsemble, identity_distance, load_recognizer
+from lfic.train.checkpoint import load_tensors
 from lfic.train.drawn import DrawnIdentity
 from lfic.train.identity import TargetEmbeddings
 from lfic.train.loop import run, train
@@ -110,7 +111,7 @@ def test_validation_sets(packs, recognizers, tmp_path):
         ({"recognizer_shares": [1, 0], "recognizer": ["a", "b"]}, "recognizer_shares.*above 0"),
         ({"recognizer_shares": [1, 1], "recognizer": ["a", "b"], "feature_weight": 1.0}, "recognizer_shares.*features"),
         ({"pictures": "a", "levels_only": True, "start": "x"}, r"pictures is 'a'.*found were \[schedule\] levels_only"),
-        ({"pictures": "a", "entropy_from": 0.5}, r"found were \[schedule\] entropy_from = 0.5"),
+        ({"learns": ["synthesis."], "entropy_from": 0.5}, r"learns is \['synthesis.'\]; levels_only and entropy_from"),
         ({"pictures": "a", "picture_batch": 0}, r"\[data\] picture_batch is 0"),
         ({"picture_sides": [8]}, r"\[data\] picture_sides is \[8\]"),
         ({"chroma_weight": -1}, r"\[loss\] chroma_weight is -1"),
@@ -148,3 +149,25 @@ def test_checkpoints_by_the_clock(packs, recognizers, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "save", lambda self: (saved.append(self.step), save(self)))
     run(picture_config(packs, recognizers, tmp_path / "clock", steps=2, **often))
     assert saved == [1, 2]
+
+
+def test_the_entropy_model_learns_from_pictures_as_well(packs, recognizers, tmp_path):
+    """``entropy_from``: rates of crops and pictures alone, and the transforms stay."""
+    start = run(picture_config(packs, recognizers, tmp_path / "start", steps=1, optimizer="adam"))
+    chosen = {"start": str(start.out / "checkpoint"), "entropy_from": 0.001, "steps": 2, "optimizer": "adam"}
+    trainer = run(picture_config(packs, recognizers, tmp_path / "entropy", **chosen))
+    assert all(column(tmp_path / "entropy", "picture_bytes").values())
+    before = load_tensors(start.out / "checkpoint", "average")
+    moved = {n for n, p in zip(trainer.names, trainer.parameters) if not torch.equal(p, before[n])}
+    assert moved and all(name.startswith("entropy.") for name in moved)
+
+
+def test_only_what_is_named_learns(packs, recognizers, tmp_path):
+    start = run(picture_config(packs, recognizers, tmp_path / "start", steps=1, optimizer="adam"))
+    chosen = {"start": str(start.out / "checkpoint"), "steps": 2, "optimizer": "soap"}
+    trainer = run(picture_config(packs, recognizers, tmp_path / "part", learns=["synthesis."], **chosen))
+    before = load_tensors(start.out / "checkpoint", "average")
+    moved = {n for n, p in zip(trainer.names, trainer.parameters) if not torch.equal(p, before[n])}
+    assert moved and all(name.startswith("synthesis.") for name in moved)
+    with pytest.raises(InvalidInputError, match=r"learns has 'decoder': no parameter's name begins so; \['analysis.'"):
+        run(picture_config(packs, recognizers, tmp_path / "none", learns=["decoder"], **chosen))

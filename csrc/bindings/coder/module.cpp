@@ -9,4 +9,5 @@ PYBIND11_MODULE(_coder, m, pybind11::mod_gil_not_used()) {
     lfic::bindings::add_streams(m);
     lfic::bindings::add_range_coder(m);
     lfic::bindings::add_context_model(m);
+    lfic::bindings::add_rows(m);
 }

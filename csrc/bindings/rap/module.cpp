@@ -77,8 +77,8 @@ Run run_of(const py::tuple& tuple) {
     return {static_cast<int>(x.of[0]), x.of[1] != 0};
 }
 
-Noise noise_of(const py::object& given, std::int64_t seed) {
-    return {view(given), pointer<const std::int64_t>(seed)};
+Noise noise_of(const py::object& given, std::int64_t seed, bool mixed = false) {
+    return {view(given), pointer<const std::int64_t>(seed), mixed};
 }
 
 }  // namespace
@@ -101,19 +101,19 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
         quantize(g, features, pointer<const float>(gain), pointer<const std::int16_t>(indexes),
                  pointer<std::int16_t>(symbols), pointer<std::int16_t>(tables), pointer<std::int64_t>(counts), r);
     });
-    m.def("dense",
-          [](const py::tuple& grid, const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain,
-             std::int64_t step, std::int64_t type, std::int64_t features, std::int64_t symbols, const py::tuple& run) {
-              const OwnGrid own{grid};
-              const Grid& g = own.grid;
-              const View from = view(y);
-              const Noise n = noise_of(noise, seed);
-              const Float out = type_of(type);
-              const Run r = run_of(run);
-              const py::gil_scoped_release release;
-              dense(g, from, n, pointer<const float>(gain), pointer<const float>(step), out, pointer<void>(features),
-                    pointer<void>(symbols), r);
-          });
+    m.def("dense", [](const py::tuple& grid, const py::object& y, const py::object& noise, std::int64_t seed,
+                      bool mixed, std::int64_t gain, std::int64_t step, std::int64_t type, std::int64_t features,
+                      std::int64_t symbols, const py::tuple& run) {
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
+        const View from = view(y);
+        const Noise n = noise_of(noise, seed, mixed);
+        const Float out = type_of(type);
+        const Run r = run_of(run);
+        const py::gil_scoped_release release;
+        dense(g, from, n, pointer<const float>(gain), pointer<const float>(step), out, pointer<void>(features),
+              pointer<void>(symbols), r);
+    });
     m.def("dense_backward", [](const py::tuple& grid, const py::object& grad_features, const py::object& grad_symbols,
                                const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain,
                                std::int64_t step, std::int64_t grad_y, std::int64_t to_gain, std::int64_t to_step,

@@ -55,7 +55,9 @@ def pillow_codec(
             out.append(np.asarray(image))
         return out
 
-    name += ("" if scale == 1 else f" x{scale:g}") + (" grey" if grey else "")
+    side = round(SIDE * scale)
+    name += "" if scale == 1 else f" x{scale:g}" if abs(scale * 100 - round(scale * 100)) < 1e-9 else f" {side} px"
+    name += " grey" if grey else ""
     return EvaluatedCodec(name, tuple(settings), encode, decode, header, version, fine_settings=tuple(fine_settings))
 
 

@@ -35,9 +35,10 @@ def write_page(
     parts = [
         sections.curves(plots(rows) if images is None else images),
         bd_rate_section(deltas),
-        sections.bytes_for_quality(rows),
         sections.faces_at_equal_bytes(exhibits),
         sections.region_levels(exhibits),
+        sections.bytes_for_quality(rows),
+        sections.looks_at_equal_bytes(rows),
         sections.groups(groups),
         sections.speed(speed),
         sections.all_figures(rows),

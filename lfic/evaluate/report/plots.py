@@ -17,10 +17,13 @@ from ..verification import pair_scores, roc
 COLORS = {
     "lfic": "#c2185b",
     "lfic effort 1": "#6d003a",
+    "lfic layers": "#e91e63",
     "JPEG": "#9e6b00",
     "MozJPEG": "#c9a227",
     "JPEG 2000": "#1565c0",
     "WebP": "#2e7d32",
+    "WebP 48 px grey": "#66bb6a",
+    "WebP 64 px grey": "#a5d6a7",
     "AVIF s4": "#6a1b9a",
     "JPEG XL e7": "#e65100",
     "bmshj2018": "#00838f",
@@ -33,7 +36,12 @@ TITLES = {
     "tar_at_far_0.001": "TAR at FAR 1e-3",
     "similarity": "similarity to the uncompressed face",
 }
-NOT_IN_PERCENT = {"psnr_db": "PSNR, dB", "similarity": "cosine similarity"}
+NOT_IN_PERCENT = {
+    "psnr_db": "PSNR, dB",
+    "similarity": "cosine similarity",
+    "ssimulacra2": "SSIMULACRA2 (more is better)",
+    "flip": "FLIP (less is better)",
+}
 
 
 def pyplot() -> Any:
@@ -151,8 +159,9 @@ def plot_roc(curves: Sequence[Row], title: str) -> bytes:
     return png(figure)
 
 
-def plots(rows: Iterable[Row], curves: Sequence[Row] = ()) -> dict[str, bytes]:
-    """Every plot of the page: title -> PNG bytes. rows: of ``figures.summarize``; curves: of ``rocs``."""
+def plots(rows: Iterable[Row], curves: Sequence[Row] = (), around: int = 300) -> dict[str, bytes]:
+    """Every plot of the page: title -> PNG bytes. rows: of ``figures.summarize``; curves: of ``rocs``, near ``around``
+    bytes."""
     both, out = [r for r in rows if r["protocol"] in ("both", "similarity")], {}
     for judge in dict.fromkeys(r["recognizer"] for r in both):
         for measure, name in TITLES.items():
@@ -161,10 +170,13 @@ def plots(rows: Iterable[Row], curves: Sequence[Row] = ()) -> dict[str, bytes]:
                 out[title] = plot(both, measure, judge, title)
         mine = [c for c in curves if c["recognizer"] == judge]
         if mine:
-            title = f"{judge}: ROC near 300 bytes"
+            title = f"{judge}: ROC near {around} bytes"
             out[title] = plot_roc(mine, title)
     if both:
         out["PSNR"] = plot(both, "psnr_db", both[0]["recognizer"], "PSNR")
+        for measure, name in (("ssimulacra2", "SSIMULACRA2"), ("flip", "FLIP")):
+            if any(is_number(r.get(measure)) for r in both):
+                out[name] = plot(both, measure, both[0]["recognizer"], name)
     return out
 
 

@@ -4,12 +4,27 @@ import html
 from collections.abc import Mapping, Sequence
 
 from ..curves import bytes_at_targets
-from ..gallery import BUDGETS, Exhibit
+from ..gallery import Exhibit
 from ..heat import MEANING, heat_map
+from ..looks import looks_at_bytes
 from ..tables import Row
 from .tags import cell, data_uri, face_tag, percent, section, table
 
-SHORT = {"accuracy": "accuracy", "tar_at_far_0.001": "TAR@1e-3", "similarity": "similarity"}
+LOOKS = {  # column -> (title, digits)
+    "psnr_db": ("PSNR, dB", 2),
+    "ssimulacra2": ("SSIMULACRA2", 1),
+    "flip": ("FLIP", 3),
+    "color_error": ("colour error", 2),
+    "color_error_outside": ("outside the face", 2),
+    "grid_pattern": ("grid pattern", 2),
+}
+SHORT = {
+    "accuracy": "accuracy",
+    "tar_at_far_0.001": "TAR@1e-3",
+    "similarity": "similarity",
+    "psnr_db": "PSNR",
+    "ssimulacra2": "SSIMULACRA2",
+}
 
 
 def curves(images: Mapping[str, bytes]) -> str:
@@ -17,7 +32,7 @@ def curves(images: Mapping[str, bytes]) -> str:
     note = (
         "Bytes are whole files. Bands: 1.96 standard errors (accuracy: of the folds' mean; TAR: pairs drawn anew; "
         "similarity and PSNR: of the faces' mean). Dotted: uncompressed. ROC: each codec's measured setting nearest to "
-        "300 bytes."
+        "as many bytes as its title says."
     )
     shown = "\n".join(f'<img src="{data_uri(data)}" alt="{html.escape(name)}">' for name, data in images.items())
     return section("Curves", note, f"<div class=plots>\n{shown}\n</div>")
@@ -43,6 +58,25 @@ def bytes_for_quality(rows: Sequence[Row]) -> str:
     return section("Bytes for a given quality", note, "".join(out))
 
 
+def looks_at_equal_bytes(rows: Sequence[Row]) -> str:
+    """A table for each number of bytes: a line for each codec, a column for each measure. rows: of
+    ``figures.summarize``."""
+    equal = looks_at_bytes(rows)
+    if not equal:
+        return ""
+    out = []
+    for budget in dict.fromkeys(e["bytes"] for e in equal):
+        mine = [e for e in equal if e["bytes"] == budget]
+        lines = [[html.escape(e["codec"]), *(cell(e[name], LOOKS[name][1]) for name in LOOKS)] for e in mine]
+        out.append(f"<h3>{budget} bytes</h3>" + table(["codec", *(title for title, _ in LOOKS.values())], lines))
+    note = (
+        f"Means of {equal[0]['faces']:.0f} pictures, linear in log bytes between a codec's settings. PSNR and "
+        "SSIMULACRA2: more is better; FLIP, colour error (CIELAB, of 8 x 8 means) and grid pattern (levels of 255 at "
+        "periods of 8 and 16 pixels): less is better."
+    )
+    return section("Looks at equal bytes", note, "".join(out))
+
+
 def faces_at_equal_bytes(exhibits: Sequence[Exhibit]) -> str:
     """exhibits: of ``gallery.gallery``."""
     if not exhibits:
@@ -50,7 +84,7 @@ def faces_at_equal_bytes(exhibits: Sequence[Exhibit]) -> str:
     tables = []
     for shown in exhibits:
         lines = []
-        for k, budget in enumerate(BUDGETS):
+        for k, budget in enumerate(shown.budgets):
             line = [f"{budget} bytes", face_tag(shown.original, "uncompressed")]
             for name, cells in shown.codecs.items():
                 size, picture = cells[k] or (0, None)
@@ -135,11 +169,15 @@ def all_figures(rows: Sequence[Row]) -> str:
     heads = [
         "codec",
         "setting",
-        "recognizer",
+        "judge",
+        "in the loss",
+        "in the encoder",
         "protocol",
         "bytes",
         "no header",
         "PSNR",
+        "SSIMULACRA2",
+        "FLIP",
         "similarity",
         "accuracy, %",
         "TAR@1e-2",
@@ -155,10 +193,14 @@ def all_figures(rows: Sequence[Row]) -> str:
                 html.escape(r["codec"]),
                 html.escape(str(r["setting"])),
                 html.escape(r["recognizer"]),
+                cell(r.get("loss")),
+                cell(r.get("encoder")),
                 r["protocol"],
                 cell(r["bytes"], 0),
                 cell(r["bytes_without_header"], 0),
                 cell(r["psnr_db"]),
+                cell(r.get("ssimulacra2"), 1),
+                cell(r.get("flip"), 3),
                 cell(r["similarity"], 4),
                 percent(r.get("accuracy")) + error,
                 percent(r.get("tar_at_far_0.01"), 1),

@@ -1,0 +1,268 @@
+"""Photos to an archive and back, with kills on the way; faces a second and memory.
+
+    python benchmarks/archive.py kills PHOTOS WORK [--count 1000] [--kills 5]
+    python benchmarks/archive.py rates PHOTOS WORK [--count 2000]
+    python benchmarks/archive.py memory PHOTOS WORK [--counts 1000 10000]
+
+PHOTOS: a folder of pictures of people; WORK: a folder for what is made. ``kills`` makes a folder of mixed photos
+(turned ones, EXIF orientations, HEIC, AVIF, TIFF, 16 bits, CMYK, animations, broken and empty files), transcodes it to
+parquet and back once in peace and once with kill -9 at random moments, and compares every byte. Results are printed as
+JSON lines.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+from PIL import Image
+
+LFIC = [sys.executable, "-m", "lfic"]
+
+
+def say(**row):
+    print(json.dumps(row), flush=True)
+
+
+def save_as(image, path, suffix, **options):
+    image.save(path.with_suffix(suffix), **options)
+
+
+def mixed_photos(photos, folder, count):
+    """A folder of ``count`` files of many kinds in sub-folders, whose base names are the same in each."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for i in range(count):
+        source = sources[i % len(sources)]
+        path = folder / f"part{i // 50:03}" / f"{i % 50:04}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = i % 25
+        image = Image.open(source).convert("RGB")
+        if kind < 12:
+            shutil.copy(source, path.with_suffix(source.suffix.lower()))
+        elif kind < 15:
+            image.transpose(list(Image.Transpose)[2 + kind - 12]).save(path, quality=95)
+        elif kind == 15:
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            image.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=exif)
+        elif kind == 16:
+            save_as(image, path, ".heic", quality=90)
+        elif kind == 17:
+            save_as(image, path, ".avif", quality=80)
+        elif kind == 18:
+            save_as(image, path, ".tif", compression="tiff_lzw")
+        elif kind == 19:
+            gray = np.asarray(image.convert("L")).astype(np.uint16) * 257
+            save_as(Image.fromarray(gray), path, ".png")
+        elif kind == 20:
+            image.convert("CMYK").save(path, quality=95)
+        elif kind == 21:
+            save_as(image, path, ".gif", save_all=True, append_images=[image.rotate(5)])
+        elif kind == 22:
+            save_as(image, path, ".webp", exif=b"junk", quality=90)
+        elif kind == 23:
+            path.write_bytes(source.read_bytes()[:500])
+        else:
+            path.write_bytes(b"")
+
+
+def digest(path):
+    """A digest of a file, or of all files of a folder; not of what a run keeps for itself."""
+    whole = hashlib.sha256()
+    files = (
+        [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and ".lfic-run" not in p.parts)
+    )
+    for file in files:
+        whole.update(file.relative_to(path.parent).as_posix().encode())
+        whole.update(file.read_bytes())
+    return len(files), whole.hexdigest()
+
+
+def workers_of(process):
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"worker import main; main({process})".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def run(*arguments, kill_after=None):
+    """Run a command; (exit code or None where it was killed, seconds)."""
+    began = time.monotonic()
+    process = subprocess.Popen([*LFIC, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        return process.wait(kill_after), time.monotonic() - began
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(1)
+        assert not workers_of(process.pid), "workers outlive their parent"
+        return None, time.monotonic() - began
+
+
+def kills(args):
+    photos = args.work / "mixed"
+    if not photos.exists():
+        mixed_photos(args.photos, photos, args.count)
+    say(photos=sum(p.is_file() for p in photos.rglob("*")))
+    choice = random.Random(1)
+    digests = {}
+    seconds = {}
+    for name, there, back in (("whole", 0, 0), ("killed", (args.kills + 1) // 2, args.kills // 2)):
+        folder = args.work / name
+        folder.mkdir()
+        steps = (
+            ("there", photos, folder / "faces.parquet", there, ["--quality", 40, "--shard-bytes", "100k"]),
+            ("back", folder / "faces.parquet", folder / "back", back, []),
+        )
+        for step, source, target, number, options in steps:
+            command = ["transcode", source, target, "--jobs", args.jobs, "--resume", *options]
+            # A start takes seconds in which nothing is done: the moments lie behind it, spread over an undisturbed run.
+            spread = seconds.get(step, 0)
+            for _ in range(number):
+                code, took = run(*command, kill_after=5 + choice.uniform(0, max(1, spread / (number + 1))))
+                records = state(target)
+                say(step=step, run=name, killed=code is None, after=round(took, 1), records=records)
+            code, took = run(*command)
+            seconds.setdefault(step, took)
+            say(step=step, run=name, code=code, seconds=round(took, 1), records=state(target))
+        listed = [path for path in folder.iterdir() if path.suffix in (".parquet", ".jsonl")]
+        digests[name] = sorted((path.name, digest(path)[1]) for path in listed), digest(folder / "back")
+    say(equal=digests["whole"] == digests["killed"], files=digests["whole"][1][0], shards=len(digests["whole"][0]))
+    return 0 if digests["whole"] == digests["killed"] else 1
+
+
+def state(target):
+    folder = target / ".lfic-run" if target.suffix == "" else target.with_name(f".{target.name}.lfic-run")
+    path = folder / "manifest.json"
+    return json.loads(path.read_text())["records"] if path.exists() else 0
+
+
+def make_crops(photos, path, count):
+    """A tar shard of aligned PNG crops: the middle of each photo at 112 x 112."""
+    from lfic.data import Record, open_sink
+
+    sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    with open_sink(path, shard_bytes=1 << 40, replace=True) as sink:
+        for i in range(count):
+            image = Image.open(sources[i % len(sources)]).convert("RGB")
+            side = min(image.size) * 0.5
+            x, y = image.width / 2, image.height / 2
+            box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+            buffer = io.BytesIO()
+            image.resize((112, 112), Image.Resampling.BICUBIC, box).save(buffer, "PNG", compress_level=1)
+            sink.write(Record(f"{i:07}", ".png", buffer.getvalue()))
+
+
+def timed(source, target, jobs, work, overwrite=True):
+    """Records a second of a run, once its first portion is there: starting the workers is not counted."""
+    from lfic.bulk import Run
+    from lfic.data import open_source
+
+    with Run(open_source(source), "timed", work, target, jobs=jobs, overwrite=overwrite) as going:
+        next(going)
+        began, first = time.monotonic(), going.state.records
+        going.finish()
+        return (going.state.records - first) / (time.monotonic() - began)
+
+
+def rates(args):
+    from lfic.bulk import FaceFinding, Transcoding
+    from lfic.data import open_source
+
+    crops, coded = args.work / "crops.tar", args.work / "coded.tar"
+    make_crops(args.photos, crops, args.count)
+    photos = args.work / "photos"
+    photos.mkdir(exist_ok=True)
+    for path in sorted(p for p in args.photos.iterdir() if p.is_file())[: max(64, args.count // 10)]:
+        shutil.copy(path, photos)
+    for jobs in (1, 2):
+        found = {
+            "encode": timed(crops, coded, jobs, Transcoding(encoding={"quality": 40})),
+            "decode": timed(coded, args.work / "decoded.tar", jobs, Transcoding()),
+            "decode to files": timed(coded, args.work / "decoded", jobs, Transcoding()),
+            "photos searched": timed(photos, args.work / "faces.tar", jobs, FaceFinding()),
+        }
+        say(jobs=jobs, per_second={name: round(value, 1) for name, value in found.items()})
+    for suffix in ("tar", "parquet", "rec", ""):
+        target = args.work / f"read.{suffix}".rstrip(".")
+        timed(coded, target, 2, Transcoding(".lfic"))
+        began = time.monotonic()
+        count = sum(len(record.data) > 0 for record in open_source(target))
+        say(read=suffix or "folder", records_per_second=round(count / (time.monotonic() - began)))
+
+
+def peak_of(process):
+    """Largest memory of a process so far, in MB."""
+    try:
+        for line in pathlib.Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return 0.0
+
+
+def memory(args):
+    for count in args.counts:
+        crops = args.work / f"crops-{count}.tar"
+        make_crops(args.photos, crops, count)
+        for source, target, options in (
+            (crops, args.work / f"coded-{count}.parquet", ["--quality", "40"]),
+            (args.work / f"coded-{count}.parquet", args.work / f"decoded-{count}.tar", []),
+            (args.work / f"coded-{count}.parquet", args.work / f"passed-{count}.tar", ["--to", "lfic"]),
+        ):
+            command = [*LFIC, "transcode", source, target, "--jobs", "2", "--overwrite", *options]
+            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+            peaks, done = {}, threading.Event()
+
+            def watch(process=process, peaks=peaks, done=done):
+                while not done.wait(0.2):
+                    for number in (process.pid, *workers_of(process.pid)):
+                        peaks[number] = max(peaks.get(number, 0), peak_of(number))
+
+            thread = threading.Thread(target=watch)
+            thread.start()
+            began = time.monotonic()
+            code = process.wait()
+            done.set()
+            thread.join()
+            parent = peaks.pop(process.pid, 0)
+            say(
+                faces=count, step=target.name, code=code, seconds=round(time.monotonic() - began, 1),
+                parent_mb=round(parent), worker_mb=round(max(peaks.values(), default=0)),
+            )  # fmt: skip
+        crops.unlink()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("kills", "rates", "memory"))
+    parser.add_argument("photos", type=pathlib.Path)
+    parser.add_argument("work", type=pathlib.Path)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    return {"kills": kills, "rates": rates, "memory": memory}[args.what](args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

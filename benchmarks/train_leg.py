@@ -1,0 +1,115 @@
+"""A training leg on a machine that is there for a few minutes: face-v2's two runs, fitted to the time that there is.
+
+    python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--entropy-seconds 40]
+
+Reads configs/face-v2/ and what they name in data/; makes data/face-v2-crops.safetensors, the template crops of the
+packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and goes on
+with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
+"""
+
+import argparse
+import csv
+import json
+import multiprocessing
+import pathlib
+import shutil
+import sys
+import time
+import traceback
+
+from lfic.align import align
+from lfic.data.facepack import MARGIN, write_pack
+from lfic.data.pack import compressed
+from lfic.data.picturepack import PicturePack
+from lfic.train.config import TrainConfig
+from lfic.train.loop import run
+
+FIRST, SECOND = "configs/face-v2/1-pictures.toml", "configs/face-v2/2-entropy.toml"
+PACE_SECONDS = 45  # of steps, before their number is settled
+PACED = {"log_every": 10}
+RESERVE = 12  # seconds for starting anew, captures and files
+
+pack: PicturePack
+
+
+def crop(i: int) -> bytes:
+    """Picture i on the template, as a JPEG file."""
+    image, landmarks = pack.photo(i)
+    return compressed(align(image, landmarks, MARGIN), 97, None)
+
+
+def make_crops(config: TrainConfig) -> None:
+    """Write the pack of crops that a configuration names, of its pictures."""
+    global pack
+    pack = PicturePack(config.data.pictures)
+    began = time.monotonic()
+    with multiprocessing.get_context("fork").Pool() as pool:
+        crops = pool.map(crop, range(len(pack)), chunksize=32)
+    sources = [f"source {number}" for number in range(int(pack.source.max()) + 1)]
+    write_pack(str(config.data.faces), crops, pack.names, pack.source.tolist(), sources)
+    print(f"{len(crops)} crops in {time.monotonic() - began:.1f} s", flush=True)
+
+
+def pace(folder: pathlib.Path, batch: int) -> float:
+    """Steps a second, by the fastest line of a run's log: the first ones have compilations and captures in them. batch:
+    faces of a step."""
+    with open(folder / "log.csv", newline="") as file:
+        return max(float(row["faces_per_s"]) for row in csv.DictReader(file)) / batch
+
+
+def keep(folder: pathlib.Path, out: pathlib.Path) -> None:
+    """Copy what a run has left."""
+    for name in ("log.csv", "checkpoint/state.json"):
+        if (folder / name).is_file():
+            shutil.copy(folder / name, out / f"{folder.name}-{pathlib.Path(name).name}")
+    for part in (folder / "checkpoint").glob("average*.safetensors"):
+        shutil.copy(part, out / f"{folder.name}-{part.name}")
+
+
+def main() -> int:
+    """Command line: see the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=float, required=True, help="for all of it")
+    parser.add_argument("--entropy-seconds", type=float, default=40, help="of those, for the second run (default 40)")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
+    parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
+    args = parser.parse_args()
+    end = time.monotonic() + args.seconds
+    args.out.mkdir(parents=True, exist_ok=True)
+    configs = [TrainConfig.load(path) for path in (FIRST, SECOND)]
+    if args.device == "cpu":
+        configs = [one.changed(run={"device": "cpu", "graphs": False, "log_every": 2}) for one in configs]
+    if args.small:
+        small = {"batch": 6, "picture_batch": 2, "workers": 1}
+        configs = [one.changed(data=small, loss={"level_faces": 1}) for one in configs]
+    first, second = configs
+    make_crops(first)
+    folder = pathlib.Path(first.run.out)
+    stop = end - args.entropy_seconds - RESERVE
+    try:
+        trainer = run(first.changed(run=PACED), PACE_SECONDS)
+    except Exception:
+        if not first.run.graphs:
+            raise
+        traceback.print_exc()  # a step that can't be captured still trains, in larger batches for fewer launches
+        first = first.changed(run={"graphs": False}, data={"batch": 384, "picture_batch": 128})
+        shutil.rmtree(folder, ignore_errors=True)
+        trainer = run(first.changed(run=PACED), PACE_SECONDS)
+    faces = first.data.batch + first.data.picture_batch
+    rate = pace(folder, faces)
+    steps = trainer.step + int(rate * max(0.0, stop - time.monotonic() - RESERVE))
+    print(f"{rate:.2f} steps/s after {trainer.step}: {steps} in all", flush=True)
+    run(first.changed(schedule={"steps": steps}), stop + RESERVE / 2 - time.monotonic())
+    keep(folder, args.out)
+    try:
+        run(second, end - 6 - time.monotonic())
+        keep(pathlib.Path(second.run.out), args.out)
+    except Exception:  # the first run's network is worth having without it
+        traceback.print_exc()
+    print(json.dumps({"left": round(end - time.monotonic(), 1)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+// lfic._compose: pixels of backgrounds and faces -> pictures; use it through lfic.format.compose.
+#include "bindings/arrays.hpp"
+#include "bindings/errors.hpp"
+#include "compose/compose.hpp"
+
+namespace lfic::bindings {
+namespace {
+
+constexpr int64_t kMaxPictureSide = int64_t{1} << 21;
+
+// An array of this shape, or InvalidInput.
+template <class T>
+Array<T> shaped(const py::handle& object, const char* name, std::initializer_list<int64_t> shape) {
+    auto array = view<T>(object, name);
+    bool equal = array.ndim() == static_cast<py::ssize_t>(shape.size());
+    std::string wanted;
+    py::ssize_t axis = 0;
+    for (const int64_t side : shape) {
+        equal = equal && array.shape(axis++) == side;
+        wanted += (wanted.empty() ? "" : ", ") + std::to_string(side);
+    }
+    if (!equal)
+        throw InvalidInput(std::string(name) + " has shape " + text_of(object.attr("shape")) + "; needed is (" +
+                           wanted + ")");
+    return array;
+}
+
+// An array [height, width, ...] that is written where it lies: neither another dtype nor gaps.
+template <class T>
+Array<T> writable(const py::handle& object, const char* name, py::ssize_t axes) {
+    const py::array array = as_array(object, name);
+    if (!holds<T>(array) || array.ndim() != axes || !(array.flags() & py::array::c_style) || !array.writeable())
+        throw InvalidInput(std::string(name) + " must be a writable, contiguous array of " + std::to_string(axes) +
+                           " axes and dtype " + text_of(py::dtype::of<T>()));
+    return py::reinterpret_borrow<Array<T>>(array);
+}
+
+void check_size(int exponent, int64_t width, int64_t height) {
+    if (exponent < 0 || exponent > 3)
+        throw InvalidInput("the exponent is " + std::to_string(exponent) + "; allowed are 0 to 3");
+    if (width < 1 || height < 1 || width > kMaxPictureSide || height > kMaxPictureSide)
+        throw InvalidInput("the picture is " + std::to_string(width) + " x " + std::to_string(height) +
+                           "; allowed are 1 to " + std::to_string(kMaxPictureSide) + " pixels a side");
+}
+
+Array<uint8_t> enlarge_background(const py::handle& pixels, int exponent, int64_t width, int64_t height, int threads) {
+    check_size(exponent, width, height);
+    const auto from =
+        shaped<uint8_t>(pixels, "background", {shrunk_side(height, exponent), shrunk_side(width, exponent), 3});
+    Array<uint8_t> out({height, width, int64_t{3}});
+    uint8_t* to = out.mutable_data();
+    const uint8_t* data = from.data();
+    const py::gil_scoped_release release;
+    enlarge(data, exponent, width, height, to, threads);
+    return out;
+}
+
+void paint_face(const py::handle& picture, const py::handle& face, int x, int y, int scale, int angle, int threads) {
+    auto onto = writable<uint8_t>(picture, "picture", 3);
+    if (onto.shape(2) != 3)
+        throw InvalidInput("picture has " + std::to_string(onto.shape(2)) + " channels; needed are 3");
+    const auto pixels = shaped<uint8_t>(face, "template", {kSide, kSide, 3});
+    check_size(0, onto.shape(1), onto.shape(0));
+    uint8_t* to = onto.mutable_data();
+    const Painted painted{pixels.data(), {x, y, scale, angle}};
+    const int64_t width = onto.shape(1), height = onto.shape(0);
+    const py::gil_scoped_release release;
+    paint(to, width, height, painted, threads);
+}
+
+void cover_by(const py::handle& left, int x, int y, int scale, int angle, int threads) {
+    auto onto = writable<int32_t>(left, "left", 2);
+    check_size(0, onto.shape(1), onto.shape(0));
+    int32_t* to = onto.mutable_data();
+    const int64_t width = onto.shape(1), height = onto.shape(0);
+    const py::gil_scoped_release release;
+    cover(to, width, height, {x, y, scale, angle}, threads);
+}
+
+}  // namespace
+}  // namespace lfic::bindings
+
+PYBIND11_MODULE(_compose, m, pybind11::mod_gil_not_used()) {
+    using namespace lfic::bindings;
+    m.doc() = "Painting of pictures in integers, csrc/compose; use it through lfic.format.compose.";
+    translate_errors();
+    m.def("enlarge", &enlarge_background, py::arg("background"), py::arg("exponent"), py::arg("width"),
+          py::arg("height"), py::arg("threads") = 1);
+    m.def("paint", &paint_face, py::arg("picture"), py::arg("template"), py::arg("x"), py::arg("y"), py::arg("scale"),
+          py::arg("angle"), py::arg("threads") = 1);
+    m.def("cover", &cover_by, py::arg("left"), py::arg("x"), py::arg("y"), py::arg("scale"), py::arg("angle"),
+          py::arg("threads") = 1);
+}

@@ -1,0 +1,247 @@
+#include "capi/codec.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+
+#include "coder/stream.hpp"
+
+namespace lfic {
+namespace {
+
+const char* name_of(Simd simd) {
+    return simd == Simd::scalar ? "scalar" : simd == Simd::avx2 ? "avx2" : simd == Simd::neon ? "neon" : "auto";
+}
+
+// The integer networks of a weights file.
+std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd) {
+    network::Tensors tensors;
+    std::vector<std::vector<uint8_t>> u8;
+    std::vector<std::vector<int16_t>> i16;
+    std::vector<std::vector<int32_t>> i32;
+    std::vector<std::vector<float>> f32;
+    const std::string prefix = "integers.";
+    for (const auto& entry : weights.tensors()) {
+        const std::string& name = entry.first;
+        const FileTensor& tensor = entry.second;
+        if (name.compare(0, prefix.size(), prefix) != 0) continue;
+        const auto add = [&](auto& held, network::Type type) {
+            held.push_back(elements<typename std::decay_t<decltype(held)>::value_type::value_type>(weights, name));
+            tensors[name] = {held.back().data(), type, tensor.shape};
+        };
+        if (tensor.type == "U8") add(u8, network::Type::u8);
+        if (tensor.type == "I16") add(i16, network::Type::i16);
+        if (tensor.type == "I32") add(i32, network::Type::i32);
+        if (tensor.type == "F32") add(f32, network::Type::f32);
+    }
+    if (tensors.empty())
+        throw WeightsError("the weights hold no integer networks: export them with this version of lfic");
+    try {
+        return std::make_unique<network::Model>(tensors, name_of(simd));
+    } catch (const InvalidInput& error) {
+        throw WeightsError(std::string("the weights hold no networks that this lfic knows: ") + error.what());
+    }
+}
+
+// The last of low .. 100 for which `holds`, which is true up to a point and false after it, or low - 1. Strides that
+// double lead away from `start`, then the gap is halved.
+int last_true(const std::function<bool(int)>& holds, int start) {
+    const int low = 1, high = 100;
+    int best = low - 1, bad = high + 1, stride = 4, at = start;
+    while (best + 1 < bad) {
+        (holds(at) ? best : bad) = at;
+        if (bad == high + 1) {
+            at = std::min(best + stride, high), stride *= 2;
+        } else if (best == low - 1) {
+            at = std::max(bad - stride, low), stride *= 2;
+        } else {
+            at = (best + bad) / 2;
+        }
+    }
+    return best;
+}
+
+// Bits with positions / without, of the same symbols: below it a face is taken as aligned; linear between these
+// qualities, and level beyond them. Of lfic/encoder/choose.py.
+double clearly_aligned(int quality) {
+    const struct {
+        int quality;
+        double share;
+    } knots[] = {{20, 0.72}, {60, 0.81}, {80, 0.87}, {100, 0.91}};
+    if (quality <= knots[0].quality) return knots[0].share;
+    for (int k = 1; k < 4; ++k)
+        if (quality <= knots[k].quality) {
+            const auto &a = knots[k - 1], &b = knots[k];
+            return a.share + (b.share - a.share) / (b.quality - a.quality) * (quality - a.quality);
+        }
+    return knots[3].share;
+}
+
+network::Picture told(const Stream& stream) {
+    return {static_cast<int>(stream.height), static_cast<int>(stream.width), stream.quality, stream.aligned};
+}
+
+}  // namespace
+
+// A picture between the networks and the coder: what the header would say, and what the payload would.
+struct Codec::Draft {
+    Stream stream;
+    Symbols symbols;
+};
+
+Codec::Codec(const View& file, Simd simd) {
+    const Weights weights(file);
+    number_ = weights.model_number();
+    context_ = context_model(weights, simd);
+    networks_ = networks_of(weights, simd);
+    if (networks_->channels() != context_->channels())
+        throw WeightsError("the networks have " + std::to_string(networks_->channels()) +
+                           " channels, the context model has " + std::to_string(context_->channels()));
+}
+
+File Codec::read(const View& bytes, uint64_t max_pixels) const {
+    File file = read_file(bytes, max_pixels);
+    if (file.model != number_)
+        throw ContainerError(std::string("the file was written by model ") + model_name(file.model) +
+                             "; this codec has " + model_name(number_) + ": load the codec that wrote it");
+    return file;
+}
+
+std::vector<std::vector<uint8_t>> Codec::decode_streams(const std::vector<Stream>& streams, int threads) const {
+    std::vector<Symbols> coded(streams.size());
+    for_each_stream(streams.size(), threads, [&](std::size_t i) { coded[i] = decode_payload(*context_, streams[i]); });
+    std::vector<std::vector<uint8_t>> out(streams.size());
+    std::vector<network::Picture> pictures;
+    std::vector<network::Coded> given;
+    std::vector<uint8_t*> pixels;
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+        out[i].resize(std::size_t{3} * streams[i].width * streams[i].height);
+        pictures.push_back(told(streams[i]));
+        given.push_back({coded[i].symbols.data(), coded[i].symbols.size(), coded[i].levels.data()});
+        pixels.push_back(out[i].data());
+    }
+    networks_->synthesize(pictures, given, pixels, threads);
+    return out;
+}
+
+void Codec::decode(const File& file, uint8_t* rgb, int threads) const {
+    if (file.plain()) {
+        const Symbols coded = decode_payload(*context_, *file.background);
+        networks_->synthesize(told(*file.background), {coded.symbols.data(), coded.symbols.size(), coded.levels.data()},
+                              rgb, threads);
+        return;
+    }
+    std::vector<Stream> streams;
+    if (file.background) streams.push_back(*file.background);
+    for (const Layer& layer : file.layers) streams.push_back(layer.stream);
+    const auto pixels = decode_streams(streams, threads);
+    const std::size_t first = file.background ? 1 : 0;
+    std::vector<Painted> faces;
+    for (std::size_t k = 0; k < file.layers.size(); ++k)
+        faces.push_back({pixels[first + k].data(), file.layers[k].place});
+    compose(first ? pixels[0].data() : nullptr, file.exponent, faces, file.width, file.height, rgb, threads);
+}
+
+Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
+                          bool coarsest) const {
+    Draft out{{width, height, quality, 0, aligned, {}}, {}};
+    const network::Picture picture = told(out.stream);
+    const Grid grid = grid_of(out.stream);
+    const std::size_t cells = static_cast<std::size_t>(grid.height) * static_cast<std::size_t>(grid.width);
+    std::vector<int16_t> features(cells * static_cast<std::size_t>(networks_->channels()));
+    networks_->analyze(picture, rgb, features.data(), threads);
+    out.symbols.levels.assign(static_cast<std::size_t>(grid.rows()) * static_cast<std::size_t>(grid.columns()),
+                              kLevels - 1);
+    if (!coarsest) networks_->choose_levels(picture, features.data(), out.symbols.levels.data());
+    out.symbols.symbols = networks_->pool(picture, features.data(), out.symbols.levels.data());
+    return out;
+}
+
+double Codec::bits(const Draft& draft, bool aligned) const {
+    Grid grid = grid_of(draft.stream);
+    grid.aligned = aligned;
+    const std::vector<int16_t>& symbols = draft.symbols.symbols;
+    const std::vector<uint8_t>& levels = draft.symbols.levels;
+    std::vector<float> cells(symbols.size() / static_cast<std::size_t>(context_->channels()));
+    cost_face(*context_, {grid, levels.data(), symbols.data(), symbols.size(), false}, cells.data());
+    double sum = 0;
+    for (const float cell : cells) sum += cell;
+    if (std::any_of(levels.begin(), levels.end(), [&](uint8_t l) { return l != levels.front(); }))
+        sum += context_->level_bits(grid, levels.data());
+    return sum;
+}
+
+Codec::Draft Codec::best_draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, int aligned,
+                               int threads) const {
+    if (aligned >= 0 || width != kSide || height != kSide)
+        return draft(rgb, width, height, quality, aligned > 0, threads);
+    Draft best = draft(rgb, width, height, quality, true, threads);
+    const double with = bits(best, true);
+    // A face that the positions help by so much is on the template: the networks need not run a second time.
+    if (with <= clearly_aligned(quality) * bits(best, false)) return best;
+    Draft other = draft(rgb, width, height, quality, false, threads);
+    return bits(other, false) < with ? other : best;
+}
+
+std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum) const {
+    Stream stream = draft.stream;
+    const std::vector<uint8_t> payload = encode_payload(*context_, stream, draft.symbols, stream.level_mode);
+    stream.payload = {payload.data(), payload.size()};
+    File file;
+    file.width = stream.width;
+    file.height = stream.height;
+    file.model = number_;
+    file.checksum = checksum;
+    file.background = stream;
+    return write_file(file);
+}
+
+std::vector<uint8_t> Codec::largest(const uint8_t* rgb, uint32_t width, uint32_t height,
+                                    const EncodeSettings& settings) const {
+    constexpr int kStart = 40;
+    std::vector<uint8_t> best;
+    // The way (aligned or not) is settled once, in the middle of the scale.
+    int way = settings.aligned;
+    const auto fits = [&](int quality) {
+        const Draft found = best_draft(rgb, width, height, quality, way, settings.threads);
+        way = found.stream.aligned;
+        auto file = bytes_of(found, settings.checksum);
+        if (file.size() > settings.max_bytes) return false;
+        best = std::move(file);
+        return true;
+    };
+    if (last_true(fits, kStart)) return best;
+    // Even quality 1 is too large: pool everything as coarsely as it goes, and search again.
+    std::size_t least = 0;
+    const auto coarse_fits = [&](int quality) {
+        auto file = bytes_of(draft(rgb, width, height, quality, way > 0, settings.threads, true), settings.checksum);
+        least = file.size();
+        if (least > settings.max_bytes) return false;
+        best = std::move(file);
+        return true;
+    };
+    if (last_true(coarse_fits, 1)) return best;
+    throw InvalidInput("max_bytes is " + std::to_string(settings.max_bytes) +
+                       ", but the smallest file of this image has " + std::to_string(least) +
+                       " bytes: allow more, or shrink the image");
+}
+
+std::vector<uint8_t> Codec::encode(const uint8_t* rgb, uint32_t width, uint32_t height,
+                                   const EncodeSettings& settings) const {
+    if (!networks_->has_analysis()) throw WeightsError("these weights hold what decodes alone: take the whole model");
+    if (width < 1 || height < 1 || width > kMaxPictureSide || height > kMaxPictureSide ||
+        uint64_t{width} * height > kMaxPixels)
+        throw InvalidInput("the image is " + std::to_string(width) + " x " + std::to_string(height) + "; allowed are " +
+                           std::to_string(kMaxPixels) + " pixels and " + std::to_string(kMaxPictureSide) +
+                           " a side: shrink it or cut it");
+    if (settings.quality < 1 || settings.quality > kQualities)
+        throw InvalidInput("quality is " + std::to_string(settings.quality) + "; allowed are the integers 1 to 100");
+    if (settings.aligned > 0 && (width != kSide || height != kSide))
+        throw InvalidInput("aligned=1 needs 112 x 112 pixels; found " + std::to_string(width) + " x " +
+                           std::to_string(height));
+    if (settings.max_bytes) return largest(rgb, width, height, settings);
+    return bytes_of(best_draft(rgb, width, height, settings.quality, settings.aligned, settings.threads),
+                    settings.checksum);
+}
+
+}  // namespace lfic

@@ -1,0 +1,57 @@
+// The whole chain: weights -> a codec; a file -> pixels; pixels -> a file without effort. lfic/codec.py has the same.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "compose/compose.hpp"
+#include "format/file.hpp"
+#include "format/payload.hpp"
+#include "format/weights.hpp"
+#include "network/network.hpp"
+
+namespace lfic {
+
+struct EncodeSettings {
+    int quality = 40;
+    int aligned = -1;  // -1: as costs less, where the picture is 112 x 112
+    bool checksum = true;
+    int threads = 1;
+    std::size_t max_bytes = 0;  // 0: the quality counts
+};
+
+class Codec {
+  public:
+    // Throws WeightsError, also for weights without integers. simd: of the context model and the networks.
+    explicit Codec(const View& weights, Simd simd = Simd::automatic);
+
+    int model_number() const { return number_; }
+    const ContextModel& context() const { return *context_; }
+    const network::Model& networks() const { return *networks_; }
+
+    // A file that this codec's model wrote. Throws ContainerError for any other, besides what read_file throws.
+    File read(const View& file, uint64_t max_pixels) const;
+    // -> uint8 [height, width, 3]. Throws CorruptStream.
+    void decode(const File& file, uint8_t* rgb, int threads) const;
+    // Streams of any sizes -> their own pixels.
+    std::vector<std::vector<uint8_t>> decode_streams(const std::vector<Stream>& streams, int threads) const;
+
+    // Pixels [height, width, 3] -> the bytes of a file. Throws InvalidInput, WeightsError where the weights only
+    // decode.
+    std::vector<uint8_t> encode(const uint8_t* rgb, uint32_t width, uint32_t height,
+                                const EncodeSettings& settings) const;
+
+  private:
+    struct Draft;
+    Draft draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
+                bool coarsest = false) const;
+    Draft best_draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, int aligned, int threads) const;
+    double bits(const Draft& draft, bool aligned) const;
+    std::vector<uint8_t> bytes_of(const Draft& draft, bool checksum) const;
+    std::vector<uint8_t> largest(const uint8_t* rgb, uint32_t width, uint32_t height, const EncodeSettings&) const;
+
+    int number_;
+    std::shared_ptr<const ContextModel> context_;
+    std::unique_ptr<network::Model> networks_;
+};
+
+}  // namespace lfic

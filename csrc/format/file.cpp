@@ -1,0 +1,293 @@
+#include "format/file.hpp"
+
+#include <cstdio>
+
+#include "common/sizes.hpp"
+
+namespace lfic {
+namespace {
+
+constexpr std::size_t kLayerBytes = 7;
+
+std::string text(uint64_t value) {
+    return std::to_string(value);
+}
+
+std::string hex(unsigned value, int digits) {
+    char out[8];
+    std::snprintf(out, sizeof out, "0x%0*X", digits, value);
+    return out;
+}
+
+const char kKnownModels[] = "0 (face-v1), 255 (private)";
+
+int checked_model(bool given, int model) {
+    if (!model_name(model) || (given && model == 0))
+        throw ContainerError("the file needs model " + text(model) + ", which this lfic lacks; known are " +
+                             kKnownModels);
+    return model;
+}
+
+int checked_quality(int quality) {
+    if (quality < 1 || quality > kQualities)
+        throw ContainerError("the file has quality " + text(quality) + "; allowed are 1 to 100");
+    return quality;
+}
+
+void check_pixels(const char* what, uint64_t width, uint64_t height, uint64_t max_pixels) {
+    if (width * height > max_pixels)
+        throw ContainerError(std::string("the ") + what + " is " + text(width) + " x " + text(height) + " = " +
+                             text(width * height) + " pixels; allowed are " + text(max_pixels) +
+                             ": raise max_pixels if you trust it");
+}
+
+// Where the payloads end: before the checksum, if there is one, which is then right.
+std::size_t checked_end(const View& file, std::size_t at, bool checksum) {
+    if (!checksum) return file.size;
+    if (file.size - at < 2) throw CorruptStream("the file ends before its checksum", file.size);
+    const std::size_t end = file.size - 2;
+    const unsigned stored = file.data[end] << 8 | file.data[end + 1], found = crc16(file.data, end);
+    if (stored != found)
+        throw CorruptStream("the checksum is " + hex(found, 4) + ", the file says " + hex(stored, 4), end);
+    return end;
+}
+
+// Whether a stream of so many pixels has the template's grid.
+bool on_template_grid(const Stream& stream) {
+    return stream.rows() == kAlignedGrid && stream.columns() == kAlignedGrid;
+}
+
+File read_version_1(const View& file, uint64_t max_pixels) {
+    if (file.size < 3)
+        throw CorruptStream("the file has " + text(file.size) + " bytes; an lfic file has at least 3", file.size);
+    const uint8_t* data = file.data;
+    if (data[0] != kMagic)
+        throw ContainerError("this is no lfic file: it starts with byte " + hex(data[0], 2) + ", not " +
+                             hex(kMagic, 2));
+    if (data[1] >> 5 != 1)
+        throw ContainerError("the file has format version " + text(data[1] >> 5) +
+                             "; this lfic reads version 1: a newer lfic may read it");
+    File out;
+    Stream stream{kSide, kSide, checked_quality(data[2] >> 1), data[1] >> 3 & 3, (data[1] & 4) != 0, {}};
+    out.checksum = (data[1] & 2) != 0;
+    const bool with_size = data[1] & 1, with_model = data[2] & 1;
+    std::size_t at = 3;
+    if (with_model) {
+        if (file.size < 4) throw CorruptStream("the file ends before its model byte", 3);
+        out.model = data[at++];
+    }
+    checked_model(with_model, out.model);
+    if (with_size) {
+        stream.width = take_leb128(file, at, "width") + 1;
+        stream.height = take_leb128(file, at, "height") + 1;
+        if (stream.width == kSide && stream.height == kSide)
+            throw ContainerError("the file spells out the standard size 112 x 112, which no encoder does");
+    }
+    check_pixels("image", stream.width, stream.height, max_pixels);
+    if (stream.aligned && !on_template_grid(stream))
+        throw ContainerError("the file says that a " + text(stream.width) + " x " + text(stream.height) +
+                             " image is aligned; only grids of 14 x 14 cells are");
+    const std::size_t end = checked_end(file, at, out.checksum);
+    stream.payload = {data + at, end - at};
+    out.width = stream.width;
+    out.height = stream.height;
+    out.background = stream;
+    return out;
+}
+
+// Throws Error unless a version 2 file may be so.
+template <class Error>
+void check(const File& file) {
+    if (file.width < 1 || file.width > kMaxPictureSide || file.height < 1 || file.height > kMaxPictureSide)
+        throw Error("the picture is " + text(file.width) + " x " + text(file.height) + "; allowed are 1 to " +
+                    text(kMaxPictureSide) + " pixels a side");
+    if (file.plain() || (!file.background && file.layers.empty()))
+        throw Error("a file of version 2 has face layers, or a background of half the size or less");
+    if (file.exponent < 0 || file.exponent > kMaxExponent)
+        throw Error("the background's exponent is " + std::to_string(file.exponent) + "; allowed are 0 to 3");
+    if (file.layers.size() > kMaxLayers)
+        throw Error("the picture has " + text(file.layers.size()) + " layers; allowed are " + text(kMaxLayers));
+    int64_t covered = 0;
+    for (const Layer& layer : file.layers) covered += layer.place.box(file.width, file.height).pixels();
+    const int64_t pixels = static_cast<int64_t>(file.width) * file.height;
+    if (covered > kMaxCover * pixels) {
+        char times[32];
+        std::snprintf(times, sizeof times, "%.1f", static_cast<double>(covered) / static_cast<double>(pixels));
+        throw Error("the layers' boxes have " + std::to_string(covered) + " pixels, " + times +
+                    " times the picture's; allowed are 8 times");
+    }
+}
+
+// Reads the parts of a version 2 file one after the other.
+class Parts {
+  public:
+    Parts(const View& file, std::size_t at, std::size_t end) : file_{file.data, end}, at_(at) {}
+
+    const uint8_t* take(std::size_t count, const char* what) {
+        if (file_.size - at_ < count) throw CorruptStream(std::string("the file ends within its ") + what, file_.size);
+        at_ += count;
+        return file_.data + at_ - count;
+    }
+    View payload(bool last) {
+        const std::size_t size = last ? file_.size - at_ : take_leb128(file_, at_, "payload's length");
+        return {take(size, "payload"), size};
+    }
+    void background(File& out, bool last) {
+        const uint8_t* two = take(2, "background's description");
+        if (two[0] & 1 || two[1] >> 4)
+            throw ContainerError("a bit of the background's description at byte " + text(at_ - 2) + " is unknown");
+        const int quality = checked_quality(two[0] >> 1);
+        out.exponent = two[1] >> 2;
+        const uint32_t up = (1u << out.exponent) - 1;
+        out.background = Stream{(out.width + up) >> out.exponent,
+                                (out.height + up) >> out.exponent,
+                                quality,
+                                two[1] & 3,
+                                false,
+                                payload(last)};
+    }
+    void layers(File& out) {
+        for (bool more = true; more;) {
+            if (out.layers.size() >= kMaxLayers)
+                throw ContainerError("the file has more than " + text(kMaxLayers) + " layers");
+            const uint8_t* description = take(kLayerBytes, "layer's description");
+            uint64_t bits = 0;
+            for (std::size_t k = 1; k < kLayerBytes; ++k) bits = bits << 8 | description[k];
+            if (bits & 3)
+                throw ContainerError("layer " + text(out.layers.size() + 1) +
+                                     " is of a kind that this lfic does not know: a newer lfic may read it");
+            more = description[0] & 1;
+            const Place place{static_cast<int>(bits >> 35), static_cast<int>(bits >> 22 & 0x1FFF),
+                              static_cast<int>(bits >> 13 & 0x1FF), static_cast<int>(bits >> 4 & 0x1FF)};
+            const int quality = checked_quality(description[0] >> 1);
+            out.layers.push_back(
+                {place, {kSide, kSide, quality, static_cast<int>(bits >> 2 & 3), true, payload(!more)}});
+        }
+    }
+
+  private:
+    View file_;
+    std::size_t at_;
+};
+
+File read_version_2(const View& file, uint64_t max_pixels) {
+    const uint8_t* data = file.data;
+    const int flags = data[1];
+    if (flags & 1) throw ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it");
+    File out;
+    out.version = 2;
+    out.checksum = flags & 4;
+    std::size_t at = 2;
+    if (flags & 2) out.model = data[at++];
+    checked_model(flags & 2, out.model);
+    out.width = take_leb128(file, at, "width") + 1;
+    out.height = take_leb128(file, at, "height") + 1;
+    check_pixels("picture", out.width, out.height, max_pixels);
+    Parts parts(file, at, checked_end(file, at, out.checksum));
+    if (flags & 16) parts.background(out, !(flags & 8));
+    if (flags & 8) parts.layers(out);
+    check<ContainerError>(out);
+    return out;
+}
+
+void check_stream(const Stream& stream) {
+    if (stream.quality < 1 || stream.quality > kQualities)
+        throw InvalidInput("quality is " + std::to_string(stream.quality) + "; allowed are 1 to 100");
+    if (stream.level_mode < 0 || stream.level_mode > kCodedMap)
+        throw InvalidInput("the level-map mode is " + std::to_string(stream.level_mode) + "; allowed are 0 to 3");
+}
+
+void put(std::vector<uint8_t>& out, const View& bytes) {
+    out.insert(out.end(), bytes.data, bytes.data + bytes.size);
+}
+
+// A payload, after its length where it is not the file's last.
+void put_payload(std::vector<uint8_t>& out, const View& payload, bool last) {
+    if (!last) {
+        if (payload.size >= std::size_t{1} << 21)
+            throw InvalidInput("a payload has " + text(payload.size) + " bytes; allowed are 2097151 before another");
+        put_leb128(out, static_cast<uint32_t>(payload.size));
+    }
+    put(out, payload);
+}
+
+void put_version_1(std::vector<uint8_t>& out, const File& file) {
+    const Stream& stream = *file.background;
+    check_stream(stream);
+    if (stream.aligned && !on_template_grid(stream))
+        throw InvalidInput("only grids of 14 x 14 cells can be aligned; " + text(stream.width) + " x " +
+                           text(stream.height) + " pixels have " + std::to_string(stream.rows()) + " x " +
+                           std::to_string(stream.columns()));
+    if (stream.width < 1 || stream.width > kMaxPictureSide || stream.height < 1 || stream.height > kMaxPictureSide)
+        throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) +
+                           "; allowed are 1 to 2097152 pixels a side");
+    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model != 0;
+    out = {kMagic,
+           static_cast<uint8_t>(1 << 5 | stream.level_mode << 3 | stream.aligned << 2 | file.checksum << 1 | with_size),
+           static_cast<uint8_t>(stream.quality << 1 | with_model)};
+    if (with_model) out.push_back(static_cast<uint8_t>(file.model));
+    if (with_size) {
+        put_leb128(out, stream.width - 1);
+        put_leb128(out, stream.height - 1);
+    }
+    put(out, stream.payload);
+}
+
+void put_version_2(std::vector<uint8_t>& out, const File& file) {
+    check<InvalidInput>(file);
+    out = {kMagic, static_cast<uint8_t>(2 << 5 | file.background.has_value() << 4 | !file.layers.empty() << 3 |
+                                        file.checksum << 2 | (file.model != 0) << 1)};
+    if (file.model) out.push_back(static_cast<uint8_t>(file.model));
+    put_leb128(out, file.width - 1);
+    put_leb128(out, file.height - 1);
+    if (file.background) {
+        const Stream& stream = *file.background;
+        check_stream(stream);
+        out.push_back(static_cast<uint8_t>(stream.quality << 1));
+        out.push_back(static_cast<uint8_t>(file.exponent << 2 | stream.level_mode));
+        put_payload(out, stream.payload, file.layers.empty());
+    }
+    for (std::size_t k = 0; k < file.layers.size(); ++k) {
+        const Layer& layer = file.layers[k];
+        const bool last = k + 1 == file.layers.size();
+        check_stream(layer.stream);
+        if (!layer.place.valid()) throw InvalidInput("the place of layer " + text(k + 1) + " is out of range");
+        uint64_t bits = (static_cast<uint64_t>(layer.place.x) << 13 | static_cast<uint64_t>(layer.place.y)) << 9 |
+                        static_cast<uint64_t>(layer.place.scale);
+        bits = ((bits << 9 | static_cast<uint64_t>(layer.place.angle)) << 2 |
+                static_cast<uint64_t>(layer.stream.level_mode))
+               << 2;
+        out.push_back(static_cast<uint8_t>(layer.stream.quality << 1 | !last));
+        for (int shift = 40; shift >= 0; shift -= 8) out.push_back(static_cast<uint8_t>(bits >> shift));
+        put_payload(out, layer.stream.payload, last);
+    }
+}
+
+}  // namespace
+
+const char* model_name(int number) {
+    return number == kFaceV1 ? "face-v1" : number == kPrivate ? "private" : nullptr;
+}
+
+File read_file(const View& file, uint64_t max_pixels) {
+    if (file.size < 3 || file.data[0] != kMagic || file.data[1] >> 5 != 2) return read_version_1(file, max_pixels);
+    return read_version_2(file, max_pixels);
+}
+
+std::vector<uint8_t> write_file(const File& file) {
+    if (!model_name(file.model))
+        throw InvalidInput("the model is " + std::to_string(file.model) + "; known are " + kKnownModels);
+    std::vector<uint8_t> out;
+    if (file.plain())
+        put_version_1(out, file);
+    else
+        put_version_2(out, file);
+    if (file.checksum) {
+        const uint16_t crc = crc16(out.data(), out.size());
+        out.push_back(static_cast<uint8_t>(crc >> 8));
+        out.push_back(static_cast<uint8_t>(crc));
+    }
+    return out;
+}
+
+}  // namespace lfic

@@ -1,0 +1,64 @@
+// lfic files of versions 1 and 2: header, background, face layers, checksum. docs/FORMAT.md has the diagrams.
+//
+// Every field is checked before memory is taken for pixels; one file has one way to be written.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "compose/place.hpp"
+#include "format/bits.hpp"
+
+namespace lfic {
+
+inline constexpr uint8_t kMagic = 0xFC;
+inline constexpr int kStride = 8;     // pixels of a feature cell's side
+inline constexpr int kCodedMap = 3;   // level mode: the payload starts with a level map
+inline constexpr int kFaceV1 = 0;     // number of the model
+inline constexpr int kPrivate = 255;  // of weights of the user's own
+inline constexpr uint64_t kMaxPixels = 178956970;
+inline constexpr uint32_t kMaxPictureSide = 1 << 21;
+inline constexpr std::size_t kMaxLayers = 64;
+inline constexpr int kMaxExponent = 3;
+inline constexpr int kMaxCover = 8;  // the layers' boxes may cover the picture so many times
+
+// Of the model with this number; null for one that is not known.
+const char* model_name(int number);
+
+// One coded picture: what a version 1 file says of it, and its payload. level_mode: 0 to 2 = that level everywhere.
+struct Stream {
+    uint32_t width, height;
+    int quality, level_mode;
+    bool aligned;
+    View payload;
+
+    int rows() const { return static_cast<int>((height + kStride - 1) / kStride); }  // of cells
+    int columns() const { return static_cast<int>((width + kStride - 1) / kStride); }
+};
+
+// A face on the template, and where it is painted.
+struct Layer {
+    Place place;
+    Stream stream;
+};
+
+// What a file holds. Payloads point into the file's bytes.
+struct File {
+    uint32_t width = 0, height = 0;
+    int version = 1, model = 0, exponent = 0;
+    bool checksum = true;
+    std::optional<Stream> background;
+    std::vector<Layer> layers;
+
+    // One stream and nothing else: a file of version 1.
+    bool plain() const { return background && exponent == 0 && layers.empty(); }
+};
+
+// Throws ContainerError for no lfic file, an unknown version, model or flag, or more than `max_pixels`; CorruptStream
+// for one that is too short, or whose checksum does not match.
+File read_file(const View& file, uint64_t max_pixels = kMaxPixels);
+
+// The bytes of a file: version 1 where it is plain. Throws InvalidInput for a field out of range.
+std::vector<uint8_t> write_file(const File& file);
+
+}  // namespace lfic

@@ -1,0 +1,53 @@
+// Weights files: safetensors with a digest over every tensor; nothing in them is code. lfic/format/weights.py writes
+// and reads the same.
+//
+// The reader is strict: lengths are checked before anything is read, tensors lie one behind the other without gaps or
+// overlaps up to the file's end, every size is what the shape says, and the digest must be right.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coder/context_model.hpp"
+#include "format/bits.hpp"
+
+namespace lfic {
+
+// A tensor where it lies in the file: little-endian, row-major, aligned to nothing.
+struct FileTensor {
+    std::string type;  // as safetensors names it: "I16", "F32", ...
+    std::vector<int64_t> shape;
+    const uint8_t* data;
+    std::size_t size;  // bytes
+
+    std::size_t count() const;  // of elements
+};
+
+// The tensors and the texts of a weights file, whose bytes must outlive it. Throws WeightsError.
+class Weights {
+  public:
+    explicit Weights(const View& file);
+
+    const std::map<std::string, FileTensor>& tensors() const { return tensors_; }
+    // Of "format", "config", "digest", ...; empty where there is none.
+    const std::string& text(const std::string& name) const;
+    // What files carry that this model writes: the number of the bundled model whose integers these are, or kPrivate.
+    int model_number() const;
+
+  private:
+    void read(const View& file);
+    std::string digest() const;
+
+    std::map<std::string, FileTensor> tensors_;
+    std::map<std::string, std::string> texts_;
+};
+
+// A tensor's elements in this machine's byte order. Throws WeightsError where there is none, or one of another type.
+template <class T>
+std::vector<T> elements(const Weights& weights, const std::string& name);
+
+// The integer context model. Throws WeightsError.
+std::shared_ptr<const ContextModel> context_model(const Weights& weights, Simd simd = Simd::automatic);
+
+}  // namespace lfic

@@ -1,0 +1,81 @@
+/** lfic in JavaScript: learned face images of 50 to 1,500 bytes <-> pixels. */
+
+/** Where bytes come from: a URL, a path beside the module, a fetch, or the bytes themselves. */
+export type Source = URL | string | Response | Promise<Response> | ArrayBuffer | ArrayBufferView;
+
+/** Pixels in RGBA, four bytes each, rows from the top: an ImageData is one. */
+export interface Pixels {
+  width: number;
+  height: number;
+  data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+export interface Info {
+  width: number;
+  height: number;
+  /** Of the format: 1, or 2 for a photo of layers. */
+  version: 1 | 2;
+  model: "face-v1" | "private";
+  /** 1 to 100: of the picture or the background; 0 without one. */
+  quality: number;
+  /** The face stands on the 112 x 112 template. */
+  aligned: boolean;
+  checksum: boolean;
+  /** The background has 2^-exponent of the picture's size. */
+  exponent: number;
+  /** Faces painted over the background. */
+  layers: number;
+  payloadBytes: number;
+  bytes: number;
+}
+
+export interface Face extends Pixels {
+  /** From the template's pixels to the picture's: two rows of three, integers being pixel centres. */
+  matrix: number[];
+  quality: number;
+}
+
+export interface Levels {
+  rows: number;
+  columns: number;
+  /** 0 (fine) to 2 (pooled), a region after the other. */
+  data: Uint8Array;
+}
+
+export interface EncodeOptions {
+  /** 1 to 100; 40 by default. */
+  quality?: number;
+  /** The largest quality whose file has at most so many bytes; `quality` is not read. */
+  maxBytes?: number;
+  /** The face stands on the template, or not; left out: whichever is smaller. */
+  aligned?: boolean;
+  /** True by default. */
+  checksum?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Larger pictures are refused; 178,956,970 by default. */
+  maxPixels?: number;
+}
+
+/** What lfic refuses. */
+export class LficError extends Error {
+  /** As in lfic.h. */
+  status: number;
+  kind: string;
+}
+
+export class Codec {
+  private constructor();
+  probe(file: Uint8Array, options?: DecodeOptions): Info;
+  decode(file: Uint8Array, options?: DecodeOptions): Pixels;
+  faces(file: Uint8Array): Face[];
+  levels(file: Uint8Array): Levels;
+  fileOfBare(bare: Uint8Array): Uint8Array;
+  encode(pixels: Pixels, options?: EncodeOptions): Uint8Array;
+  /** Give the model's memory back; nothing else may be called afterwards. */
+  close(): void;
+}
+
+/** Load the module and a model; both lie beside lfic.js unless told otherwise. */
+export function load(from?: { wasm?: Source; weights?: Source }): Promise<Codec>;

@@ -1,0 +1,93 @@
+"""Streams -> pixels, in pieces: the coder reads one piece while the networks draw another.
+
+payloads -> rows of symbols, level maps: cores      -> dequantised features -> synthesis -> pixels: the device
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..format.container import CODED_MAP, Bytes, Header
+from ..format.geometry import region_grid
+from ..network.load import Model
+from .cores import coder_threads
+from .overlap import elsewhere_first
+from .pieces import pieces
+from .stages import stage
+
+
+@dataclasses.dataclass
+class Decoded:
+    """A piece: pixels uint8 [N, 3, H, W] on the device, and what was wrong with stream k of it, whose pixels say
+    nothing."""
+
+    indexes: list[int]
+    pixels: Tensor
+    wrong: dict[int, str]
+
+
+@dataclasses.dataclass
+class Read:
+    """Symbols int16 [N, K], levels uint8 [N, hr, wr], quality int64 [N], aligned bool [N] of a piece, on the host."""
+
+    indexes: list[int]
+    header: Header
+    symbols: Tensor
+    levels: Tensor
+    quality: Tensor
+    aligned: Tensor
+    wrong: dict[int, str]
+
+
+def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int) -> Iterator[Decoded]:
+    """Pieces of coded pictures of any sizes, in no promised order."""
+
+    def first(indexes: list[int]) -> Read:
+        return read(model, [streams[i] for i in indexes], indexes, threads)
+
+    def then(found: Read) -> Decoded:
+        with stage("synthesis"):
+            size = found.header.height, found.header.width
+            pixels = model.shown(found.symbols, found.levels, found.quality, found.aligned, *size)
+        return Decoded(found.indexes, pixels, found.wrong)
+
+    sizes = [(header.height, header.width) for header, _ in streams]
+    return elsewhere_first(pieces(sizes, model.device), first, then, model.device)
+
+
+def read(model: Model, streams: Sequence[tuple[Header, Bytes]], indexes: list[int], threads: int) -> Read:
+    """The host's part: streams of one size -> symbols."""
+    headers = [header for header, _ in streams]
+    one = headers[0]
+    with stage("headers"):
+        quality = np.array([header.quality for header in headers], np.int64)
+        aligned = np.array([header.aligned for header in headers], np.bool_)
+        modes = np.array([header.level_mode for header in headers], np.uint8)
+        mapped = modes == CODED_MAP
+        levels = np.empty((len(headers), *region_grid(*one.grid)), np.uint8)
+        levels[:] = np.where(mapped, 0, modes)[:, None, None]
+    with stage("coder"):
+        bound = one.grid[0] * one.grid[1] * model.context.channels
+        symbols, levels, wrong = model.context.decode_rows(
+            [payload for _, payload in streams],
+            levels,
+            *one.grid,
+            quality,
+            aligned,
+            mapped,
+            coder_threads(threads),
+            bound,
+        )
+    with stage("upload"):
+        rows, maps, q, a = (on_its_way(model, array) for array in (symbols, levels, quality, aligned))
+    return Read(indexes, one, rows, maps, q, a, dict(wrong))
+
+
+def on_its_way(model: Model, array: NDArray[np.generic]) -> Tensor:
+    """A tensor that a GPU can copy while the host goes on."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory() if model.device.type == "cuda" else tensor

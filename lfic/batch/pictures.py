@@ -1,0 +1,93 @@
+"""The pictures of a batch, wherever they lie: what is on the device stays there."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import LficError
+from ..image import ImageLike, to_rgb
+from ..network.load import Pixels
+
+
+class Pictures:
+    """Images of any sizes, checked once.
+
+    Args:
+        images: PIL images, uint8 ndarrays [H, W, 3], uint8 tensors [3, H, W]; or one uint8 tensor [N, 3, H, W] or one
+            uint8 ndarray [N, H, W, 3]. Tensors may lie on any device.
+        device: where the networks run.
+        check: (width, height) of each; raises for a picture that can't be coded.
+        failed: (index, error) for one that is none. It may raise; else the picture is left out.
+
+    Attributes: ``sizes``, (height, width) of each, (0, 0) where it failed; ``indexes`` of those that did not.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[ImageLike] | Tensor | NDArray[np.uint8],
+        device: torch.device,
+        check: Callable[[int, int], None],
+        failed: Callable[[int, LficError], None],
+    ) -> None:
+        self.device = device
+        self.batch: Tensor | None = None
+        self.parts: list[Pixels | Tensor | None] = []
+        if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1] == 3 and images.numel():
+            self.batch = images.detach()
+            height, width = images.shape[2:]
+            check(width, height)
+            self.sizes = [(height, width)] * len(images)
+        else:
+            self.sizes = []
+            for i, image in enumerate(images):
+                try:
+                    part = image.detach() if is_ready(image) else to_rgb(image)
+                    height, width = part.shape[1:] if isinstance(part, Tensor) else part.shape[:2]
+                    check(width, height)
+                except LficError as error:
+                    failed(i, error)
+                    self.parts.append(None)
+                    self.sizes.append((0, 0))
+                    continue
+                self.parts.append(part)
+                self.sizes.append((height, width))
+        self.indexes = [i for i, size in enumerate(self.sizes) if size != (0, 0)]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def tensor(self, indexes: Sequence[int]) -> Tensor:
+        """Pictures of one size: uint8 [N, 3, H, W] on the device."""
+        if self.batch is not None:
+            first, last = indexes[0], indexes[-1] + 1
+            run = last - first == len(indexes)
+            found = self.batch[first:last] if run else self.batch[torch.tensor(indexes, device=self.batch.device)]
+            return found.to(self.device, non_blocking=True)
+        parts = [self.parts[i] for i in indexes]
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        if len(tensors) == len(parts):
+            return torch.stack([part.to(self.device, non_blocking=True) for part in tensors])
+        arrays = [self.array(i) for i in indexes]
+        stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        np.stack(arrays, out=stacked.numpy())
+        return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    def array(self, index: int) -> Pixels:
+        """One picture: uint8 [H, W, 3] on the host."""
+        part = self.batch[index] if self.batch is not None else self.parts[index]
+        assert part is not None
+        return to_rgb(part) if isinstance(part, Tensor) else part
+
+
+def is_ready(image: object) -> bool:
+    """Whether an image is a tensor that the networks take as it is."""
+    return (
+        isinstance(image, Tensor)
+        and image.dtype == torch.uint8
+        and image.ndim == 3
+        and image.shape[0] == 3
+        and image.numel() > 0
+    )

@@ -1,0 +1,245 @@
+"""lfic files of any source as a data set of torch, and as a decoder of webdataset.
+
+    faces = FaceDataset("faces-*.tar")                            # map-style: len, [i], shuffled by a sampler
+    faces = FaceDataset("faces.parquet", decode=False)            # bytes; batches are decoded where they are used:
+    loader = DataLoader(faces, 64, num_workers=4, collate_fn=FaceBatches(device="cuda"))
+    stream = FaceStream("faces-*.tar", batch=64)                  # iterable: any count, no index
+    samples = webdataset.WebDataset("faces.tar").decode(lfic.data.decode)
+
+Everything here can be pickled, and holds no codec until it decodes: workers load theirs, whether forked or spawned.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch.utils.data import Dataset, IterableDataset
+
+from ..errors import InvalidInputError, LficError
+from ..files import PathLike
+from .decoding import Decoder, Form, only_thread
+from .numbered import index_of
+from .records import Record, open_source
+from .records.parquet import ParquetSource
+from .records.rec import RecSource
+from .records.tar import TarSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Sample: TypeAlias = dict[str, Any]
+
+
+class FaceDataset(Dataset[Sample]):
+    """The records of a source by number: {"image", "key", and what else is known of it: "label", ...}.
+
+    Args:
+        source: folder, .tar, .parquet or .rec shards, as ``lfic.data.open_source`` has them; tars must be plain.
+        out, device: of "image", see ``Decoder``. A device other than "cpu" needs ``num_workers=0``, or
+            ``decode=False`` and ``FaceBatches``.
+        decode: False: "image" is the record's bytes.
+        transform: what is made of "image".
+
+    Memory: the records' names and places; of a parquet file a column of offsets.
+
+    Raises:
+        InvalidInputError: there is nothing, or a shard that can't be read at random.
+    """
+
+    def __init__(
+        self,
+        source: PathLike,
+        *,
+        out: Form = "tensor",
+        device: str = "cpu",
+        decode: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.decoder, self.decode, self.transform = Decoder(device, out), decode, transform
+        self.index = index_of(source)
+        if not len(self.index):
+            raise InvalidInputError(f"there are no faces in {source}")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def record(self, i: int) -> Record:
+        """A record as it is stored."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"number {i} of {len(self)} records")
+        return self.index[i % len(self)]
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[Sample]:
+        """Several at once, as a DataLoader asks for a batch: decoded together."""
+        only_thread()
+        return samples([self.record(int(i)) for i in numbers], self.decoder if self.decode else None, self.transform)
+
+
+class FaceStream(IterableDataset[Sample]):
+    """The records of a source one after the other, any count of them: an iterable data set of torch.
+
+    Each worker of a DataLoader, and each process of a distributed run, has its own shards; a folder's records are
+    dealt out one by one. Samples are those of ``FaceDataset``; give the DataLoader ``batch_size=None`` where ``batch``
+    is set, and samples come as lists.
+
+    Args:
+        source, out, device, decode, transform: as for ``FaceDataset``.
+        batch: records that are decoded together, 1 to 4096.
+        shuffle: records that are held and given out in random order; 0: the source's order. seed: of that order, which
+            differs from epoch to epoch.
+        rank, world: of a distributed run; None: as torch.distributed has them.
+        strict: False: records that can't be decoded are passed over and counted in ``failed``.
+    """
+
+    def __init__(
+        self,
+        source: PathLike,
+        *,
+        out: Form = "tensor",
+        device: str = "cpu",
+        decode: bool = True,
+        transform: Callable[[Any], Any] | None = None,
+        batch: int = 64,
+        shuffle: int = 0,
+        seed: int = 0,
+        rank: int | None = None,
+        world: int | None = None,
+        strict: bool = True,
+    ) -> None:
+        if not 1 <= batch <= 4096:
+            raise InvalidInputError(f"batch is {batch}; allowed are 1 to 4096")
+        if shuffle < 0:
+            raise InvalidInputError(f"shuffle is {shuffle}; allowed are 0 and up")
+        self.source, self.decoder, self.decode, self.transform = source, Decoder(device, out), decode, transform
+        self.batch, self.shuffle, self.seed, self.strict = batch, shuffle, seed, strict
+        self.rank, self.world = rank, world
+        self.failed = self.epoch = 0
+        open_source(source)  # a wrong path is told here
+
+    def __iter__(self) -> Iterator[Sample]:
+        only_thread()
+        chance = random.Random(f"{self.seed} {self.epoch}")
+        self.epoch += 1
+        some: list[Record] = []
+        for record in shuffled(self._mine(chance), self.shuffle, chance):
+            some.append(record)
+            if len(some) == self.batch:
+                yield from self._samples(some)
+                some = []
+        yield from self._samples(some)
+
+    def _samples(self, some: list[Record]) -> list[Sample]:
+        decoder = self.decoder if self.decode else None
+        try:
+            return samples(some, decoder, self.transform)
+        except LficError:
+            if self.strict:
+                raise
+        out = []
+        for record in some:
+            try:
+                out += samples([record], decoder, self.transform)
+            except LficError:
+                self.failed += 1
+        return out
+
+    def _mine(self, chance: random.Random) -> Iterator[Record]:
+        """The records of this worker of this process."""
+        number, count = self._place()
+        found = open_source(self.source)
+        if isinstance(found, (TarSource, ParquetSource, RecSource)):
+            paths = list(found.paths)
+            if self.shuffle:
+                chance.shuffle(paths)
+            if len(paths) >= count:
+                yield from (record for path in paths[number::count] for record in type(found)([path]).records())
+                return
+        for i, record in enumerate(found.records()):  # too few shards: all are read, each record by one worker
+            if i % count == number:
+                yield record
+
+    def _place(self) -> tuple[int, int]:
+        """(this one's number, how many there are) of workers of all processes."""
+        from torch import distributed
+        from torch.utils.data import get_worker_info
+
+        rank, world = self.rank, self.world
+        if rank is None or world is None:
+            there = distributed.is_available() and distributed.is_initialized()
+            rank, world = (distributed.get_rank(), distributed.get_world_size()) if there else (0, 1)
+        worker = get_worker_info()
+        if worker is None:
+            return rank, world
+        return rank * worker.num_workers + worker.id, world * worker.num_workers
+
+
+def shuffled(records: Iterable[Record], held: int, chance: random.Random) -> Iterator[Record]:
+    """Records in the order of a buffer that holds so many."""
+    if not held:
+        yield from records
+        return
+    some: list[Record] = []
+    for record in records:
+        if len(some) < held:
+            some.append(record)
+            continue
+        i = chance.randrange(held)
+        some[i], record = record, some[i]
+        yield record
+    chance.shuffle(some)
+    yield from some
+
+
+def samples(records: Sequence[Record], decoder: Decoder | None, transform: Callable[[Any], Any] | None) -> list[Sample]:
+    """What data sets give of records."""
+    blobs = [record.data for record in records]
+    try:
+        images = blobs if decoder is None else decoder(blobs)
+    except LficError as error:
+        if len(records) > 1:  # which one it was is told
+            return [sample for record in records for sample in samples([record], decoder, transform)]
+        raise type(error)(f"{records[0].name}: {error}") from None
+    shown = images if transform is None else [transform(image) for image in images]
+    return [{**record.meta, "key": record.key, "image": image} for record, image in zip(records, shown)]
+
+
+class FaceBatches:
+    """A ``collate_fn``: samples whose images are bytes (``decode=False``) to a batch that is decoded at once.
+
+    With ``device="cuda"`` the DataLoader's workers only read, and the process that trains calls this on what they give:
+    ``for batch in map(FaceBatches("cuda"), DataLoader(faces, 64, num_workers=4, collate_fn=list))``.
+
+    Args:
+        device: of torch.
+        transform: what is made of the batch's images, uint8 [N, 3, H, W].
+    """
+
+    def __init__(self, device: str = "cpu", transform: Callable[["Tensor"], Any] | None = None) -> None:
+        self.decoder, self.transform = Decoder(device), transform
+
+    def __call__(self, some: Sequence[Sample]) -> Sample:
+        """Samples -> {"image": uint8 [N, 3, H, W] on the device, the rest: tensors of numbers, lists of others}.
+
+        Raises:
+            InvalidInputError: pictures of several sizes.
+        """
+        import torch
+
+        only_thread()
+        images = self.decoder([sample["image"] for sample in some])
+        if len({image.shape for image in images}) > 1:
+            raise InvalidInputError(
+                f"a batch has pictures of several sizes, {sorted({tuple(image.shape[1:]) for image in images})}: make "
+                "them one size by FaceDataset(transform=...)"
+            )
+        batch: Sample = {"image": torch.stack(images)}
+        if self.transform is not None:
+            batch["image"] = self.transform(batch["image"])
+        for name in some[0].keys() - {"image"}:
+            values = [sample.get(name) for sample in some]
+            numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+            batch[name] = torch.tensor(values) if numbers else values
+        return batch

@@ -1,0 +1,156 @@
+"""Sources and sinks by their paths."""
+
+import glob
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ...errors import InvalidInputError
+from ...files import PathLike
+from .folder import FilesSource, FolderSink, FolderSource, SeveralSources
+from .parquet import ParquetSource, ParquetWriter
+from .rec import RecSource, RecWriter
+from .record import Record, RecordSink, RecordSource, ShardWriter, is_record
+from .tar import TarSource, TarWriter
+
+Shards: TypeAlias = type[TarSource] | type[ParquetSource] | type[RecSource]
+
+# Suffix -> (what reads shards of that kind, what writes one).
+KINDS: dict[str, tuple[Shards, type[ShardWriter]]] = {
+    ".tar": (TarSource, TarWriter),
+    ".parquet": (ParquetSource, ParquetWriter),
+    ".rec": (RecSource, RecWriter),
+}
+SHARD_BYTES = 256 << 20
+
+
+def open_source(path: PathLike) -> RecordSource:
+    """The records at a path: a folder, a shard, or a pattern with asterisks that names several of one kind.
+
+    ``faces.tar`` stands for ``faces-00000.tar`` and those that follow as well, as ``open_sink`` writes them. A folder
+    without pictures that has shards of one kind directly in it is read as those.
+
+    Raises:
+        InvalidInputError: nothing there, or a kind of file that is none of these.
+    """
+    text = str(path)
+    if pathlib.Path(text).is_dir():
+        inside = [p for p in sorted(pathlib.Path(text).iterdir()) if p.suffix in KINDS and not p.name.startswith(".")]
+        if not inside or next(iter(FolderSource(text)), None) is not None:
+            return FolderSource(text)
+        if len({p.suffix for p in inside}) > 1:
+            raise InvalidInputError(f"{text} has shards of several kinds: give a pattern such as {text}/*.tar")
+        return KINDS[inside[0].suffix][0](inside)
+    found = shards_at(text)
+    if not found:
+        raise InvalidInputError(f"there is nothing at {text}")
+    suffix = pathlib.Path(text).suffix.lower()
+    if suffix not in KINDS:
+        raise InvalidInputError(f"{text}: a source is a folder, or files called {', '.join(KINDS)}")
+    return KINDS[suffix][0](found)
+
+
+def open_sources(paths: Sequence[PathLike]) -> RecordSource:
+    """The records at several paths, as a shell expands them: one source, shards of one kind, or files and folders.
+
+    Keys are relative to the folder that holds all files; those of a folder among several begin with its name.
+
+    Raises:
+        InvalidInputError: as ``open_source``; or shards among other things, or two folders of one name.
+    """
+    found = [pathlib.Path(path) for path in paths]
+    if len(found) == 1 and not is_record(found[0].name):
+        return open_source(found[0])
+    kinds = {path.suffix.lower() for path in found if path.suffix.lower() in KINDS and not path.is_dir()}
+    if kinds:
+        if len(kinds) > 1 or any(path.suffix.lower() not in kinds or path.is_dir() for path in found):
+            raise InvalidInputError("shards go with shards of their kind alone: give one kind at a time")
+        missing = [path for path in found if not path.is_file()]
+        if missing:
+            raise InvalidInputError(f"there is nothing at {missing[0]}")
+        return KINDS[kinds.pop()][0](found)
+    folders = [path for path in found if path.is_dir()]
+    files = FilesSource([path for path in found if not path.is_dir()])
+    return files if not folders else SeveralSources(files, folders)
+
+
+def shards_at(text: str) -> list[pathlib.Path]:
+    """The files that a path or pattern names, those of a numbered set in their order."""
+    path = pathlib.Path(text)
+    if path.is_file():
+        return [path]
+    return [pathlib.Path(one) for one in sorted(glob.glob(text))] or numbered_shards(path)
+
+
+def numbered_shards(path: pathlib.Path) -> list[pathlib.Path]:
+    """faces.tar -> faces-00000.tar, faces-00001.tar and so on, those that are there."""
+    name = re.compile(re.escape(path.stem) + r"-\d{5,}" + re.escape(path.suffix))
+    return sorted(one for one in path.parent.glob("*" + path.suffix) if name.fullmatch(one.name))
+
+
+def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> RecordSink:
+    """What takes records and keeps them at a path: a folder, or shards where it ends in .tar, .parquet or .rec.
+
+    Args:
+        path: ``faces.tar`` becomes one file of that name where all fits in ``shard_bytes``, otherwise
+            ``faces-00000.tar``, ``faces-00001.tar`` and so on.
+        shard_bytes: a shard is finished with the record that reaches so many bytes of pictures.
+        replace: whether files that exist are replaced.
+
+    Raises:
+        InvalidInputError: something is there and is not to be replaced, or shard_bytes is not positive.
+    """
+    if shard_bytes < 1:
+        raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
+    if pathlib.Path(path).suffix.lower() in KINDS:
+        return ShardedSink(path, shard_bytes, replace)
+    return FolderSink(path, replace)
+
+
+def shard_name(path: pathlib.Path, number: int) -> pathlib.Path:
+    """faces.tar, 3 -> faces-00003.tar"""
+    return path.with_name(f"{path.stem}-{number:05}{path.suffix}")
+
+
+class ShardedSink(RecordSink):
+    """Shards of one kind, see ``open_sink``."""
+
+    def __init__(self, path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> None:
+        self.path, self.shard_bytes = pathlib.Path(path), shard_bytes
+        self.kind = KINDS[self.path.suffix.lower()][1]
+        there = shards_at(str(self.path))
+        if there and not replace:
+            raise InvalidInputError(f"{there[0]} exists: choose another name, or replace it")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.replaced = set(there)
+        self.written: list[pathlib.Path] = []
+        self.size = 0
+        self.shard: ShardWriter | None = None
+
+    def write(self, record: Record) -> None:
+        if self.shard is None:
+            self.shard = self.kind(shard_name(self.path, len(self.written)))
+        self.shard.add(record)
+        self.size += len(record.data)
+        if self.size >= self.shard_bytes:
+            self._finish(shard_name(self.path, len(self.written)))
+
+    def _finish(self, path: pathlib.Path) -> None:
+        if self.shard is None:
+            self.shard = self.kind(path)
+        self.shard.path = path
+        self.shard.finish()
+        self.written.append(path)
+        self.shard, self.size = None, 0
+
+    def close(self) -> None:
+        if self.shard is not None or not self.written:
+            self._finish(shard_name(self.path, len(self.written)) if self.written else self.path)
+        for path in self.replaced - set(self.written):
+            path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        if self.shard is not None:
+            self.shard.discard()
+            self.shard = None

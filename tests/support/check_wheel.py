@@ -1,0 +1,28 @@
+"""A wheel just built reads files to the right symbols; for cibuildwheel, where nothing else is installed.
+
+python check_wheel.py FOLDER_OF_GOLDEN_FILES
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+
+from lfic.format import layers, weights
+from lfic.format.payload import decode_payloads
+
+
+def main(folder: pathlib.Path) -> None:
+    context = weights.context_model(weights.load_arrays("face-v1")[0])
+    expected = json.loads((folder / "index.json").read_text())
+    for path in sorted(folder.glob("*.lfic")):
+        sha = hashlib.sha256()
+        for stream in layers.read(path.read_bytes()).streams:
+            ((symbols, levels),) = decode_payloads(context, [(stream.header, memoryview(stream.payload))])
+            sha.update(levels.tobytes() + symbols.astype("<i2").tobytes())
+        assert sha.hexdigest() == expected[path.stem]["symbols"], path.stem
+    print("all golden files read")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
