@@ -68,7 +68,9 @@ class Decoder:
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
 
-    def faces(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> list[DecodedFace]:
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
         """The face layers of a file as they were coded; of a file of one aligned face, that one."""
         picture = self.read(data, max_pixels, container)
         shown = self.streams(picture.streams)
@@ -146,9 +148,19 @@ def bundled(name: str) -> Decoder:
 
 def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
     """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
-    picture = read_as(data, max_pixels, container)
-    if picture.model == PRIVATE:
+    return writer(data, max_pixels, container).decode(data, max_pixels, container)
+
+
+def decode_faces(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> list[DecodedFace]:
+    """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie."""
+    return writer(data, max_pixels, container).decode_faces(data, max_pixels, container)
+
+
+def writer(data: Bytes, max_pixels: int, container: Container) -> Decoder:
+    """The bundled model that wrote a file."""
+    model = read_as(data, max_pixels, container).model
+    if model == PRIVATE:
         raise ContainerError(
             "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return bundled(MODELS[picture.model]).decode(data, max_pixels, container)
+    return bundled(MODELS[model])
