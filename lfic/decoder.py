@@ -70,7 +70,9 @@ class Decoder:
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
 
-    def faces(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> list[DecodedFace]:
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
         """The face layers of a file as they were coded; of a file of one aligned face, that one."""
         picture = self.read(data, max_pixels, container)
         shown = self.streams(picture.streams)
@@ -157,6 +159,8 @@ class Decodes(Protocol):
 
     def decode(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> Image.Image: ...
 
+    def decode_faces(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> list[DecodedFace]: ...
+
 
 private: dict[bytes, Decodes] = {}  # of private weights that this process has loaded, by what files say of them
 
@@ -166,12 +170,22 @@ def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container =
 
     Files of private weights need ``load_codec`` of these before.
     """
+    return writer(data, max_pixels, container).decode(data, max_pixels, container)
+
+
+def decode_faces(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> list[DecodedFace]:
+    """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie."""
+    return writer(data, max_pixels, container).decode_faces(data, max_pixels, container)
+
+
+def writer(data: Bytes, max_pixels: int, container: Container) -> Decodes:
+    """The model that wrote a file: a bundled one, or private weights that this process has loaded."""
     picture = read_as(data, max_pixels, container)
     if picture.model == PRIVATE:
         if picture.weights in private:
-            return private[picture.weights].decode(data, max_pixels, container)
+            return private[picture.weights]
         raise ContainerError(
             f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
             "decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return bundled(MODELS[picture.model]).decode(data, max_pixels, container)
+    return bundled(MODELS[picture.model])

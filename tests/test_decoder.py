@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lfic
 from lfic import decoder
@@ -25,7 +26,7 @@ def test_decode_is_the_codecs(codec, name):
 def test_faces_are_the_codecs(codec):
     for name in ("photo", "face-q40", "face-free"):
         data = (GOLDEN / f"{name}.lfic").read_bytes()
-        ours, theirs = decoder.bundled("face-v1").faces(data), codec.decode_faces(data)
+        ours, theirs = decoder.decode_faces(data), codec.decode_faces(data)
         assert len(ours) == len(theirs)
         for a, b in zip(ours, theirs):
             np.testing.assert_array_equal(np.asarray(a.image), np.asarray(b.image))
@@ -48,6 +49,17 @@ def test_decoding_loads_no_torch_and_little_memory():
     width, height, kilobytes, *heavy = done.stdout.split()
     assert (width, height) == ("112", "112") and heavy == []
     assert int(kilobytes) < 60_000
+
+
+def test_the_command_loads_no_torch(tmp_path):
+    code = (
+        "import sys, lfic.cli\n"
+        "status = lfic.cli.main(['decode', *sys.argv[1:]])\n"
+        "sys.exit(3 if 'torch' in sys.modules else status)"
+    )
+    out = tmp_path / "face.png"
+    subprocess.run([sys.executable, "-c", code, str(GOLDEN / "face-q40.lfic"), "-o", str(out)], check=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), np.asarray(Image.open(GOLDEN / "face-q40.png")))
 
 
 def test_weights_without_integers_are_refused(tmp_path):

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.faces is not None:
         return write_faces(args)
     names = targets(args, lambda path: ".png")
-    codec = load_codec(args)
+    codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)
@@ -60,6 +60,15 @@ def run(args: argparse.Namespace) -> int:
     return each(args, work)
 
 
+def decoder_for(args: argparse.Namespace) -> Any:
+    """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
+    if args.device != "cpu":
+        return load_codec(args)
+    from .. import decoder
+
+    return decoder
+
+
 def write_faces(args: argparse.Namespace) -> int:
     """Each file's faces to FOLDER/NAME-1.png, NAME-2.png, ...; returns the exit code."""
     from ..format.container import DECODED_PIXELS
@@ -67,7 +76,7 @@ def write_faces(args: argparse.Namespace) -> int:
     if args.out is not None:
         raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
     args.faces.mkdir(parents=True, exist_ok=True)
-    codec = load_codec(args)
+    codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")

@@ -27,6 +27,8 @@ def shown(
         return torch.zeros(0, 3, height, width, dtype=torch.uint8)
     rows, maps = symbols.numpy(), levels.numpy()
     counts = kept_cells(maps, *cell_grid(height, width)) * integers.channels
+    if counts.max() > rows.shape[1]:  # of a damaged stream, whose pixels nobody will see, symbols may be absent
+        rows = np.pad(rows, ((0, 0), (0, int(counts.max()) - rows.shape[1])))
     coded = [
         (row[:count], level_map, height, width, q, on_template)
         for row, count, level_map, q, on_template in zip(

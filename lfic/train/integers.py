@@ -1,14 +1,11 @@
 """The last step of an export: the networks' integers, chosen on real pictures, and what they cost."""
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..data.base import FaceSource
@@ -36,6 +33,12 @@ def calibration_pictures(faces: FaceSource, photos: Sequence[PathLike] = ()) -> 
         image.thumbnail((LARGEST, LARGEST))
         yield np.asarray(image)
     yield from synthetic()
+
+
+def measured_faces(faces: FaceSource, count: int) -> list[Pixels]:
+    """Faces on the template, others than scales are chosen on where there are enough."""
+    order = np.random.default_rng(0).permutation(len(faces))[::-1]
+    return list(template_crops(faces, order[:count]))
 
 
 def synthetic() -> Iterator[Pixels]:
@@ -69,7 +72,7 @@ def costs(model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUAL
     """What the integers of a model cost on faces uint8 [112, 112, 3], quality by quality."""
     from ..encoder.draft import estimate_bits, first_drafts
 
-    plain = dataclasses.replace(model, integers=None)
+    plain = dataclasses.replace(model, integers=None, unit=None)
     whole = [list(faces[i : i + 16]) for i in range(0, len(faces), 16)]
     for quality in qualities:
         squares = changed = total = maps = regions = before = after = 0.0
@@ -122,14 +125,10 @@ def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Seque
     net = load_model(name)[0]
     arrays, metadata = load_arrays(name)
     arrays = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
-    arrays |= prefixed(integer_arrays(net, calibration_pictures(faces, photos)))
+    found = integer_arrays(net, calibration_pictures(faces, photos))
+    arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
     told = {**metadata, "digest": digest(arrays)}
     write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
-
-
-def prefixed(integers: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """With the names that a weights file has for them."""
-    return {f"{PREFIX}{key}": value for key, value in integers.items()}
 
 
 def photo_files(folder: str | None) -> list[pathlib.Path]:
@@ -140,8 +139,3 @@ def photo_files(folder: str | None) -> list[pathlib.Path]:
     if not found:
         raise InvalidInputError(f"there are no pictures in {folder}")
     return found
-
-
-def describe(found: Sequence[Cost]) -> str:
-    """For a weights file's metadata, JSON."""
-    return json.dumps([dataclasses.asdict(c) for c in found])
