@@ -653,7 +653,7 @@ def load_codec(
     if not (recognizer is None or (isinstance(recognizer, str) and recognizer == "bundled")):
         return Codec(name, device, recognizer, threads, precision)
     with _codecs_guard:
-        key = (str(name), str(device), cast(str | None, recognizer), threads, precision)
+        key = (str(name), str(device), recognizer, threads, precision)
         if key not in _codecs:
             codec = _codecs[key] = Codec(name, device, recognizer, threads, precision)
             if codec.model.weights:
@@ -671,7 +671,8 @@ def travelled(
 ) -> Codec:
     """A codec where it was sent to by pickle: of a bundled model by its name, else of the weights that came with it."""
     if isinstance(weights, str):
-        return Codec(weights, device, recognizer, threads, next(name for name in DTYPES if DTYPES[name] == dtype))
+        precision: Precision = next(name for name in DTYPES if DTYPES[name] == dtype)
+        return Codec(weights, device, recognizer, threads, precision)
     codec = Codec.__new__(Codec)
     codec.model, codec.threads = made_of(*weights, source, device, recognizer, dtype), threads
     return codec

@@ -65,7 +65,7 @@ class LficImageFile(ImageFile.ImageFile):
         """
         with self._guard:
             if self._data is not None:
-                from .codec import decode
+                from .decoder import decode
 
                 try:
                     self.im = decode(self._data, NO_BOUND).im

@@ -198,7 +198,7 @@ class Export:
         """[100, ...] of values at anchors."""
         owner = self.modules[name.rpartition(".")[0]]
         values = self.net.get_parameter(name).detach().double().cpu()
-        table: Tensor = owner.anchors.table(values)  # type: ignore[union-attr, operator, assignment]
+        table: Tensor = owner.anchors.table(values)
         return table.numpy()
 
     def layer(
@@ -213,8 +213,8 @@ class Export:
         """A convolution's tensors. more: what is added to its bias, [100, N]; its real result is times ``factor`` plus
         ``offset``."""
         weight, bias = self.parameter(f"{name}.weight") * factor, self.parameter(f"{name}.bias") * factor + offset
-        tensors = plan(weight, bias + more, source, target.scale)
-        for key, value in zip(("weight", "bias", "shift"), tensors, strict=True):
+        planned: tuple[NDArray[Any], ...] = plan(weight, bias + more, source, target.scale)
+        for key, value in zip(("weight", "bias", "shift"), planned, strict=True):
             self.arrays[f"{name}.{key}"] = value
         self.arrays[f"{name}.range"] = np.array([target.low, target.high], np.int16)
 
