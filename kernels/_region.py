@@ -15,7 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from . import _grid, configs
-from ._compat import interpreted
+from ._compat import interpreted, mend_interpreter
+
+mend_interpreter()
 
 REGION = tl.constexpr(_grid.REGION)
 LEVELS = tl.constexpr(_grid.LEVELS)
