@@ -99,7 +99,7 @@ class Codec:
             raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
         if recognizer not in (None, "bundled") and isinstance(recognizer, (str, os.PathLike)):
             recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
-        self.model: Model = load(name, device, cast(AnyRecognizer, recognizer), precision)
+        self.model: Model = load(name, device, recognizer, precision)
         self.threads = threads
 
     # ------------------------------------------------------------------------------------------------ encoding

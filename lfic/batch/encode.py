@@ -145,7 +145,8 @@ def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor
     context model, so that no symbol needs to leave the device for it."""
     with computing(y.device):
         placed, free = model.places.bits(y, levels, quality)
-        return placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
+        doubtful: Tensor = placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
+        return doubtful
 
 
 @functools.cache
