@@ -86,7 +86,7 @@ class Codec:
         threads = integer("threads", threads, 0, 256)
         if isinstance(recognizer, (str, os.PathLike)) and str(recognizer) != "bundled":
             recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
-        self.model: Model = load(name, device, recognizer, precision)
+        self.model: Model = load(name, device, cast(AnyRecognizer, recognizer), precision)
         self.threads = threads
 
     def __reduce__(self) -> tuple[Any, ...]:
