@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def read(
             for name in sorted(header):
                 array = tensor(file, header[name], start, size)
                 sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-                sha.update(array)
+                sha.update(memoryview(array.reshape(-1).view(np.uint8)))  # type: ignore[arg-type]
                 if wanted(name):
                     arrays[name] = array
     except UNREADABLE as error:
@@ -66,7 +67,7 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         raise WeightsError(f"{path} is no readable safetensors file: {error}") from None
 
 
-def description(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
+def description(file: BufferedReader, size: int) -> tuple[dict[str, Any], dict[str, str], int]:
     """(the tensors' entries, metadata, where the tensors begin); ValueError where the header is none."""
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(MOST_HEADER, size - 8):
@@ -80,7 +81,7 @@ def description(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, st
     return header, told, 8 + length
 
 
-def tensor(file: BinaryIO, entry: Any, start: int, size: int) -> NDArray[Any]:
+def tensor(file: BufferedReader, entry: Any, start: int, size: int) -> NDArray[Any]:
     """One tensor that the header describes; ValueError where it does not fit into the file."""
     dtype, shape, (first, last) = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"]), entry["data_offsets"]
     count = 1
@@ -92,6 +93,6 @@ def tensor(file: BinaryIO, entry: Any, start: int, size: int) -> NDArray[Any]:
         raise ValueError(f"a tensor of {count * dtype.itemsize} bytes lies at {first} to {last}, beyond its file")
     out = np.empty(shape, dtype)
     file.seek(start + first)
-    if file.readinto(memoryview(out.reshape(-1)).cast("B")) != out.nbytes:
+    if file.readinto(out.reshape(-1).view(np.uint8)) != out.nbytes:  # type: ignore[arg-type]
         raise ValueError("it ends within a tensor")
     return out

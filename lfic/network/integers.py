@@ -198,7 +198,7 @@ class Export:
         """[100, ...] of values at anchors."""
         owner = self.modules[name.rpartition(".")[0]]
         values = self.net.get_parameter(name).detach().double().cpu()
-        table: Tensor = owner.anchors.table(values)  # type: ignore[union-attr, operator, assignment]
+        table: Tensor = owner.anchors.table(values)
         return table.numpy()
 
     def layer(
@@ -214,8 +214,7 @@ class Export:
         ``offset``."""
         weight, bias = self.parameter(f"{name}.weight") * factor, self.parameter(f"{name}.bias") * factor + offset
         tensors = plan(weight, bias + more, source, target.scale)
-        for key, value in zip(("weight", "bias", "shift"), tensors, strict=True):
-            self.arrays[f"{name}.{key}"] = value
+        self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"], self.arrays[f"{name}.shift"] = tensors
         self.arrays[f"{name}.range"] = np.array([target.low, target.high], np.int16)
 
     def silu(self, name: str, channels: int) -> tuple[Span, Span]:
