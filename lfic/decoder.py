@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from .errors import ContainerError, WeightsError
 from .format import tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
@@ -45,18 +46,19 @@ class DecodedFace:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decoder:
     """What decoding computes with; nothing of it changes. context: the entropy model; network: the synthesis; number:
-    what files say of the model. Safe to call from several threads."""
+    what files say of the model; weights: and of private weights. Safe to call from several threads."""
 
     context: ContextModel
     network: IntegerModel
     number: int
+    weights: bytes = b""
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
         return Image.fromarray(self.arrays([data], max_pixels, 1, container)[0])
 
     def arrays(
-        self, blobs: Sequence[Bytes], max_pixels: int = MAX_PIXELS, threads: int = 1, container: Container = "file"
+        self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
     ) -> list[Pixels]:
         """List of bytes -> uint8 [H, W, 3] each. threads: 1 to 256, or 0 for one a core.
 
@@ -69,7 +71,7 @@ class Decoder:
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
 
     def decode_faces(
-        self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file"
+        self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
     ) -> list[DecodedFace]:
         """The face layers of a file as they were coded; of a file of one aligned face, that one."""
         picture = self.read(data, max_pixels, container)
@@ -83,6 +85,11 @@ class Decoder:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; these weights are {MODELS[self.number]}: load "
                 "those that wrote it"
+            )
+        if picture.weights not in (b"", self.weights):
+            raise ContainerError(
+                f"the file was written with the private weights {picture.weights.hex()}; these are "
+                f"{self.weights.hex()}: load those that wrote it"
             )
         return picture
 
@@ -137,7 +144,8 @@ def load(name: str | os.PathLike[str]) -> Decoder:
         raise WeightsError(
             f"{path} holds no integer networks: add them with `lfic export WEIGHTS OUT.safetensors --data FACES`"
         )
-    return Decoder(weights.context_model(arrays), network, weights.model_number(metadata))
+    number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
+    return Decoder(weights.context_model(arrays), network, number, told)
 
 
 @functools.lru_cache(maxsize=4)
@@ -146,21 +154,38 @@ def bundled(name: str) -> Decoder:
     return load(name)
 
 
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
+class Decodes(Protocol):
+    """A ``Codec`` or a ``Decoder``."""
+
+    def decode(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> Image.Image: ...
+
+    def decode_faces(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> list[DecodedFace]: ...
+
+
+private: dict[bytes, Decodes] = {}  # of private weights that this process has loaded, by what files say of them
+
+
+def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+
+    Files of private weights need ``load_codec`` of these before.
+    """
     return writer(data, max_pixels, container).decode(data, max_pixels, container)
 
 
-def decode_faces(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> list[DecodedFace]:
+def decode_faces(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> list[DecodedFace]:
     """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie."""
     return writer(data, max_pixels, container).decode_faces(data, max_pixels, container)
 
 
-def writer(data: Bytes, max_pixels: int, container: Container) -> Decoder:
-    """The bundled model that wrote a file."""
-    model = read_as(data, max_pixels, container).model
-    if model == PRIVATE:
+def writer(data: Bytes, max_pixels: int, container: Container) -> Decodes:
+    """The model that wrote a file: a bundled one, or private weights that this process has loaded."""
+    picture = read_as(data, max_pixels, container)
+    if picture.model == PRIVATE:
+        if picture.weights in private:
+            return private[picture.weights]
         raise ContainerError(
-            "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
+            f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
+            "decode it with load_codec(PATH OF THE WEIGHTS).decode"
         )
-    return bundled(MODELS[model])
+    return bundled(MODELS[picture.model])

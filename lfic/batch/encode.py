@@ -143,10 +143,10 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
 def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor:
     """Which of features float [N, C, 14, 14] might cost less without positions: bool [N], by the float form of the
     context model, so that no symbol needs to leave the device for it."""
-    way = torch.ones(len(y), dtype=torch.bool, device=y.device)
     with computing(y.device):
-        placed, free = (model.net.coded(y, levels, quality, each)[2].sum((1, 2)) for each in (way, ~way))
-        return placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
+        placed, free = model.places.bits(y, levels, quality)
+        doubtful: Tensor = placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
+        return doubtful
 
 
 @functools.cache
@@ -179,7 +179,9 @@ def coded(model: Model, found: Analysed, checksum: bool, threads: int, bare: boo
             modes = np.where(mapped, container.CODED_MAP, first).tolist()
             size = found.width, found.height
             checked = checksum and not bare
-            files = container.write_all(payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number)
+            files = container.write_all(
+                payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number, model.weights
+            )
     unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
     return Coded(piece, files, bits, unsure)
 

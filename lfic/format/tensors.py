@@ -50,7 +50,7 @@ def read(
             for name in sorted(header):
                 array = tensor(file, header[name], start, size)
                 sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-                sha.update(memoryview(array.reshape(-1).view(np.uint8)))  # type: ignore[arg-type]
+                sha.update(array.reshape(-1).view(np.uint8).data)
                 if wanted(name):
                     arrays[name] = array
     except UNREADABLE as error:
@@ -93,6 +93,6 @@ def tensor(file: BufferedReader, entry: Any, start: int, size: int) -> NDArray[A
         raise ValueError(f"a tensor of {count * dtype.itemsize} bytes lies at {first} to {last}, beyond its file")
     out = np.empty(shape, dtype)
     file.seek(start + first)
-    if file.readinto(out.reshape(-1).view(np.uint8)) != out.nbytes:  # type: ignore[arg-type]
+    if file.readinto(out.reshape(-1).view(np.uint8).data) != out.nbytes:
         raise ValueError("it ends within a tensor")
     return out

@@ -213,8 +213,9 @@ class Export:
         """A convolution's tensors. more: what is added to its bias, [100, N]; its real result is times ``factor`` plus
         ``offset``."""
         weight, bias = self.parameter(f"{name}.weight") * factor, self.parameter(f"{name}.bias") * factor + offset
-        tensors = plan(weight, bias + more, source, target.scale)
-        self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"], self.arrays[f"{name}.shift"] = tensors
+        planned: tuple[NDArray[Any], ...] = plan(weight, bias + more, source, target.scale)
+        for key, value in zip(("weight", "bias", "shift"), planned, strict=True):
+            self.arrays[f"{name}.{key}"] = value
         self.arrays[f"{name}.range"] = np.array([target.low, target.high], np.int16)
 
     def silu(self, name: str, channels: int) -> tuple[Span, Span]:

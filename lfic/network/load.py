@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -13,17 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import coder
+from ..arguments import is_integer, shown
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.geometry import STRIDE, cell_grid
 from ..format.integers import PREFIX, IntegerModel, integer_model
-from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
+from ..format.weights import (
+    FORMAT,
+    context_arrays,
+    context_model,
+    digest,
+    load_arrays,
+    model_number,
+    weights_bytes,
+)
 from ..kernels import rap_unpool
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
 from . import exact, tiles
 from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
+from .places import Places
+from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
@@ -36,10 +48,11 @@ class Model:
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
-    needed, or None. number: what files say of the model. metadata: of the weights file. dtype: what convolutions of the
-    analysis and the synthesis compute in. integers: these networks as a CPU computes them where the weights hold them;
-    what decodes, and what encodes without effort, is then the same on every machine. unit: float [C], powers of two,
-    how many of their features' integers are 1.0; None where they hold no analysis.
+    needed, or None. number, weights: what files say of the model (``format.container.Header``). metadata: of the
+    weights file. dtype: what convolutions of the analysis and the synthesis compute in. integers: these networks as a
+    CPU computes them where the weights hold them; what decodes, and what encodes without effort, is then the same on
+    every machine. unit: float [C], powers of two, how many of their features' integers are 1.0; None where they hold
+    no analysis. source: the weights file's name, or its whole path.
     """
 
     net: CodecNet
@@ -54,14 +67,23 @@ class Model:
     dtype: torch.dtype = torch.float32
     integers: IntegerModel | None = None
     unit: Tensor | None = None
+    weights: bytes = b""
+    source: str = ""
 
     @functools.cached_property
+    @undisturbed
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
         """The recogniser, on the device."""
         if isinstance(self.looks_through, str):
             with self.computing(gradients=True):  # what is made in inference mode could not take part in gradients
                 return load_recognizer(self.looks_through, self.device)
         return self.looks_through
+
+    @functools.cached_property
+    def places(self) -> Places:
+        """What tells whether faces stand on the template, on the device."""
+        with self.computing(gradients=True):
+            return Places(self.net.entropy, self.gain, self.step)
 
     def computing(self, gradients: bool = False) -> contextlib.AbstractContextManager[None]:
         """The state of torch in which the model computes, float32 where gradients are taken."""
@@ -161,25 +183,75 @@ def load(
         InvalidInputError: a device that torch can't use here, or no such precision.
     """
     device, dtype = usable_device(device), checked_precision(precision)
-    with computing(device, gradients=True):
-        arrays, metadata = load_arrays(name)
-        net, context = networks(arrays, metadata, name)
-        net.to(device, memory_format=torch.channels_last)
-    training = json.loads(metadata.get("training") or "{}").get("config", {})
-    with computing(device):
+    arrays, metadata = load_arrays(name)
+    path = os.fspath(name)
+    source = os.path.abspath(path) if path.endswith(".safetensors") else path
+    return made_of(arrays, metadata, source, device, recognizer, dtype)
+
+
+@undisturbed
+def made_of(
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: dict[str, str],
+    source: str,
+    device: str | torch.device,
+    recognizer: AnyRecognizer,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """What a weights file holds -> ``Model``; errors as ``load``."""
+    device = usable_device(device)
+    check_recognizer(recognizer)
+    net, context = networks_of(arrays, metadata, source)
+    net.to(device)
+    with torch.inference_mode():
         gain, step = net.gain.contiguous(), net.step.contiguous()
-    objective, number = Objective.trained(training), model_number(metadata)
+    net.to(memory_format=torch.channels_last)
+    try:
+        objective = Objective.trained(json.loads(metadata.get("training") or "{}").get("config", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the weights {source} do not say how they were trained: {error}") from None
+    number, weights = model_number(metadata), weights_bytes(metadata)
     integers = integer_model(arrays) if device.type == "cpu" and dtype == torch.float32 else None
     unit = None
     if integers is not None and integers.has_analysis:
         # Their gains, not what this machine's exp makes of the network's: symbols are then the same everywhere.
         unit = torch.exp2(torch.from_numpy(arrays[f"{PREFIX}analysis.unit"].astype(np.float32)))
         gain = torch.from_numpy(arrays[f"{PREFIX}analysis.gain"]) * unit
-    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, dtype, integers, unit)
+    return Model(
+        net,
+        context,
+        gain,
+        step,
+        objective,
+        device,
+        recognizer,
+        number,
+        metadata,
+        dtype,
+        integers,
+        unit,
+        weights,
+        source,
+    )
+
+
+def check_recognizer(recognizer: object) -> None:
+    """Refuse what can't be a codec's recogniser when it is given, not when it is first looked through."""
+    bundled = isinstance(recognizer, str) and recognizer == "bundled"
+    if recognizer is None or bundled or isinstance(recognizer, (Recognizer, RecognizerEnsemble)):
+        return
+    raise InvalidInputError(
+        f"recognizer is {shown(recognizer)}; allowed are 'bundled', None and what lfic.metric loads: of a file "
+        "lfic.metric.load_recognizer(PATH)"
+    )
 
 
 def usable_device(device: str | torch.device) -> torch.device:
     """``torch.device``, tried: a clear error instead of one from deep inside torch."""
+    if not isinstance(device, (str, torch.device)):
+        raise InvalidInputError(
+            f"device {shown(device)} can't be used here: a name such as 'cpu' or 'cuda:0' is needed"
+        )
     try:
         torch.zeros(1, device=device).cpu()
         return torch.device(device)
@@ -193,31 +265,52 @@ def load_model(
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
-    net, context = networks(arrays, metadata, name)
+    net, context = networks_of(arrays, metadata, os.fspath(name))
     return net.to(device), context, metadata
 
 
-def networks(
-    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], name: PathLike
+def networks_of(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], source: str
 ) -> tuple[CodecNet, coder.ContextModel]:
-    """(CodecNet in eval mode, ContextModel) of what a weights file holds; errors as ``load``."""
+    """(CodecNet in eval mode, ContextModel) of what a weights file holds, on the CPU; errors as ``load``."""
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    context = context_model(arrays)
     try:
-        config = json.loads(metadata["config"])
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        net = CodecNet(CodecNetConfig(**settings))
+        config = config_of(json.loads(metadata["config"]))
+        with torch.device("meta"):  # what does not fit costs nothing
+            wanted = CodecNet(config).state_dict()
+        for name, tensor in state.items():
+            if name in wanted and wanted[name].shape != tensor.shape:
+                raise ValueError(f"{name} has shape {list(tensor.shape)}, and {list(wanted[name].shape)} is needed")
+        net = CodecNet(config)
         missing, unexpected = net.load_state_dict(state, strict=False)
-        context = context_model(arrays)
         # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.
         net.entropy.restore(context_arrays(arrays))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
+        raise WeightsError(f"the weights {source} hold no model that this lfic knows: {error}") from None
     missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]
     if missing or unexpected:
-        raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
+        raise WeightsError(f"the weights {source} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.float().eval(), context
+    return net.float().eval(), context  # whatever torch's default dtype is
+
+
+# Of a stored configuration's sizes, so that a damaged one asks for no endless network.
+MOST_CHANNELS, MOST_BLOCKS = 4096, 64
+
+
+def config_of(stored: Any) -> CodecNetConfig:
+    """``CodecNetConfig`` of a weights file's; ValueError where a size is none."""
+    if not isinstance(stored, dict):
+        raise ValueError(f"their configuration is {stored!r:.60}, no table of sizes")
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    for name, value in settings.items():
+        sizes = value if isinstance(value, tuple) else (value,)
+        low, high = (0, MOST_BLOCKS) if name.endswith("_blocks") else (1, MOST_CHANNELS)
+        if not all(is_integer(size) and low <= size <= high for size in sizes):
+            raise ValueError(f"{name} is {value!r:.60}; allowed are {low} to {high}")
+    return CodecNetConfig(**settings)
 
 
 def save_model(
@@ -244,5 +337,5 @@ def save_model(
     arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
     arrays |= {f"{PREFIX}{key}": value for key, value in (integers or {}).items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    config = json.dumps(dataclasses.asdict(net.config))
-    write_atomically(path, save(arrays, {"format": FORMAT, "config": config, "digest": digest(arrays), **metadata}))
+    told = {**metadata, "format": FORMAT, "config": json.dumps(dataclasses.asdict(net.config))}
+    write_atomically(path, save(arrays, {**told, "digest": digest(arrays, told)}))

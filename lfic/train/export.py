@@ -18,7 +18,7 @@ from ..errors import InvalidInputError, WeightsError
 from ..network.integers import integer_arrays
 from ..network.load import load, save_model
 from ..network.net import CodecNet
-from .checkpoint import load_tensors
+from .checkpoint import load_tensors, read_state
 from .config import sectioned
 from .integers import (
     MEASURED,
@@ -37,13 +37,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[CodecNet, dict[str, A
     """The averaged network of a checkpoint folder, rounded to half precision as it will be stored, and its state:
     step, seconds, and the configuration by sections."""
     path = pathlib.Path(path)
-    if not (path / "state.json").is_file():
-        raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
-    state = json.loads((path / "state.json").read_text())
+    state = read_state(path)
     state["config"] = sectioned(state["config"])
-    net = CodecNet(network_config(state["config"]["network"]))
-    weights = load_tensors(path, "average")
-    net.load_state_dict({k: v.half().float() for k, v in weights.items()})
+    try:
+        net = CodecNet(network_config(state["config"]["network"]))
+        weights = load_tensors(path, "average")
+        net.load_state_dict({k: v.half().float() for k, v in weights.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} holds no network that this lfic knows: {error}") from None
     return net.eval(), state
 
 
