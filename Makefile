@@ -3,7 +3,7 @@ PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 TOOLS := $(dir $(shell command -v $(PYTHON)))
 CPP = $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 
-.PHONY: help test test-all lint types format docs bench wasm digests wheel
+.PHONY: help test test-all lint types format docs bench wasm digests wheel fuzz audit
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,3 +41,10 @@ digests:  ## pixels and files of every kind of machine, in one table (needs cros
 
 wheel:  ## the wheel in dist/
 	$(PYTHON) -m pip wheel --no-deps --wheel-dir dist .
+
+FUZZ_SECONDS ?= 600
+fuzz:  ## libFuzzer with sanitizers for ten minutes (FUZZ_SECONDS), clang needed; findings stay in build/fuzz
+	csrc/fuzz/run $(FUZZ_SECONDS)
+
+audit:  ## known weaknesses of the dependencies, and the tests on the oldest ones allowed
+	.ci/audit $(PYTHON)

@@ -224,11 +224,11 @@ def memory(args):
         make_crops(args.photos, crops, count)
         for source, target, options in (
             (crops, args.work / f"coded-{count}.parquet", ["--quality", "40"]),
-            (args.work / f"coded-{count}.parquet", args.work / f"decoded-{count}.tar", []),
-            (args.work / f"coded-{count}.parquet", args.work / f"passed-{count}.tar", ["--to", "lfic"]),
+            (args.work / f"coded-{count}.parquet", args.work / f"decoded-{count}", []),
+            (args.work / f"decoded-{count}", args.work / f"pictures-{count}.tar", ["--to", "png"]),
         ):
             command = [*LFIC, "transcode", source, target, "--jobs", "2", "--overwrite", *options]
-            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             peaks, done = {}, threading.Event()
 
             def watch(process=process, peaks=peaks, done=done):

@@ -132,7 +132,7 @@ fi
 # --- the short of it ---------------------------------------------------------------------------------------------------
 {
     for result in PASSED SKIPPED FAILED ERROR; do
-        echo "$result $(grep -h "$result" "$out/pytest.log" 2>/dev/null | grep -o "test_gpu.py::[^ ]*" | sort -u | wc -l)"
+        echo "$result $(grep -h "$result" "$out/pytest.log" 2>/dev/null | grep -o "test_gpu.py::.*" | sort -u | wc -l)"
     done
     grep -h "^FAILED\|^ERROR\|^E  " "$out/pytest.log" 2>/dev/null | head -30
     "$python" - "$out/kernels.csv" <<'END'

@@ -54,10 +54,16 @@ def table(results: pathlib.Path = RESULTS) -> str:
         for title, name, codec in COLUMNS
         if (path := results / f"{name}-bdrate.csv").is_file()
     ]
-    lines = ["| against | " + " | ".join(title for title, _, _ in columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for anchor, name in ANCHORS.items():
-        lines.append(f"| {name} | " + " | ".join(cell(rows, codec, anchor) for _, rows, codec in columns) + " |")
-    return "\n".join(line.replace("|  |", "| |") for line in lines)
+    lines = [line(["against", *(title for title, _, _ in columns)]), "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        line([name, *(cell(rows, codec, anchor) for _, rows, codec in columns)]) for anchor, name in ANCHORS.items()
+    ]
+    return "\n".join(lines)
+
+
+def line(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return "|" + "".join(f" {text} |" if text else " |" for text in cells)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,11 +4,12 @@ An address is what ``Tensor.data_ptr`` gives, 0 where an argument is not given. 
 2 (bfloat16). Where a level, a quality or a type is out of range a call raises ValueError.
 """
 
-_Grid = tuple[int, int, int, int, int, int]  # N, C, h, w, address of levels, address of quality
+# N, C, h, w, address of levels, address of quality, rows of the tables (-1: there are none). Levels and qualities are
+# copied, then checked.
+_Grid = tuple[int, int, int, int, int, int, int]
 _View = tuple[int, int, int, int, int, int]  # address, type, the strides of [N, C, h, w] in elements
 _Run = tuple[int, bool]  # threads at most, whether AVX2 is left alone
 
-def check(grid: _Grid, rows: int, /) -> None: ...
 def offsets(grid: _Grid, starts: int, counts: int, /) -> None: ...
 def quantize(
     grid: _Grid, y: _View, gain: int, indexes: int, symbols: int, tables: int, counts: int, run: _Run, /

@@ -15,7 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from . import _grid, configs
-from ._compat import interpreted
+from ._compat import interpreted, mend_interpreter
+
+mend_interpreter()
 
 REGION = tl.constexpr(_grid.REGION)
 LEVELS = tl.constexpr(_grid.LEVELS)
@@ -338,11 +340,7 @@ def plan(operation: str, shape: torch.Size, like: Tensor, summing: bool = False)
     if channels * height * width >= 1 << 31:
         raise ValueError(f"an image has {channels} x {height} x {width} features; fewer than 2**31 are allowed")
     each = math.prod(_grid.regions(height, width))
-    chosen = configs.launch(operation, like.device, like.element_size())
-    tile = configs.tile(chosen, channels, count, each)
-    parts = triton.cdiv(each, tile.regions)
-    if summing:
-        parts = min(parts, max(1, configs.PROGRAMS // (count * triton.cdiv(channels, tile.channels) or 1)))
+    parts, tile = configs.spread(operation, count, channels, each, like.device, like.element_size(), summing)
     return Plan(shape, parts, tile)
 
 

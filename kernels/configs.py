@@ -66,6 +66,22 @@ def launch(operation: str, device: torch.device, element_size: int) -> Launch:
     return TABLE[known[-1], operation][element_size == 4]
 
 
+@functools.lru_cache(maxsize=1024)
+def spread(
+    operation: str, count: int, channels: int, each: int, device: torch.device, element_size: int, summing: bool
+) -> tuple[int, Tile]:
+    """(programs an image for each block of channels, their tile) for ``count`` images of ``each`` regions.
+
+    summing: a program goes through several tiles of an image and keeps their sums; otherwise there is one for each.
+    What is found is kept: ``spread.cache_clear()`` after a change of the table.
+    """
+    found = tile(launch(operation, device, element_size), channels, count, each)
+    parts = -(-each // found.regions)
+    if summing:
+        parts = min(parts, max(1, PROGRAMS // max(1, count * -(-channels // found.channels))))
+    return parts, found
+
+
 def tile(chosen: Launch, channels: int, count: int, each: int) -> Tile:
     """Tile for ``count`` images of ``each`` regions: as many channels as divide C well, the rest in regions.
 

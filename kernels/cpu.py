@@ -13,7 +13,8 @@ from torch import Tensor
 from . import _rap
 from ._grid import channels_last, expect_features, expect_gradients, expect_grid
 
-Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes grids and features
+Six: TypeAlias = tuple[int, int, int, int, int, int]  # as ``_rap`` takes features
+Seven: TypeAlias = tuple[int, int, int, int, int, int, int]  # and grids
 TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 PORTABLE = False  # True leaves AVX2 alone; the results are the same
 
@@ -44,15 +45,14 @@ def run() -> tuple[int, bool]:
     return torch.get_num_threads(), PORTABLE
 
 
-def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, table: Tensor | None = None) -> Six:
-    """(N, C, h, w, levels, quality) for ``_rap``, values checked.
+def grid(shape: Sequence[int], levels: Tensor, quality: Tensor | None = None, table: Tensor | None = None) -> Seven:
+    """(N, C, h, w, levels, quality, rows of the table) for ``_rap``, which checks what levels and quality hold.
 
     levels and quality are contiguous, and to be kept until the call is over.
     """
     count, channels, height, width = shape
-    found = count, channels, height, width, levels.data_ptr(), address(quality)
-    _rap.check(found, -1 if table is None else table.shape[0])
-    return found
+    rows = -1 if table is None else table.shape[0]
+    return count, channels, height, width, levels.data_ptr(), address(quality), rows
 
 
 def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from ._region import (
     pools,
     program,
     regions_of,
+    row_of,
     second_row,
     store_cell,
     sum_of_four,
@@ -129,59 +130,62 @@ def gradient_row(
 
 
 @triton.jit
+def gradient_cells(
+    grad_features, grad_symbols, t, step, PARTIAL: tl.constexpr, FEATURES: tl.constexpr, SYMBOLS: tl.constexpr
+):
+    """Gradient at the features and at the symbols of all 16 cells."""
+    features = ()
+    symbols = ()
+    for y in tl.static_range(4):
+        at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, step, y, PARTIAL, FEATURES, SYMBOLS)
+        features += at_features
+        symbols += at_symbols
+    return features, symbols
+
+
+@triton.jit
 def grad_of_features(
     grad_features,
     grad_symbols,
     grad_y,
+    gradient,
     t,
     gain,
     step,
     PARTIAL: tl.constexpr,
     FEATURES: tl.constexpr,
     SYMBOLS: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
-    """The gradient at y of one tile: the mean over each footprint, times gain."""
-    gradient = ()
-    for row in tl.static_range(4):
-        _, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
-        gradient += at_symbols
+    """The gradient at y of one tile, from those at its symbols: the mean over each footprint, times gain.
+
+    AGAIN: they are read a second time, as in second_row.
+    """
     means = pools(gradient, t, PARTIAL)
-    for row in tl.static_range(4):  # read again, as in second_row
-        _, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
+    for row in tl.static_range(4):
+        values = row_of(gradient, row)
+        if AGAIN:
+            _, values = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
         for x in tl.static_range(4):
-            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, at_symbols[x], means) * gain, PARTIAL)
+            store_cell(grad_y, t, row * 4 + x, by_level(t, row * 4 + x, values[x], means) * gain, PARTIAL)
 
 
 @triton.jit
-def grad_of_tables(
-    grad_features,
-    grad_symbols,
-    y,
-    noise,
-    seed,
-    t,
-    gain,
-    step,
-    PARTIAL: tl.constexpr,
-    MODE: tl.constexpr,
-    FEATURES: tl.constexpr,
-    SYMBOLS: tl.constexpr,
-):
+def grad_of_tables(at_features, at_symbols, y, noise, seed, t, gain, PARTIAL: tl.constexpr, MODE: tl.constexpr):
     """What every region gives to its gain, sum of gradient * mean, and to its step, sum of gradient * symbol."""
     cells = load_cells(y, t, PARTIAL)
     pooled = pools(cells, t, PARTIAL)
     gains = ()
     steps = ()
     for row in tl.static_range(4):
-        at_features, at_symbols = gradient_row(grad_features, grad_symbols, t, step, row, PARTIAL, FEATURES, SYMBOLS)
-        values = second_row(y, cells, t, row, PARTIAL)
-        added = noise_row(noise, seed, t, values[0], row, PARTIAL, MODE)
+        added = noise_row(noise, seed, t, cells[row * 4], row, PARTIAL, MODE)
         to_gain = ()
         to_step = ()
         for x in tl.static_range(4):
-            mean = by_level(t, row * 4 + x, values[x], pooled)
-            to_gain += (at_symbols[x] * mean,)
-            to_step += (at_features[x] * (clamped(mean * gain) if MODE == ROUND else mean * gain + added[x]),)
+            mean = by_level(t, row * 4 + x, cells[row * 4 + x], pooled)
+            to_gain += (at_symbols[row * 4 + x] * mean,)
+            symbol = clamped(mean * gain) if MODE == ROUND else mean * gain + added[x]
+            to_step += (at_features[row * 4 + x] * symbol,)
         gains += (sum_of_four(to_gain),)
         steps += (sum_of_four(to_step),)
     return sum_of_four(gains), sum_of_four(steps)
@@ -226,11 +230,13 @@ def rap_dense_backward_kernel(
             t = place(levels, quality, image, tile, block, qualities, height, width, channels, ROWS, BLOCK)
             g = load_table(gain, t)
             s = load_table(step, t)
+            # Loads come before stores, so that all of a tile's are under way at once.
+            at_features, at_symbols = gradient_cells(grad_features, grad_symbols, t, s, PARTIAL, FEATURES, SYMBOLS)
+            of_gain, of_step = grad_of_tables(at_features, at_symbols, y, noise, seed, t, g, PARTIAL, MODE)
             if TO_Y:
-                grad_of_features(grad_features, grad_symbols, grad_y, t, g, s, PARTIAL, FEATURES, SYMBOLS)
-            of_gain, of_step = grad_of_tables(
-                grad_features, grad_symbols, y, noise, seed, t, g, s, PARTIAL, MODE, FEATURES, SYMBOLS
-            )
+                grad_of_features(
+                    grad_features, grad_symbols, grad_y, at_symbols, t, g, s, PARTIAL, FEATURES, SYMBOLS, False
+                )
             if TO_GAIN:
                 gain0, gain1, gain2 = add_by_level((gain0, gain1, gain2), t.level, of_gain)
             if TO_STEP:
@@ -245,7 +251,9 @@ def rap_dense_backward_kernel(
         t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
         g = load_table(gain, t)
         s = load_table(step, t)
-        grad_of_features(grad_features, grad_symbols, grad_y, t, g, s, PARTIAL, FEATURES, SYMBOLS)
+        _, at_symbols = gradient_cells(grad_features, grad_symbols, t, s, PARTIAL, FEATURES, SYMBOLS)
+        again: tl.constexpr = ROWS * BLOCK > 256
+        grad_of_features(grad_features, grad_symbols, grad_y, at_symbols, t, g, s, PARTIAL, FEATURES, SYMBOLS, again)
 
 
 def mode(noise: Tensor | None, seed: Tensor | None) -> int:

@@ -73,9 +73,9 @@ def rap_table_kernel(
         total += tl.load(sums + place, hit[:, None] & there[None, :], other=0.0)
     found = tl.sum(total, 0)
     at = q.to(tl.int64) * width + column
-    tl.store(out + at, found, there & (table == 0))
+    tl.store(out + at, found, column < tl.where(table == 0, width, 0))
     if TABLES == 2:
-        tl.store(other + at, found, there & (table == 1))
+        tl.store(other + at, found, column < tl.where(table == 1, width, 0))
 
 
 def empty_sums(plan: Plan, tables: int, device: torch.device) -> Tensor:

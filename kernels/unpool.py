@@ -28,7 +28,7 @@ from .tables import add_by_level, add_up, empty_sums, store_sums
 
 @triton.jit
 def load_symbol(symbols, t, start, room, i: tl.constexpr, PARTIAL: tl.constexpr):
-    """Symbol that stands for cell i of every region, float32; 0 where the row holds fewer symbols.
+    """Symbol that stands for cell i of every region, int16; 0 where the row holds fewer symbols.
 
     symbols: pointer to the image's row; start: slot of the region's first symbols; room: slots in a row.
     """
@@ -38,7 +38,7 @@ def load_symbol(symbols, t, start, room, i: tl.constexpr, PARTIAL: tl.constexpr)
     slot = start + tl.where(t.level == 0, raster, tl.where(t.level == 1, coarse, 0))
     ok = exists(t, i, PARTIAL) & (slot < room)[:, None]
     row = symbols + t.image * room * t.channels
-    return tl.load(row + in_coding_order(t, slot), ok, other=0).to(tl.float32)
+    return tl.load(row + in_coding_order(t, slot), ok, other=0)
 
 
 @triton.jit(do_not_specialize=UNSPECIALIZED)
@@ -64,8 +64,15 @@ def rap_unpool_kernel(
     t = place(levels, quality, image, part, block, qualities, height, width, channels, ROWS, BLOCK)
     start, _ = starts(levels, t, part, ROWS, SCAN)
     s = load_table(step, t)
-    for i in tl.static_range(16):
-        store_cell(out, t, i, load_symbol(symbols, t, start, room, i, PARTIAL) * s, PARTIAL)
+    # Many loads before the first store: none is moved before a store that may be to the same place. Few channels are
+    # narrow accesses, of which 16 would spill registers.
+    GROUP: tl.constexpr = 16 if BLOCK >= 64 else 4
+    for group in tl.static_range(16 // GROUP):
+        found = ()
+        for i in tl.static_range(GROUP):
+            found += (load_symbol(symbols, t, start, room, group * GROUP + i, PARTIAL),)
+        for i in tl.static_range(GROUP):
+            store_cell(out, t, group * GROUP + i, found[i].to(tl.float32) * s, PARTIAL)
 
 
 @triton.jit
@@ -74,7 +81,7 @@ def product_row(grad, symbols, t, start, room, y: tl.constexpr, PARTIAL: tl.cons
     out = ()
     for x in tl.static_range(4):
         symbol = load_symbol(symbols, t, start, room, y * 4 + x, PARTIAL)
-        out += (load_cell(grad, t, y * 4 + x, PARTIAL) * symbol,)
+        out += (load_cell(grad, t, y * 4 + x, PARTIAL) * symbol.to(tl.float32),)
     return sum_of_four(out)
 
 

@@ -21,14 +21,15 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import bulk, coder, evaluate, faces, kernels, metric, qr
-    from .codec import Codec, decode, encode, load_codec
+    from .codec import Codec, encode, load_codec
+    from .decoder import decode
     from .format.probe import Info, probe
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "encode": "codec",
-    "decode": "codec",
+    "decode": "decoder",
     "load_codec": "codec",
     "Codec": "codec",
     "probe": "format.probe",
@@ -39,6 +40,7 @@ _MODULES = (
     "codec",
     "coder",
     "data",
+    "decoder",
     "encoder",
     "evaluate",
     "faces",

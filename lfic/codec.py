@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .align import TEMPLATE_112
+from .arguments import flag, integer, is_integer, number, one_of, sequence_of
 from .batch.cores import coder_threads
 from .batch.decode import Decoded, decoded
 from .batch.encode import plain_files
@@ -24,46 +24,34 @@ from .batch.failures import Failures
 from .batch.pictures import Pictures
 from .batch.pieces import pieces
 from .batch.stages import stage
+from .coder import ContextModel
+from .decoder import DecodedFace, private
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
 from .encoder.options import BatchOptions, EncodeOptions, Faces, SharedOptions
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
-from .format import bare, container
+from .format import bare
 from .format import layers as layers_format
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .format.container import usual as usual_file
 from .format.geometry import SIDE
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
-from .format.probe import Info, probe
-from .image import ImageLike, to_rgb
+from .format.probe import Info, inspected, known_context
+from .format.weights import load_arrays, private_contexts
+from .image import ImageLike, check_size, to_rgb
 from .metric.identity import load_recognizer
-from .network.arithmetic import Precision
-from .network.load import AnyRecognizer, Model, load
+from .network.arithmetic import DTYPES, Precision
+from .network.load import AnyRecognizer, Model, load, made_of
+from .network.surroundings import undisturbed
 
 DEFAULT_MODEL = "face-v1"
 
 Images: TypeAlias = Sequence[ImageLike] | Tensor | NDArray[np.uint8]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class DecodedFace:
-    """A face of a file. image: PIL, 112 x 112, RGB, on the alignment template. matrix: float64 [2, 3], from the
-    template's pixels to the picture's (integers are pixel centres). quality: 1 to 100."""
-
-    image: Image.Image
-    matrix: NDArray[np.float64]
-    quality: int
-
-    @property
-    def landmarks(self) -> NDArray[np.float64]:
-        """The template's five points in the picture, float64 [5, 2], x right and y down."""
-        out: NDArray[np.float64] = TEMPLATE_112 @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return out
 
 
 class Codec:
@@ -95,12 +83,16 @@ class Codec:
         threads: int = 0,
         precision: Precision = "float32",
     ) -> None:
-        if not is_integer(threads) or not 0 <= threads <= 256:
-            raise InvalidInputError(f"threads is {threads!r}; allowed are 0 (one a core) to 256")
-        if recognizer not in (None, "bundled") and isinstance(recognizer, (str, os.PathLike)):
+        threads = integer("threads", threads, 0, 256)
+        if isinstance(recognizer, (str, os.PathLike)) and str(recognizer) != "bundled":
             recognizer = load_recognizer(str(recognizer), device)  # a bad file is told here
         self.model: Model = load(name, device, recognizer, precision)
         self.threads = threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = self.model
+        weights = model.source if model.number != PRIVATE else load_arrays(model.source)
+        return travelled, (weights, model.source, str(model.device), model.looks_through, self.threads, model.dtype)
 
     # ------------------------------------------------------------------------------------------------ encoding
 
@@ -128,6 +120,7 @@ class Codec:
         container: Container = "file",
         errors: Literal["raise"] = "raise",
     ) -> list[bytes]: ...
+    @undisturbed
     def encode_batch(
         self,
         images: Images,
@@ -185,8 +178,10 @@ class Codec:
         short = container == "bare"
         checksum = checksum and not short
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
-            if value is not None and (not is_integer(value) or not 1 <= value <= 100):
-                raise InvalidInputError(f"{name} is {value!r}; allowed are the integers 1 to 100")
+            if value is not None:
+                integer(name, value, 1, 100)
+        checksum = flag("checksum", checksum)
+        aligned = None if aligned is None else flag("aligned", aligned)
         images = as_batch(images)
         qualities = each_quality(quality, len(images))
         failed = Failures(errors, len(images), "image")
@@ -273,9 +268,8 @@ class Codec:
         """The pictures that have layers, by index."""
         if faces is None:
             return {}
-        if isinstance(faces, str):
-            faces = [faces] * len(pictures)
-        elif len(faces) != len(pictures):
+        faces = [faces] * len(pictures) if isinstance(faces, str) else sequence_of("faces", faces)
+        if len(faces) != len(pictures):
             raise InvalidInputError(
                 f"faces has {len(faces)} entries for {len(pictures)} images: give one for each, None, 'auto' or "
                 "landmarks"
@@ -293,7 +287,7 @@ class Codec:
                         raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
                     places = layers.detected_places(pictures.array(i), self.model.device)
                 else:
-                    places = layers.places_of(cast(Sequence[ArrayLike], wanted), width, height)
+                    places = layers.places_of(sequence_of("faces", wanted), width, height)
             except LficError as error:
                 failed(i, error)
                 continue
@@ -303,7 +297,7 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
+    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
         return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
@@ -312,7 +306,7 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["pil"] = "pil",
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
     ) -> list[Image.Image]: ...
@@ -321,7 +315,7 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["numpy"],
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
     ) -> list[NDArray[np.uint8]]: ...
@@ -330,7 +324,7 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["tensor"],
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
     ) -> Tensor: ...
@@ -339,7 +333,7 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["pil"] = "pil",
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         *,
         errors: Literal["return"],
         container: Container = "file",
@@ -349,7 +343,7 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["numpy"],
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         *,
         errors: Literal["return"],
         container: Container = "file",
@@ -359,16 +353,17 @@ class Codec:
         self,
         blobs: Sequence[Bytes],
         out: Literal["tensor"],
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         *,
         errors: Literal["return"],
         container: Container = "file",
     ) -> list[Tensor | LficError]: ...
+    @undisturbed
     def decode_batch(
         self,
         blobs: Sequence[Bytes],
         out: str = "pil",
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int = DECODED_PIXELS,
         errors: str = "raise",
         container: Container = "file",
     ) -> Any:
@@ -383,8 +378,8 @@ class Codec:
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
-        if out not in ("pil", "numpy", "tensor"):
-            raise InvalidInputError(f"out is {out!r}; allowed are 'pil', 'numpy' and 'tensor'")
+        one_of("out", out, "pil", "numpy", "tensor")
+        blobs = sequence_of("blobs", blobs)
         failed = Failures(errors, len(blobs), "file")
         pictures: dict[int, Picture] = {}  # those of several streams
         streams: list[tuple[Header, Bytes]] = []
@@ -437,8 +432,9 @@ class Codec:
                 shown[i] = as_wanted(pixels, out)
         return batch if whole else failed.among(shown)
 
+    @undisturbed
     def decode_faces(
-        self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file"
+        self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
     ) -> list[DecodedFace]:
         """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie.
 
@@ -467,7 +463,7 @@ class Codec:
         Raises:
             ContainerError, CorruptStreamError: as ``decode``.
         """
-        picture = self._read(data, MAX_PIXELS, container)
+        picture = self._read(data, MAX_PIXELS, container)  # no pixels are decoded
         if not picture.plain:
             return layers_format.write(dataclasses.replace(picture, checksum=False))
         assert picture.background is not None
@@ -484,7 +480,13 @@ class Codec:
         if picture.model != self.model.number:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
-                f"{MODELS[self.model.number]}: load the codec that wrote it"
+                f"{MODELS[self.model.number]}: give the weights that wrote it, --model or load_codec(PATH)"
+            )
+        if picture.weights not in (b"", self.model.weights):
+            raise ContainerError(
+                f"the file was written with the private weights {picture.weights.hex()}; this codec has "
+                f"{self.model.weights.hex()} ({self.model.source}): give the weights that wrote it, --model or "
+                "load_codec(PATH)"
             )
         return picture
 
@@ -500,17 +502,26 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ insight
 
-    def probe(self, data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Info:
+    def probe(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Info:
         """``Info`` of a file; decodes no pixels."""
-        return probe(data, max_pixels, self.model.context, container)
+        model = self.model
 
+        def context(header: Header) -> ContextModel | None:
+            own = header.model == model.number and header.weights in (b"", model.weights)
+            return model.context if own else known_context(header)
+
+        return inspected(data, max_pixels, context, container)
+
+    @undisturbed
     def region_levels(
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
     ) -> NDArray[np.uint8]:
         """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
         self._check_options(quality, None, None, 0)
+        aligned = None if aligned is None else flag("aligned", aligned)
         return best_drafts(self.model, [to_rgb(image)], quality, 0, aligned)[0].levels
 
+    @undisturbed
     def embed(self, images: Sequence[ImageLike]) -> Tensor:
         """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
         return self.model.embed([to_rgb(image) for image in images])
@@ -520,22 +531,19 @@ class Codec:
     def _check_options(self, quality: Any, max_bytes: Any, min_similarity: Any, effort: Any) -> None:
         several = isinstance(quality, (list, tuple)) or (isinstance(quality, np.ndarray) and quality.ndim == 1)
         for each in quality if several else () if quality is None else (quality,):
-            if not is_integer(each) or not 1 <= each <= 100:
-                raise InvalidInputError(f"quality is {each!r}; allowed are the integers 1 to 100")
+            integer("quality", each, 1, 100)
         for name, bound in (("max_bytes", max_bytes), ("min_similarity", min_similarity)):
             if quality is not None and bound is not None:
                 raise InvalidInputError(
                     f"quality and {name} exclude each other, as the bound finds the quality: give one"
                 )
-        if not is_integer(effort) or not 0 <= effort <= 3:
-            raise InvalidInputError(f"effort is {effort!r}; allowed are the integers 0 to 3")
+        integer("effort", effort, 0, 3)
         if max_bytes is not None and min_similarity is not None:
             raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
-        if max_bytes is not None and (not is_integer(max_bytes) or max_bytes < 1):
-            raise InvalidInputError(f"max_bytes is {max_bytes!r}; an integer of at least 1 is needed")
+        if max_bytes is not None:
+            integer("max_bytes", max_bytes, 1)
         if min_similarity is not None:
-            if not isinstance(min_similarity, (int, float, np.number)) or not -1 <= min_similarity <= 1:
-                raise InvalidInputError(f"min_similarity is {min_similarity!r}; allowed are -1 to 1")
+            number("min_similarity", min_similarity, -1, 1)
             if self.model.looks_through is None:
                 self.embed([])
 
@@ -607,7 +615,7 @@ def as_batch(images: Any) -> Any:
             "encode_batch takes a list of images, a tensor [N, 3, H, W] or an array [N, H, W, 3]; found a "
             f"{type(images).__name__} {tuple(images.shape)}: use encode for one image"
         )
-    return images if isinstance(images, (list, tuple)) else list(images)
+    return images if isinstance(images, tuple) else sequence_of("images", images)
 
 
 def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
@@ -615,25 +623,16 @@ def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
     if quality is None:
         return [DEFAULT_QUALITY] * count
     if is_integer(quality):
-        return [int(cast(int, quality))] * count
+        return [integer("quality", quality, 1, 100)] * count
     found = [int(q) for q in cast(Sequence[int], quality)]
     if len(found) != count:
         raise InvalidInputError(f"quality has {len(found)} entries for {count} images: give one, or one for each")
     return found
 
 
-def is_integer(value: Any) -> bool:
-    """Python's and numpy's integers; not bool, which is a mistake wherever a number is meant."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def check_image(width: int, height: int, aligned: bool | None) -> None:
     """Refuse what the container can't hold."""
-    if width * height > MAX_PIXELS or max(width, height) > container.MAX_SIDE:
-        raise InvalidInputError(
-            f"the image is {width} x {height}; allowed are {MAX_PIXELS} pixels and {container.MAX_SIDE} a side: "
-            "shrink it or cut it"
-        )
+    check_size(width, height)
     if aligned and (width, height) != (SIDE, SIDE):
         raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
 
@@ -650,25 +649,35 @@ def load_codec(
     precision: Precision = "float32",
 ) -> Codec:
     """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
-    if recognizer not in (None, "bundled"):
+    threads = integer("threads", threads, 0, 256)
+    if not (recognizer is None or (isinstance(recognizer, str) and recognizer == "bundled")):
         return Codec(name, device, recognizer, threads, precision)
     with _codecs_guard:
-        key = (str(name), str(device), cast(str | None, recognizer), threads, precision)
+        key = (str(name), str(device), recognizer, threads, precision)
         if key not in _codecs:
-            _codecs[key] = Codec(name, device, recognizer, threads, precision)
+            codec = _codecs[key] = Codec(name, device, recognizer, threads, precision)
+            if codec.model.weights:
+                private[codec.model.weights], private_contexts[codec.model.weights] = codec, codec.model.context
         return _codecs[key]
+
+
+def travelled(
+    weights: str | tuple[dict[str, NDArray[Any]], dict[str, str]],
+    source: str,
+    device: str,
+    recognizer: AnyRecognizer,
+    threads: int,
+    dtype: torch.dtype,
+) -> Codec:
+    """A codec where it was sent to by pickle: of a bundled model by its name, else of the weights that came with it."""
+    if isinstance(weights, str):
+        precision: Precision = next(name for name in DTYPES if DTYPES[name] == dtype)
+        return Codec(weights, device, recognizer, threads, precision)
+    codec = Codec.__new__(Codec)
+    codec.model, codec.threads = made_of(*weights, source, device, recognizer, dtype), threads
+    return codec
 
 
 def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
     """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
     return load_codec().encode(image, **options)
-
-
-def decode(data: Bytes, max_pixels: int = MAX_PIXELS, container: Container = "file") -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream."""
-    picture = read_as(data, max_pixels, container)
-    if picture.model == PRIVATE:
-        raise ContainerError(
-            "the file was written with private weights: decode it with load_codec(PATH OF THE WEIGHTS).decode"
-        )
-    return load_codec(MODELS[picture.model]).decode(data, max_pixels, container)

@@ -39,15 +39,19 @@ True
 Streams of a bit a symbol or less come out of such a call, and of ``decode_batch``, up to 1.7 times as fast as one by
 one.
 
-Shapes and dtypes: symbols int32 or int16 [n], indexes uint8, int16 or int32 [n] (the table of each symbol), any buffer
-that numpy can view; contiguous arrays are read where they lie. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or
-0 for one a core; the GIL is released while C++ works. Objects have no shared state beyond tables, which are immutable,
-so calls from many threads are safe; one ``RangeEncoder`` or ``RangeDecoder`` belongs to one thread at a time.
+Shapes and dtypes: symbols int32 or int16 [n], indexes uint8, int16 or int32 [n] (the table of each symbol); other
+integers, lists and torch tensors on the CPU are converted where all values fit 32 bits. Contiguous symbols are read
+where they lie; indexes are copied. ``decode`` gives int32 [n]. ``threads`` is 1 to 256, or 0 for one a core; the GIL is
+released while C++ works. Objects have no shared state beyond tables, which are immutable, so calls from many threads
+are safe; one ``RangeEncoder`` or ``RangeDecoder`` belongs to one thread at a time. Whoever writes to an argument during
+a call gets bytes that nobody can foretell, and nothing worse. ``Tables`` and ``ContextModel`` can be pickled and
+copied.
 
 Damage raises ``lfic.CorruptStreamError`` where it can be told from data; wrong arguments raise
 ``lfic.InvalidInputError``. A damaged stream may also decode to other symbols: only a checksum tells that apart.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -67,6 +71,7 @@ from ._coder import (
     encode_batch,
     encode_packed,
 )
+from .arguments import is_number, numbers, sequence_of
 from .errors import InvalidInputError
 
 __all__ = [
@@ -98,7 +103,7 @@ class Tables(_coder.Tables):
     @classmethod
     def from_frequencies(cls, tables: Iterable[tuple[int, ArrayLike]]) -> Self:
         """Tables from (low, frequencies) pairs: low int, frequencies integers [n], each >= 1, sum <= 65535."""
-        pairs = [(int(low), np.asarray(frequencies)) for low, frequencies in tables]
+        pairs = [table_of(k, table) for k, table in enumerate(sequence_of("tables", tables))]
         for k, (_, frequencies) in enumerate(pairs):
             if frequencies.ndim != 1 or not np.issubdtype(frequencies.dtype, np.integer):
                 raise InvalidInputError(
@@ -114,29 +119,37 @@ class Tables(_coder.Tables):
         return cls(np.array([low for low, _ in pairs], np.int32), starts, flat)
 
     @classmethod
-    def from_probabilities(cls, p: ArrayLike, offset: int = 0, escape: float = 1e-4) -> Self:
+    def from_probabilities(cls, p: ArrayLike, offset: ArrayLike = 0, escape: float = 1e-4) -> Self:
         """Tables from probabilities, rounded to integers once.
 
         Args:
             p: float [K, A], non-negative; row k is normalised. Column a stands for symbol ``offset + a``. Zeros at both
                 ends are left out; others become the least frequency.
-            offset: symbol of column 0.
+            offset: symbol of column 0, an integer for all tables or integers [K].
             escape: probability kept for symbols outside a table, in 0..0.5.
         """
-        p = np.asarray(p, np.float64)
+        p = numbers("p", p)
         if p.ndim != 2 or p.size == 0:
             raise InvalidInputError(f"p has shape {p.shape}; needed is [tables, symbols]")
-        if not np.isfinite(p).all() or (p < 0).any() or (p.sum(1) <= 0).any():
+        with np.errstate(over="ignore"):
+            totals = p.sum(1)
+        if not np.isfinite(p).all() or (p < 0).any() or (totals <= 0).any():
             raise InvalidInputError("p holds a negative or non-finite probability, or a row that sums to 0")
-        if not 0 <= escape <= 0.5:
-            raise InvalidInputError(f"escape is {escape}; allowed are 0 to 0.5")
+        if not is_number(escape) or not 0 <= escape <= 0.5:
+            raise InvalidInputError(f"escape is {escape!r}; allowed are 0 to 0.5")
+        offsets = np.asarray(offset)
+        if not np.issubdtype(offsets.dtype, np.integer) or offsets.shape not in ((), (len(p),)):
+            raise InvalidInputError(
+                f"offset is {offsets.dtype} {offsets.shape}; needed is an integer, or integers [{len(p)}], one a table"
+            )
+        p = np.where(np.isfinite(totals)[:, None], p, p / p.max(1, keepdims=True))
         out = []
-        for row in p:
+        for first, row in zip(np.broadcast_to(offsets, len(p)).tolist(), p, strict=True):
             keep = np.flatnonzero(row > 0)
             row = row[keep[0] : keep[-1] + 1]
             if len(row) > 65535 // 2:
                 raise InvalidInputError(f"a table has {len(row)} symbols; at most 32767 get a frequency each")
-            out.append((offset + keep[0], quantize_probabilities(row, max(1, round(escape * TOTAL)))))
+            out.append((first + int(keep[0]), quantize_probabilities(row, max(1, round(escape * TOTAL)))))
         return cls.from_frequencies(out)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -146,7 +159,23 @@ class Tables(_coder.Tables):
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """The inverse of ``state``."""
-        return cls(*(np.ascontiguousarray(state[name]) for name in ("lows", "starts", "frequencies")))
+        names = ("lows", "starts", "frequencies")
+        if not isinstance(state, Mapping) or not set(names) <= set(state):
+            found = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+            raise InvalidInputError(f"a state of tables is a dict of {', '.join(names)}; found {found}")
+        return cls(*(np.ascontiguousarray(state[name]) for name in names))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.lows, self.starts, self.frequencies)
+
+
+def table_of(k: int, table: Any) -> tuple[int, NDArray[Any]]:
+    """One (low, frequencies) pair, checked as far as C++ does not."""
+    try:
+        low, frequencies = table
+        return operator.index(low), np.asarray(frequencies)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"table {k} is {table!r:.60}; needed is (low, frequencies), integers") from None
 
 
 def quantize_probabilities(p: NDArray[np.float64], escape_frequency: int) -> NDArray[np.int64]:
@@ -197,6 +226,15 @@ class ContextModel(_coder.ContextModel):
     """
 
     def __init__(self, arrays: Mapping[str, Any], tables: Tables, simd: str = "auto") -> None:
-        super().__init__(arrays, tables, simd)
+        if not isinstance(arrays, Mapping) or not isinstance(tables, Tables) or not isinstance(simd, str):
+            raise InvalidInputError(
+                f"a context model is made of a dict of arrays, Tables and the name of a variant; found "
+                f"{type(arrays).__name__}, {type(tables).__name__} and {simd!r}"
+            )
+        super().__init__(dict(arrays), tables, simd)
         self.table_set = tables
         self.level_prior: NDArray[np.uint16] = arrays["level_prior"]
+        self._made_of = dict(arrays), tables, simd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of

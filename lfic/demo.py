@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .codec import Codec, load_codec
+from .codec import DEFAULT_MODEL, Codec, load_codec
 from .errors import InvalidInputError, MissingDependencyError
 from .evaluate.budget import largest_that_fits
 from .evaluate.heat import MEANING, heat_map
@@ -35,16 +35,18 @@ def run(
     recognizer: str | pathlib.Path = "bundled",
     effort: int = 0,
     device: str = "cpu",
+    model: str | pathlib.Path | None = None,
 ) -> int:
     """Write the picture, print the table; returns the exit code.
 
     Args:
         path: photo; None: an astronaut. max_bytes: of every codec's file. recognizer: what the table's last column is
-            measured with, and what lfic's efforts look through: "bundled", or a TorchScript file.
+            measured with, and what lfic's efforts look through: "bundled", or a TorchScript file. model: a bundled
+            model's name or a weights file; None: the default.
     """
     if path is not None and pathlib.Path(path).resolve() == pathlib.Path(out).resolve():
         raise InvalidInputError(f"{path} would be overwritten by the demo's picture: give another -o")
-    codec = load_codec(device=device, recognizer=load_recognizer(str(recognizer), device))
+    codec = load_codec(model or DEFAULT_MODEL, device, load_recognizer(str(recognizer), device))
     face, aligned, note = find_face(path)
     data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)
     decoded = np.asarray(codec.decode(data))

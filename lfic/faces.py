@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .align import template_matrix, warp
+from .arguments import number, sequence_of
 from .errors import InvalidInputError, MissingDependencyError
 from .image import ImageLike, to_rgb
 
@@ -96,7 +97,8 @@ def detect_batch(
     images: Sequence[ImageLike], device: str = "cpu", least_probability: float = 0.9, turned: bool = False
 ) -> list[list[Face]]:
     """``detect`` for several photos, those of one size together."""
-    photos = [to_rgb(image) for image in images]
+    least_probability = number("least_probability", least_probability, 0, 1)
+    photos = [to_rgb(image) for image in sequence_of("images", images)]
     found = search(photos, device, least_probability)
     if turned:
         doubtful = [i for i, places in enumerate(found) if surest(places) < SURE]

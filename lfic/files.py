@@ -28,10 +28,7 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
     # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
     temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{secrets.token_hex(6)}"
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        if there:
-            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
+        write_under(temporary, data, real)
         os.replace(temporary, real)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -39,6 +36,28 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not the temporary name, which means nothing to anybody
         raise
+
+
+def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> None:
+    """Write the file that is to take the place of ``real``, with its mode, or where there is none that of the umask.
+
+    Where the system can, it has no name until it is whole: a process that is killed meanwhile leaves nothing.
+    """
+    try:
+        nameless = os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    except (AttributeError, OSError):  # another system, another kind of file system
+        nameless = None
+    with open(temporary, "xb") if nameless is None else os.fdopen(nameless, "wb") as file:
+        file.write(data)
+        file.flush()
+        with contextlib.suppress(OSError):
+            os.fchmod(file.fileno(), stat.S_IMODE(real.stat().st_mode))
+        if nameless is not None:
+            try:
+                os.link(f"/proc/self/fd/{nameless}", temporary, src_dir_fd=nameless, follow_symlinks=True)
+            except OSError:  # /proc is not there, for example
+                with open(temporary, "xb") as other:
+                    other.write(data)
 
 
 def follow_umask(path: PathLike) -> None:
@@ -59,12 +78,12 @@ def distinct_targets(
         InvalidInputError: two results with one name, or a result with the name of a source, links followed.
     """
     sources = list(sources)
-    real_sources = {path.resolve() for path in sources}
-    taken: dict[pathlib.Path, pathlib.Path] = {}
+    real_sources = {os.path.realpath(path) for path in sources}
+    taken: dict[str, pathlib.Path] = {}
     found: dict[pathlib.Path, pathlib.Path] = {}
     for path in sources:
         name = target(path)
-        real = name.resolve()
+        real = os.path.realpath(name)  # of a loop of links, which has no end, what it can tell
         if real in taken:
             raise InvalidInputError(
                 f"{path} and {taken[real]} would both be written to {name}: give them different names or folders"

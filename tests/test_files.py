@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import stat
+import subprocess
 import sys
 
 import pytest
@@ -50,3 +52,38 @@ def test_targets_are_distinct_and_no_sources(tmp_path):
         distinct_targets([a, tmp_path / "a.lfic"], beside, "go elsewhere")
     with pytest.raises(InvalidInputError, match="both be written"):  # by another name of the same folder
         distinct_targets([a, tmp_path / "." / "sub" / ".." / "a.jpg"], lambda path: pathlib.Path(beside(path)), "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_modes_are_those_of_the_umask_or_of_what_was_there(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "new", b"a")
+        (tmp_path / "old").write_bytes(b"b")
+        os.chmod(tmp_path / "old", 0o600)
+        write_atomically(tmp_path / "old", b"c")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o600 and (tmp_path / "old").read_bytes() == b"c"
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux")
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom lfic import files\n"
+        "os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomically(sys.argv[1], bytes(1 << 20))\n"
+    )
+    (tmp_path / "a").write_bytes(b"before")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a"])
+    assert done.returncode == -9 and (tmp_path / "a").read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_loops_of_links_are_names_like_others(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    found = distinct_targets([tmp_path / "a.png"], lambda path: path.with_suffix(".lfic"), "")
+    assert list(found.values()) == [tmp_path / "a.lfic"]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from lfic.errors import InvalidInputError
-from lfic.image import open_image, to_rgb
+from lfic.image import notes, open_image, to_rgb
 
 RAMP = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
 
@@ -126,3 +126,88 @@ def test_truncated_image_files_are_refused(tmp_path):
     path.write_bytes(b"text")
     with pytest.raises(InvalidInputError, match="no image"):
         open_image(path)
+
+
+def saved(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return Image.open(io.BytesIO(buffer.getvalue()))
+
+
+def test_broken_metadata_never_cost_the_picture():
+    for kind, options in (("WEBP", {"exif": b"junk", "lossless": True}), ("PNG", {"icc_profile": b"junk"})):
+        image = saved(Image.fromarray(RAMP), kind, **options)
+        np.testing.assert_array_equal(to_rgb(image), RAMP)
+        np.testing.assert_array_equal(to_rgb(image), RAMP)
+
+
+def test_sixteen_bits_with_a_transparent_value():
+    grey = Image.fromarray(np.array([[0, 30000, 65535]], np.uint16))
+    np.testing.assert_array_equal(to_rgb(saved(grey, "PNG", transparency=0))[0, :, 0], [255, 117, 255])
+
+
+def test_colors_of_a_profile_become_those_of_srgb():
+    from PIL import ImageCms
+
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = saved(Image.fromarray(RAMP), "PNG", icc_profile=srgb)
+    np.testing.assert_array_equal(to_rgb(image), RAMP)  # not even by rounding
+    assert notes(image) == ["its colour profile, sRGB, is left out"]
+    lab = Image.new("LAB", (2, 2), (128, 128, 128))
+    lab.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    found = to_rgb(lab)
+    assert found.std() < 3 and 100 < found.mean() < 140  # mid-grey
+    assert notes(lab) == ["its colour profile is turned into sRGB"]
+
+
+def test_an_animation_is_told(tmp_path):
+    frames = [Image.fromarray(np.full((4, 4, 3), value, np.uint8)) for value in (0, 90, 200)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
+    image = open_image(tmp_path / "a.webp")
+    assert notes(image) == ["it has 3 frames; the first is taken"] and to_rgb(image).max() == 0
+
+
+def test_subclasses_of_tensors_and_arrays():
+    class Picture(torch.Tensor):
+        pass
+
+    tensor = torch.from_numpy(RAMP).permute(2, 0, 1).as_subclass(Picture)
+    np.testing.assert_array_equal(to_rgb(tensor), RAMP)
+    np.testing.assert_array_equal(to_rgb(np.ma.masked_array(RAMP)), RAMP)
+    for odd in (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), tensor.to_sparse()):
+        with pytest.raises(InvalidInputError, match="can't be read|needed is"):
+            to_rgb(odd)
+
+
+def test_formats_that_are_not_read_name_what_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("lfic.image._registered", lambda module: False)
+    for head, text in ((b"\0\0\0\x18ftypheic", r"HEIC, which pip install .lfic\[heif\]"), (b"\xff\x0a", "JPEG XL")):
+        (tmp_path / "a.x").write_bytes(head + bytes(40))
+        with pytest.raises(InvalidInputError, match=text):
+            open_image(tmp_path / "a.x")
+
+
+# What opens a picture itself, and why it may: what a codec or lfic itself wrote a moment before.
+OPENERS = {
+    "image.py",
+    "evaluate/peers/facial.py",
+    "evaluate/peers/pillow.py",
+    "train/augment.py",
+    "data/facepack.py",
+    "qr.py",
+}
+
+
+def test_nothing_else_opens_pictures():
+    import pathlib
+    import re
+
+    import lfic
+
+    root = pathlib.Path(lfic.__file__).parent
+    found = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"^(?!\s*(Image\.open\(\"a|#)).*\bImage\.open\(", path.read_text(), re.MULTILINE)
+    }
+    assert found <= OPENERS, found - OPENERS

@@ -14,11 +14,12 @@ ROOT = pathlib.Path(lfic.__file__).parent
 # Bottom to top: a folder, or a module that lies directly in lfic/, imports from lower layers and from itself.
 LAYERS = [
     {"errors"},
-    {"files", "kernels", "_coder"},
+    {"files", "kernels", "_coder", "_network"},
     {"coder"},
     {"format"},
     {"image", "metric"},
     {"align", "qr"},
+    {"decoder"},
     {"faces", "network"},
     {"encoder"},
     {"batch"},

@@ -1,4 +1,6 @@
-// numpy arrays and other buffers -> typed pointers: dtypes and axes are checked, contiguous data is read where it lies.
+// numpy arrays and whatever numpy makes one of -> typed pointers: dtypes, axes and ranges are checked. What an index is
+// read from is copied first: the GIL is released while C++ works, and another thread may write to the caller's array
+// between the check and the use. What only gives values is read where it lies, each value once.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -56,6 +58,13 @@ Array<T> view(const py::handle& object, const char* name) {
     return py::reinterpret_borrow<Array<T>>(contiguous(array));
 }
 
+// C-contiguous, in memory of its own.
+inline py::array copy_of(const py::array& array) {
+    if (!(array.flags() & py::array::c_style)) return contiguous(array);
+    return py::array(array.dtype(), std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()),
+                     array.data());
+}
+
 template <class T>
 std::vector<T> to_vector(const py::handle& object, const char* name) {
     const auto array = view<T>(object, name);
@@ -71,28 +80,52 @@ inline py::bytes to_bytes(const std::vector<uint8_t>& bytes) {
     return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// Integers in the width that they come in: int32, int16 and, where `narrow`, uint8.
+// An ndarray as it is; what numpy makes one of: other buffers, lists, torch tensors on the CPU.
+inline py::array any_array(const py::handle& object, const char* name) {
+    if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
+    try {
+        return py::module_::import("numpy").attr("asarray")(object);
+    } catch (const py::error_already_set& error) {
+        if (!error.matches(PyExc_Exception)) throw;  // an interrupt, for example
+        throw InvalidInput(std::string(name) + " is a " + type_name(object) + "; integers of a numpy array are needed");
+    }
+}
+
+// Integers of any width, signed or not, in native order as int32; throws InvalidInput where one does not fit.
+inline py::array as_int32(const py::array& array, const char* name) {
+    const char kind = array.dtype().kind();
+    if (array.size() == 0) return Array<int32_t>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+    if (kind != 'i' && kind != 'u')
+        throw InvalidInput(std::string(name) + " has dtype " + text_of(array.dtype()) + "; integers are needed");
+    for (const char* end : {"min", "max"}) {
+        const py::object value = array.attr(end)();
+        const bool above = value > py::int_(INT32_MAX), below = value < py::int_(INT32_MIN);
+        if (above || below)
+            throw InvalidInput(std::string(name) + " holds " + text_of(value) + "; allowed are -2^31 to 2^31 - 1");
+    }
+    return array.attr("astype")(py::dtype::of<int32_t>());
+}
+
+// Integers: int32, int16 and, where `narrow`, uint8 in the width that they come in, others as int32.
 struct Integers {
     py::array array;
     enum Kind { u8, i16, i32 } kind;
     const void* data;
     std::size_t size;
 
-    // axes: how many it must have; 0 allows any.
-    Integers(const py::handle& object, const char* name, bool narrow, int axes = 1) : array(as_array(object, name)) {
-        if (holds<int32_t>(array))
-            kind = i32;
-        else if (holds<int16_t>(array))
-            kind = i16;
-        else if (narrow && holds<uint8_t>(array))
-            kind = u8;
-        else
-            throw InvalidInput(std::string(name) + " has dtype " + text_of(array.dtype()) + "; allowed are " +
-                               (narrow ? "uint8, " : "") + "int16 and int32");
+    // axes: how many it must have; 0 allows any. own: a copy that no other thread can write to.
+    Integers(const py::handle& object, const char* name, bool narrow, int axes = 1, bool own = false)
+        : array(any_array(object, name)) {
+        const auto native = [&] {
+            return holds<int32_t>(array) || holds<int16_t>(array) || (narrow && holds<uint8_t>(array));
+        };
+        const bool converted = !native();
+        if (converted) array = as_int32(array, name);
+        kind = holds<int32_t>(array) ? i32 : holds<int16_t>(array) ? i16 : u8;
         if (axes && array.ndim() != axes)
             throw InvalidInput(std::string(name) + " has " + std::to_string(array.ndim()) + " axes; needed is " +
                                std::to_string(axes));
-        array = contiguous(array);
+        array = own && !converted ? copy_of(array) : contiguous(array);
         data = array.data();
         size = static_cast<std::size_t>(array.size());
     }

@@ -37,7 +37,7 @@ class Tables {
         const Row* rows = rows_.data();
         const uint32_t* intervals = intervals_.data();
         for (std::size_t i = 0; i < count; ++i)
-            encode(coder, escape, rows, intervals, static_cast<uint32_t>(indexes[i]), symbols[i]);
+            encode(coder, escape, rows, intervals, static_cast<uint32_t>(indexes[i]), read_once(symbols[i]));
     }
 
     LFIC_INLINE int32_t decode(RangeDecoder& coder, EscapeCoder& escape, uint32_t table) const {

@@ -34,9 +34,10 @@ double encode_face(const ContextModel& model, const Face& face, Bytes& out) {
     const Tables& tables = model.tables();
     const int16_t* symbols = face.symbols;
     model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        tables.encode(coder, escape, table, symbols[k] - mean);
-        bits += tables.bits(table, symbols[k] - mean);
-        return static_cast<int>(symbols[k]);
+        const int symbol = read_once(symbols[k]);
+        tables.encode(coder, escape, table, symbol - mean);
+        bits += tables.bits(table, symbol - mean);
+        return symbol;
     });
     coder.finish();
     return bits;
@@ -77,7 +78,7 @@ void predict_face(const ContextModel& model, const Face& face, int16_t* tables, 
     model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
         tables[k] = static_cast<int16_t>(table);
         means[k] = mean;
-        return static_cast<int>(face.symbols[k]);
+        return static_cast<int>(read_once(face.symbols[k]));
     });
 }
 
@@ -87,8 +88,9 @@ void cost_face(const ContextModel& model, const Face& face, float* bits) {
     const int16_t* symbols = face.symbols;
     std::fill(bits, bits + face.count / channels, 0.0f);
     model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        bits[k / channels] += model.tables().bits(table, symbols[k] - mean);
-        return static_cast<int>(symbols[k]);
+        const int symbol = read_once(symbols[k]);
+        bits[k / channels] += model.tables().bits(table, symbol - mean);
+        return symbol;
     });
 }
 

@@ -23,17 +23,19 @@ void RangeEncoder::grow(Bytes& out, std::size_t begin, std::size_t at) {
     out.resize(at + 4 + (at - begin) + 252);
 }
 
-void RangeEncoder::finish() {
-    // The multiple of 2^k inside [low, low + range), for the largest k: its lower k bits need not be written.
-    uint64_t value = low_;
-    for (int k = 64; k >= 0; --k) {
+// How far from `low` the multiple of 2^k inside [low, low + range) lies, for the largest k: the number that ends a
+// stream, as its lower k bits need not be written.
+static uint64_t distance_to_end(uint64_t low, uint64_t range) {
+    for (int k = 64; k > 0; --k) {
         const uint64_t mask = k == 64 ? ~uint64_t{0} : (uint64_t{1} << k) - 1;
-        const uint64_t ahead = (0 - low_) & mask;  // distance to that multiple
-        if (ahead < range_) {
-            value = low_ + ahead;
-            break;
-        }
+        const uint64_t ahead = (0 - low) & mask;
+        if (ahead < range) return ahead;
     }
+    return 0;
+}
+
+void RangeEncoder::finish() {
+    const uint64_t value = low_ + distance_to_end(low_, range_);
     Bytes& out = *out_;
     if (value < low_) carry(out, begin_, at_);
     out.resize(at_);
@@ -62,6 +64,11 @@ void RangeDecoder::check_end() const {
     if (size_ + kTail > position_ && size_ > 0 && data_[size_ - 1] == 0)
         throw CorruptStream("the stream ends in a zero byte that no encoder writes", size_ - 1);
     if (code_ >= range_) throw CorruptStream("the code lies outside the final interval", size_);
+    // The last 8 bytes are low + code, zeros past the end counted: what the encoder had is the difference.
+    uint64_t last = 0;
+    for (std::size_t i = position_ - kTail; i < position_; ++i) last = last << 8 | (i < size_ ? data_[i] : 0);
+    if (code_ != distance_to_end(last - code_, range_))
+        throw CorruptStream("the stream has another end than an encoder writes: bytes were changed or added", size_);
 }
 
 }  // namespace lfic

@@ -1,4 +1,4 @@
-// What the hot loops tell the compiler: which way a branch goes, what has to be inlined.
+// What the hot loops tell the compiler: which way a branch goes, what has to be inlined, what is read once.
 #pragma once
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -10,3 +10,13 @@
 #define LFIC_LIKELY(x) (x)
 #define LFIC_INLINE inline
 #endif
+
+namespace lfic {
+
+// A value that another thread may change: read once, so that what was checked is what is used.
+template <class T>
+LFIC_INLINE T read_once(const T& value) {
+    return *const_cast<const volatile T*>(&value);
+}
+
+}  // namespace lfic

@@ -38,8 +38,8 @@ class Row {
     int64_t u() const { return (int64_t{kSide / 2} << kOne) + (u_ >> kPictureOne); }
     int64_t v() const { return (int64_t{kSide / 2} << kOne) + (v_ >> kPictureOne); }
     void next() {
-        u_ += a_ << kPictureOne;
-        v_ -= b_ << kPictureOne;
+        u_ += a_ * (int64_t{1} << kPictureOne);
+        v_ -= b_ * (int64_t{1} << kPictureOne);
     }
 
   private:

@@ -1,6 +1,6 @@
 // Whatever the bytes of a file are: the whole decoder, to pixels, answers with a picture or with a refusal. The custom
 // mutator puts the checksum right and mends what would be refused at once, so that payloads, networks and painting are
-// reached. Pixels are bounded, so that a run takes milliseconds.
+// reached; every fourth input is a valid file of random symbols. Pixels are bounded, so that a run takes milliseconds.
 //
 //   whole WEIGHTS --mutate N SEED FILE...     N mutants of the files, without libFuzzer
 //   with libFuzzer (clang): LFIC_FUZZ_WEIGHTS=... fuzz_whole CORPUS
@@ -100,6 +100,62 @@ void add_photos(std::vector<std::vector<uint8_t>>& files) {
     files.insert(files.end(), photos.begin(), photos.end());
 }
 
+// A stream of random symbols, most of them small and some as large as they can be: damage alone hardly ever leaves a
+// payload that the coder takes, and the networks are to be reached.
+Stream random_stream(Random& random, bool aligned, std::vector<uint8_t>& payload) {
+    Stream stream{kSide, kSide, random.between(1, 100), 0, aligned, {}};
+    if (!aligned && random.between(0, 3)) {
+        stream.width = static_cast<uint32_t>(random.between(1, 120));
+        stream.height = static_cast<uint32_t>(random.between(1, 120));
+    }
+    const ContextModel& model = world.codec->context();
+    const Grid grid = grid_of(stream);
+    Symbols symbols{{}, std::vector<uint8_t>(static_cast<std::size_t>(grid.rows() * grid.columns()))};
+    const int uniform = random.between(0, 5);
+    for (auto& level : symbols.levels) level = static_cast<uint8_t>(uniform < 3 ? uniform : random.between(0, 2));
+    symbols.symbols.resize(model.kept_cells(grid, symbols.levels.data()) * static_cast<std::size_t>(model.channels()));
+    const int reach = random.between(0, 3) ? 2 : 32767, rarity = random.between(0, 40);
+    // What the model does not code is zero; it says so by a table of -1.
+    std::vector<int16_t> tables(symbols.symbols.size());
+    std::vector<int32_t> means(symbols.symbols.size());
+    predict_face(model, {grid, symbols.levels.data(), symbols.symbols.data(), symbols.symbols.size(), false},
+                 tables.data(), means.data());
+    for (std::size_t k = 0; k < tables.size(); ++k)
+        if (tables[k] >= 0 && !random.between(0, rarity))
+            symbols.symbols[k] = static_cast<int16_t>(random.between(-reach, reach));
+    payload = encode_payload(model, stream, symbols, stream.level_mode);
+    stream.payload = {payload.data(), payload.size()};
+    return stream;
+}
+
+// A valid file of such streams: a picture, or a photo of faces.
+std::vector<uint8_t> random_file(Random& random) {
+    std::vector<std::vector<uint8_t>> payloads(4);
+    File file;
+    file.checksum = random.between(0, 1);
+    if (random.between(0, 2)) {
+        file.background = random_stream(random, random.between(0, 1), payloads[0]);
+        file.width = file.background->width;
+        file.height = file.background->height;
+        return write_file(file);
+    }
+    file.background = random_stream(random, false, payloads[0]);
+    file.width = file.background->width;
+    file.height = file.background->height;
+    const int faces = random.between(1, 3);
+    for (int k = 1; k <= faces; ++k) {
+        const Place place{random.between(0, kPositions - 1), random.between(0, kPositions - 1), random.between(0, 200),
+                          random.between(0, kAngles - 1)};
+        file.layers.push_back({place, random_stream(random, true, payloads[static_cast<std::size_t>(k)])});
+    }
+    try {
+        return write_file(file);
+    } catch (const InvalidInput&) {  // boxes too large for the picture
+        file.layers.clear();
+        return write_file(file);
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
@@ -128,7 +184,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
 extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* data, std::size_t size, std::size_t room, unsigned seed) {
     Random random{seed};
     std::vector<uint8_t> file(data, data + size);
-    damage(random, file);
+    if (world.codec && seed % 4 == 0)
+        file = random_file(random);
+    else
+        damage(random, file);
     file.resize(std::min(file.size(), room));
     std::copy(file.begin(), file.end(), data);
     return file.size();
@@ -150,7 +209,10 @@ int main(int argc, char** argv) {
     for (long i = 0; i < count; ++i) {
         // Mutants of mutants, eight generations long.
         if (i % 8 == 0) file = files[static_cast<std::size_t>(random.between(0, static_cast<int>(files.size()) - 1))];
-        damage(random, file);
+        if (i % 4 == 3)
+            file = random_file(random);
+        else
+            damage(random, file);
         LLVMFuzzerTestOneInput(file.data(), file.size());
     }
     std::printf("%ld mutants, nothing to report: %ld pictures, %ld refused, %ld damaged\n", count, counts.read,

@@ -114,12 +114,28 @@ void Model::synthesize(const std::vector<Picture>& pictures, const std::vector<C
 }
 
 void Model::analyze(const Picture& picture, const std::uint8_t* rgb, std::int16_t* features, int threads) const {
+    analyze(std::vector<Picture>{picture}, std::vector<const std::uint8_t*>{rgb}, std::vector<std::int16_t*>{features},
+            threads);
+}
+
+void Model::analyze(const std::vector<Picture>& pictures, const std::vector<const std::uint8_t*>& rgb,
+                    const std::vector<std::int16_t*>& features, int threads) const {
     const Analysis& analysis = parts_->encoder();
-    check_picture(picture);
-    if (needs_tiles(picture))
-        analysis.run_tiles(picture, rgb, features, thread_count(threads));
-    else
-        analysis.run(&picture, &rgb, &features, 1);
+    for (const Picture& picture : pictures) check_picture(picture);
+    for_groups(
+        pictures, threads,
+        [&](const std::vector<std::size_t>& members) {
+            std::vector<Picture> some;
+            std::vector<const std::uint8_t*> in;
+            std::vector<std::int16_t*> out;
+            for (const std::size_t i : members) {
+                some.push_back(pictures[i]);
+                in.push_back(rgb[i]);
+                out.push_back(features[i]);
+            }
+            analysis.run(some.data(), in.data(), out.data(), static_cast<int>(some.size()));
+        },
+        [&](std::size_t i, std::size_t most) { analysis.run_tiles(pictures[i], rgb[i], features[i], most); });
 }
 
 void Model::choose_levels(const Picture& picture, const std::int16_t* features, std::uint8_t* levels) const {

@@ -20,7 +20,8 @@
 //
 // Besides: <block>.expand.unit uint8 [1] and level_head.{enter,mix}.unit (fraction bits of SiLU's argument),
 // {analysis,synthesis}.position int16 [14, 14, C] and position_inner int16 [7, 7, C], synthesis.level int16 [3, C],
-// synthesis.step int32 [100, 3, C], level_head.position int16 [4, 4, 3], analysis.gain float32 [100, 3, C].
+// synthesis.step int32 [100, 3, C], level_head.position int16 [4, 4, 3], analysis.gain float32 [100, 3, C],
+// analysis.unit uint8 [C] (fraction bits of the features, for whoever wants them as real numbers).
 // Whoever wants to decode alone leaves out "integers.analysis." and "integers.level_head.".
 #pragma once
 #include <cstddef>
@@ -85,6 +86,9 @@ class Model {
 
     // uint8 [height, width, 3] -> features int16 [ceil(h/8), ceil(w/8), channels()].
     void analyze(const Picture& picture, const std::uint8_t* rgb, std::int16_t* features, int threads = 1) const;
+    // Many pictures, of any sizes.
+    void analyze(const std::vector<Picture>& pictures, const std::vector<const std::uint8_t*>& rgb,
+                 const std::vector<std::int16_t*>& features, int threads = 1) const;
     // The level head's choice for features: uint8 [ceil(h/32), ceil(w/32)].
     void choose_levels(const Picture& picture, const std::int16_t* features, std::uint8_t* levels) const;
     // Features, pooled by their levels and rounded: symbols in coding order.

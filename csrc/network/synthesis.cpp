@@ -15,7 +15,7 @@ constexpr int kPatch = 4;              // pixels of a fine cell's side
 constexpr int kPatchRow = 3 * kPatch;  // values of its row
 constexpr int kWindow = 2;             // pixels by which the last layer's cells begin before the picture
 constexpr int kSymbolLimit = 2047;     // beyond it features are clamped anyway
-constexpr int kStepBits = 8;
+constexpr int kStepBits = 7;
 
 std::int16_t clamp16(std::int32_t x) {
     return static_cast<std::int16_t>(std::clamp(x, -32768, 32767));

@@ -71,10 +71,12 @@ class Placed:
             if key[1] == self.operation:
                 configs.TABLE[key] = (self.launch, self.launch)
         configs.FILL = self.fill
+        configs.spread.cache_clear()
 
     def __exit__(self, *_: object) -> None:
         table, configs.FILL = self.before
         configs.TABLE.update(table)
+        configs.spread.cache_clear()
 
 
 def compiled(job: Job) -> None:

@@ -179,7 +179,9 @@ def coded(model: Model, found: Analysed, checksum: bool, threads: int, bare: boo
             modes = np.where(mapped, container.CODED_MAP, first).tolist()
             size = found.width, found.height
             checked = checksum and not bare
-            files = container.write_all(payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number)
+            files = container.write_all(
+                payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number, model.weights
+            )
     unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
     return Coded(piece, files, bits, unsure)
 

@@ -114,6 +114,10 @@ class Transcoding(Work):
     encoding: dict[str, Any] = dataclasses.field(default_factory=dict)
     max_pixels: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.to not in (None, LFIC):
+            check_suffix(str(self.to))
+
     def prepare(self) -> None:
         self.loaded = self.codec.load()
         self.loaded.encode_batch([], **self.encoding)
@@ -121,8 +125,6 @@ class Transcoding(Work):
             from ..faces import detector
 
             detector(self.codec.device)
-        if self.to not in (None, LFIC):
-            check_suffix(str(self.to))
 
     def at_once(self) -> int:
         slow = self.encoding.get("effort") or self.encoding.get("min_similarity") is not None

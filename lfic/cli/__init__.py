@@ -5,8 +5,13 @@ torch is imported when a command runs, so that ``lfic --help`` answers at once.
 """
 
 import argparse
+import contextlib
+import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..errors import LficError
@@ -27,17 +32,63 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with interrupts() as interrupted:
+        try:
+            if argv and argv[0] in delegated.COMMANDS:
+                return delegated.run(argv[0], argv[1:])
+            args = build_parser().parse_args(argv)
+            status: int = args.run(args)
+            return status
+        except BrokenPipeError:
+            silence()
+            return 1
+        except (LficError, OSError, MemoryError) as error:
+            if not interrupted:
+                complain(reason(error))
+                silence()
+                return 1
+        except KeyboardInterrupt:
+            pass
+        except Exception:  # what an interrupt within an import of torch turns into
+            if not interrupted:
+                raise
+    complain("interrupted; no half file was left")
+    return 130
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt, and are noted in the list: what was running may turn it into another
+    error."""
+    seen: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            if signal.getsignal(number) == usual:  # a program around this one may have its own
+                before[number] = signal.signal(number, note)
     try:
-        if argv and argv[0] in delegated.COMMANDS:
-            return delegated.run(argv[0], argv[1:])
-        args = build_parser().parse_args(argv)
-        status: int = args.run(args)
-        return status
-    except BrokenPipeError:
-        return 1
-    except (LficError, OSError) as error:
-        print(f"lfic: {reason(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("lfic: interrupted; no half file was left", file=sys.stderr)
-        return 130
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def complain(text: str) -> None:
+    """A line on standard error, where there is one."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"lfic: {text}", file=sys.stderr)
+
+
+def silence() -> None:
+    """What is left in standard output's buffer goes nowhere: it can't be written, and Python would say so once more."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -50,21 +50,32 @@ def add_codec_parser(commands: Commands, name: str, text: str, files: str, out: 
         help="replace files that exist; without it only a file named by -o is replaced",
     )
     command.add_argument("--json", action="store_true", help="one JSON object per file instead of text")
+    add_model(command)
     command.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
     return command
 
 
+def add_model(command: argparse.ArgumentParser) -> None:
+    """The option that chooses weights."""
+    command.add_argument(
+        "--model",
+        metavar="WEIGHTS",
+        help="a bundled model's name, or a .safetensors file of weights of your own (default: the bundled model)",
+    )
+
+
 def load_codec(args: argparse.Namespace) -> "Codec":
-    """The codec that ``--device`` and, where the command has it, ``--recognizer`` ask for."""
+    """The codec that ``--model``, ``--device`` and, where the command has it, ``--recognizer`` ask for."""
     from .. import codec
     from ..network.load import usable_device
 
     usable_device(args.device)
     if getattr(args, "recognizer", "bundled") == "bundled":
-        return codec.load_codec(device=args.device)
+        return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device)
     from ..metric.identity import load_recognizer
 
-    return codec.load_codec(device=args.device, recognizer=load_recognizer(args.recognizer, args.device))
+    recognizer = load_recognizer(args.recognizer, args.device)
+    return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device, recognizer=recognizer)
 
 
 # --- files and standard streams --------------------------------------------------------------------------------------
@@ -77,12 +88,18 @@ def is_stream(path: PathLike | None) -> bool:
 
 def read(path: pathlib.Path) -> bytes:
     """The bytes of a file, or of standard input."""
-    return sys.stdin.buffer.read() if is_stream(path) else path.read_bytes()
+    if not is_stream(path):
+        return path.read_bytes()
+    if sys.stdin is None:
+        raise OSError("the standard input is closed: give a file, or a pipe to read from")
+    return sys.stdin.buffer.read()
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
     """To a file, whole or not at all, or to standard output."""
     if is_stream(path):
+        if sys.stdout is None:
+            raise OSError("the standard output is closed: give -o FILE")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
@@ -155,16 +172,20 @@ def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
 # --- one file after the other ----------------------------------------------------------------------------------------
 
 
-def reason(error: LficError | OSError) -> str:
+def reason(error: BaseException) -> str:
     """One line for an error."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "there is not enough memory for it: try a smaller picture, or fewer at once"
+    if not isinstance(error, (LficError, OSError)):
+        return f"{type(error).__name__}: {error}; this is a fault of lfic's, please report it"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return str(error) or type(error).__name__
 
 
 def progress(files: list[pathlib.Path], quiet: bool) -> Iterable[pathlib.Path]:
     """The files, with a progress bar on standard error where they are several and that is a terminal."""
-    if quiet or len(files) < 2 or not sys.stderr.isatty():
+    if quiet or len(files) < 2 or sys.stderr is None or not sys.stderr.isatty():
         return files
     from tqdm import tqdm
 
@@ -179,9 +200,11 @@ def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]
     """
     failed, files = 0, progress(args.files, args.json)
 
-    def say(text: str, file: TextIO | None) -> None:
-        if file is None:
+    def say(text: str, file: TextIO | None, closed_matters: bool = True) -> None:
+        if file is None and closed_matters:
             raise OSError("the standard output is closed; send it to /dev/null if nobody wants it")
+        if file is None:
+            return
         if hasattr(files, "write"):  # a bar stands there: it is drawn again below the line
             files.write(text, file=file)
         else:
@@ -193,12 +216,12 @@ def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]
             row = work(path)
         except BrokenPipeError:
             raise
-        except (LficError, OSError) as error:
+        except Exception as error:  # one file spoils no other
             failed += 1
             text = reason(error)
             if args.json:
                 say(json.dumps({"file": str(path), "error": text}), sys.stdout)
-            say(f"lfic: {text}" if str(path) in text else f"lfic: {path}: {text}", sys.stderr)
+            say(f"lfic: {text}" if str(path) in text else f"lfic: {path}: {text}", sys.stderr, False)
             continue
         if args.json:
             text = json.dumps(row)

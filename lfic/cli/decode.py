@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
         "image file to write, - for PNG on standard output, or folder for several (default: .png beside the file)",
     )
     parser.add_argument(
-        "--max-pixels", type=positive, help="refuse larger images before anything is allocated (default 178956970)"
+        "--max-pixels", type=positive, help="refuse larger images before anything is allocated (default 50000000)"
     )
     parser.add_argument(
         "--faces",
@@ -44,33 +44,42 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode the files; returns the exit code."""
-    from ..format.container import MAX_PIXELS
+    from ..format.container import DECODED_PIXELS
 
     if args.faces is not None:
         return write_faces(args)
     names = targets(args, lambda path: ".png")
-    codec = load_codec(args)
+    codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)
-        image = codec.decode(read(path), args.max_pixels or MAX_PIXELS, "bare" if args.bare else "file")
+        image = codec.decode(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
         write(names[path], image_bytes(image, names[path]))
         return {"file": str(names[path]), "size": f"{image.width}x{image.height}"}
 
     return each(args, work)
 
 
+def decoder_for(args: argparse.Namespace) -> Any:
+    """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
+    if args.device != "cpu":
+        return load_codec(args)
+    from .. import decoder
+
+    return decoder
+
+
 def write_faces(args: argparse.Namespace) -> int:
     """Each file's faces to FOLDER/NAME-1.png, NAME-2.png, ...; returns the exit code."""
-    from ..format.container import MAX_PIXELS
+    from ..format.container import DECODED_PIXELS
 
     if args.out is not None:
         raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
     args.faces.mkdir(parents=True, exist_ok=True)
-    codec = load_codec(args)
+    codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = codec.decode_faces(read(path), args.max_pixels or MAX_PIXELS, "bare" if args.bare else "file")
+        found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
         stem = "stdin" if is_stream(path) else path.stem
         names = [args.faces / f"{stem}-{number}.png" for number in range(1, len(found) + 1)]
         for name in names:

@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from .common import Commands, positive
+from .common import Commands, add_model, positive
 
 
 def add_parser(commands: Commands) -> None:
@@ -26,6 +26,7 @@ def add_parser(commands: Commands) -> None:
         default="bundled",
         help="TorchScript face recogniser for the column of likeness (default: the one that ships)",
     )
+    add_model(parser)
     parser.add_argument("--effort", type=int, choices=range(4), default=0, help="as for encode (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
     parser.set_defaults(run=run)
@@ -35,4 +36,4 @@ def run(args: argparse.Namespace) -> int:
     """Write the picture and print the table; returns the exit code."""
     from .. import demo
 
-    return demo.run(args.image, args.out, args.max_bytes, args.recognizer, args.effort, args.device)
+    return demo.run(args.image, args.out, args.max_bytes, args.recognizer, args.effort, args.device, args.model)

@@ -2,9 +2,11 @@
 
 import argparse
 import pathlib
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..format.container import MAX_PIXELS
 from ..format.geometry import SIDE
 from .common import (
     Commands,
@@ -45,7 +47,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
-    from ..image import open_image
+    from ..image import notes, open_image
 
     form: Container = "bare" if args.bare else "file"
     names = targets(args, lambda path: ".bare" if args.bare else ".lfic")
@@ -56,9 +58,11 @@ def run(args: argparse.Namespace) -> int:
         began = time.perf_counter()
         refuse_existing(names[path], args)
         image = open_image(path, read(path) if is_stream(path) else None)
+        for note in notes(image):
+            print(f"lfic: {path}: {note}", file=sys.stderr)
         data = codec.encode(image, container=form, **options)
         write(names[path], data)
-        found = codec.probe(data, container=form)
+        found = codec.probe(data, MAX_PIXELS, container=form)
         return {
             "file": str(names[path]),
             "bytes": len(data),

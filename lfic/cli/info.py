@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from .common import Commands, each, read
+from .common import Commands, add_model, each, read
 
 
 def add_parser(commands: Commands) -> None:
@@ -14,16 +14,24 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=".lfic files; - is standard input")
     parser.add_argument("--bare", action="store_true", help="the files are bare streams, as encode --bare writes them")
     parser.add_argument("--json", action="store_true", help="one JSON object per file")
+    add_model(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each file; returns the exit code."""
+    from ..format.container import MAX_PIXELS
     from ..format.geometry import LEVELS
     from ..format.probe import probe
 
+    if args.model:
+        from ..format import weights
+
+        arrays, metadata = weights.load_arrays(args.model)
+        weights.private_contexts[weights.weights_bytes(metadata)] = weights.context_model(arrays)
+
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = probe(read(path), container="bare" if args.bare else "file")
+        found = probe(read(path), MAX_PIXELS, "bare" if args.bare else "file")
         counts = [int((found.levels == level).sum()) for level in range(LEVELS)]
         layers = [
             {"quality": layer.quality, "payload": layer.payload_bytes, "matrix": layer.matrix.tolist()}
@@ -35,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
             "payload": found.payload_bytes,
             "size": f"{found.width}x{found.height}",
             "model": found.model,
+            **({"weights": found.weights} if found.weights else {}),
             "quality": found.quality,
             "aligned": found.aligned,
             "checksum": found.checksum,
-            "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)),
+            "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)) if sum(counts) else "coded",
             **({"background": f"1/{1 << found.exponent}"} if found.exponent else {}),
             **({"faces": layers if args.json else len(layers)} if layers else {}),
         }

@@ -92,7 +92,7 @@ def payloads(
 def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
     """What a file says of a draft."""
     return container.Header(
-        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number
+        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number, model.weights
     )
 
 

@@ -201,7 +201,7 @@ def assembled(
         for draft, payload in zip(drafts, payloads(model, drafts, threads), strict=True)
     ]
     painted = tuple(Layer(place, stream) for place, stream in zip(photo.places, streams[1:], strict=True))
-    return layers.write(Picture(width, height, streams[0], exponent, painted, checksum, model.number))
+    return layers.write(Picture(width, height, streams[0], exponent, painted, checksum, model.number, model.weights))
 
 
 def largest_layered(

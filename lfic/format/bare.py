@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from . import container, layers
-from .container import CODED_MAP, MAGIC, MAX_PIXELS, MODELS, Bytes, Header
+from .container import CODED_MAP, DECODED_PIXELS, MAGIC, MODELS, Bytes, Header
 from .geometry import QUALITIES, SIDE
 from .layers import Picture, Stream
 
@@ -51,7 +51,7 @@ def write_all(payloads: Sequence[bytes], qualities: Sequence[int], model: int) -
     return [bytes([QUALITIES * model + q - 1]) + payload for payload, q in zip(payloads, qualities, strict=True)]
 
 
-def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Picture:
     """Bytes of a bare stream -> ``Picture``. A file, with or without a checksum, is read as such.
 
     Raises:

@@ -3,7 +3,8 @@
 byte 0   0xFC
 byte 1   version (3 bits) | level map (2) | aligned (1) | checksum (1) | size follows (1)
 byte 2   quality 1..100 (7 bits) | model follows (1)
-[model byte] [width - 1, height - 1 as LEB128] payload [CRC-16 of all before, big-endian]
+[model byte [4 bytes of the weights' digest, where the model is 255]] [width - 1, height - 1 as LEB128] payload
+[CRC-16 of all before, big-endian]
 """
 
 import binascii
@@ -12,6 +13,7 @@ import functools
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from ..arguments import integer
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from .geometry import ALIGNED_GRID, SIDE, cell_grid
 
@@ -20,8 +22,11 @@ VERSION = 1
 CODED_MAP = 3
 MODELS = {0: "face-v1", 255: "private"}
 PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
-MAX_PIXELS = 178_956_970  # Pillow's bound for decompression bombs
-MAX_SIDE = 1 << 21  # three LEB128 bytes
+WEIGHTS_BYTES = 4  # of the digest of private weights
+MAX_PIXELS = 178_956_970  # that files may have: Pillow's bound for decompression bombs
+DECODED_PIXELS = 50_000_000  # that readers take unless told otherwise: some 2 GB and two minutes of one core
+MAX_SIDE = 1 << 19  # pixels: 65,536 feature cells, which is what the coder takes
+LEAST_SIDE = 16  # the networks' coarsest stride: a smaller side costs as much as this one
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
@@ -31,7 +36,8 @@ class Header:
     """What a file says of itself.
 
     level_mode: 0, 1 or 2 = that level everywhere, 3 = the payload starts with a level map. aligned: the face stands on
-    the 112 x 112 template, so that positions are meaningful. model: number of the model, see ``MODELS``.
+    the 112 x 112 template, so that positions are meaningful. model: number of the model, see ``MODELS``. weights: the
+    first four bytes of the digest of private weights; empty for bundled ones, and where it is not known.
     """
 
     width: int
@@ -41,6 +47,7 @@ class Header:
     aligned: bool = False
     checksum: bool = True
     model: int = 0
+    weights: bytes = b""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -66,10 +73,11 @@ def write_all(
     aligned: bool,
     checksum: bool,
     model: int,
+    weights: bytes = b"",
 ) -> list[bytes]:
     """``write`` for pictures of one size, whose quality and level-map mode differ."""
     known = {
-        (quality, mode): opening(Header(width, height, quality, mode, aligned, checksum, model))
+        (quality, mode): opening(Header(width, height, quality, mode, aligned, checksum, model, weights))
         for quality, mode in set(zip(qualities, level_modes, strict=True))
     }
     return [
@@ -101,16 +109,15 @@ def opening(header: Header) -> bytes:
             f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side"
         )
     explicit = (header.width, header.height) != (SIDE, SIDE)
-    flags = VERSION << 5 | header.level_mode << 3 | header.aligned << 2 | header.checksum << 1 | explicit
+    flags = VERSION << 5 | header.level_mode << 3 | bool(header.aligned) << 2 | bool(header.checksum) << 1 | explicit
     out = bytearray([MAGIC, flags, header.quality << 1 | (header.model != 0)])
-    if header.model:
-        out.append(header.model)
+    out += model_bytes(header.model, header.weights)
     if explicit:
         out += leb128(header.width - 1) + leb128(header.height - 1)
     return bytes(out)
 
 
-def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]:
+def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryview]:
     """File bytes -> (Header, payload memoryview). Every field is checked, the pixel bound before anything is allocated.
 
     Raises:
@@ -148,6 +155,7 @@ def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]
         model, at = data[3], 4
     if model not in MODELS or (with_model and model == 0):
         raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known_models()}")
+    weights, at = read_weights(data, at, model)
     width = height = SIDE
     if explicit:
         width, at = read_leb128(data, at, "width")
@@ -155,12 +163,8 @@ def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]
         width, height = width + 1, height + 1
         if (width, height) == (SIDE, SIDE):
             raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
-    if width * height > max_pixels:
-        raise ContainerError(
-            f"the image is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels "
-            "if you trust it"
-        )
-    header = Header(width, height, quality, level_mode, aligned, checksum, model)
+    check_bound(width, height, max_pixels)
+    header = Header(width, height, quality, level_mode, aligned, checksum, model, weights)
     if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
         raise ContainerError(
             f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are"
@@ -178,9 +182,44 @@ def read(data: Bytes, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview]
     return header, data[at:end]
 
 
-def usual(data: object, max_pixels: int = MAX_PIXELS) -> tuple[Header, memoryview] | None:
+def model_bytes(model: int, weights: bytes) -> bytes:
+    """What a header says of its model: nothing of model 0, and of private weights their digest, zeros if not known."""
+    if model != PRIVATE:
+        return bytes([model] if model else [])
+    if len(weights) not in (0, WEIGHTS_BYTES):
+        raise InvalidInputError(f"the digest of the weights has {len(weights)} bytes; needed are {WEIGHTS_BYTES}")
+    return bytes([model]) + (weights or bytes(WEIGHTS_BYTES))
+
+
+def read_weights(data: memoryview, at: int, model: int) -> tuple[bytes, int]:
+    """(digest of private weights, empty where there is none, position after it)."""
+    if model != PRIVATE:
+        return b"", at
+    if len(data) < at + WEIGHTS_BYTES:
+        raise CorruptStreamError(f"the file ends within the digest of its weights (noticed at byte {len(data)})")
+    weights = bytes(data[at : at + WEIGHTS_BYTES])
+    return weights if any(weights) else b"", at + WEIGHTS_BYTES
+
+
+def check_bound(width: int, height: int, max_pixels: int) -> None:
+    """ContainerError where decoding would cost more than the caller allows, before anything is allocated."""
+    max_pixels = integer("max_pixels", max_pixels, 1)
+    if max(width, height) > MAX_SIDE:
+        raise ContainerError(f"the picture is {width} x {height}; allowed are {MAX_SIDE} pixels a side")
+    work = max(width, LEAST_SIDE) * max(height, LEAST_SIDE)
+    if width * height > max_pixels or work > max(max_pixels, SIDE * SIDE):
+        thin = (
+            "" if work == width * height else f", and costs as much as {work} (a side counts as {LEAST_SIDE} at least)"
+        )
+        raise ContainerError(
+            f"the image is {width} x {height} = {width * height} pixels{thin}; allowed are {max_pixels}: raise "
+            "max_pixels if you trust it"
+        )
+
+
+def usual(data: object, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryview] | None:
     """``read`` of bytes that are a sound 112 x 112 face of model 0 with a checksum; None for anything else."""
-    if type(data) is not bytes or max_pixels < SIDE**2 or len(data) < 5:
+    if type(data) is not bytes or type(max_pixels) is not int or max_pixels < SIDE**2 or len(data) < 5:
         return None
     header = usual_header(data[:3])
     if header is None or binascii.crc_hqx(data, 0):  # a CRC over what ends with it is 0

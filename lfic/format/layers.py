@@ -4,7 +4,7 @@ Version 1 is one stream (container.py). Version 2:
 
     byte 0   0xFC
     byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | 0
-    [model byte] width - 1, height - 1 as LEB128
+    [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
     background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
     a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) 00 [length] payload
     [CRC-16 of all before, big-endian]
@@ -17,7 +17,19 @@ from collections.abc import Iterator
 
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from . import container
-from .container import MAGIC, MAX_PIXELS, MAX_SIDE, MODELS, Header, crc16, leb128, read_leb128
+from .container import (
+    DECODED_PIXELS,
+    MAGIC,
+    MAX_SIDE,
+    MODELS,
+    Header,
+    check_bound,
+    crc16,
+    leb128,
+    model_bytes,
+    read_leb128,
+    read_weights,
+)
 from .geometry import SIDE
 from .place import Place
 
@@ -59,6 +71,7 @@ class Picture:
     layers: tuple[Layer, ...] = ()
     checksum: bool = True
     model: int = 0
+    weights: bytes = b""
 
     @property
     def plain(self) -> bool:
@@ -86,9 +99,8 @@ def write(picture: Picture) -> bytes:
         return container.write(picture.background.header, bytes(picture.background.payload))
     check(picture, InvalidInputError)
     flags = VERSION << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
-    out = bytearray([MAGIC, flags | picture.checksum << 2 | (picture.model != 0) << 1])
-    if picture.model:
-        out.append(picture.model)
+    out = bytearray([MAGIC, flags | bool(picture.checksum) << 2 | (picture.model != 0) << 1])
+    out += model_bytes(picture.model, picture.weights)
     out += leb128(picture.width - 1) + leb128(picture.height - 1)
     if picture.background is not None:
         header = picture.background.header
@@ -112,7 +124,7 @@ def with_length(stream: Stream, last: bool) -> bytes:
     return payload if last else leb128(len(payload)) + payload
 
 
-def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS) -> Picture:
     """File bytes of either version -> ``Picture``. Every field is checked before memory is taken for pixels.
 
     Raises:
@@ -126,7 +138,7 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> 
     if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 != VERSION:
         header, payload = container.read(view, max_pixels)
         stream = Stream(header, payload)
-        return Picture(header.width, header.height, stream, 0, (), header.checksum, header.model)
+        return Picture(header.width, header.height, stream, 0, (), header.checksum, header.model, header.weights)
     with_background, with_layers, checksum, with_model, zero = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
     if zero:
         raise ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it")
@@ -137,14 +149,11 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> 
         raise ContainerError(
             f"the file needs model {model}, which this lfic lacks; known are {container.known_models()}"
         )
+    weights, at = read_weights(view, at, model)
     width, at = read_leb128(view, at, "width")
     height, at = read_leb128(view, at, "height")
     width, height = width + 1, height + 1
-    if width * height > max_pixels:
-        raise ContainerError(
-            f"the picture is {width} x {height} = {width * height} pixels; allowed are {max_pixels}: raise max_pixels "
-            "if you trust it"
-        )
+    check_bound(width, height, max_pixels)
     end = len(view)
     if checksum:
         if end - at < 2:
@@ -155,12 +164,12 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> 
             raise CorruptStreamError(
                 f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
             )
-    parts = Parts(view, at, end, checksum, model)
+    parts = Parts(view, at, end, checksum, model, weights)
     background, exponent = None, 0
     if with_background:
         background, exponent = parts.background(width, height, with_layers)
     picture = Picture(
-        width, height, background, exponent, tuple(parts.layers()) if with_layers else (), checksum, model
+        width, height, background, exponent, tuple(parts.layers()) if with_layers else (), checksum, model, weights
     )
     check(picture, ContainerError)
     return picture
@@ -169,8 +178,12 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = MAX_PIXELS) -> 
 class Parts:
     """Reads the parts of a version 2 file one after the other."""
 
-    def __init__(self, data: memoryview, at: int, end: int, checksum: bool, model: int) -> None:
-        self.data, self.at, self.end, self.checksum, self.model = data, at, end, checksum, model
+    def __init__(self, data: memoryview, at: int, end: int, checksum: bool, model: int, weights: bytes) -> None:
+        self.data, self.at, self.end = data, at, end
+        self.written: tuple[bool, int, bytes] = (checksum, model, weights)  # what all of the file's streams share
+
+    def header(self, width: int, height: int, quality: int, mode: int, aligned: bool) -> Header:
+        return Header(width, height, quality, mode, aligned, *self.written)
 
     def take(self, count: int, what: str) -> memoryview:
         if self.end - self.at < count:
@@ -190,9 +203,7 @@ class Parts:
             raise ContainerError(f"a bit of the background's description at byte {self.at - 2} is unknown")
         quality, exponent, mode = quality_of(first), second >> 2, second & 3
         size = background_size(width, height, exponent)
-        return Stream(
-            Header(*size, quality, mode, False, self.checksum, self.model), self.payload(not layers_follow)
-        ), exponent
+        return Stream(self.header(*size, quality, mode, False), self.payload(not layers_follow)), exponent
 
     def layers(self) -> Iterator[Layer]:
         more, count = True, 0
@@ -207,7 +218,7 @@ class Parts:
                     f"layer {count} is of a kind that this lfic does not know: a newer lfic may read it"
                 )
             place = Place(bits >> 35, bits >> 22 & 0x1FFF, bits >> 13 & 0x1FF, bits >> 4 & 0x1FF)
-            header = Header(SIDE, SIDE, quality_of(description[0]), bits >> 2 & 3, True, self.checksum, self.model)
+            header = self.header(SIDE, SIDE, quality_of(description[0]), bits >> 2 & 3, True)
             yield Layer(place, Stream(header, self.payload(not more)))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ..arguments import integer, one_of
 from ..errors import InvalidInputError
 from ..format.geometry import LEVELS
 
@@ -30,6 +31,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        width = integer("width", width, 1, 4096)
         sizes = [3 + LEVELS, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in itertools.pairwise(sizes)
@@ -65,8 +67,7 @@ class AdversarialMetric(nn.Module):
         self, loss: str = "lsgan", feature_matching: float = 1.0, discriminator: nn.Module | None = None
     ) -> None:
         super().__init__()
-        if loss not in ("lsgan", "hinge"):
-            raise InvalidInputError(f"loss is {loss!r}; allowed are 'lsgan' and 'hinge'")
+        one_of("loss", loss, "lsgan", "hinge")
         self.loss, self.feature_matching = loss, feature_matching
         self.discriminator = discriminator or PatchDiscriminator()
 

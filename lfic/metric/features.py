@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..arguments import sequence_of
 from ..errors import InvalidInputError
 
 
@@ -126,5 +127,14 @@ def normalize_maps(maps: Sequence[Tensor]) -> list[Tensor]:
 
 def feature_distance(maps: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     """The distance above of two lists of maps out of ``normalize_maps``, at least one each: float [N]."""
+    maps, target = sequence_of("maps", maps), sequence_of("target", target)
+    shapes = [
+        [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in x] for x in (maps, target)
+    ]
+    if not maps or shapes[0] != shapes[1] or not all(isinstance(one, Tensor) and one.ndim == 4 for one in maps):
+        raise InvalidInputError(
+            f"maps have shapes {shapes[0]} and the target {shapes[1]}; both are lists of float tensors [N, C, h, w]"
+        )
     terms = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(maps, target)]
-    return sum(terms[1:], start=terms[0])
+    out: Tensor = sum(terms[1:], start=terms[0])
+    return out

@@ -12,10 +12,13 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from ..arguments import is_number, one_of
 from ..errors import InvalidInputError
 from . import pixel as pixel_terms
 from .features import feature_distance
 from .identity import RecognizerEnsemble, Recognizers, identity_distance
+
+RANGE = 2.0  # what no picture in 0..1 exceeds, filtered or with noise, and nearly every one in 0..255 does
 
 
 @dataclasses.dataclass
@@ -34,10 +37,12 @@ class HybridMetric(nn.Module):
     """Pixels, identity and GAN with weights; smaller is better, 0 for equal pictures (with the GAN off).
 
     Args:
-        recognizers: a ``Recognizer``, or a list of recognisers or of (recogniser, weight); None: no identity term.
+        recognizers: a ``Recognizer``, or a list of recognisers or of (recogniser, weight); None: no identity term, and
+            then ``identity_weight`` may not be given.
         pixel: "mse", "l1" or "ms_ssim" (then 1 - MS-SSIM).
-        pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; the last two are 0, off, by
-            default. ``feature_weight`` is that of the recognisers' intermediate features and needs one.
+        pixel_weight, identity_weight, adversarial_weight, feature_weight: not negative; ``identity_weight`` None: 1
+            where there is a recogniser; the last two are 0, off, by default. ``feature_weight`` is that of the
+            recognisers' intermediate features and needs one.
         adversarial: an ``AdversarialMetric``, needed where its weight is not 0.
         texture_weight: not negative, beside a pixel term of weight 1; 0, off, by default.
     """
@@ -47,15 +52,19 @@ class HybridMetric(nn.Module):
         recognizers: Recognizers | None = None,
         pixel: str = "mse",
         pixel_weight: float = 30.0,
-        identity_weight: float = 1.0,
+        identity_weight: float | None = None,
         adversarial_weight: float = 0.0,
         adversarial: nn.Module | None = None,
         feature_weight: float = 0.0,
         texture_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        if pixel not in ("mse", "l1", "ms_ssim"):
-            raise InvalidInputError(f"pixel is {pixel!r}; allowed are 'mse', 'l1' and 'ms_ssim'")
+        one_of("pixel", pixel, "mse", "l1", "ms_ssim")
+        if identity_weight and recognizers is None:
+            raise InvalidInputError(
+                f"identity_weight is {identity_weight}, but there is no recogniser: pass one, or leave the weight out"
+            )
+        identity_weight = float(recognizers is not None) if identity_weight is None else identity_weight
         weights = {
             "pixel": pixel_weight,
             "identity": identity_weight,
@@ -64,8 +73,8 @@ class HybridMetric(nn.Module):
             "texture": texture_weight,
         }
         for name, value in weights.items():
-            if not value >= 0:
-                raise InvalidInputError(f"{name}_weight is {value}; it must be at least 0")
+            if not (is_number(value) and value >= 0):
+                raise InvalidInputError(f"{name}_weight is {value!r}; a number of at least 0 is needed")
         if adversarial_weight and adversarial is None:
             raise InvalidInputError("adversarial_weight is not 0: pass an AdversarialMetric as adversarial")
         if feature_weight and recognizers is None:
@@ -75,6 +84,16 @@ class HybridMetric(nn.Module):
         self.pixel_weight, self.identity_weight = pixel_weight, identity_weight
         self.adversarial_weight, self.adversarial, self.feature_weight = adversarial_weight, adversarial, feature_weight
         self.texture_weight = texture_weight
+        self._seen_range = False
+
+    def check_range(self, pixels: Tensor, target: Tensor) -> None:
+        """Refuse pixels in 0..255: on the CPU always, on a GPU, which it would hold up, in the first call alone."""
+        pixel_terms.check_pair(pixels, target)
+        if target.numel() and (not self._seen_range or not target.is_cuda):
+            highest = float(target.detach().amax())
+            if highest > RANGE:
+                raise InvalidInputError(f"target goes up to {highest:g}; pixels are in 0..1: divide them by 255")
+            self._seen_range = True
 
     def pixel_term(self, pixels: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """The pixel term alone, float [N]; weight float [N or 1, 1, H, W] or None."""
@@ -108,6 +127,7 @@ class HybridMetric(nn.Module):
             pixel_weight, identity_weight: float [N] or numbers, adversarial_weight: a number, in the place of the
                 constructor's.
         """
+        self.check_range(pixels, target)
         pixel_weight = self.pixel_weight if pixel_weight is None else pixel_weight
         identity_weight = self.identity_weight if identity_weight is None else identity_weight
         error = self.pixel_term(pixels, target, weight)

@@ -8,6 +8,8 @@ The recogniser's own preprocessing (size, range, colour order, alignment) is dec
 import contextlib
 import functools
 import hashlib
+import io
+import os
 import pathlib
 import types
 import warnings
@@ -18,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..arguments import integer, is_number, numbers, one_of, sequence_of
+from ..arguments import path as checked_path
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike
 from .features import normalize_maps, run_with_maps
@@ -71,16 +75,27 @@ class Recognizer(nn.Module):
         unlike: float = 0.0,
     ) -> None:
         super().__init__()
-        if order not in ("RGB", "BGR"):
-            raise InvalidInputError(f"order is {order!r}; allowed are 'RGB' and 'BGR'")
-        if not -1 <= unlike < 1:
-            raise InvalidInputError(f"unlike is {unlike}; allowed are -1 up to 1, exclusive")
+        one_of("order", order, "RGB", "BGR")
+        if not is_number(unlike) or not -1 <= unlike < 1:
+            raise InvalidInputError(f"unlike is {unlike!r}; allowed are -1 up to 1, exclusive")
+        if not isinstance(network, nn.Module):
+            raise InvalidInputError(f"network is a {type(network).__name__}; a torch module is needed")
+        size = integer("size", size, 1, 4096)
+        for name_of, value in (("mean", mean), ("scale", scale)):
+            found = torch.as_tensor(value) if isinstance(value, Tensor) else torch.from_numpy(numbers(name_of, value))
+            if found.numel() not in (1, 3) or not bool(torch.isfinite(found).all()):
+                raise InvalidInputError(f"{name_of} is {value!r:.80}; needed is one number, or one for each channel")
         self.network = network.eval()
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         self.size, self.order, self.name, self.unlike = size, order, name, unlike
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {"size": self.size, "mean": self.mean.cpu(), "scale": self.scale.cpu()}
+        names = {"order": self.order, "name": self.name, "unlike": self.unlike}
+        return unpacked, (*packed(self.network), {**options, **names}, str(self.mean.device))
 
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: a frozen network's statistics must not move."""
@@ -124,13 +139,44 @@ class Recognizer(nn.Module):
         return ((pixels - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
 
 
+def packed(network: nn.Module) -> tuple[str, Any]:
+    """(kind, contents) of a network for pickle, which by itself takes neither TorchScript nor exported graphs."""
+    buffer = io.BytesIO()
+    if isinstance(network, torch.jit.ScriptModule):
+        torch.jit.save(network, buffer)
+        return "torchscript", buffer.getvalue()
+    if hasattr(network, "exported_program"):
+        torch.export.save(network.exported_program, buffer)  # type: ignore[arg-type]
+        return "exported", buffer.getvalue()
+    return "module", network
+
+
+def unpacked(kind: str, contents: Any, options: dict[str, Any], device: str) -> Recognizer:
+    """The inverse: a recogniser where it was sent to."""
+    network = contents
+    if kind == "torchscript":
+        network = torch.jit.load(io.BytesIO(contents), map_location=device)  # type: ignore[no-untyped-call]
+    elif kind == "exported":
+        network = module_of(torch.export.load(io.BytesIO(contents)))
+    return Recognizer(network, **options).to(device)
+
+
+def module_of(program: Any) -> Any:
+    """An exported program's module. It has one mode for good, and refuses to be asked for another."""
+    network = program.module()
+    network.train = types.MethodType(lambda self, mode=True: self, network)
+    network.eval = types.MethodType(lambda self: self, network)
+    network.exported_program = program
+    return network
+
+
 def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.ScriptModule:
-    """The network in a TorchScript file, in eval mode.
+    """The network in a TorchScript file, in eval mode. Such a file is a program: open those that you trust.
 
     Raises:
         WeightsError: there is no such file, or it is none of TorchScript.
     """
-    if not pathlib.Path(path).is_file():
+    if not pathlib.Path(checked_path("path", path)).is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a TorchScript file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -144,6 +190,8 @@ def open_torchscript(path: PathLike, device: Device = "cpu") -> torch.jit.Script
 
 def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a TorchScript file; preprocessing as for ``Recognizer`` (default: RGB 112 x 112 in 0..255).
+
+    Such a file is a program: open those that you trust.
 
     Raises:
         WeightsError: there is no such file, or it is none of TorchScript.
@@ -159,19 +207,16 @@ def load_torchscript(path: PathLike, device: Device = "cpu", **preprocessing: Un
 
 def load_exported(path: PathLike, device: Device = "cpu", **preprocessing: Unpack[Preprocessing]) -> Recognizer:
     """A recogniser from a file that ``torch.export.save`` wrote, its batch dimension dynamic; preprocessing as for
-    ``load_torchscript``."""
-    path = pathlib.Path(path)
+    ``load_torchscript``. Such a file is a program: open those that you trust."""
+    path = pathlib.Path(checked_path("path", path))
     if not path.is_file():
         raise WeightsError(f"no recogniser at {path}: give the path of a torch.export file")
     try:
-        network: Any = torch.export.load(str(path)).module()
+        network = module_of(torch.export.load(str(path)))
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise WeightsError(
             f"{path} is no file of torch.export: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
-    # An exported graph has one mode for good, and refuses to be asked for another.
-    network.train = types.MethodType(lambda self, mode=True: self, network)
-    network.eval = types.MethodType(lambda self: self, network)
     preprocessing.setdefault("name", path.stem)
     return Recognizer(network, **preprocessing).to(device)
 
@@ -191,6 +236,7 @@ def _bundled(device: str) -> Recognizer:
 def load_recognizer(text: str, device: Device = "cpu") -> Recognizer:
     """A recogniser by name: "bundled", "facenet:vggface2", "facenet:casia-webface", a torch.export file (.pt2), or a
     TorchScript file."""
+    text = os.fspath(checked_path("the recogniser", text))
     if text == "bundled":
         return load_bundled(device)
     if text.startswith("facenet:"):
@@ -222,8 +268,12 @@ class RecognizerEnsemble(nn.Module):
 
     def __init__(self, recognizers: Sequence[Recognizer], weights: Sequence[float] | None = None) -> None:
         super().__init__()
-        shares = [1.0] * len(recognizers) if weights is None else list(weights)
-        if not recognizers or len(shares) != len(recognizers) or not all(w > 0 for w in shares):
+        recognizers = sequence_of("recognizers", recognizers)
+        shares = [1.0] * len(recognizers) if weights is None else sequence_of("weights", weights)
+        strange = [type(one).__name__ for one in recognizers if not isinstance(one, nn.Module)]
+        if strange:
+            raise InvalidInputError(f"recognizers holds a {strange[0]}; a list of Recognizer is needed")
+        if not recognizers or len(shares) != len(recognizers) or not all(is_number(w) and w > 0 for w in shares):
             raise InvalidInputError(
                 f"{len(recognizers)} recognisers with weights {shares}; give at least one, and a positive weight "
                 "for each"
@@ -237,7 +287,8 @@ class RecognizerEnsemble(nn.Module):
         """From one recogniser (returned as it is), a list of recognisers, or a list of (recogniser, weight)."""
         if isinstance(recognizers, nn.Module):
             return recognizers
-        pairs = [entry if isinstance(entry, tuple) else (entry, 1.0) for entry in recognizers]
+        given = sequence_of("recognizers", recognizers)
+        pairs = [entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1.0) for entry in given]
         return cls([recognizer for recognizer, _ in pairs], [weight for _, weight in pairs])
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -281,7 +332,7 @@ def load_facenet(
         WeightsError: the file can't be had, has another digest, or does not hold this network. There are never random
             weights.
     """
-    if name not in FACENET_FILES:
+    if not isinstance(name, str) or name not in FACENET_FILES:
         raise InvalidInputError(f"no facenet recogniser {name!r}; there are {sorted(FACENET_FILES)}")
     try:
         from facenet_pytorch import InceptionResnetV1

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..arguments import integer, number
 from ..errors import InvalidInputError
 from ..format.geometry import SIDE
 
@@ -25,6 +26,9 @@ TEXTURE_THRESHOLD = 1e-4  # squared gradient that masks half: about two grey val
 
 def check_pair(pixels: Tensor, target: Tensor) -> None:
     """Refuse pictures that are not a pair of float [N, 3, H, W] of one shape."""
+    for name, one in (("pixels", pixels), ("target", target)):
+        if not isinstance(one, Tensor):
+            raise InvalidInputError(f"{name} is a {type(one).__name__}; a float tensor [N, 3, H, W] is needed")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or pixels.shape != target.shape:
         raise InvalidInputError(
             f"pixels have shape {tuple(pixels.shape)} and the target {tuple(target.shape)}; both must be [N, 3, H, W]"
@@ -33,9 +37,21 @@ def check_pair(pixels: Tensor, target: Tensor) -> None:
         raise InvalidInputError(f"pixels are {pixels.dtype}, the target {target.dtype}; both must be floats in 0..1")
 
 
+def check_weight(weight: Tensor, pixels: Tensor) -> None:
+    """Refuse what is no weight of each pixel, float [N or 1, 1, H, W]."""
+    if not isinstance(weight, Tensor) or not weight.is_floating_point():
+        raise InvalidInputError(f"weight is a {type(weight).__name__}; a float tensor [N or 1, 1, H, W] is needed")
+    count, _, height, width = pixels.shape
+    if weight.ndim != 4 or weight.shape[0] not in (1, count) or tuple(weight.shape[1:]) != (1, height, width):
+        raise InvalidInputError(
+            f"weight has shape {tuple(weight.shape)}; needed is [{count} or 1, 1, {height}, {width}]"
+        )
+
+
 def weighted_mean(error: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of error [N, 3, H, W] times weight (None: 1): float [N]."""
     if weight is not None:
+        check_weight(weight, error)
         error = weight * error
     return error.mean((1, 2, 3))
 
@@ -111,7 +127,8 @@ def ms_ssim(pixels: Tensor, target: Tensor) -> Tensor:
 def template_weight(floor: float = 0.25) -> Tensor:
     """Pixel weights float [1, 1, 112, 112] of a face on the template: 1 on the face, ``floor`` far from it (not to be
     changed in place)."""
-    y, x = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
+    middles = torch.arange(SIDE, dtype=torch.float32) + 0.5
+    y, x = torch.meshgrid(middles, middles, indexing="ij")
     distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
     return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
 
@@ -125,10 +142,12 @@ def landmark_weight(landmarks: Tensor, height: int, width: int, floor: float = 0
 
     The face is an ellipse about the mean of the points; its half axes are 1.3 and 1.55 distances between the eyes.
     """
+    if not isinstance(landmarks, Tensor):
+        raise InvalidInputError(f"landmarks are a {type(landmarks).__name__}; a float tensor [N, 5, 2] is needed")
+    height, width = integer("height", height, 1, 1 << 19), integer("width", width, 1, 1 << 19)
     if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2):
         raise InvalidInputError(f"landmarks have shape {tuple(landmarks.shape)}; expected [N, 5, 2]")
-    if not 0 <= floor <= 1:
-        raise InvalidInputError(f"floor is {floor}; allowed is 0 to 1")
+    floor = number("floor", floor, 0, 1)
     landmarks = landmarks.float()
     across = landmarks[:, 1] - landmarks[:, 0]
     span = across.norm(dim=1).clamp(min=1e-3)[:, None, None]

@@ -84,11 +84,11 @@ class FaceResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.out = nn.Linear(inputs, OUTPUTS, bias=False)
         side = SIDE + 2 * PAD
-        steps = (torch.arange(CROP_SIDE) + 0.5) / CROP_SIDE
+        steps = (torch.arange(CROP_SIDE, dtype=torch.float32) + 0.5) / CROP_SIDE
         x, y = ((low + steps * (high - low)) / side * 2 - 1 for low, high in (BOX[::2], BOX[1::2]))
         grid = torch.stack([x.expand(CROP_SIDE, -1), y[:, None].expand(-1, CROP_SIDE)], 2)
         self.register_buffer("grid", grid[None], persistent=False)
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN, dtype=torch.float32)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         padded = F.pad(pixels, (PAD,) * 4, mode="reflect")
@@ -124,7 +124,7 @@ def load_resnet(path: str | os.PathLike[str] | None = None) -> FaceResNet:
             value = low + step * value.astype(np.float32)
         state[name] = torch.from_numpy(value.astype(np.float32)).view(parameter.shape)
     network.load_state_dict(state)
-    return network.eval()
+    return network.float().eval()
 
 
 def eight_bits(weight: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ import torch
 from ..errors import InvalidInputError
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def checked_precision(precision: str) -> torch.dtype:

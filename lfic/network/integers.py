@@ -26,13 +26,13 @@ from .net import CodecNet
 from .tiles import unit
 from .transform import Block, Condition
 
-ROOM = 1.5  # ranges reach so many times as far as the pictures did that scales were chosen on
+ROOM = 2.0  # ranges reach so many times as far as the pictures did that scales were chosen on
 STREAM = 16383  # what blocks add to
 INSIDE = 8191  # between a block's depthwise convolution and its first pointwise one
 FEATURES = 16383  # of the analysis, so that differences are int16
 DECODED = 8191  # features that the synthesis reads
 HIDDEN = 16383  # SiLU's results
-STEP_BITS = 8
+STEP_BITS = 7
 MAX_STEP = (1 << 20) - 1  # times a symbol of 2047 that stays in int32
 TOGETHER = 16  # faces that are looked at together
 CALIBRATED = (1, 10, 25, 40, 60, 80, 100)  # qualities that pictures are looked at with
@@ -60,9 +60,9 @@ class Reaches(dict[str, Reach]):
         self[name] = Reach(found, low, high)
 
     def largest(self, *names: str) -> NDArray[np.float64]:
-        """Per channel, over several tensors."""
+        """Per channel, over several tensors; a channel that hardly did anything may do more elsewhere."""
         out: NDArray[np.float64] = np.max([self[name].channels for name in names], 0)
-        return np.maximum(out, max(out.max() * 1e-3, 1e-6))
+        return np.maximum(out, max(np.median(out) / 4, 1e-6))
 
 
 @torch.inference_mode()
@@ -198,7 +198,7 @@ class Export:
         """[100, ...] of values at anchors."""
         owner = self.modules[name.rpartition(".")[0]]
         values = self.net.get_parameter(name).detach().double().cpu()
-        table: Tensor = owner.anchors.table(values)  # type: ignore[union-attr, operator, assignment]
+        table: Tensor = owner.anchors.table(values)
         return table.numpy()
 
     def layer(
@@ -213,8 +213,8 @@ class Export:
         """A convolution's tensors. more: what is added to its bias, [100, N]; its real result is times ``factor`` plus
         ``offset``."""
         weight, bias = self.parameter(f"{name}.weight") * factor, self.parameter(f"{name}.bias") * factor + offset
-        tensors = plan(weight, bias + more, source, target.scale)
-        for key, value in zip(("weight", "bias", "shift"), tensors, strict=True):
+        planned: tuple[NDArray[Any], ...] = plan(weight, bias + more, source, target.scale)
+        for key, value in zip(("weight", "bias", "shift"), planned, strict=True):
             self.arrays[f"{name}.{key}"] = value
         self.arrays[f"{name}.range"] = np.array([target.low, target.high], np.int16)
 
@@ -261,11 +261,15 @@ class Export:
         self.layer("analysis.down_inner", middle.repeated(4), inner, self.anchored("analysis.condition_inner.quality"))
         self.position("analysis.condition_inner", "analysis.position_inner", inner)
         self.stage("analysis.inner", inner)
-        features = Span.filling(self.seen.largest("features", "analysis.out"), FEATURES)
+        # Powers of two, so that features and gains are the same numbers in either unit.
+        reach = self.seen.largest("features", "analysis.out")
+        bits = np.clip(np.floor(np.log2(FEATURES / (ROOM * reach))), 0, 24)
+        features = Span(2.0**bits, -FEATURES, FEATURES)
         self.layer("analysis.out", inner, features)
         self.layer("analysis.detail", middle, features)
-        gain = self.net.gain.detach().double().cpu().numpy() / features.scale
-        self.arrays["analysis.gain"] = gain.astype(np.float32)
+        self.arrays["analysis.unit"] = bits.astype(np.uint8)
+        gain = self.net.gain.detach().cpu().numpy().astype(np.float32)
+        self.arrays["analysis.gain"] = gain / features.scale.astype(np.float32)
         return features
 
     def level_head(self, features: Span) -> None:
@@ -296,7 +300,9 @@ class Export:
         return self.unit(name)
 
     def synthesis(self) -> None:
-        decoded = Span.filling(self.seen.largest("decoded"), DECODED)
+        # A symbol of 1 stands for up to twice the feature that it came from, and for few pictures it is not 0.
+        reach = np.maximum(self.seen.largest("decoded"), self.seen.largest("features") * 2 / ROOM)
+        decoded = Span.filling(reach, DECODED)
         step = np.rint(self.net.step.detach().double().cpu().numpy() * decoded.scale * 2**STEP_BITS)
         self.arrays["synthesis.step"] = np.clip(step, 1, MAX_STEP).astype(np.int32)
         self.arrays["synthesis.range"] = np.array([-DECODED, DECODED], np.int16)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -13,17 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import coder
+from ..arguments import is_integer, shown
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
-from ..format.geometry import cell_grid
-from ..format.weights import FORMAT, context_arrays, context_model, digest, load_arrays, model_number
+from ..format.geometry import STRIDE, cell_grid
+from ..format.integers import PREFIX, IntegerModel, integer_model
+from ..format.weights import (
+    FORMAT,
+    context_arrays,
+    context_model,
+    digest,
+    load_arrays,
+    model_number,
+    weights_bytes,
+)
 from ..kernels import rap_unpool
 from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, similarity
 from ..metric.objective import Objective
-from . import tiles
+from . import exact, tiles
 from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
 from .places import Places
+from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] | None
@@ -36,8 +48,11 @@ class Model:
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
     feature is multiplied by before it is rounded, and a symbol afterwards. objective: what efforts 1 to 3 minimise.
     device: where the networks run. looks_through: the recogniser of efforts and ``embed``, "bundled" until it is first
-    needed, or None. number: what files say of the model. metadata: of the weights file. dtype: what convolutions of the
-    analysis and the synthesis compute in.
+    needed, or None. number, weights: what files say of the model (``format.container.Header``). metadata: of the
+    weights file. dtype: what convolutions of the analysis and the synthesis compute in. integers: these networks as a
+    CPU computes them where the weights hold them; what decodes, and what encodes without effort, is then the same on
+    every machine. unit: float [C], powers of two, how many of their features' integers are 1.0; None where they hold
+    no analysis. source: the weights file's name, or its whole path.
     """
 
     net: CodecNet
@@ -50,8 +65,13 @@ class Model:
     number: int
     metadata: dict[str, str]
     dtype: torch.dtype = torch.float32
+    integers: IntegerModel | None = None
+    unit: Tensor | None = None
+    weights: bytes = b""
+    source: str = ""
 
     @functools.cached_property
+    @undisturbed
     def recognizer(self) -> Recognizer | RecognizerEnsemble | None:
         """The recogniser, on the device."""
         if isinstance(self.looks_through, str):
@@ -71,10 +91,15 @@ class Model:
 
     def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """uint8 [N, 3, H, W] -> float32 features [N, C, ceil(H/8), ceil(W/8)]."""
+        if self.integers is not None and self.unit is not None:
+            return exact.analyze(self.integers, self.unit, pixels, quality, aligned)
         return tiles.analyze(self.net, pixels, quality, aligned).float()
 
     def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
-        """What RAP decides: uint8 [N, hr, wr]; in float32 whatever the precision."""
+        """What RAP decides of what ``analyze`` gave: uint8 [N, hr, wr]; in float32 whatever the precision."""
+        if self.integers is not None and self.unit is not None and len(y):
+            size = STRIDE * y.shape[2], STRIDE * y.shape[3]
+            return exact.region_levels(self.integers, self.unit, y, size, quality, aligned)
         with computing(self.device):
             return self.net.region_levels(y, quality, aligned)
 
@@ -137,6 +162,8 @@ class Model:
     ) -> Tensor:
         """The same from tensors anywhere: symbols int16 [N, K], of which a row's first ones count, levels uint8
         [N, rows, columns], quality int64 [N], aligned bool [N] -> uint8 [N, 3, height, width] on the device."""
+        if self.integers is not None:
+            return exact.shown(self.integers, symbols, levels, quality, aligned, height, width)
         symbols, levels, q, a = (x.to(self.device, non_blocking=True) for x in (symbols, levels, quality, aligned))
         with self.computing():
             features = rap_unpool(symbols, levels, self.step, q - 1, *cell_grid(height, width))
@@ -156,18 +183,75 @@ def load(
         InvalidInputError: a device that torch can't use here, or no such precision.
     """
     device, dtype = usable_device(device), checked_precision(precision)
-    with computing(device, gradients=True):
-        net, context, metadata = load_model(name, device)
-        net.to(memory_format=torch.channels_last)
-    training = json.loads(metadata.get("training") or "{}").get("config", {})
-    with computing(device):
+    arrays, metadata = load_arrays(name)
+    path = os.fspath(name)
+    source = os.path.abspath(path) if path.endswith(".safetensors") else path
+    return made_of(arrays, metadata, source, device, recognizer, dtype)
+
+
+@undisturbed
+def made_of(
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: dict[str, str],
+    source: str,
+    device: str | torch.device,
+    recognizer: AnyRecognizer,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """What a weights file holds -> ``Model``; errors as ``load``."""
+    device = usable_device(device)
+    check_recognizer(recognizer)
+    net, context = networks_of(arrays, metadata, source)
+    net.to(device)
+    with torch.inference_mode():
         gain, step = net.gain.contiguous(), net.step.contiguous()
-    objective, number = Objective.trained(training), model_number(metadata)
-    return Model(net, context, gain, step, objective, device, recognizer, number, metadata, dtype)
+    net.to(memory_format=torch.channels_last)
+    try:
+        objective = Objective.trained(json.loads(metadata.get("training") or "{}").get("config", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the weights {source} do not say how they were trained: {error}") from None
+    number, weights = model_number(metadata), weights_bytes(metadata)
+    integers = integer_model(arrays) if device.type == "cpu" and dtype == torch.float32 else None
+    unit = None
+    if integers is not None and integers.has_analysis:
+        # Their gains, not what this machine's exp makes of the network's: symbols are then the same everywhere.
+        unit = torch.exp2(torch.from_numpy(arrays[f"{PREFIX}analysis.unit"].astype(np.float32)))
+        gain = torch.from_numpy(arrays[f"{PREFIX}analysis.gain"]) * unit
+    return Model(
+        net,
+        context,
+        gain,
+        step,
+        objective,
+        device,
+        recognizer,
+        number,
+        metadata,
+        dtype,
+        integers,
+        unit,
+        weights,
+        source,
+    )
+
+
+def check_recognizer(recognizer: object) -> None:
+    """Refuse what can't be a codec's recogniser when it is given, not when it is first looked through."""
+    bundled = isinstance(recognizer, str) and recognizer == "bundled"
+    if recognizer is None or bundled or isinstance(recognizer, (Recognizer, RecognizerEnsemble)):
+        return
+    raise InvalidInputError(
+        f"recognizer is {shown(recognizer)}; allowed are 'bundled', None and what lfic.metric loads: of a file "
+        "lfic.metric.load_recognizer(PATH)"
+    )
 
 
 def usable_device(device: str | torch.device) -> torch.device:
     """``torch.device``, tried: a clear error instead of one from deep inside torch."""
+    if not isinstance(device, (str, torch.device)):
+        raise InvalidInputError(
+            f"device {shown(device)} can't be used here: a name such as 'cpu' or 'cuda:0' is needed"
+        )
     try:
         torch.zeros(1, device=device).cpu()
         return torch.device(device)
@@ -181,23 +265,52 @@ def load_model(
 ) -> tuple[CodecNet, coder.ContextModel, dict[str, str]]:
     """(CodecNet in eval mode, ContextModel, metadata) of a bundled model or a file."""
     arrays, metadata = load_arrays(name)
+    net, context = networks_of(arrays, metadata, os.fspath(name))
+    return net.to(device), context, metadata
+
+
+def networks_of(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], source: str
+) -> tuple[CodecNet, coder.ContextModel]:
+    """(CodecNet in eval mode, ContextModel) of what a weights file holds, on the CPU; errors as ``load``."""
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    context = context_model(arrays)
     try:
-        config = json.loads(metadata["config"])
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-        net = CodecNet(CodecNetConfig(**settings))
+        config = config_of(json.loads(metadata["config"]))
+        with torch.device("meta"):  # what does not fit costs nothing
+            wanted = CodecNet(config).state_dict()
+        for name, tensor in state.items():
+            if name in wanted and wanted[name].shape != tensor.shape:
+                raise ValueError(f"{name} has shape {list(tensor.shape)}, and {list(wanted[name].shape)} is needed")
+        net = CodecNet(config)
         missing, unexpected = net.load_state_dict(state, strict=False)
-        context = context_model(arrays)
         # Files carry the entropy network's integers: for the encoder's gradients they are as good as its floats.
         net.entropy.restore(context_arrays(arrays))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the weights {name} hold no model that this lfic knows: {error}") from None
+        raise WeightsError(f"the weights {source} hold no model that this lfic knows: {error}") from None
     missing = [k for k in missing if not k.startswith("entropy.") or k == "entropy.value_scale"]
     if missing or unexpected:
-        raise WeightsError(f"the weights {name} do not fit the network: missing {missing}, unexpected {unexpected}")
+        raise WeightsError(f"the weights {source} do not fit the network: missing {missing}, unexpected {unexpected}")
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    return net.float().eval().to(device), context, metadata
+    return net.float().eval(), context  # whatever torch's default dtype is
+
+
+# Of a stored configuration's sizes, so that a damaged one asks for no endless network.
+MOST_CHANNELS, MOST_BLOCKS = 4096, 64
+
+
+def config_of(stored: Any) -> CodecNetConfig:
+    """``CodecNetConfig`` of a weights file's; ValueError where a size is none."""
+    if not isinstance(stored, dict):
+        raise ValueError(f"their configuration is {stored!r:.60}, no table of sizes")
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    for name, value in settings.items():
+        sizes = value if isinstance(value, tuple) else (value,)
+        low, high = (0, MOST_BLOCKS) if name.endswith("_blocks") else (1, MOST_CHANNELS)
+        if not all(is_integer(size) and low <= size <= high for size in sizes):
+            raise ValueError(f"{name} is {value!r:.60}; allowed are {low} to {high}")
+    return CodecNetConfig(**settings)
 
 
 def save_model(
@@ -206,8 +319,10 @@ def save_model(
     context_arrays: Mapping[str, Any],
     tables_state: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, str],
+    integers: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write a weights file atomically. ``context_arrays`` as for ``lfic.coder.ContextModel``; metadata: strings."""
+    """Write a weights file atomically. ``context_arrays`` as for ``lfic.coder.ContextModel``; metadata: strings;
+    integers: what ``lfic.network.integers.integer_arrays`` gave."""
     from safetensors.numpy import save
 
     arrays: dict[str, NDArray[Any]] = {}
@@ -220,6 +335,7 @@ def save_model(
         else:
             arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
     arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
+    arrays |= {f"{PREFIX}{key}": value for key, value in (integers or {}).items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    config = json.dumps(dataclasses.asdict(net.config))
-    write_atomically(path, save(arrays, {"format": FORMAT, "config": config, "digest": digest(arrays), **metadata}))
+    told = {**metadata, "format": FORMAT, "config": json.dumps(dataclasses.asdict(net.config))}
+    write_atomically(path, save(arrays, {**told, "digest": digest(arrays, told)}))

@@ -74,4 +74,6 @@ class Adversary:
         saved = load_tensors(folder, "discriminator")
         if saved:
             self.metric.discriminator.load_state_dict(saved)
-            restore_optimizer(*self._named(), load_tensors(folder, "adversary"))
+            moments = load_tensors(folder, "adversary")
+            if moments:  # none before its first step
+                restore_optimizer(*self._named(), moments)

@@ -1,7 +1,8 @@
 """lfic export CHECKPOINT OUT.safetensors --data PACK: a trained checkpoint as the file that the codec loads.
 
 The network is stored in half precision, the entropy model as integers, its tables counted on real symbols
-(lfic/train/tables.py).
+(lfic/train/tables.py); beside it stand the transforms as integers (lfic/network/integers.py). A weights file in place
+of the checkpoint gets new integers alone.
 """
 
 import argparse
@@ -14,10 +15,20 @@ from typing import Any
 
 from ..data.sources import open_faces
 from ..errors import InvalidInputError, WeightsError
-from ..network.load import save_model
+from ..network.integers import integer_arrays
+from ..network.load import load, save_model
 from ..network.net import CodecNet
-from .checkpoint import load_tensors
+from .checkpoint import load_tensors, read_state
 from .config import sectioned
+from .integers import (
+    MEASURED,
+    add_integers,
+    calibration_pictures,
+    costs,
+    measured_faces,
+    photo_files,
+    report,
+)
 from .state import network_config
 from .tables import calibrate
 
@@ -26,13 +37,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[CodecNet, dict[str, A
     """The averaged network of a checkpoint folder, rounded to half precision as it will be stored, and its state:
     step, seconds, and the configuration by sections."""
     path = pathlib.Path(path)
-    if not (path / "state.json").is_file():
-        raise WeightsError(f"{path} is not a checkpoint folder: it has no state.json")
-    state = json.loads((path / "state.json").read_text())
+    state = read_state(path)
     state["config"] = sectioned(state["config"])
-    net = CodecNet(network_config(state["config"]["network"]))
-    weights = load_tensors(path, "average")
-    net.load_state_dict({k: v.half().float() for k, v in weights.items()})
+    try:
+        net = CodecNet(network_config(state["config"]["network"]))
+        weights = load_tensors(path, "average")
+        net.load_state_dict({k: v.half().float() for k, v in weights.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} holds no network that this lfic knows: {error}") from None
     return net.eval(), state
 
 
@@ -87,12 +99,21 @@ def model_card(training: Mapping[str, Any], net: CodecNet) -> str:
 def make_parser() -> argparse.ArgumentParser:
     """Options of the command line."""
     parser = argparse.ArgumentParser(prog="lfic export", description="Turn a training checkpoint into a weights file.")
-    parser.add_argument("checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint)")
+    parser.add_argument(
+        "checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint), or a .safetensors file of weights"
+    )
     parser.add_argument("out", help="weights file to write, .safetensors")
     parser.add_argument(
         "--data", required=True, nargs="+", help="faces to count the tables on: whatever a run takes as faces"
     )
     parser.add_argument("--faces", type=int, default=6000, help="how many of them (default 6000)")
+    parser.add_argument("--photos", help="folder of pictures that are no faces, for the integers' ranges as well")
+    parser.add_argument(
+        "--measure",
+        type=int,
+        default=MEASURED,
+        help=f"faces that the integers' cost is measured on (default {MEASURED})",
+    )
     parser.add_argument(
         "--card",
         help="text file with the model card that is stored in the metadata (default: one made of what the checkpoint "
@@ -106,12 +127,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
-    net, state = load_checkpoint(args.checkpoint)
-    arrays, tables, (before, after) = calibrate(net, open_faces(args.data), args.faces)
-    print(f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones")
-    training = describe_training(state, args.faces)
-    card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
-    save_model(args.out, net, arrays, tables.state(), {"training": json.dumps(training), "card": card})
+    faces, photos = open_faces(args.data), photo_files(args.photos)
+    if args.checkpoint.endswith(".safetensors"):
+        add_integers(args.checkpoint, args.out, faces, photos)
+    else:
+        net, state = load_checkpoint(args.checkpoint)
+        arrays, tables, (before, after) = calibrate(net, faces, args.faces)
+        print(
+            f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones"
+        )
+        training = describe_training(state, args.faces)
+        card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
+        integers = integer_arrays(net, calibration_pictures(faces, photos))
+        told = {"training": json.dumps(training), "card": card}
+        save_model(args.out, net, arrays, tables.state(), told, integers)
+    if args.measure:
+        print(report(list(costs(load(args.out), measured_faces(faces, args.measure)))))
     return 0
 
 

@@ -65,7 +65,7 @@ class TrainingLoss:
         self.metric = HybridMetric(
             None if self.drawn else recognizer,
             pixel_weight=loss.pixel_weight,
-            identity_weight=loss.identity_weight / loss.identity_share,
+            identity_weight=None if self.drawn or recognizer is None else loss.identity_weight / loss.identity_share,
             adversarial=adversary.metric if adversary else None,
             feature_weight=loss.feature_weight / loss.identity_share if recognizer is not None else 0,
             texture_weight=loss.texture_weight,

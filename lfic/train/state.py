@@ -1,10 +1,7 @@
 """What a run consists of between two steps, and its checkpoints."""
 
 import dataclasses
-import json
-import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +13,17 @@ from ..network.load import load_model
 from ..network.net import CodecNet, CodecNetConfig
 from ..network.transform import Block
 from .adversary import Adversary
-from .checkpoint import load_tensors, optimizer_state, restore_optimizer, save_tensors
-from .config import TrainConfig
+from .checkpoint import (
+    load_tensors,
+    newest,
+    optimizer_state,
+    read_state,
+    restore_optimizer,
+    restore_parameters,
+    save_tensors,
+    write_checkpoint,
+)
+from .config import TrainConfig, sectioned
 from .schedule import averaging
 from .sections import NetworkConfig, ScheduleConfig
 from .soap import Soap
@@ -148,45 +154,55 @@ class Trainer:
         return net.eval()
 
     def save(self) -> None:
-        """Write a checkpoint folder of safetensors (network, average, optimiser), then rename it into place."""
+        """Write a checkpoint folder of safetensors (network, average, optimiser) in the place of the one before."""
         if not self.world.first:
             return
-        fresh, place, old = self.out / "checkpoint.new", self.out / "checkpoint", self.out / "checkpoint.old"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        for part, tensors in (("net", self.parameters), ("average", self.average)):
-            save_tensors(dict(zip(self.names, tensors)), fresh, part)
-        save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), fresh, "optimizer")
-        if self.adversary:
-            self.adversary.save(fresh)
+
+        def fill(folder: pathlib.Path) -> None:
+            for part, tensors in (("net", self.parameters), ("average", self.average)):
+                save_tensors(dict(zip(self.names, tensors)), folder, part)
+            save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), folder, "optimizer")
+            if self.adversary:
+                self.adversary.save(folder)
+
         state = {
             "step": self.step,
             "seconds": self.seconds,
             "frozen": self.frozen,
             "config": self.config.sections(),
         }
-        (fresh / "state.json").write_text(json.dumps(state, indent=1))
-        shutil.rmtree(old, ignore_errors=True)
-        if place.exists():
-            os.rename(place, old)
-        os.rename(fresh, place)
-        shutil.rmtree(old, ignore_errors=True)
+        write_checkpoint(self.out, fill, state)
 
     def resume(self) -> bool:
-        """Continue from the newest whole checkpoint; False where there is none."""
-        places = (self.out / "checkpoint", self.out / "checkpoint.old")
-        place = next((place for place in places if (place / "state.json").is_file()), None)
+        """Continue from the newest whole checkpoint; False where there is none.
+
+        Raises:
+            WeightsError: the checkpoint is damaged.
+            InvalidInputError: it is of another network or optimiser.
+        """
+        place = newest(self.out)
         if place is None:
             return False
-        state = json.loads((place / "state.json").read_text())
+        state = read_state(place)
+        self._check_same(sectioned(state["config"]), place)
         self.step, self.seconds = state["step"], state["seconds"]
         self.frozen = state.get("frozen", False)
-        net, average = load_tensors(place, "net"), load_tensors(place, "average")
-        with torch.no_grad():
-            for name, parameter, mean in zip(self.names, self.parameters, self.average):
-                parameter.copy_(net[name])
-                mean.copy_(average[name])
+        restore_parameters(place, "net", self.names, self.parameters)
+        restore_parameters(place, "average", self.names, self.average)
         restore_optimizer(self.optimizer, self.names, self.parameters, load_tensors(place, "optimizer"))
         if self.adversary:
             self.adversary.load(place)
         return True
+
+    def _check_same(self, stored: Mapping[str, Any], place: pathlib.Path) -> None:
+        """Refuse to go on as another network or with another optimiser; what a stored configuration lacks is not
+        known."""
+        wanted = self.config.sections()
+        settings = [("network", key) for key in wanted["network"] if key != "start"] + [("schedule", "optimizer")]
+        for section, key in settings:
+            found, given = stored.get(section, {}).get(key, wanted[section][key]), wanted[section][key]
+            if found != given:
+                raise InvalidInputError(
+                    f"[{section}] {key} is {given!r}, but {place} was written with {found!r}: give that back, or "
+                    "another [run] out"
+                )

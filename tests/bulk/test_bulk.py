@@ -83,13 +83,11 @@ def test_names_do_not_clash(tmp_path, face):
     out = ("p/0000.lfic", "q/0000.lfic", "q/a.gif.lfic", "q/a.webp.lfic")
     assert [r.target for r in results] == [tmp_path / "out" / name for name in out]
     assert {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")} == set(out)
-    results = list(bulk.encode_files(paths[:1], tmp_path / "out" / "p", workers=1, quality=5))
-    assert "exists" in results[0].error and results[0].bytes == 0
 
 
 def test_mistakes_raise_before_any_result(folder):
     """The call itself checks, not the first result; once, not for every file."""
-    for options, text in (({"quality": 0}, "quality is 0"), ({"device": "bogus"}, "bogus"), ({"workers": 0}, "jobs")):
+    for options, text in (({"quality": 0}, "quality is 0"), ({"workers": 0}, "jobs")):
         with pytest.raises(lfic.InvalidInputError, match=text):
             bulk.encode_files([folder / "1.png"], folder / "out", **options)
     with pytest.raises(lfic.InvalidInputError, match="a list of paths"):
@@ -104,9 +102,9 @@ def test_a_million_names_are_nothing(tmp_path):
     import time
 
     began = time.process_time()
-    source = FilesSource(f"/data/{i // 1000:04}/{i % 1000:04}.png" for i in range(200_000))
+    source = FilesSource(f"/data/{i // 1000:04}/{i % 1000:04}.png" for i in range(100_000))
     assert [r.key for r in itertools.islice(source.records(), 2)] == ["0000/0000", "0000/0001"]
-    assert time.process_time() - began < 6  # a fifth of a million
+    assert time.process_time() - began < 3  # a tenth of a million
 
 
 def test_a_script_without_a_main_guard(folder):

@@ -5,11 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from bulk_work import run
 from PIL import Image
 
 import lfic
 from lfic import cli
 from lfic.bulk import Transcoding
+from lfic.cli.encoding import printable
 from lfic.data import Record, open_source
 from lfic.image import open_image
 
@@ -84,7 +86,7 @@ def test_back_and_through(face, codec):
     too_large, picture = jpeg([records[0], Record("d", ".png", made.data)])
     assert "raise max_pixels" in too_large.error and picture.records[0].data[:2] == b"\xff\xd8"
     with pytest.raises(lfic.InvalidInputError, match="writes no .psd"):
-        Transcoding(".psd").prepare()
+        Transcoding(".psd")
 
 
 def test_photos_to_parquet_and_back_by_two_commands(pictures, tmp_path, capsys):
@@ -130,16 +132,16 @@ def test_mistakes_of_the_command(arguments, text, tmp_path, face, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.lfic", "in"]
 
 
-def test_names_that_are_no_utf_8(tmp_path, face, capsys):
-    """Told as far as they can be, and the others go on."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    Image.fromarray(face).save(folder / "b.png")
-    name = b"a\xff.png"
-    (folder / name.decode("utf-8", "surrogateescape")).write_bytes(b"bad")
-    assert cli.main(["transcode", str(folder), str(tmp_path / "out.tar"), "--quality", "5", "--jobs", "1"]) == 1
-    out = capsys.readouterr()
-    assert "a\\xff.png" in out.err and "1 files" in out.out and "1 failed" in out.out
+def test_names_that_are_no_utf_8(tmp_path):
+    """Told as far as they can be, and kept as they are."""
+    name = b"a\xff".decode("utf-8", "surrogateescape")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"{name}.png").write_bytes(b"abc")
+    for target in ("out", "out.tar", "out.parquet", "out.rec"):
+        (result,) = run(tmp_path / "in", tmp_path / target, jobs=1)
+        assert result.error is None and printable(result.source) == "a\\xff.png"
+        (record,) = open_source(tmp_path / target)
+        assert record.key == ("a\\xff" if target == "out.parquet" else name) and record.data == b"cba"
 
 
 def test_heic_without_its_package_is_named(pictures, monkeypatch):

@@ -124,7 +124,7 @@ def test_the_example_is_built_against_what_is_installed(prefix, tmp_path, way, f
     Image.fromarray(face).save(tmp_path / "face.ppm")
     run(tmp_path / "face", "encode", tmp_path / "face.ppm", tmp_path / "face.lfic", "30", env=environment)
     data = (tmp_path / "face.lfic").read_bytes()
-    assert data == encoded(face, 30)
+    assert data == encoded(face, 30) == lfic.encode(face, quality=30, effort=0)
     run(tmp_path / "face", "decode", tmp_path / "face.lfic", tmp_path / "out.ppm", env=environment)
     assert (np.asarray(Image.open(tmp_path / "out.ppm")) == np.asarray(lfic.decode(data))).all()
     (tmp_path / "bad.lfic").write_bytes(data[:-1])

@@ -174,10 +174,12 @@ def test_the_readmes_figures_are_measured():
     rows = table(ROOT / "README.md", "| against |")
     assert [row[0].split(",")[0] for row in rows] == ["JPEG 2000", "WebP", "AVIF", "JPEG XL", "bmshj2018"]
     photos = bd_rates("photos-bdrate.csv")
-    for against, effort_0, effort_1, photo in rows:
+    crops = bd_rates("crops-160-bdrate.csv")
+    for against, effort_0, effort_1, crop, photo in rows:
         anchor = against.split(",")[0]
         anchor = ANCHORS.get(anchor, anchor)
         assert effort_0 == rates["lfic", anchor] and effort_1 == rates["lfic effort 1", anchor], against
+        assert crop == crops.get(("lfic layers", anchor), ""), against
         assert photo == photos.get(("lfic layers", anchor), ""), against
 
 

@@ -22,7 +22,16 @@ def test_the_bytes_are_those_of_the_specification():
     assert write(Header(300, 1, 100, 2, checksum=False), b"\x01") == bytes(
         [0xFC, 0b001_10_0_0_1, 200, 0xAB, 0x02, 0x00, 0x01]
     )
-    assert write(Header(112, 112, 1, 0, checksum=False, model=255), b"") == bytes([0xFC, 0b001_00_0_0_0, 3, 255])
+    assert write(Header(112, 112, 1, 0, checksum=False, model=255), b"") == bytes(
+        [0xFC, 0b001_00_0_0_0, 3, 255, 0, 0, 0, 0]
+    )
+    private = Header(112, 112, 1, 0, checksum=False, model=255, weights=b"\xab\xcd\x01\x02")
+    assert write(private, b"") == bytes([0xFC, 0b001_00_0_0_0, 3, 255, 0xAB, 0xCD, 1, 2])
+    assert read(write(private, b""))[0] == private
+    with pytest.raises(CorruptStreamError, match="within the digest of its weights"):
+        read(write(private, b"")[:-1])
+    with pytest.raises(InvalidInputError, match="has 3 bytes; needed are 4"):
+        write(Header(112, 112, 1, 0, model=255, weights=b"abc"), b"")
 
 
 def test_crc_is_crc16_xmodem():
@@ -40,7 +49,7 @@ def test_crc_is_crc16_xmodem():
 )
 def test_what_is_written_is_read(width, height, quality, mode, checksum, model, payload):
     header = Header(width, height, quality, mode, False, checksum, model)
-    found, rest = read(write(header, payload))
+    found, rest = read(write(header, payload), container.MAX_PIXELS)
     assert found == header
     assert bytes(rest) == payload
 
@@ -118,9 +127,23 @@ def test_checksum_finds_every_single_byte_error():
 
 def test_pixel_bound_is_adjustable_and_checked_first():
     data = write(Header(20_000, 20_000, 40, 0), b"")
-    with pytest.raises(ContainerError, match="400000000 pixels; allowed are 178956970"):
+    with pytest.raises(ContainerError, match="400000000 pixels; allowed are 50000000"):
         read(data)
     assert read(data, max_pixels=400_000_000)[0].width == 20_000
+    for bad in (0, -1, 1.5, None, float("nan"), "9", True):
+        with pytest.raises(InvalidInputError, match="max_pixels is"):
+            read(data, max_pixels=bad)
+
+
+def test_thin_pictures_count_as_what_they_cost():
+    """A row of pixels takes as much work as sixteen."""
+    with pytest.raises(ContainerError, match="costs as much as 6400000"):
+        read(write(Header(400_000, 1, 40, 0), b""), max_pixels=1_000_000)
+    assert read(write(Header(400_000, 1, 40, 0), b""))[0].height == 1
+    assert read(write(Header(4, 4, 40, 0), b""), max_pixels=16)[0].width == 4  # no smaller than a face's cost
+    sides = bytes([0xFC, 0b001_00_0_0_1, 80]) + leb128(container.MAX_SIDE) + leb128(0)
+    with pytest.raises(ContainerError, match="524289 x 1; allowed are 524288 pixels a side"):
+        read(sides)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Compiles every kernel ahead of time, without a GPU, and prints what the compiler made of it as JSON.
 
-    python tests/kernels/compile_kernels.py [NAME...] [--all] [--write]
+    python tests/kernels/compile_kernels.py [NAME...] [--all] [--write] [--architecture 90]
 
 Run without TRITON_INTERPRET. Launches are those of configs.py for C = 192 and a large batch. ``--all`` takes every
 combination instead of those that the test takes, names pick single ones. ``--write`` raises and lowers budgets.json to
@@ -209,6 +209,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--architecture", nargs="+", type=int, default=ARCHITECTURES, metavar="SM")
     args = parser.parse_args()
     if unknown := set(args.names) - set(variants()):
         parser.error(f"no variant {', '.join(sorted(unknown))}; there are {', '.join(variants())}")
@@ -216,7 +217,9 @@ def main():
         os.environ["TRITON_CACHE_DIR"] = cache  # what is reported was compiled now
         chosen = {name: variant for name, variant in variants().items() if args.all or name in (args.names or TESTED)}
         found = {
-            f"sm_{a}-{name}": facts(compiled(a, *variant)) for a in ARCHITECTURES for name, variant in chosen.items()
+            f"sm_{architecture}-{name}": facts(compiled(architecture, *variant))
+            for architecture in args.architecture
+            for name, variant in chosen.items()
         }
     print(json.dumps({"triton": triton.__version__, "kernels": found}, indent=0))
     if args.write:

@@ -24,6 +24,40 @@ def found():
     return json.loads(done.stdout)["kernels"]
 
 
+@pytest.fixture(scope="module")
+def launches():
+    """What stub_device.py prints."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    command = [sys.executable, HERE / "stub_device.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+def test_launches_are_few_and_compile_as_they_are_called(launches):
+    kernels = {
+        name: [k.removeprefix("rap_").removesuffix("_kernel") for k in found]
+        for name, found in launches["launches"].items()
+    }
+    assert kernels == {
+        "offsets": ["offsets"],
+        "quantize": ["quantize"],
+        "quantize with indexes": ["quantize"],
+        "unpool": ["unpool"],
+        "unpool, backward": ["unpool_backward", "table"],
+        "dense": ["dense"],
+        "dense, mixed": ["dense"],
+        "dense, backward to y": ["dense_backward"],
+        "dense, backward to all": ["dense_backward", "table"],
+        "dense, backward to step": ["dense_backward", "table"],
+        "dense, one image": ["dense"],
+    }
+
+
+def test_pictures_of_many_sizes_and_slices_share_their_code(launches):
+    assert launches["variants of sizes"] <= 3
+
+
 def test_every_kernel_compiles_for_every_architecture(found):
     operations = {
         "quantize",

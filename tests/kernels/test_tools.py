@@ -76,6 +76,16 @@ def test_tiles_are_powers_of_two_that_fit_the_work(channels):
         assert programs >= configs.FILL or regions * block <= 64
 
 
+def test_work_is_spread_over_parts_of_an_image():
+    device = torch.device("cpu")
+    configs.spread.cache_clear()
+    for count, each in ((1, 1), (2, 16), (64, 256), (1, 1 << 20)):
+        parts, tile = configs.spread("dense", count, 48, each, device, 4, False)
+        assert (parts - 1) * tile.regions < each <= parts * tile.regions
+        few, same = configs.spread("dense", count, 48, each, device, 4, True)
+        assert same == tile and 1 <= few <= parts and (few == 1 or few * count <= configs.PROGRAMS)
+
+
 def test_large_work_keeps_the_launch_of_the_table():
     assert configs.tile(configs.Launch(1024, 4), 192, 256, 16) == (16, 64, 4, None)
     assert configs.tile(configs.Launch(1024, 4), 192, 64, 256) == (16, 64, 4, None)

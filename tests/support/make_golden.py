@@ -60,6 +60,11 @@ def symbols_digest(codec, data, form="file"):
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+def pixels_digest(image):
+    """SHA-256 over a decoded picture's pixels."""
+    return hashlib.sha256(np.asarray(image).tobytes()).hexdigest()
+
+
 def main():
     codec = lfic.load_codec()
     write(codec, FOLDER, CASES, "file", ".lfic")
@@ -69,14 +74,15 @@ def main():
 
 
 def write(codec, folder, cases, form, suffix):
-    """A file for each case, and index.json with the digests of their symbols."""
+    """A file for each case, and index.json with the digests of their symbols and pixels."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     index = {}
     for name, (height, width, options) in cases.items():
         data = codec.encode(picture(height, width), container=form, **options)
         (folder / f"{name}{suffix}").write_bytes(data)
-        index[name] = {"symbols": symbols_digest(codec, data, form), "size": [width, height]}
+        shown = pixels_digest(codec.decode(data, container=form))
+        index[name] = {"symbols": symbols_digest(codec, data, form), "pixels": shown, "size": [width, height]}
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -57,6 +57,7 @@ std::shared_ptr<ContextModel> make_model(const py::dict& arrays, std::shared_ptr
     return std::make_shared<ContextModel>(std::move(a), std::move(tables), simd_named(simd));
 }
 
+// A copy: levels say which cells exist, and another thread may write to the caller's array.
 Array<uint8_t> levels_of(const ContextModel& model, const Grid& grid, const py::handle& levels) {
     model.check(grid);
     auto array = view<uint8_t>(levels, "levels");
@@ -64,7 +65,7 @@ Array<uint8_t> levels_of(const ContextModel& model, const Grid& grid, const py::
         throw InvalidInput("levels must have shape [" + std::to_string(grid.rows()) + ", " +
                            std::to_string(grid.columns()) + "] for a grid of " + std::to_string(grid.height) + " x " +
                            std::to_string(grid.width));
-    return array;
+    return py::reinterpret_steal<Array<uint8_t>>(copy_of(array).release());
 }
 
 // A face to write, and the arrays that it points to.

@@ -11,7 +11,7 @@ Integers symbols_of(const py::handle& object) {
 }
 
 Integers indexes_of(const py::handle& object) {
-    return {object, "indexes", true};
+    return {object, "indexes", true, 1, true};
 }
 
 void expect_equal(std::size_t symbols, std::size_t indexes, const std::string& where = "") {
@@ -109,7 +109,7 @@ py::list decode_batch(const py::sequence& data, const py::sequence& indexes, con
 // symbols [N, n], indexes [N, n] or [n] -> the N streams behind each other, and where each begins: int64 [N + 1].
 py::tuple encode_packed(const py::handle& symbols, const py::handle& indexes, const Tables& tables, int threads) {
     const Integers s(symbols, "symbols", false, 2);
-    const Integers x(indexes, "indexes", true, 0);
+    const Integers x(indexes, "indexes", true, 0, true);
     const std::size_t count = s.array.shape(0), length = s.array.shape(1);
     const bool shared = x.array.ndim() == 1;
     if (x.size != (shared ? length : s.size) ||
@@ -140,12 +140,13 @@ py::tuple encode_packed(const py::handle& symbols, const py::handle& indexes, co
 Array<int32_t> decode_packed(const py::handle& data, const py::handle& offsets, const py::handle& indexes,
                              const Tables& tables, int threads) {
     const Held held(data);
-    const auto o = view<int64_t>(offsets, "offsets");
-    if (o.ndim() != 1 || o.size() < 1) throw InvalidInput("offsets must have shape [streams + 1]");
-    const std::size_t count = o.size() - 1;
-    const int64_t* po = o.data();
+    const auto given = view<int64_t>(offsets, "offsets");
+    if (given.ndim() != 1 || given.size() < 1) throw InvalidInput("offsets must have shape [streams + 1]");
+    const std::size_t count = given.size() - 1;
+    const std::vector<int64_t> own(given.data(), given.data() + given.size());
+    const int64_t* po = own.data();
     check_offsets(po, count, held.size());
-    const Integers x(indexes, "indexes", true, 0);
+    const Integers x(indexes, "indexes", true, 0, true);
     const bool shared = x.array.ndim() == 1;
     if (!shared && (x.array.ndim() != 2 || x.array.shape(0) != static_cast<py::ssize_t>(count)))
         throw InvalidInput("indexes must have shape [" + std::to_string(count) + ", symbols] or [symbols]");

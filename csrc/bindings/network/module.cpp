@@ -1,6 +1,8 @@
 // lfic._network: csrc/network/network.hpp with numpy arrays; arguments are checked, the GIL is released.
 #include "network/network.hpp"
 
+#include <pybind11/stl.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -140,12 +142,32 @@ py::list encode(const Model& model, const py::sequence& images, int threads) {
     return out;
 }
 
-Array<std::int16_t> analyze(const Model& model, const py::object& image, int quality, bool aligned, int threads) {
-    const auto pixels = pixels_of(image);
-    const Picture picture = picture_of(pixels, quality, aligned);
-    Array<std::int16_t> features({cells(picture.height), cells(picture.width), model.channels()});
+// uint8 [N, height, width, 3], quality and aligned of each -> int16 [N, rows, columns, C]
+Array<std::int16_t> analyze(const Model& model, const py::object& images, const std::vector<int>& quality,
+                            const std::vector<bool>& aligned, int threads) {
+    const auto pixels = view<std::uint8_t>(images, "images");
+    if (pixels.ndim() != 4 || pixels.shape(3) != 3)
+        throw InvalidInput("images are uint8 [N, height, width, 3]; found " + std::to_string(pixels.ndim()) + " axes");
+    const std::size_t count = static_cast<std::size_t>(pixels.shape(0));
+    if (quality.size() != count || aligned.size() != count)
+        throw InvalidInput("there are " + std::to_string(count) + " images and " + std::to_string(quality.size()) +
+                           " qualities; needed is one for each, and whether it is aligned");
+    for (int axis = 1; axis < 3; ++axis)
+        check_side(static_cast<int>(std::min<py::ssize_t>(pixels.shape(axis), lfic::kMaxSide + 1)));
+    const int height = static_cast<int>(pixels.shape(1)), width = static_cast<int>(pixels.shape(2));
+    Array<std::int16_t> features({static_cast<int>(count), cells(height), cells(width), model.channels()});
+    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(cells(height)) * cells(width) * model.channels();
+    std::vector<Picture> pictures;
+    std::vector<const std::uint8_t*> rgb;
+    std::vector<std::int16_t*> out;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto at = static_cast<std::ptrdiff_t>(i);
+        pictures.push_back({height, width, quality[i], aligned[i]});
+        rgb.push_back(pixels.data() + at * height * width * 3);
+        out.push_back(features.mutable_data() + at * size);
+    }
     const py::gil_scoped_release release;
-    model.analyze(picture, pixels.data(), features.mutable_data(), threads);
+    model.analyze(pictures, rgb, out, threads);
     return features;
 }
 
@@ -197,7 +219,7 @@ PYBIND11_MODULE(_network, m, py::mod_gil_not_used()) {
         .def_property_readonly("has_analysis", &Model::has_analysis)
         .def("synthesize", &synthesize, py::arg("coded"), py::arg("threads") = 1)
         .def("encode", &encode, py::arg("images"), py::arg("threads") = 1)
-        .def("analyze", &analyze, py::arg("image"), py::arg("quality"), py::arg("aligned"), py::arg("threads") = 1)
+        .def("analyze", &analyze, py::arg("images"), py::arg("quality"), py::arg("aligned"), py::arg("threads") = 1)
         .def("choose_levels", &choose_levels, py::arg("features"), py::arg("height"), py::arg("width"),
              py::arg("quality"), py::arg("aligned"))
         .def("pool", &pool, py::arg("features"), py::arg("levels"), py::arg("height"), py::arg("width"),

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <string>
+#include <vector>
 
 #include "common/errors.hpp"
 #include "rap/cpu.hpp"
@@ -47,12 +48,28 @@ View view(const py::object& object) {
     return {pointer<void>(x.of[0]), type_of(x.of[1]), x.of[2], x.of[3], x.of[4], x.of[5]};
 }
 
-// (N, C, h, w, levels, quality)
-Grid grid_of(const py::tuple& tuple) {
-    const Integers<6> x{tuple};
-    return {
-        x.of[0], x.of[1], x.of[2], x.of[3], pointer<const std::uint8_t>(x.of[4]), pointer<const std::int64_t>(x.of[5])};
-}
+// (N, C, h, w, levels, quality, rows of the tables or -1), checked. Levels and qualities, which say where memory is
+// read and written, are copied first: the GIL is released while the work is done, and another thread may write to them.
+struct OwnGrid {
+    std::vector<std::uint8_t> levels;
+    std::vector<std::int64_t> quality;
+    Grid grid;
+
+    explicit OwnGrid(const py::tuple& tuple) {
+        const Integers<7> x{tuple};
+        grid = {x.of[0], x.of[1], x.of[2], x.of[3], nullptr, nullptr};
+        const auto* from = pointer<const std::uint8_t>(x.of[4]);
+        levels.assign(from, from + grid.count * grid.rows() * grid.columns());
+        grid.levels = levels.data();
+        if (x.of[5]) {
+            const auto* rows = pointer<const std::int64_t>(x.of[5]);
+            quality.assign(rows, rows + grid.count);
+            grid.quality = quality.data();
+        }
+        check(grid, x.of[6]);
+    }
+    OwnGrid(const OwnGrid&) = delete;  // grid points into the vectors
+};
 
 // (threads, portable)
 Run run_of(const py::tuple& tuple) {
@@ -68,15 +85,16 @@ Noise noise_of(const py::object& given, std::int64_t seed, bool mixed = false) {
 
 PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
     m.doc() = "RAP and its inverse on the CPU, csrc/rap/cpu.hpp; addresses that are 0 are not given.";
-    m.def("check", [](const py::tuple& grid, std::int64_t rows) { check(grid_of(grid), rows); });
     m.def("offsets", [](const py::tuple& grid, std::int64_t starts, std::int64_t counts) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const py::gil_scoped_release release;
         offsets(g, pointer<std::int32_t>(starts), pointer<std::int64_t>(counts));
     });
     m.def("quantize", [](const py::tuple& grid, const py::object& y, std::int64_t gain, std::int64_t indexes,
                          std::int64_t symbols, std::int64_t tables, std::int64_t counts, const py::tuple& run) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const View features = view(y);
         const Run r = run_of(run);
         const py::gil_scoped_release release;
@@ -86,7 +104,8 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
     m.def("dense", [](const py::tuple& grid, const py::object& y, const py::object& noise, std::int64_t seed,
                       bool mixed, std::int64_t gain, std::int64_t step, std::int64_t type, std::int64_t features,
                       std::int64_t symbols, const py::tuple& run) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const View from = view(y);
         const Noise n = noise_of(noise, seed, mixed);
         const Float out = type_of(type);
@@ -99,7 +118,8 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
                                const py::object& y, const py::object& noise, std::int64_t seed, std::int64_t gain,
                                std::int64_t step, std::int64_t grad_y, std::int64_t to_gain, std::int64_t to_step,
                                const py::tuple& run) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const View at_features = view(grad_features), at_symbols = view(grad_symbols), from = view(y);
         const Noise n = noise_of(noise, seed);
         const Run r = run_of(run);
@@ -109,7 +129,8 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
     });
     m.def("unpool", [](const py::tuple& grid, std::int64_t symbols, std::int64_t room, std::int64_t step,
                        std::int64_t type, std::int64_t features, const py::tuple& run) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const Float out = type_of(type);
         const Run r = run_of(run);
         const py::gil_scoped_release release;
@@ -118,7 +139,8 @@ PYBIND11_MODULE(_rap, m, py::mod_gil_not_used()) {
     });
     m.def("unpool_backward", [](const py::tuple& grid, const py::object& grad, std::int64_t symbols, std::int64_t room,
                                 std::int64_t to_step, const py::tuple& run) {
-        const Grid g = grid_of(grid);
+        const OwnGrid own{grid};
+        const Grid& g = own.grid;
         const View from = view(grad);
         const Run r = run_of(run);
         const py::gil_scoped_release release;

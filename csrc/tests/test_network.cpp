@@ -1,0 +1,254 @@
+// Every variant that this machine has gives the scalar one's bytes, on memory of exact size for the sanitizers; tensors
+// that do not fit are refused; what runs in tiles or on threads is what runs at once.
+#include "network/network.hpp"
+
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "common/errors.hpp"
+#include "tests/check.hpp"
+#include "tests/random_model.hpp"
+
+using namespace lfic;
+using network::Coded;
+using network::Model;
+using network::Picture;
+using network::Tensors;
+using network::Type;
+
+namespace {
+
+// A random network; its weights are small enough for the proof, its results large enough to be clamped now and then.
+struct RandomModel {
+    Tensors tensors;
+    std::deque<std::vector<std::int16_t>> shorts;
+    std::deque<std::vector<std::int32_t>> words;
+    std::deque<std::vector<std::uint8_t>> bytes;
+    std::deque<std::vector<float>> floats;
+    Random random;
+
+    static std::size_t size(const std::vector<std::int64_t>& shape) {
+        std::size_t out = 1;
+        for (const std::int64_t side : shape) out *= static_cast<std::size_t>(side);
+        return out;
+    }
+    void put(const std::string& name, std::vector<std::int64_t> shape, int low, int high) {
+        auto& v = shorts.emplace_back(size(shape));
+        for (auto& x : v) x = static_cast<std::int16_t>(random.between(low, high));
+        tensors["integers." + name] = {v.data(), Type::i16, std::move(shape)};
+    }
+    void put_words(const std::string& name, std::vector<std::int64_t> shape, int low, int high) {
+        auto& v = words.emplace_back(size(shape));
+        for (auto& x : v) x = random.between(low, high);
+        tensors["integers." + name] = {v.data(), Type::i32, std::move(shape)};
+    }
+    void put_bytes(const std::string& name, std::int64_t count, int low, int high) {
+        auto& v = bytes.emplace_back(static_cast<std::size_t>(count));
+        for (auto& x : v) x = static_cast<std::uint8_t>(random.between(low, high));
+        tensors["integers." + name] = {v.data(), Type::u8, {count}};
+    }
+    void range(const std::string& layer, int low, int high) {
+        auto& v = shorts.emplace_back(
+            std::vector<std::int16_t>{static_cast<std::int16_t>(low), static_cast<std::int16_t>(high)});
+        tensors["integers." + layer + ".range"] = {v.data(), Type::i16, {2}};
+    }
+    void layer(const std::string& name, int outputs, int inputs, int kernel, bool by_quality, int low, int high) {
+        const int most = 60000 / (inputs * kernel * kernel);
+        put(name + ".weight", {outputs, inputs, kernel, kernel}, -most, most);
+        put_words(name + ".bias",
+                  by_quality ? std::vector<std::int64_t>{100, outputs} : std::vector<std::int64_t>{outputs}, -1000000,
+                  1000000);
+        put_bytes(name + ".shift", outputs, 9, 14);
+        range(name, low, high);
+    }
+    void stage(const std::string& name, int blocks, int channels, int kernel) {
+        for (int i = 0; i < blocks; ++i) {
+            const std::string block = name + "." + std::to_string(i);
+            layer(block + ".depthwise", channels, 1, kernel, false, -8191, 8191);
+            layer(block + ".expand", 2 * channels, channels, 1, false, -32767, 16000);
+            put_bytes(block + ".expand.unit", 1, 8, 14);
+            layer(block + ".project", channels, 2 * channels, 1, false, -16383, 16383);
+        }
+    }
+    RandomModel(int channels, int fine, int width, int inner, std::uint64_t seed) : random{seed} {
+        const int wide = 16383;
+        put_words("synthesis.step", {100, 3, channels}, 1, (1 << 20) - 1);
+        range("synthesis", -8191, 8191);
+        layer("synthesis.enter_inner", inner, 4 * channels, 1, true, -wide, wide);
+        put("synthesis.level", {3, inner}, -2000, 2000);
+        put("synthesis.position", {14, 14, width}, -2000, 2000);
+        put("synthesis.position_inner", {7, 7, inner}, -32768, 32767);
+        stage("synthesis.inner", 2, inner, 5);
+        layer("synthesis.up_inner", 4 * width, inner, 1, false, -wide, wide);
+        layer("synthesis.enter", width, channels, 1, true, -wide, wide);
+        stage("synthesis.middle", 1, width, 5);
+        layer("synthesis.up", 4 * fine, width, 1, false, -wide, wide);
+        stage("synthesis.fine", 1, fine, 3);
+        layer("synthesis.lapped", 48, fine, 2, false, 0, 255);
+        layer("analysis.lapped", fine, 48, 2, false, -wide, wide);
+        stage("analysis.fine", 1, fine, 3);
+        layer("analysis.down", width, 4 * fine, 1, true, -wide, wide);
+        put("analysis.position", {14, 14, width}, -2000, 2000);
+        stage("analysis.middle", 2, width, 5);
+        layer("analysis.down_inner", inner, 4 * width, 1, true, -wide, wide);
+        put("analysis.position_inner", {7, 7, inner}, -2000, 2000);
+        stage("analysis.inner", 1, inner, 5);
+        layer("analysis.out", channels, inner, 1, false, -wide, wide);
+        layer("analysis.detail", channels, width, 1, false, -wide, wide);
+        auto& gain = floats.emplace_back(static_cast<std::size_t>(300 * channels));
+        for (auto& x : gain) x = static_cast<float>(random.between(1, 1000)) / 65536.0f;
+        tensors["integers.analysis.gain"] = {gain.data(), Type::f32, {100, 3, channels}};
+        layer("level_head.enter", 32, 3 * channels, 1, false, -32767, 32767);
+        put_bytes("level_head.enter.unit", 1, 9, 9);
+        layer("level_head.mix", 32, 32, 3, false, -32767, 32767);
+        put_bytes("level_head.mix.unit", 1, 9, 9);
+        layer("level_head.out", 3, 32, 1, true, -32767, 32767);
+        put("level_head.position", {4, 4, 3}, -2000, 2000);
+    }
+};
+
+struct Faces {
+    std::vector<Picture> pictures;
+    std::deque<std::vector<std::uint8_t>> images, levels;
+    std::deque<std::vector<std::int16_t>> symbols;
+    std::vector<Coded> coded;
+    std::vector<const std::uint8_t*> rgb;
+};
+
+Faces random_faces(int channels) {
+    Random random{7};
+    Faces out;
+    const int sizes[][2] = {{112, 112}, {1, 1}, {37, 71}, {112, 112}, {8, 9}, {16, 1600}, {112, 112}, {1560, 9}};
+    for (const auto& size : sizes) {
+        const Picture picture = {size[0], size[1], random.between(1, 100), size[0] == 112 && size[1] == 112};
+        const int rows = (picture.height + 7) / 8, columns = (picture.width + 7) / 8;
+        auto& image = out.images.emplace_back(static_cast<std::size_t>(3 * picture.height * picture.width));
+        for (auto& v : image) v = static_cast<std::uint8_t>(random.between(0, 255));
+        auto& levels = out.levels.emplace_back();
+        std::size_t kept = 0;
+        for (int y = 0; y < rows; y += kRegion)
+            for (int x = 0; x < columns; x += kRegion) {
+                levels.push_back(static_cast<std::uint8_t>(random.between(0, 2)));
+                kept += static_cast<std::size_t>(
+                    kept_in_region(region_side(y, rows), region_side(x, columns), levels.back()));
+            }
+        auto& symbols = out.symbols.emplace_back(kept * static_cast<std::size_t>(channels));
+        for (auto& v : symbols) v = static_cast<std::int16_t>(random.between(-32768, 32767) >> random.between(3, 14));
+        out.pictures.push_back(picture);
+        out.coded.push_back({symbols.data(), symbols.size(), levels.data()});
+        out.rgb.push_back(image.data());
+    }
+    return out;
+}
+
+using Results = std::vector<std::vector<unsigned char>>;
+
+template <class T>
+std::vector<unsigned char> bytes_of(const std::vector<T>& v) {
+    std::vector<unsigned char> out(v.size() * sizeof(T));
+    if (!out.empty()) std::memcpy(out.data(), v.data(), out.size());
+    return out;
+}
+
+Results everything(const Model& model, const Faces& faces, int threads) {
+    Results out;
+    std::deque<std::vector<std::uint8_t>> shown;
+    std::vector<std::uint8_t*> rgb;
+    for (const Picture& picture : faces.pictures)
+        rgb.push_back(shown.emplace_back(static_cast<std::size_t>(3 * picture.height * picture.width)).data());
+    model.synthesize(faces.pictures, faces.coded, rgb, threads);
+    out.insert(out.end(), shown.begin(), shown.end());
+    for (const network::Symbols& found : model.encode(faces.pictures, faces.rgb, threads)) {
+        out.push_back(bytes_of(found.symbols));
+        out.push_back(found.levels);
+    }
+    for (std::size_t i = 0; i < faces.pictures.size(); ++i) {  // one by one
+        std::vector<std::uint8_t> alone(shown[i].size());
+        model.synthesize(faces.pictures[i], faces.coded[i], alone.data(), threads);
+        CHECK(alone == shown[i]);
+    }
+    return out;
+}
+
+void test_variants() {
+    const int shapes[][4] = {{16, 16, 16, 16}, {32, 16, 32, 48}, {48, 48, 16, 80}};
+    std::uint64_t seed = 1;
+    for (const auto& s : shapes) {
+        const RandomModel random(s[0], s[1], s[2], s[3], seed++);
+        const Faces faces = random_faces(s[0]);
+        const Model reference(random.tensors, "scalar");
+        const Results expected = everything(reference, faces, 1);
+        int differing = 0;
+        for (std::size_t i = 1; i < expected[0].size(); ++i) differing += expected[0][i] != expected[0][i - 1];
+        CHECK(differing > 1000);  // a picture, not one colour
+        CHECK(everything(reference, faces, 3) == expected);
+        for (const char* simd : {"auto", "avx2", "avx512", "neon", "wasm"}) {
+            try {
+                const Model model(random.tensors, simd);
+                CHECK(everything(model, faces, 1) == expected);
+                std::printf("%s as scalar: %s\n", simd, model.simd());
+            } catch (const InvalidInput&) {
+                std::printf("this machine has no %s\n", simd);
+            }
+        }
+    }
+}
+
+void test_refusals() {
+    RandomModel random(16, 16, 16, 16, 5);
+    const auto refused = [&](const std::string& name, const network::Tensor& tensor) {
+        Tensors changed = random.tensors;
+        changed["integers." + name] = tensor;
+        return throws<InvalidInput>([&] { Model model(changed); });
+    };
+    for (const auto& [name, tensor] : random.tensors) {
+        Tensors less = random.tensors;
+        less.erase(name);
+        const bool optional = name == "integers.analysis.gain" || name.find(".0.expand.weight") != std::string::npos ||
+                              name.find(".1.expand.weight") != std::string::npos;
+        CHECK(optional || throws<InvalidInput>([&] { Model model(less); }));
+    }
+    std::vector<std::int16_t> large(16 * 64, 32767);
+    CHECK(refused("synthesis.enter_inner.weight", {large.data(), Type::i16, {16, 64, 1, 1}}));  // leaves 32 bits
+    std::vector<std::int32_t> bias(16, 2147483647);
+    CHECK(refused("synthesis.up.bias", {bias.data(), Type::i32, {16}}));
+    const std::vector<std::uint8_t> shift(16, 32);
+    CHECK(refused("synthesis.inner.0.project.shift", {shift.data(), Type::u8, {16}}));
+    CHECK(refused("synthesis.inner.0.project.shift", {large.data(), Type::i16, {16}}));
+    CHECK(throws<InvalidInput>([&] { Model model(random.tensors, "mmx"); }));
+
+    const Model model(random.tensors);
+    const Faces faces = random_faces(16);
+    std::vector<std::uint8_t> out(3 * 112 * 112);
+    const auto synthesis_refuses = [&](Picture picture, const Coded& coded) {
+        return throws<InvalidInput>([&] { model.synthesize(picture, coded, out.data()); });
+    };
+    const Picture& face = faces.pictures[0];
+    const Coded& coded = faces.coded[0];
+    CHECK(!synthesis_refuses(face, coded));
+    CHECK(synthesis_refuses({112, 112, 0, true}, coded));
+    CHECK(synthesis_refuses({112, 112, 101, true}, coded));
+    CHECK(synthesis_refuses({112, 120, 40, true}, coded));
+    CHECK(synthesis_refuses({0, 112, 40, false}, coded));
+    CHECK(synthesis_refuses(face, {coded.symbols, coded.count - 1, coded.levels}));
+    const std::vector<std::uint8_t> levels(16, 3);
+    CHECK(synthesis_refuses(face, {coded.symbols, coded.count, levels.data()}));
+    Tensors decoding;
+    for (const auto& [name, tensor] : random.tensors)
+        if (name.rfind("integers.synthesis.", 0) == 0) decoding[name] = tensor;
+    const Model decoder(decoding);
+    CHECK(!decoder.has_analysis());
+    CHECK(throws<InvalidInput>([&] { decoder.encode({face}, {faces.rgb[0]}); }));
+}
+
+}  // namespace
+
+int main() {
+    test_variants();
+    test_refusals();
+    std::printf("%d failures\n", failures);
+    return failures != 0;
+}

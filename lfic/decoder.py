@@ -1,0 +1,191 @@
+"""bytes -> picture by integers alone: the same pixels on every machine, with numpy and Pillow and nothing else.
+
+bytes -> container -> range coder + context model -> csrc/network: dequantise, unpool, synthesis -> paint -> picture
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .align import TEMPLATE_112
+from .coder import ContextModel
+from .errors import ContainerError, WeightsError
+from .format import tensors, weights
+from .format.bare import Container, read_as
+from .format.compose import compose
+from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
+from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
+from .format.layers import Picture, Stream
+from .format.payload import decode_payloads
+
+Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DecodedFace:
+    """A face of a file. image: PIL, 112 x 112, RGB, on the alignment template. matrix: float64 [2, 3], from the
+    template's pixels to the picture's (integers are pixel centres). quality: 1 to 100."""
+
+    image: Image.Image
+    matrix: NDArray[np.float64]
+    quality: int
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """The template's five points in the picture, float64 [5, 2], x right and y down."""
+        out: NDArray[np.float64] = TEMPLATE_112 @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoder:
+    """What decoding computes with; nothing of it changes. context: the entropy model; network: the synthesis; number:
+    what files say of the model; weights: and of private weights. Safe to call from several threads."""
+
+    context: ContextModel
+    network: IntegerModel
+    number: int
+    weights: bytes = b""
+
+    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
+        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
+        return Image.fromarray(self.arrays([data], max_pixels, 1, container)[0])
+
+    def arrays(
+        self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
+    ) -> list[Pixels]:
+        """List of bytes -> uint8 [H, W, 3] each. threads: 1 to 256, or 0 for one a core.
+
+        Raises:
+            ContainerError: no lfic file, or one that another model wrote, or more than ``max_pixels``.
+            CorruptStreamError: damage.
+        """
+        pictures = [self.read(blob, max_pixels, container) for blob in blobs]
+        shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
+        return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
+
+    def decode_faces(
+        self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
+    ) -> list[DecodedFace]:
+        """The face layers of a file as they were coded; of a file of one aligned face, that one."""
+        picture = self.read(data, max_pixels, container)
+        shown = self.streams(picture.streams)
+        return faces_of(picture, shown)
+
+    def read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
+        """A file, or a bare stream, that this model wrote."""
+        picture = read_as(data, max_pixels, container)
+        if picture.model != self.number:
+            raise ContainerError(
+                f"the file was written by model {MODELS[picture.model]}; these weights are {MODELS[self.number]}: load "
+                "those that wrote it"
+            )
+        if picture.weights not in (b"", self.weights):
+            raise ContainerError(
+                f"the file was written with the private weights {picture.weights.hex()}; these are "
+                f"{self.weights.hex()}: load those that wrote it"
+            )
+        return picture
+
+    def streams(self, streams: Sequence[Stream], threads: int = 1) -> list[Pixels]:
+        """Coded pictures of any sizes -> uint8 [H, W, 3] each."""
+        found = decode_payloads(self.context, [(s.header, memoryview(s.payload)) for s in streams], threads)
+        coded = [
+            (symbols, levels, s.header.height, s.header.width, s.header.quality, s.header.aligned)
+            for (symbols, levels), s in zip(found, streams, strict=True)
+        ]
+        return pixels_of(self.network, coded, threads)
+
+
+def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
+    """What a picture shows, uint8 [H, W, 3]; its streams' pixels uint8 [h, w, 3] in their order."""
+    if picture.plain:
+        return streams[0]
+    rest = list(streams)
+    background = None if picture.background is None else rest.pop(0)
+    painted = [(pixels, layer.place) for pixels, layer in zip(rest, picture.layers, strict=True)]
+    return compose(background, picture.exponent, painted, picture.width, picture.height)
+
+
+def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
+    """The faces of a picture whose streams show this, uint8 [h, w, 3] each in their order."""
+    if picture.plain:
+        assert picture.background is not None
+        if not picture.background.header.aligned:
+            return []
+        whole = np.array([[1.0, 0, 0], [0, 1, 0]])
+        return [DecodedFace(Image.fromarray(streams[0]), whole, picture.background.header.quality)]
+    faces = streams[len(streams) - len(picture.layers) :]
+    return [
+        DecodedFace(
+            Image.fromarray(face), layer.place.matrix(picture.width, picture.height), layer.stream.header.quality
+        )
+        for layer, face in zip(picture.layers, faces, strict=True)
+    ]
+
+
+def load(name: str | os.PathLike[str]) -> Decoder:
+    """A bundled model by name, or a weights file.
+
+    Raises:
+        WeightsError: no such model, a damaged file, or one without integer networks.
+    """
+    path = weights.weights_path(name)
+    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((DECODING, "context.", "tables.")))
+    weights.check(path, metadata, digest)
+    network = integer_model(arrays)
+    if network is None:
+        raise WeightsError(
+            f"{path} holds no integer networks: add them with `lfic export WEIGHTS OUT.safetensors --data FACES`"
+        )
+    number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
+    return Decoder(weights.context_model(arrays), network, number, told)
+
+
+@functools.lru_cache(maxsize=4)
+def bundled(name: str) -> Decoder:
+    """A bundled model's decoder, loaded once."""
+    return load(name)
+
+
+class Decodes(Protocol):
+    """A ``Codec`` or a ``Decoder``."""
+
+    def decode(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> Image.Image: ...
+
+    def decode_faces(self, data: Bytes, max_pixels: int = ..., container: Container = ...) -> list[DecodedFace]: ...
+
+
+private: dict[bytes, Decodes] = {}  # of private weights that this process has loaded, by what files say of them
+
+
+def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
+    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+
+    Files of private weights need ``load_codec`` of these before.
+    """
+    return writer(data, max_pixels, container).decode(data, max_pixels, container)
+
+
+def decode_faces(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> list[DecodedFace]:
+    """The face layers of a file as they were coded: aligned crops, not resampled, and where they lie."""
+    return writer(data, max_pixels, container).decode_faces(data, max_pixels, container)
+
+
+def writer(data: Bytes, max_pixels: int, container: Container) -> Decodes:
+    """The model that wrote a file: a bundled one, or private weights that this process has loaded."""
+    picture = read_as(data, max_pixels, container)
+    if picture.model == PRIVATE:
+        if picture.weights in private:
+            return private[picture.weights]
+        raise ContainerError(
+            f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
+            "decode it with load_codec(PATH OF THE WEIGHTS).decode"
+        )
+    return bundled(MODELS[picture.model])

@@ -1,0 +1,141 @@
+"""The last step of an export: the networks' integers, chosen on real pictures, and what they cost."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..data.base import FaceSource
+from ..data.sources import template_crops
+from ..errors import InvalidInputError
+from ..files import PathLike, write_atomically
+from ..format.integers import PREFIX
+from ..format.weights import digest, load_arrays
+from ..network.integers import integer_arrays
+from ..network.load import Model, Pixels, load_model
+
+LOOKED_AT = 192  # faces that scales are chosen on
+MEASURED = 500  # faces that the cost is measured on
+QUALITIES = (1, 10, 25, 40, 60, 80, 100)
+LARGEST = 512  # pixels of the longer side of what photos are shrunk to
+
+
+def calibration_pictures(faces: FaceSource, photos: Sequence[PathLike] = ()) -> Iterator[Pixels]:
+    """uint8 [H, W, 3] each: faces on the template, photos, and pictures that no camera takes."""
+    rng = np.random.default_rng(0)
+    some = np.sort(rng.permutation(len(faces))[:LOOKED_AT])
+    yield from template_crops(faces, some)
+    for path in photos:
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((LARGEST, LARGEST))
+        yield np.asarray(image)
+    yield from synthetic()
+
+
+def measured_faces(faces: FaceSource, count: int) -> list[Pixels]:
+    """Faces on the template, others than scales are chosen on where there are enough."""
+    order = np.random.default_rng(0).permutation(len(faces))[::-1]
+    return list(template_crops(faces, order[:count]))
+
+
+def synthetic() -> Iterator[Pixels]:
+    """Black, white, noise, chequers and colour ramps, 112 x 112."""
+    y, x = np.mgrid[:112, :112]
+    for value in (0, 255):
+        yield np.full((112, 112, 3), value, np.uint8)
+    yield np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    for side in (1, 8):
+        yield np.repeat(((x // side + y // side) % 2 * 255).astype(np.uint8)[:, :, None], 3, 2)
+    yield np.stack([2 * x, 2 * y, 255 - 2 * x], 2).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """At one quality, over faces: PSNR in dB between the pictures of the float decoder and of the integers, share of
+    symbols and of region levels that changed, bits of the integers' files over those of the float networks, and mean
+    likeness to the original of both (NaN without a recogniser)."""
+
+    quality: int
+    psnr: float
+    symbols: float
+    levels: float
+    bits: float
+    likeness_float: float
+    likeness_integers: float
+
+
+@torch.inference_mode()
+def costs(model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUALITIES) -> Iterator[Cost]:
+    """What the integers of a model cost on faces uint8 [112, 112, 3], quality by quality."""
+    from ..encoder.draft import estimate_bits, first_drafts
+
+    plain = dataclasses.replace(model, integers=None, unit=None)
+    whole = [list(faces[i : i + 16]) for i in range(0, len(faces), 16)]
+    for quality in qualities:
+        squares = changed = total = maps = regions = before = after = 0.0
+        likeness = []
+        for group in whole:
+            ours, theirs = (first_drafts(m, group, quality, True) for m in (model, plain))
+            for a, b in zip(ours, theirs, strict=True):
+                same = np.array_equal(a.levels, b.levels)
+                maps, regions = maps + float((a.levels != b.levels).sum()), regions + a.levels.size
+                if same:
+                    changed, total = changed + float((a.symbols != b.symbols).sum()), total + a.symbols.size
+                before, after = before + estimate_bits(plain, b), after + estimate_bits(model, a)
+            shown = [
+                m.reconstruct(
+                    [(d.symbols, d.levels) for d in theirs], [quality] * len(group), [True] * len(group), 112, 112
+                )
+                for m in (model, plain)
+            ]
+            squares += float(((shown[0].float() - shown[1].float()) ** 2).mean((1, 2, 3)).sum())
+            if model.looks_through is not None:
+                target = model.embed(group)
+                pictures = [list(x.permute(0, 2, 3, 1).contiguous().numpy()) for x in shown]
+                likeness.append([model.similarity(p, target).sum().item() for p in pictures])
+        seen = np.sum(likeness, 0) / len(faces) if likeness else np.full(2, np.nan)
+        psnr = 10 * np.log10(255**2 / max(squares / len(faces), 1e-9))
+        yield Cost(
+            quality, psnr, changed / max(total, 1), maps / regions, after / before - 1, float(seen[1]), float(seen[0])
+        )
+
+
+def report(found: Sequence[Cost]) -> str:
+    """The costs as a table."""
+    lines = ["quality  PSNR to float  symbols changed  levels changed     bits  likeness float  integers"]
+    for c in found:
+        lines.append(
+            f"{c.quality:7}  {c.psnr:10.2f} dB  {c.symbols:15.3%}  {c.levels:14.3%}  {c.bits:+7.3%}  "
+            f"{c.likeness_float:14.5f}  {c.likeness_integers:8.5f}"
+        )
+    return "\n".join(lines)
+
+
+def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Sequence[PathLike] = ()) -> None:
+    """A weights file again, with the integers of its networks in place of those that it may have.
+
+    Raises:
+        WeightsError: no such weights, or networks that 32 bits can't hold.
+    """
+    from safetensors.numpy import save
+
+    net = load_model(name)[0]
+    arrays, metadata = load_arrays(name)
+    arrays = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
+    found = integer_arrays(net, calibration_pictures(faces, photos))
+    arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
+    told = {**metadata, "digest": digest(arrays)}
+    write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
+
+
+def photo_files(folder: str | None) -> list[pathlib.Path]:
+    """The pictures of a folder, sorted."""
+    if folder is None:
+        return []
+    found = sorted(p for p in pathlib.Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+    if not found:
+        raise InvalidInputError(f"there are no pictures in {folder}")
+    return found
