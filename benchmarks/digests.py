@@ -156,7 +156,7 @@ def main() -> int:
             lines.append(f"| {name} | {row} |" + " |" * len(FILES))
             continue
         made = hashlib.sha256("".join(file for _, file in row).encode()).hexdigest()
-        lines.append(f"| {name} | " + " | ".join(pixels[:8] for pixels, _ in row) + f" | {made[:8]} |")
+        lines.append(f"| {name} | " + " | ".join(pixels[:6] for pixels, _ in row) + f" | {made[:6]} |")
     print("\n".join(lines))
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n")

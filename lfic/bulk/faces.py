@@ -27,8 +27,8 @@ class FaceFinding(Work):
     """A record for each face of a photo: KEY-1, KEY-2 and so on, the largest first.
 
     ``meta`` of each: source (the photo's name), face (its number, from 1), box, four numbers (left, top, right,
-    bottom), and landmarks, five pairs, in pixels of the photo as it is seen, probability. A layer of an .lfic file is copied, its bytes
-    not coded anew; it has no probability.
+    bottom), and landmarks, five pairs, in pixels of the photo as it is seen, probability. A layer of an .lfic file is
+    copied, its bytes not coded anew; it has no probability.
 
     Attributes:
         codec: which one.
