@@ -69,7 +69,7 @@ View bytes(const void* data, std::size_t size) {
 }
 
 uint64_t bound(uint64_t max_pixels) {
-    return max_pixels ? max_pixels : kMaxPixels;
+    return max_pixels ? max_pixels : kDecodedPixels;
 }
 
 // Bytes from row to row, checked.

@@ -78,7 +78,7 @@ typedef struct lfic_info {
     size_t payload_bytes;   /* of all streams */
 } lfic_info;
 
-/* Reads the header alone: no model, no memory. max_pixels: of the picture; 0 is 178956970. */
+/* Reads the header alone: no model, no memory. max_pixels: of the picture; 0 is 50000000. */
 LFIC_API lfic_status lfic_probe(const void* file, size_t size, uint64_t max_pixels, lfic_info* info);
 
 /* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is.
@@ -88,7 +88,7 @@ LFIC_API lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void*
 
 /* Fill with lfic_decode_defaults first, or give null for them. */
 typedef struct lfic_decode_options {
-    uint64_t max_pixels; /* 0: 178956970 */
+    uint64_t max_pixels; /* 0: 50000000 */
     size_t stride;       /* bytes from row to row; 0: three times the width */
     int threads;         /* 0: one a core; 1 by default */
 } lfic_decode_options;

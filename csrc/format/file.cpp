@@ -1,5 +1,6 @@
 #include "format/file.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "common/sizes.hpp"
@@ -34,11 +35,32 @@ int checked_quality(int quality) {
     return quality;
 }
 
-void check_pixels(const char* what, uint64_t width, uint64_t height, uint64_t max_pixels) {
-    if (width * height > max_pixels)
-        throw ContainerError(std::string("the ") + what + " is " + text(width) + " x " + text(height) + " = " +
-                             text(width * height) + " pixels; allowed are " + text(max_pixels) +
-                             ": raise max_pixels if you trust it");
+// Throws where decoding would cost more than the caller allows.
+void check_pixels(uint64_t width, uint64_t height, uint64_t max_pixels) {
+    if (std::max(width, height) > kMaxPictureSide)
+        throw ContainerError("the picture is " + text(width) + " x " + text(height) + "; allowed are " +
+                             text(kMaxPictureSide) + " pixels a side");
+    const uint64_t work = std::max<uint64_t>(width, kLeastSide) * std::max<uint64_t>(height, kLeastSide);
+    if (width * height <= max_pixels && work <= std::max<uint64_t>(max_pixels, kSide * kSide)) return;
+    const std::string thin = work == width * height ? ""
+                                                    : ", and costs as much as " + text(work) + " (a side counts as " +
+                                                          text(kLeastSide) + " at least)";
+    throw ContainerError("the image is " + text(width) + " x " + text(height) + " = " + text(width * height) +
+                         " pixels" + thin + "; allowed are " + text(max_pixels) + ": raise max_pixels if you trust it");
+}
+
+// What follows a model byte: private weights say which they are.
+void take_weights(const View& file, std::size_t& at, File& out) {
+    if (out.model != kPrivate) return;
+    if (file.size < at + out.weights.size())
+        throw CorruptStream("the file ends within the digest of its weights", file.size);
+    std::copy_n(file.data + at, out.weights.size(), out.weights.begin());
+    at += out.weights.size();
+}
+
+void put_model(std::vector<uint8_t>& out, const File& file) {
+    if (file.model) out.push_back(static_cast<uint8_t>(file.model));
+    if (file.model == kPrivate) out.insert(out.end(), file.weights.begin(), file.weights.end());
 }
 
 // Where the payloads end: before the checksum, if there is one, which is then right.
@@ -77,13 +99,14 @@ File read_version_1(const View& file, uint64_t max_pixels) {
         out.model = data[at++];
     }
     checked_model(with_model, out.model);
+    take_weights(file, at, out);
     if (with_size) {
         stream.width = take_leb128(file, at, "width") + 1;
         stream.height = take_leb128(file, at, "height") + 1;
         if (stream.width == kSide && stream.height == kSide)
             throw ContainerError("the file spells out the standard size 112 x 112, which no encoder does");
     }
-    check_pixels("image", stream.width, stream.height, max_pixels);
+    check_pixels(stream.width, stream.height, max_pixels);
     if (stream.aligned && !on_template_grid(stream))
         throw ContainerError("the file says that a " + text(stream.width) + " x " + text(stream.height) +
                              " image is aligned; only grids of 14 x 14 cells are");
@@ -180,9 +203,10 @@ File read_version_2(const View& file, uint64_t max_pixels) {
     std::size_t at = 2;
     if (flags & 2) out.model = data[at++];
     checked_model(flags & 2, out.model);
+    take_weights(file, at, out);
     out.width = take_leb128(file, at, "width") + 1;
     out.height = take_leb128(file, at, "height") + 1;
-    check_pixels("picture", out.width, out.height, max_pixels);
+    check_pixels(out.width, out.height, max_pixels);
     Parts parts(file, at, checked_end(file, at, out.checksum));
     if (flags & 16) parts.background(out, !(flags & 8));
     if (flags & 8) parts.layers(out);
@@ -219,13 +243,13 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
                            text(stream.height) + " pixels have " + std::to_string(stream.rows()) + " x " +
                            std::to_string(stream.columns()));
     if (stream.width < 1 || stream.width > kMaxPictureSide || stream.height < 1 || stream.height > kMaxPictureSide)
-        throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) +
-                           "; allowed are 1 to 2097152 pixels a side");
+        throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) + "; allowed are 1 to " +
+                           text(kMaxPictureSide) + " pixels a side");
     const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model != 0;
     out = {kMagic,
            static_cast<uint8_t>(1 << 5 | stream.level_mode << 3 | stream.aligned << 2 | file.checksum << 1 | with_size),
            static_cast<uint8_t>(stream.quality << 1 | with_model)};
-    if (with_model) out.push_back(static_cast<uint8_t>(file.model));
+    put_model(out, file);
     if (with_size) {
         put_leb128(out, stream.width - 1);
         put_leb128(out, stream.height - 1);
@@ -237,7 +261,7 @@ void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
     out = {kMagic, static_cast<uint8_t>(2 << 5 | file.background.has_value() << 4 | !file.layers.empty() << 3 |
                                         file.checksum << 2 | (file.model != 0) << 1)};
-    if (file.model) out.push_back(static_cast<uint8_t>(file.model));
+    put_model(out, file);
     put_leb128(out, file.width - 1);
     put_leb128(out, file.height - 1);
     if (file.background) {

@@ -2,6 +2,7 @@
 //
 // Every field is checked before memory is taken for pixels; one file has one way to be written.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -12,12 +13,14 @@
 namespace lfic {
 
 inline constexpr uint8_t kMagic = 0xFC;
-inline constexpr int kStride = 8;     // pixels of a feature cell's side
-inline constexpr int kCodedMap = 3;   // level mode: the payload starts with a level map
-inline constexpr int kFaceV1 = 0;     // number of the model
-inline constexpr int kPrivate = 255;  // of weights of the user's own
-inline constexpr uint64_t kMaxPixels = 178956970;
-inline constexpr uint32_t kMaxPictureSide = 1 << 21;
+inline constexpr int kStride = 8;                     // pixels of a feature cell's side
+inline constexpr int kCodedMap = 3;                   // level mode: the payload starts with a level map
+inline constexpr int kFaceV1 = 0;                     // number of the model
+inline constexpr int kPrivate = 255;                  // of weights of the user's own
+inline constexpr uint64_t kMaxPixels = 178956970;     // that a file can hold
+inline constexpr uint64_t kDecodedPixels = 50000000;  // that are decoded unless the caller says otherwise
+inline constexpr uint32_t kMaxPictureSide = 1 << 19;  // 65,536 cells, what the coder takes
+inline constexpr uint32_t kLeastSide = 16;            // a shorter side costs as much
 inline constexpr std::size_t kMaxLayers = 64;
 inline constexpr int kMaxExponent = 3;
 inline constexpr int kMaxCover = 8;  // the layers' boxes may cover the picture so many times
@@ -47,6 +50,7 @@ struct File {
     uint32_t width = 0, height = 0;
     int version = 1, model = 0, exponent = 0;
     bool checksum = true;
+    std::array<uint8_t, 4> weights{};  // first bytes of the digest of private weights; zeros where it is not known
     std::optional<Stream> background;
     std::vector<Layer> layers;
 
@@ -56,7 +60,7 @@ struct File {
 
 // Throws ContainerError for no lfic file, an unknown version, model or flag, or more than `max_pixels`; CorruptStream
 // for one that is too short, or whose checksum does not match.
-File read_file(const View& file, uint64_t max_pixels = kMaxPixels);
+File read_file(const View& file, uint64_t max_pixels = kDecodedPixels);
 
 // The bytes of a file: version 1 where it is plain. Throws InvalidInput for a field out of range.
 std::vector<uint8_t> write_file(const File& file);

@@ -14,7 +14,8 @@
 namespace lfic {
 namespace {
 
-const char kFormat[] = "lfic-weights-1";
+// The digest covers the tensors; in the second format the metadata before them.
+const char kTensorsAlone[] = "lfic-weights-1", kFormat[] = "lfic-weights-2";
 constexpr std::size_t kMaxHead = 1 << 20;  // bytes; the shipped model's has 20 kB
 constexpr std::size_t kMaxAxes = 8;
 constexpr uint64_t kMaxElements = uint64_t{1} << 40;
@@ -78,9 +79,9 @@ std::size_t FileTensor::count() const {
 
 Weights::Weights(const View& file) {
     read(file);
-    if (text("format") != kFormat)
+    if (text("format") != kFormat && text("format") != kTensorsAlone)
         throw WeightsError("the weights have format '" + text("format").substr(0, 40) + "'; this lfic reads '" +
-                           kFormat + "'");
+                           kTensorsAlone + "' and '" + kFormat + "'");
     const std::string found = digest();
     if (found != text("digest"))
         throw WeightsError("the weights are damaged: their digest is " + found.substr(0, 16) + "..., they say " +
@@ -129,6 +130,9 @@ const std::string& Weights::text(const std::string& name) const {
 
 std::string Weights::digest() const {
     Sha256 sha;
+    if (text("format") == kFormat)
+        for (const auto& [name, told] : texts_)
+            if (name != "digest") sha.add(name + " " + std::to_string(told.size()) + "\n" + told + "\n");
     for (const auto& [name, tensor] : tensors_) {
         std::string shape;
         for (const int64_t side : tensor.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(side);

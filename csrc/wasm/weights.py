@@ -16,7 +16,8 @@ from lfic.format.weights import FORMAT, digest, load_arrays
 def main(out: str, name: str = "face-v1") -> None:
     arrays, metadata = load_arrays(name)
     kept = {key: value for key, value in arrays.items() if key.startswith(("context.", "tables.", "integers."))}
-    texts = {"format": FORMAT, "digest": digest(kept), "source": metadata["digest"]}
+    texts = {"format": FORMAT, "source": metadata["digest"]}
+    texts["digest"] = digest(kept, texts)
     write_atomically(out, save(kept, texts))
 
 

@@ -54,7 +54,7 @@ export interface EncodeOptions {
 }
 
 export interface DecodeOptions {
-  /** Larger pictures are refused; 178,956,970 by default. */
+  /** Larger pictures are refused; 50,000,000 by default. */
   maxPixels?: number;
 }
 
