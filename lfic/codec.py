@@ -176,11 +176,10 @@ class Codec:
         self._check_options(quality, max_bytes, min_similarity, effort)
         bare.check_form(container)
         short = container == "bare"
-        checksum = checksum and not short
         for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
             if value is not None:
                 integer(name, value, 1, 100)
-        checksum = flag("checksum", checksum)
+        checksum = flag("checksum", checksum) and not short
         aligned = None if aligned is None else flag("aligned", aligned)
         images = as_batch(images)
         qualities = each_quality(quality, len(images))
@@ -517,7 +516,7 @@ class Codec:
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
     ) -> NDArray[np.uint8]:
         """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
-        self._check_options(quality, None, None, 0)
+        quality = integer("quality", quality, 1, 100)
         aligned = None if aligned is None else flag("aligned", aligned)
         return best_drafts(self.model, [to_rgb(image)], quality, 0, aligned)[0].levels
 

@@ -14,6 +14,7 @@ ROOT = pathlib.Path(lfic.__file__).parent
 # Bottom to top: a folder, or a module that lies directly in lfic/, imports from lower layers and from itself.
 LAYERS = [
     {"errors"},
+    {"arguments"},
     {"files", "kernels", "_coder", "_network"},
     {"coder"},
     {"format"},

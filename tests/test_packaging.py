@@ -102,7 +102,7 @@ def test_wheel_has_every_module_and_data_file(built):
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}
     assert weights.pop("lfic/weights/dlib-resnet.safetensors") <= 6e6
-    assert sum(weights.values()) <= 8e6
+    assert sum(weights.values()) <= 16e6  # half precision, and the integers beside it
 
 
 def test_installed_wheel_works_by_itself(built, tmp_path):

@@ -60,10 +60,7 @@ class HybridMetric(nn.Module):
     ) -> None:
         super().__init__()
         one_of("pixel", pixel, "mse", "l1", "ms_ssim")
-        if identity_weight and recognizers is None:
-            raise InvalidInputError(
-                f"identity_weight is {identity_weight}, but there is no recogniser: pass one, or leave the weight out"
-            )
+        asked = bool(identity_weight)
         identity_weight = float(recognizers is not None) if identity_weight is None else identity_weight
         weights = {
             "pixel": pixel_weight,
@@ -75,6 +72,10 @@ class HybridMetric(nn.Module):
         for name, value in weights.items():
             if not (is_number(value) and value >= 0):
                 raise InvalidInputError(f"{name}_weight is {value!r}; a number of at least 0 is needed")
+        if asked and recognizers is None:
+            raise InvalidInputError(
+                f"identity_weight is {identity_weight}, but there is no recogniser: pass one, or leave the weight out"
+            )
         if adversarial_weight and adversarial is None:
             raise InvalidInputError("adversarial_weight is not 0: pass an AdversarialMetric as adversarial")
         if feature_weight and recognizers is None:
@@ -89,7 +90,7 @@ class HybridMetric(nn.Module):
     def check_range(self, pixels: Tensor, target: Tensor) -> None:
         """Refuse pixels in 0..255: on the CPU always, on a GPU, which it would hold up, in the first call alone."""
         pixel_terms.check_pair(pixels, target)
-        if target.numel() and (not self._seen_range or not target.is_cuda):
+        if target.numel() and not target.is_meta and (not self._seen_range or not target.is_cuda):
             highest = float(target.detach().amax())
             if highest > RANGE:
                 raise InvalidInputError(f"target goes up to {highest:g}; pixels are in 0..1: divide them by 255")

@@ -281,6 +281,11 @@ class RecognizerEnsemble(nn.Module):
         self.recognizers = nn.ModuleList(recognizers)
         self.roots = [(w / sum(shares)) ** 0.5 for w in shares]
         self.unlike = sum(root**2 * one.unlike for root, one in zip(self.roots, recognizers))
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode, as each of them does."""
+        return super().train(False)
 
     @classmethod
     def of(cls, recognizers: "Recognizers") -> "Recognizer | RecognizerEnsemble":

@@ -331,6 +331,11 @@ class Export:
         return (f"{stage}.{i}" for i, _ in enumerate(self.modules[stage].children()))
 
 
+def supports(net: CodecNet) -> bool:
+    """Whether csrc/network has the network's sizes: channels and widths in multiples of 16."""
+    return all(size % 16 == 0 for size in (net.config.channels, *net.config.widths))
+
+
 def integer_arrays(net: CodecNet, pictures: Iterable[NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
     """What a weights file holds of the integer networks, without the prefix "integers." (csrc/network/network.hpp).
 
@@ -340,8 +345,13 @@ def integer_arrays(net: CodecNet, pictures: Iterable[NDArray[np.uint8]]) -> dict
 
     Raises:
         InvalidInputError: no pictures.
-        WeightsError: a layer that 32 bits can't hold.
+        WeightsError: sizes that are no multiples of 16, or a layer that 32 bits can't hold.
     """
+    if not supports(net):
+        raise WeightsError(
+            f"the network has {net.config.channels} channels and widths {net.config.widths}: integer networks take "
+            "multiples of 16"
+        )
     export = Export(net, look(net, pictures))
     export.level_head(export.analysis())
     export.synthesis()

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..data.sources import open_faces
 from ..errors import InvalidInputError, WeightsError
-from ..network.integers import integer_arrays
+from ..network.integers import integer_arrays, supports
 from ..network.load import load, save_model
 from ..network.net import CodecNet
 from .checkpoint import load_tensors, read_state
@@ -127,21 +127,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
+    checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)
     faces, photos = open_faces(args.data), photo_files(args.photos)
-    if args.checkpoint.endswith(".safetensors"):
+    if checkpoint is None:
         add_integers(args.checkpoint, args.out, faces, photos)
     else:
-        net, state = load_checkpoint(args.checkpoint)
+        net, state = checkpoint
         arrays, tables, (before, after) = calibrate(net, faces, args.faces)
         print(
             f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones"
         )
         training = describe_training(state, args.faces)
         card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
-        integers = integer_arrays(net, calibration_pictures(faces, photos))
+        integers = integer_arrays(net, calibration_pictures(faces, photos)) if supports(net) else None
+        if integers is None:
+            print("no integer networks: channels and widths are no multiples of 16; decoding takes torch")
         told = {"training": json.dumps(training), "card": card}
         save_model(args.out, net, arrays, tables.state(), told, integers)
-    if args.measure:
+    if args.measure and (checkpoint is None or supports(checkpoint[0])):
         print(report(list(costs(load(args.out), measured_faces(faces, args.measure)))))
     return 0
 

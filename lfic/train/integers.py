@@ -13,7 +13,8 @@ from ..data.sources import template_crops
 from ..errors import InvalidInputError
 from ..files import PathLike, write_atomically
 from ..format.integers import PREFIX
-from ..format.weights import digest, load_arrays
+from ..format.weights import FORMAT, digest, load_arrays
+from ..image import open_image, to_rgb
 from ..network.integers import integer_arrays
 from ..network.load import Model, Pixels, load_model
 
@@ -29,7 +30,7 @@ def calibration_pictures(faces: FaceSource, photos: Sequence[PathLike] = ()) -> 
     some = np.sort(rng.permutation(len(faces))[:LOOKED_AT])
     yield from template_crops(faces, some)
     for path in photos:
-        image = Image.open(path).convert("RGB")
+        image = Image.fromarray(to_rgb(open_image(path)))
         image.thumbnail((LARGEST, LARGEST))
         yield np.asarray(image)
     yield from synthetic()
@@ -127,7 +128,7 @@ def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Seque
     arrays = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
     found = integer_arrays(net, calibration_pictures(faces, photos))
     arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
-    told = {**metadata, "digest": digest(arrays)}
+    told = {**metadata, "digest": digest(arrays, metadata if metadata["format"] == FORMAT else None)}
     write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
 
 

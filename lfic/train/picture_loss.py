@@ -113,7 +113,7 @@ class PictureLoss:
             beta=b,
             scale=loss_scale(b, self.loss) * area,
             pixel=area * torch.lerp(alone, pixel_weights(batch.quality, self.loss), face),
-            map=batch.pixels.new_ones(len(b), 1, 1, 1),
+            map=torch.ones_like(batch.pixels[:, :1]),
         )
 
     def identity(self, looks: DrawnIdentity, shown: Tensor, original: Tensor, matrix: Tensor, which: Tensor) -> Tensor:

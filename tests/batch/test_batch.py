@@ -375,6 +375,7 @@ def test_another_precision_gives_files_that_decode_as_any(codec, faces):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpus_files_decode_anywhere(codec, faces):
     """What stays on the device, what its two threads do, and that its files hold the same for a CPU."""
     gpu = lfic.load_codec(device="cuda")

@@ -6,13 +6,15 @@ import torch
 
 from lfic.encoder import search
 from lfic.encoder.draft import files, first_drafts
+from lfic.network import exact
 
 
 @pytest.mark.parametrize("effort", [1, 3])
-def test_an_effort_analyses_each_face_once(recognizing_codec, face, effort):
+def test_an_effort_analyses_each_face_once(recognizing_codec, face, effort, monkeypatch):
     """What the first draft knows of a face serves the search; the recogniser and the synthesis look again, the analysis
     does not."""
-    seen = []
+    seen, whole = [], exact.analyze
+    monkeypatch.setattr(exact, "analyze", lambda *inputs: (seen.append(len(inputs[2])), whole(*inputs))[1])
     hook = recognizing_codec.model.net.analysis.register_forward_pre_hook(
         lambda module, inputs: seen.append(len(inputs[0]))
     )
