@@ -186,6 +186,6 @@ def writer(data: Bytes, max_pixels: int, container: Container) -> Decodes:
             return private[picture.weights]
         raise ContainerError(
             f"the file was written with private weights{f', {picture.weights.hex()}' if picture.weights else ''}: "
-            "decode it with load_codec(PATH OF THE WEIGHTS).decode"
+            "decode it with load_codec(PATH OF THE WEIGHTS).decode, or with --model"
         )
     return bundled(MODELS[picture.model])

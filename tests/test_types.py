@@ -26,7 +26,7 @@ from PIL import Image
 import lfic
 import lfic.kernels
 import lfic.pillow_plugin
-from lfic import bulk, coder, errors, evaluate, faces, kernels, metric
+from lfic import bulk, coder, errors, evaluate, faces, kernels, metric, qr
 from lfic.align import align
 from lfic.data import Record, open_sink, open_source
 from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
@@ -65,6 +65,8 @@ assert_type(codec.encode(picture, faces="auto", background_quality=20), bytes)
 assert_type(codec.encode(picture, faces=[np.zeros((5, 2))], face_quality=30), bytes)
 assert_type(codec.encode_batch([picture, array], faces=[None, [np.zeros((5, 2))]]), list[bytes])
 assert_type(codec.to_bare(data), bytes)
+assert_type(qr.capacity(9, "M"), int)
+assert_type(lfic.qr.capacity(9), int)
 (decoded_face,) = codec.decode_faces(data)
 assert_type(decoded_face.image, Image.Image)
 assert_type(decoded_face.landmarks, NDArray[np.float64])

@@ -84,7 +84,7 @@ def test_golden_files_and_damaged_ones(cpp_build, context):
     assert len(files) >= 10
     rng = np.random.default_rng(5)
     small = [data for data in files if len(data) < 1500]
-    files += [damaged(rng, small[i % len(small)]) for i in range(1200)]
+    files += [damaged(rng, small[i % len(small)]) for i in range(2000)]
     found = read_files(cpp_build, FACE_V1, files)
     wanted = [expected(context, data) for data in files]
     different = [(f, w, d.hex()[:80]) for f, w, d in zip(found, wanted, files, strict=True) if f != w]
