@@ -8,10 +8,10 @@ CPP = $(shell find csrc -name '*.cpp' -o -name '*.hpp')
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-test:  ## every test but those that take more than ten seconds each
+test:  ## every test but those that take long, as README's command runs them
 	$(PYTHON) -m pytest -m "not slow"
 
-test-all:  ## every test, as README's command runs them
+test-all:  ## every test
 	$(PYTHON) -m pytest
 
 lint: types  ## style of Python and C++, and types

@@ -97,8 +97,8 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_is_there_twice(nam
 @pytest.mark.parametrize("name", KINDS)
 def test_killed_at_fifty_random_moments(name, undisturbed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fifty")
-    source = make_source(folder / "in", 6000)
-    run(source, folder / "whole" / name, jobs=2, shard_bytes=40_000).finish()
+    source = make_source(folder / "in", 12000)
+    run(source, folder / "whole" / name, jobs=2, shard_bytes=4000).finish()
     assert kill_at_random(source, folder / name, 50, name) >= 20
     expected = contents(folder / "whole" / name)
     assert contents(folder / name).keys() == expected.keys() and contents(folder / name) == expected

@@ -148,7 +148,7 @@ def test_heic_without_its_package_is_named(pictures, monkeypatch):
     from lfic import image
 
     heic = next(record for record in pictures if record.suffix == ".heic")
-    monkeypatch.setattr(image, "register_heif", lambda: False)
+    monkeypatch.setattr(image, "_registered", lambda module: False)
     monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])
-    with pytest.raises(lfic.InvalidInputError, match=r"HEIC .*lfic\[heif\]"):
+    with pytest.raises(lfic.InvalidInputError, match=r"HEIC.*lfic\[heif\]"):
         open_image("a.heic", heic.data)

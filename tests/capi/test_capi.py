@@ -238,8 +238,9 @@ def test_what_is_refused(library, face, tmp_path):
         (b"PNG file", CONTAINER, "this is no lfic file: it starts with byte 0x50"),
         (good[:-1], CORRUPT, "the checksum is"),
         (b"\xfc\x20\x52\xff\xff", CORRUPT, "noticed at byte"),
-        (b"\xfc\x21\x50\xff\xff\x7f\xff\xff\x7f", CONTAINER, "pixels; allowed are 178956970"),
-        (b"\xfc\x20\x51\xff", CONTAINER, "was written by model private; this codec has face-v1"),
+        (b"\xfc\x21\x50\xff\xff\x03\xff\xff\x03", CONTAINER, "pixels; allowed are 50000000"),
+        (b"\xfc\x21\x50\xff\xff\x7f\xff\xff\x7f", CONTAINER, "allowed are 524288 pixels a side"),
+        (b"\xfc\x20\x51\xff\0\0\0\0", CONTAINER, "was written by model private; this codec has face-v1"),
     ):
         found, _ = decode(library, data)
         assert (found, words in error(lib)) == (status, True), error(lib)

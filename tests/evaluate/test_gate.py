@@ -54,9 +54,10 @@ def test_charts_have_rows_of_their_own():
 
 
 def broken_weights(path):
-    """face-v1 with the last layer's colours shifted: every decoded picture is tinted."""
+    """face-v1's float networks with the last layer's colours shifted: every decoded picture is tinted."""
     with safe_open(weights_path("face-v1"), "np") as file:
-        arrays, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+        kept = [key for key in file.keys() if not key.startswith("integers.")]
+        arrays, metadata = {key: file.get_tensor(key) for key in kept}, file.metadata()
     last = [key for key in arrays if key.startswith("net.synthesis") and key.endswith("bias")][-1]
     arrays[last] = arrays[last] + np.linspace(0.3, -0.3, len(arrays[last])).astype(arrays[last].dtype)
     save_file(arrays, path, metadata={**metadata, "digest": digest(arrays)})
