@@ -2,6 +2,7 @@
 triton."""
 
 import copy
+import dataclasses
 import os
 import subprocess
 import sys
@@ -380,6 +381,10 @@ def test_the_codec_and_its_training_run_these_operations(codec, face):
         data = codec.encode(face, quality=30, aligned=True)
         assert coding.names == ["rap_quantize"]
         codec.decode(data)
+        assert len(coding.names) == 1  # a CPU decodes by integers
+        floats = copy.copy(codec)
+        floats.model = dataclasses.replace(codec.model, integers=None, unit=None)
+        floats.decode(data)
     assert coding.names[1:] == ["rap_unpool"]
     with Calls() as training:
         pixels = (torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255).requires_grad_(True)
