@@ -144,7 +144,7 @@ def test_readme_and_continuous_integration_agree():
         line.strip() for line in readme.splitlines() if line.startswith("    ") and ".venv/bin/pip install" in line
     ]
     assert len(commands) == 2
-    assert commands[0].endswith("lfic demo") and commands[1].endswith("python -m pytest")
+    assert commands[0].endswith("lfic demo") and commands[1].endswith('python -m pytest -m "not slow"')
     assert r'.venv/bin/pip install -e "\.\[test\]" && \.venv/bin/python -m pytest' in (
         ROOT / ".ci" / "run"
     ).read_text().replace(r"\.venv/bin/pip", ".venv/bin/pip")
