@@ -2,8 +2,8 @@
 // mutator puts the checksum right and mends what would be refused at once, so that payloads, networks and painting are
 // reached; every fourth input is a valid file of random symbols. Pixels are bounded, so that a run takes milliseconds.
 //
-//   whole WEIGHTS --mutate N SEED FILE...     N mutants of the files, without libFuzzer
-//   with libFuzzer (clang): LFIC_FUZZ_WEIGHTS=... fuzz_whole CORPUS
+//   fuzz_whole WEIGHTS --mutate N SEED FILE...           N mutants of the files, without libFuzzer
+//   LFIC_FUZZ_WEIGHTS=... fuzz_whole_libfuzzer CORPUS    with libFuzzer (clang)
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

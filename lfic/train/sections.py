@@ -217,7 +217,9 @@ class RunConfig(Section):
     seed: int = 1
     threads: int = 2  # of PyTorch, in each process
     device: str = "cpu"  # or "cuda", with torchrun one GPU for each process, or "cuda:N"
-    graphs: bool = False  # on one GPU: a step is one CUDA graph, the recogniser sees every face: lfic/train/graph.py
+    # On one GPU: a step is one CUDA graph, and every face is seen by the recogniser, or by one of several with shares:
+    # lfic/train/graph.py.
+    graphs: bool = False
     # Or "bfloat16": the transforms under autocast; parameters, symbols, rates and losses stay float32.
     precision: str = "float32"
 
