@@ -25,7 +25,7 @@ from .batch.pictures import Pictures
 from .batch.pieces import pieces
 from .batch.stages import stage
 from .coder import ContextModel
-from .decoder import DecodedFace, private
+from .decoder import DecodedFace, image_of, private
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
@@ -217,6 +217,9 @@ class Codec:
             self._searched(
                 pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
             )
+        with stage("grey"):
+            for i in pictures.grey():
+                out[i] = layers_format.as_grey(out[i])
         return failed.among(out)
 
     def _searched(
@@ -302,7 +305,8 @@ class Codec:
     # ------------------------------------------------------------------------------------------------ decoding
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
         return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
@@ -433,7 +437,7 @@ class Codec:
             if whole:
                 batch[i] = pixels
             else:
-                shown[i] = as_wanted(pixels, out)
+                shown[i] = as_wanted(pixels, out, picture.grey)
         return batch if whole else failed.among(shown)
 
     @undisturbed
@@ -450,7 +454,8 @@ class Codec:
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
+            shown = self.decode(data, max_pixels, container).convert("RGB")
+            return [DecodedFace(shown, whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
@@ -579,14 +584,14 @@ def keep(
             shown[place] = pixels[k]
         else:
             array = pixels[k].numpy()
-            shown[place] = Image.fromarray(array) if out == "pil" else array.copy()
+            shown[place] = image_of(array, k in piece.grey) if out == "pil" else array.copy()
 
 
-def as_wanted(pixels: Tensor, out: str) -> Any:
+def as_wanted(pixels: Tensor, out: str, grey: bool) -> Any:
     """uint8 [3, H, W] -> PIL image, ndarray or tensor."""
     if out == "tensor":
         return pixels
-    return Image.fromarray(array_of(pixels)) if out == "pil" else array_of(pixels)
+    return image_of(array_of(pixels), grey) if out == "pil" else array_of(pixels)
 
 
 def array_of(pixels: Tensor) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
+from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
@@ -63,8 +64,10 @@ class Decoder:
     weights: bytes = b""
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return Image.fromarray(self.arrays([data], max_pixels, 1, container)[0])
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
+        picture = self.read(data, max_pixels, container)
+        return image_of(composed(picture, self.streams(picture.streams)), picture.grey)
 
     def arrays(
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
@@ -109,7 +112,13 @@ class Decoder:
             (symbols, levels, s.header.height, s.header.width, s.header.quality, s.header.aligned)
             for (symbols, levels), s in zip(found, streams, strict=True)
         ]
-        return pixels_of(self.network, coded, threads)
+        shown = pixels_of(self.network, coded, threads)
+        return [without_colour(pixels) if s.header.grey else pixels for pixels, s in zip(shown, streams, strict=True)]
+
+
+def image_of(pixels: Pixels, grey: bool) -> Image.Image:
+    """uint8 [H, W, 3] -> PIL image, RGB, or L of a grey picture."""
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
 
 
 def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
@@ -177,7 +186,7 @@ private: dict[bytes, Decodes] = {}  # of private weights that this process has l
 
 
 def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+    """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. container: "bare" for a bare stream.
 
     Files of private weights need ``load_codec`` of these before.
     """
