@@ -58,7 +58,9 @@ def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int)
             size = found.header.height, found.header.width
             pixels = model.shown(found.symbols, found.levels, found.quality, found.aligned, *size)
             if found.grey:
-                pixels[found.grey] = without_colour(pixels[found.grey])
+                which = torch.zeros(len(pixels), 1, 1, 1, dtype=torch.bool)
+                which[found.grey] = True
+                pixels = torch.where(which.to(pixels.device), without_colour(pixels), pixels)
         return Decoded(found.indexes, pixels, found.wrong, found.grey)
 
     sizes = [(header.height, header.width) for header, _ in streams]

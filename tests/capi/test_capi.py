@@ -158,7 +158,8 @@ def test_golden_files(library):
         assert (
             info.layers == len(expected.layers)
             and info.model == 0
-            and info.version == (2 if info.layers or info.exponent else 1)
+            and info.grey == expected.grey
+            and info.version == (2 if info.layers or info.exponent else 3 if info.grey else 1)
         )
         count = c.c_size_t(10_000)
         levels = (c.c_uint8 * count.value)()
