@@ -163,7 +163,7 @@ std::string random_head(Random& random, std::size_t& bytes) {
         R"({"__metadata__":{"format":"lfic-weights-2","config":"{}","digest":")" + std::string(64, '0') + "\"}";
     bytes = 0;
     for (const char* name : names) {
-        if (random.between(0, 2)) continue;
+        if (random.between(0, 4)) continue;
         const auto& type = types[random.between(0, 7)];
         std::size_t count = 1;
         std::string shape;
@@ -183,9 +183,11 @@ std::string random_head(Random& random, std::size_t& bytes) {
 
 namespace lfic::fuzz {
 
+constexpr int kFilesPerModel = 400;  // a model takes as long as so many files
+
 Input valid(Random& random) {
     Input out;
-    if (one_in(random, 40)) {
+    if (one_in(random, kFilesPerModel)) {
         out.push_back(static_cast<uint8_t>(random.between(kChanges, 255)));
         for (int k = random.between(0, 4) * static_cast<int>(kChangeBytes); k > 0; --k)
             out.push_back(static_cast<uint8_t>(random.next()));
@@ -204,7 +206,7 @@ Input valid(Random& random) {
 // The head's length, and the digest.
 void settle(Random& random, Input& input) {
     if (input.size() < 9) return;
-    if (input[0] >= kChanges && !one_in(random, 40)) input[0] = static_cast<uint8_t>(input[0] - kChanges);
+    if (input[0] >= kChanges && !one_in(random, kFilesPerModel)) input[0] = static_cast<uint8_t>(input[0] - kChanges);
     if (input[0] >= kChanges) return;
     const auto end = std::find(input.rbegin(), input.rend(), '}').base();
     if (end - input.begin() > 9 && !one_in(random, 8)) {
