@@ -34,4 +34,12 @@ inline Place random_place(Random& random) {
             random.between(0, kAngles - 1)};
 }
 
+// A layer of kSide << size pixels a side, placed so that it may be.
+inline Layer random_layer(Random& random, int size, int quality) {
+    Place place = random_place(random);
+    if (size) place.scale = random.between(kOctave * (size - 1 - kLeastOctave), kScales - 1);
+    const uint32_t side = kSide << size;
+    return {place, {side, side, quality, random.between(0, kCodedMap), size == 0, {}}};
+}
+
 }  // namespace lfic::fuzz

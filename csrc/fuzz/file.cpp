@@ -47,14 +47,17 @@ Input valid(Random& random) {
                                  payload(0)};
     }
     if (layers)
-        for (int k = 1, count = random.between(1, 6); k <= count; ++k)
-            file.layers.push_back({random_place(random),
-                                   {kSide, kSide, quality(random), random.between(0, kCodedMap), true, payload(k)}});
+        for (int k = 1, count = random.between(1, 6); k <= count; ++k) {
+            file.layers.push_back(random_layer(random, std::max(0, random.between(-4, kMaxSize)), quality(random)));
+            file.layers.back().stream.payload = payload(k);
+        }
     try {
         return write_file(file);
     } catch (const InvalidInput&) {  // boxes too large for the picture
         file.layers.resize(1);
         file.layers[0].place.scale = 0;
+        file.layers[0].stream.width = file.layers[0].stream.height = kSide;
+        file.layers[0].stream.aligned = true;
         return write_file(file);
     }
 }

@@ -105,8 +105,14 @@ Input valid(Random& random) {
     std::vector<Input> payloads(4);
     const auto quality = [&] { return random.between(1, kQualities); };
     const bool photo = one_in(random, 60), standard = !photo && one_in(random, 60);
-    file.width = standard ? kSide : side(random, kUsualSide, 120);
-    file.height = standard ? kSide : side(random, kUsualSide, 120);
+    const bool large = photo && one_in(random, 40);  // layers above 112 x 112 need a large picture
+    const auto drawn = [&] {
+        return standard ? kSide
+               : large  ? static_cast<uint32_t>(random.between(120, 160))
+                        : side(random, kUsualSide, 120);
+    };
+    file.width = drawn();
+    file.height = drawn();
     file.exponent = photo || one_in(random, 4) ? random.between(0, kMaxExponent) : 0;
     const uint32_t up = (1u << file.exponent) - 1;
     const bool aligned = standard && !file.exponent && one_in(random, 2);
@@ -116,15 +122,17 @@ Input valid(Random& random) {
             {(file.width + up) >> file.exponent, (file.height + up) >> file.exponent, quality(), 0, aligned, {}},
             payloads[0]);
     if (photo)
-        for (std::size_t k = 1, count = static_cast<std::size_t>(random.between(1, 3)); k <= count; ++k)
-            file.layers.push_back({random_place(random),
-                                   random_stream(random, codec, {kSide, kSide, quality(), 0, true, {}}, payloads[k])});
+        for (std::size_t k = 1, count = static_cast<std::size_t>(random.between(1, 3)); k <= count; ++k) {
+            Layer layer = random_layer(random, large ? random.between(0, kMaxSize) : 0, quality());
+            layer.stream = random_stream(random, codec, layer.stream, payloads[k]);
+            file.layers.push_back(layer);
+        }
     if (!file.background && file.exponent) file.exponent = 0;
     try {
         return write_file(file);
-    } catch (const InvalidInput&) {  // boxes too large for the picture
-        file.layers.resize(1);
-        file.layers[0].place.scale = 0;
+    } catch (const InvalidInput&) {  // boxes or layers too large for the picture
+        if (!file.background) file.background = file.layers[0].stream;
+        shrink(random, file);
         return write_file(file);
     }
 }
