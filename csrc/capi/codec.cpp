@@ -101,11 +101,13 @@ struct Codec::Draft {
     Symbols symbols;
 };
 
-Codec::Codec(const View& file, Simd simd) {
-    const Weights weights(file);
-    number_ = weights.model_number();
-    context_ = context_model(weights, simd);
-    networks_ = networks_of(weights, simd);
+Codec::Codec(const View& file, Simd simd) : Codec(Weights(file), simd) {}
+
+Codec::Codec(const Weights& weights, Simd simd)
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd)) {}
+
+Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks)
+    : number_(number), context_(std::move(context)), networks_(std::move(networks)) {
     if (networks_->channels() != context_->channels())
         throw WeightsError("the networks have " + std::to_string(networks_->channels()) +
                            " channels, the context model has " + std::to_string(context_->channels()));

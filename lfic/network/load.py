@@ -125,6 +125,7 @@ class Model:
 
         Raises:
             MissingDependencyError: the model has no recogniser.
+            InvalidInputError: the recogniser answers with what is no number.
         """
         if self.recognizer is None:
             raise MissingDependencyError(
@@ -133,6 +134,10 @@ class Model:
             )
         with computing(self.device):
             found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
+        if not bool(torch.isfinite(found).all()):
+            raise InvalidInputError(
+                "the recogniser answers with what is no number (NaN or infinity): likeness can't be measured with it"
+            )
         return found
 
     def similarity(self, images: Sequence[Pixels] | Tensor, target: Tensor) -> Tensor:
