@@ -159,7 +159,9 @@ class Codec:
                 is a face). Or one entry an image: None, "auto", or landmarks, float [5, 2] in pixels of each face.
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
-                quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
+                quarter or an eighth of its size. A face that is larger than 112 x 112 in its picture is coded with 224
+                or 448 pixels a side from quality 60 on, unless ``min_similarity`` is what is asked for. Under
+                ``max_bytes`` what is not given here is found.
             container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
                 can read them.
             errors: "raise": the first picture that can't be coded ends the call; the error says which, where there are
@@ -197,11 +199,14 @@ class Codec:
                     )
                     continue
                 face = qualities[i] if face_quality is None else face_quality
+                asked = min_similarity is not None
                 if min_similarity is not None:
                     face = layers.least_face_quality(self.model, photo, min_similarity, effort)
                 behind = layers.background_for(face) if background_quality is None else background_quality
                 threads = coder_threads(self.threads)
-                out[i] = layers.layered_file(self.model, photo, face, behind, effort, checksum, threads)
+                out[i] = layers.layered_file(
+                    self.model, photo, face, behind, effort, checksum, threads, large=not asked
+                )
             except LficError as error:
                 failed(i, error)
         rest = [i for i in pictures.indexes if i not in photos and i not in failed.found]
@@ -450,7 +455,7 @@ class Codec:
         return [
             DecodedFace(
                 Image.fromarray(array_of(face)),
-                layer.place.matrix(picture.width, picture.height),
+                layer.place.matrix(picture.width, picture.height, layer.size),
                 layer.stream.header.quality,
             )
             for layer, face in zip(picture.layers, pixels, strict=True)

@@ -20,6 +20,7 @@ from .format import tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
+from .format.geometry import SIDE
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
@@ -29,8 +30,9 @@ Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecodedFace:
-    """A face of a file. image: PIL, 112 x 112, RGB, on the alignment template. matrix: float64 [2, 3], from the
-    template's pixels to the picture's (integers are pixel centres). quality: 1 to 100."""
+    """A face of a file. image: PIL, RGB, as it was coded, on the alignment template: 112 x 112, or 224 x 224 or
+    448 x 448 of a large face at a high quality. matrix: float64 [2, 3], from the image's pixels to the picture's
+    (integers are pixel centres). quality: 1 to 100."""
 
     image: Image.Image
     matrix: NDArray[np.float64]
@@ -39,8 +41,15 @@ class DecodedFace:
     @property
     def landmarks(self) -> NDArray[np.float64]:
         """The template's five points in the picture, float64 [5, 2], x right and y down."""
-        out: NDArray[np.float64] = TEMPLATE_112 @ self.matrix[:, :2].T + self.matrix[:, 2]
+        points = (TEMPLATE_112 + 0.5) * (self.image.width / SIDE) - 0.5
+        out: NDArray[np.float64] = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return out
+
+    @property
+    def template(self) -> Image.Image:
+        """112 x 112, what recognisers take: the image, or means of its pixels where it is larger."""
+        same = self.image.width == SIDE
+        return self.image if same else self.image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,7 +133,9 @@ def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
     faces = streams[len(streams) - len(picture.layers) :]
     return [
         DecodedFace(
-            Image.fromarray(face), layer.place.matrix(picture.width, picture.height), layer.stream.header.quality
+            Image.fromarray(face),
+            layer.place.matrix(picture.width, picture.height, layer.size),
+            layer.stream.header.quality,
         )
         for layer, face in zip(picture.layers, faces, strict=True)
     ]

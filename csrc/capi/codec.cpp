@@ -138,7 +138,7 @@ void Codec::decode(const File& file, uint8_t* rgb, int threads) const {
     const std::size_t first = file.background ? 1 : 0;
     std::vector<Painted> faces;
     for (std::size_t k = 0; k < file.layers.size(); ++k)
-        faces.push_back({pixels[first + k].data(), file.layers[k].place});
+        faces.push_back({pixels[first + k].data(), file.layers[k].place, file.layers[k].size()});
     compose(first ? pixels[0].data() : nullptr, file.exponent, faces, file.width, file.height, rgb, threads);
 }
 

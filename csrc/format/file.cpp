@@ -139,6 +139,24 @@ void check(const File& file) {
         throw Error("the layers' boxes have " + std::to_string(covered) + " pixels, " + times +
                     " times the picture's; allowed are 8 times");
     }
+    int64_t own = 0;
+    for (std::size_t k = 0; k < file.layers.size(); ++k) {
+        const Layer& layer = file.layers[k];
+        const int size = layer.size();
+        if (layer.stream.width != kSide << size || layer.stream.height != layer.stream.width ||
+            layer.stream.aligned != (size == 0))
+            throw Error("layer " + text(k + 1) + " has " + text(layer.stream.width) + " x " +
+                        text(layer.stream.height) +
+                        " pixels; allowed are 112 x 112 on the template, and 224 x 224 and 448 x 448");
+        if (size == 0) continue;
+        own += static_cast<int64_t>(layer.stream.width) * layer.stream.height;
+        if (layer.place.scale < kOctave * (size - 1 - kLeastOctave))
+            throw Error("layer " + text(k + 1) + " has " + text(layer.stream.width) +
+                        " pixels a side and is painted at less than half of them, which no encoder does");
+    }
+    if (own > kMaxCover * pixels)
+        throw Error("the layers above 112 x 112 have " + std::to_string(own) + " pixels of their own, the picture " +
+                    std::to_string(pixels) + "; allowed are 8 times as many");
 }
 
 // Reads the parts of a version 2 file one after the other.
@@ -176,7 +194,8 @@ class Parts {
             const uint8_t* description = take(kLayerBytes, "layer's description");
             uint64_t bits = 0;
             for (std::size_t k = 1; k < kLayerBytes; ++k) bits = bits << 8 | description[k];
-            if (bits & 3)
+            const unsigned size = bits & 3, side = kSide << size;
+            if (size > kMaxSize)
                 throw ContainerError("layer " + text(out.layers.size() + 1) +
                                      " is of a kind that this lfic does not know: a newer lfic may read it");
             more = description[0] & 1;
@@ -184,7 +203,7 @@ class Parts {
                               static_cast<int>(bits >> 13 & 0x1FF), static_cast<int>(bits >> 4 & 0x1FF)};
             const int quality = checked_quality(description[0] >> 1);
             out.layers.push_back(
-                {place, {kSide, kSide, quality, static_cast<int>(bits >> 2 & 3), true, payload(!more)}});
+                {place, {side, side, quality, static_cast<int>(bits >> 2 & 3), size == 0, payload(!more)}});
         }
     }
 
@@ -280,7 +299,8 @@ void put_version_2(std::vector<uint8_t>& out, const File& file) {
                         static_cast<uint64_t>(layer.place.scale);
         bits = ((bits << 9 | static_cast<uint64_t>(layer.place.angle)) << 2 |
                 static_cast<uint64_t>(layer.stream.level_mode))
-               << 2;
+                   << 2 |
+               static_cast<uint64_t>(layer.size());
         out.push_back(static_cast<uint8_t>(layer.stream.quality << 1 | !last));
         for (int shift = 40; shift >= 0; shift -= 8) out.push_back(static_cast<uint8_t>(bits >> shift));
         put_payload(out, layer.stream.payload, last);

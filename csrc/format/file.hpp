@@ -39,10 +39,12 @@ struct Stream {
     int columns() const { return static_cast<int>((width + kStride - 1) / kStride); }
 };
 
-// A face on the template, and where it is painted.
+// A face on the template, of kSide << size() pixels a side, and where it is painted.
 struct Layer {
     Place place;
     Stream stream;
+
+    int size() const { return stream.width <= kSide ? 0 : stream.width <= 2 * kSide ? 1 : 2; }
 };
 
 // What a file holds. Payloads point into the file's bytes.

@@ -6,10 +6,10 @@ Version 1 is one stream (container.py). Version 2:
     byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | 0
     [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
     background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
-    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) 00 [length] payload
+    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2) [length] payload
     [CRC-16 of all before, big-endian]
 
-The file's last payload has no length: it ends where the file does.
+The file's last payload has no length: it ends where the file does. A layer has 112 * 2^size pixels a side.
 """
 
 import dataclasses
@@ -31,13 +31,15 @@ from .container import (
     read_weights,
 )
 from .geometry import SIDE
-from .place import Place
+from .place import LEAST_OCTAVE, OCTAVE, Place
 
 VERSION = 2
 MAX_LAYERS = 64
 MAX_EXPONENT = 3
 MAX_COVER = 8  # the layers' boxes may cover the picture so many times: what painting may cost
+MAX_SIZE = 2
 LAYER_BYTES = 7
+LAYERS = {(SIDE << size, SIDE << size, size == 0) for size in range(MAX_SIZE + 1)}  # width, height, aligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +52,15 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """A face on the template, and where it is painted."""
+    """A face on the template, of 112, 224 or 448 pixels a side, and where it is painted."""
 
     place: Place
     stream: Stream
+
+    @property
+    def size(self) -> int:
+        """How often its side is twice the template's, 0 to 2. To the networks only 112 x 112 is on the template."""
+        return (self.stream.header.width // SIDE).bit_length() - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +117,7 @@ def write(picture: Picture) -> bytes:
         last = number == len(picture.layers)
         place, header = layer.place, layer.stream.header
         bits = (place.x << 13 | place.y) << 9 | place.scale
-        bits = ((bits << 9 | place.angle) << 2 | header.level_mode) << 2
+        bits = ((bits << 9 | place.angle) << 2 | header.level_mode) << 2 | layer.size
         out.append(header.quality << 1 | (not last))
         out += bits.to_bytes(6, "big") + with_length(layer.stream, last)
     if picture.checksum:
@@ -213,12 +220,13 @@ class Parts:
                 raise ContainerError(f"the file has more than {MAX_LAYERS} layers")
             description = self.take(LAYER_BYTES, "layer's description")
             more, bits = bool(description[0] & 1), int.from_bytes(description[1:], "big")
-            if bits & 3:
+            if (size := bits & 3) > MAX_SIZE:
                 raise ContainerError(
                     f"layer {count} is of a kind that this lfic does not know: a newer lfic may read it"
                 )
             place = Place(bits >> 35, bits >> 22 & 0x1FFF, bits >> 13 & 0x1FF, bits >> 4 & 0x1FF)
-            header = self.header(SIDE, SIDE, quality_of(description[0]), bits >> 2 & 3, True)
+            side = SIDE << size
+            header = self.header(side, side, quality_of(description[0]), bits >> 2 & 3, size == 0)
             yield Layer(place, Stream(header, self.payload(not more)))
 
 
@@ -250,3 +258,29 @@ def check(picture: Picture, error: type[ContainerError] | type[InvalidInputError
             f"the layers' boxes have {covered} pixels, {covered / (width * height):.1f} times the picture's; allowed "
             f"are {MAX_COVER} times"
         )
+    own = 0
+    for number, layer in enumerate(picture.layers, 1):
+        header = layer.stream.header
+        if (header.width, header.height, header.aligned) not in LAYERS:
+            raise error(
+                f"layer {number} has {header.width} x {header.height} pixels; allowed are 112 x 112 on the template, "
+                "and 224 x 224 and 448 x 448"
+            )
+        if layer.size == 0:
+            continue
+        own += header.width * header.height
+        if layer.place.scale < least_scale(layer.size):
+            raise error(
+                f"layer {number} has {header.width} pixels a side and is painted at less than half of them, which no "
+                "encoder does"
+            )
+    if own > MAX_COVER * width * height:
+        raise error(
+            f"the layers above 112 x 112 have {own} pixels of their own, the picture {width * height}; allowed are "
+            f"{MAX_COVER} times as many"
+        )
+
+
+def least_scale(size: int) -> int:
+    """The least ``Place.scale`` of a layer of that size above 0: it is painted at half of its pixels or more."""
+    return OCTAVE * (size - 1 - LEAST_OCTAVE)

@@ -12,6 +12,7 @@ from ..coder import ContextModel
 from . import weights
 from .bare import Container, read_as
 from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .geometry import SIDE
 from .layers import Stream
 from .payload import uniform_levels
 
@@ -45,12 +46,14 @@ def plain(value: Any) -> Any:
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerInfo(Facts):
     """A face layer: quality; matrix float64 [2, 3] from the 112 x 112 template's pixels to the picture's (integers are
-    pixel centres); levels uint8 [4, 4]; bytes of its payload."""
+    pixel centres); levels uint8, [4, 4] of a ``side`` of 112 pixels, [7, 7] of 224, [14, 14] of 448; bytes of its
+    payload."""
 
     quality: int
     matrix: NDArray[np.float64]
     levels: NDArray[np.uint8]
     payload_bytes: int
+    side: int = SIDE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,6 +113,7 @@ def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Conta
                 layer.place.matrix(picture.width, picture.height),
                 levels_of(layer.stream, contexts),
                 len(layer.stream.payload),
+                layer.stream.header.width,
             )
             for layer in picture.layers
         ),

@@ -169,15 +169,24 @@ def test_golden_files(library):
 
 def test_faces(library):
     lib, model = library
-    data = (GOLDEN / "photo.lfic").read_bytes()
-    expected = lfic.load_codec().decode_faces(data)
-    out, matrix, quality = (c.c_uint8 * 37632)(), (c.c_double * 6)(), c.c_int()
-    assert expected
-    for index, face in enumerate(expected):
-        status = lib.lfic_decode_face(model, data, c.c_size_t(len(data)), index, out, matrix, c.byref(quality))
-        assert status == OK and quality.value == face.quality and np.allclose(list(matrix), face.matrix.ravel())
-        assert bytes(out) == np.asarray(face.image).tobytes()
-    status = lib.lfic_decode_face(model, data, c.c_size_t(len(data)), len(expected), out, None, None)
+    matrix, quality, side = (c.c_double * 6)(), c.c_int(), c.c_int()
+    for name in ("photo.lfic", "large-faces.lfic"):
+        data = (GOLDEN / name).read_bytes()
+        expected = lfic.load_codec().decode_faces(data)
+        assert expected
+        for index, face in enumerate(expected):
+            room = 3 * face.image.width**2
+            out = (c.c_uint8 * room)()
+            told = matrix, c.byref(quality)
+            given = model, data, c.c_size_t(len(data)), index, out
+            assert lib.lfic_decode_face(*given, c.c_size_t(room - 1), c.byref(side), *told) == TOO_SMALL
+            assert lib.lfic_decode_face(*given, c.c_size_t(room), c.byref(side), *told) == OK
+            assert side.value == face.image.width and quality.value == face.quality
+            assert np.allclose(list(matrix), face.matrix.ravel())
+            assert bytes(out) == np.asarray(face.image).tobytes()
+    status = lib.lfic_decode_face(
+        model, data, c.c_size_t(len(data)), len(expected), out, c.c_size_t(room), c.byref(side), None, None
+    )
     assert status == INVALID and "is asked for" in error(lib)
 
 

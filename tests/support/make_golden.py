@@ -32,6 +32,15 @@ CASES = {
     "square": (250, 250, {"quality": 10}),
     "photo": (200, 333, {"quality": 30, "faces": [POINTS, POINTS * 0.9 + (150, 60)]}),
     "photo-tiny": (600, 700, {"max_bytes": 150}),
+    "large-faces": (
+        340,
+        520,
+        {
+            "quality": 60,
+            "background_quality": 20,
+            "faces": [POINTS * 3, POINTS * 1.9 + (300, 60), POINTS * 0.8 + (380, 10)],
+        },
+    ),
 }
 # Bare streams: the short form, and what is a file as it stands.
 BARE_CASES = {

@@ -29,8 +29,9 @@ export interface Info {
   bytes: number;
 }
 
+/** 112 x 112 pixels, or 224 x 224 or 448 x 448 of a large face at a high quality. */
 export interface Face extends Pixels {
-  /** From the template's pixels to the picture's: two rows of three, integers being pixel centres. */
+  /** From these pixels to the picture's: two rows of three, integers being pixel centres. */
   matrix: number[];
   quality: number;
 }

@@ -10,6 +10,7 @@
 const FORMATS = ["invalid input", "no lfic file", "damaged file", "weights", "buffer", "memory", "fault of lfic"];
 const MODELS = { 0: "face-v1", 255: "private" };
 const SIDE = 112;
+const LARGEST_FACE = 4 * SIDE;
 
 /** What lfic refuses: `kind` says why, the text what was found and what is allowed. */
 export class LficError extends Error {
@@ -105,12 +106,13 @@ export class Codec {
   faces(file) {
     const info = this.probe(file);
     const count = info.layers || (info.aligned ? 1 : 0);
-    const size4 = 4 * SIDE * SIDE;
+    const room = 4 * (info.layers ? LARGEST_FACE : SIDE) ** 2;
     return Array.from({ length: count }, (_, index) =>
-      this.#withFile(file, [size4, 48, 4], (data, size, rgba, matrix, quality) => {
-        this.#check(this.#wasm.decode_face(this.#model, data, size, index, rgba, matrix, quality));
+      this.#withFile(file, [room, 48, 4, 4], (data, size, rgba, matrix, side, quality) => {
+        this.#check(this.#wasm.decode_face(this.#model, data, size, index, rgba, room, side, matrix, quality));
+        const width = this.#word(side);
         return {
-          width: SIDE, height: SIDE, data: new Uint8ClampedArray(this.#bytes(rgba, size4)),
+          width, height: width, data: new Uint8ClampedArray(this.#bytes(rgba, 4 * width * width)),
           matrix: Array.from(new Float64Array(this.#wasm.memory.buffer, matrix, 6)), quality: this.#word(quality),
         };
       }),
