@@ -29,7 +29,7 @@ from .batch.pictures import Pictures
 from .batch.pieces import pieces
 from .batch.stages import stage
 from .coder import ContextModel
-from .decoder import DecodedFace, bare_of, private
+from .decoder import DecodedFace, bare_of, image_of, private
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
@@ -38,6 +38,7 @@ from .encoder.options import BatchOptions, Faces, SharedOptions, check_bounds, c
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from .format import bare
+from .format import layers as layers_format
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
@@ -160,7 +161,9 @@ class Codec:
                 is a face). Or one entry an image: None, "auto", or landmarks, float [5, 2] in pixels of each face.
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
                 default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
-                quarter or an eighth of its size. Under ``max_bytes`` what is not given here is found.
+                quarter or an eighth of its size. A face that is larger than 112 x 112 in its picture is coded with 224
+                or 448 pixels a side from quality 60 on, unless ``min_similarity`` is what is asked for. Under
+                ``max_bytes`` what is not given here is found.
             container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
                 can read them.
             errors: "raise": the first picture that can't be coded ends the call; the error says which, where there are
@@ -197,11 +200,14 @@ class Codec:
                     )
                     continue
                 face = qualities[i] if face_quality is None else face_quality
+                asked = min_similarity is not None
                 if min_similarity is not None:
                     face = layers.least_face_quality(self.model, photo, min_similarity, effort)
                 behind = layers.background_for(face) if background_quality is None else background_quality
                 threads = coder_threads(self.threads)
-                out[i] = layers.layered_file(self.model, photo, face, behind, effort, checksum, threads)
+                out[i] = layers.layered_file(
+                    self.model, photo, face, behind, effort, checksum, threads, large=not asked
+                )
             except LficError as error:
                 failed(i, error)
         rest = [i for i in pictures.indexes if i not in photos and i not in failed.found]
@@ -212,6 +218,9 @@ class Codec:
             self._searched(
                 pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
             )
+        with stage("grey"):
+            for i in pictures.grey():
+                out[i] = layers_format.as_grey(out[i])
         return failed.among(out)
 
     def _searched(
@@ -287,7 +296,8 @@ class Codec:
     # ------------------------------------------------------------------------------------------------ decoding
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
         return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
@@ -418,7 +428,7 @@ class Codec:
             if whole:
                 batch[i] = pixels
             else:
-                shown[i] = as_wanted(pixels, out)
+                shown[i] = as_wanted(pixels, out, picture.grey)
         return batch if whole else failed.among(shown)
 
     @undisturbed
@@ -435,12 +445,13 @@ class Codec:
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
+            shown = self.decode(data, max_pixels, container).convert("RGB")
+            return [DecodedFace(shown, whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
                 Image.fromarray(array_of(face)),
-                layer.place.matrix(picture.width, picture.height),
+                layer.place.matrix(picture.width, picture.height, layer.size),
                 layer.stream.header.quality,
             )
             for layer, face in zip(picture.layers, pixels, strict=True)
@@ -534,14 +545,14 @@ def keep(
             shown[place] = pixels[k]
         else:
             array = pixels[k].numpy()
-            shown[place] = Image.fromarray(array) if out == "pil" else array.copy()
+            shown[place] = image_of(array, k in piece.grey) if out == "pil" else array.copy()
 
 
-def as_wanted(pixels: Tensor, out: str) -> Any:
+def as_wanted(pixels: Tensor, out: str, grey: bool) -> Any:
     """uint8 [3, H, W] -> PIL image, ndarray or tensor."""
     if out == "tensor":
         return pixels
-    return Image.fromarray(array_of(pixels)) if out == "pil" else array_of(pixels)
+    return image_of(array_of(pixels), grey) if out == "pil" else array_of(pixels)
 
 
 def array_of(pixels: Tensor) -> NDArray[np.uint8]:

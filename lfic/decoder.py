@@ -20,6 +20,8 @@ from .format import bare, layers, tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes
+from .format.geometry import SIDE
+from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
@@ -29,8 +31,9 @@ Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecodedFace:
-    """A face of a file. image: PIL, 112 x 112, RGB, on the alignment template. matrix: float64 [2, 3], from the
-    template's pixels to the picture's (integers are pixel centres). quality: 1 to 100."""
+    """A face of a file. image: PIL, RGB, as it was coded, on the alignment template: 112 x 112, or 224 x 224 or
+    448 x 448 of a large face at a high quality. matrix: float64 [2, 3], from the image's pixels to the picture's
+    (integers are pixel centres). quality: 1 to 100."""
 
     image: Image.Image
     matrix: NDArray[np.float64]
@@ -39,8 +42,15 @@ class DecodedFace:
     @property
     def landmarks(self) -> NDArray[np.float64]:
         """The template's five points in the picture, float64 [5, 2], x right and y down."""
-        out: NDArray[np.float64] = TEMPLATE_112 @ self.matrix[:, :2].T + self.matrix[:, 2]
+        points = (TEMPLATE_112 + 0.5) * (self.image.width / SIDE) - 0.5
+        out: NDArray[np.float64] = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return out
+
+    @property
+    def template(self) -> Image.Image:
+        """112 x 112, what recognisers take: the image, or means of its pixels where it is larger."""
+        same = self.image.width == SIDE
+        return self.image if same else self.image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,8 +64,10 @@ class Decoder:
     weights: bytes = b""
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return Image.fromarray(self.arrays([data], max_pixels, 0, container)[0])
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
+        picture = self.read(data, max_pixels, container)
+        return image_of(composed(picture, self.streams(picture.streams, 0)), picture.grey)
 
     def arrays(
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
@@ -108,7 +120,13 @@ class Decoder:
             (symbols, levels, s.header.height, s.header.width, s.header.quality, s.header.aligned)
             for (symbols, levels), s in zip(found, streams, strict=True)
         ]
-        return pixels_of(self.network, coded, threads)
+        shown = pixels_of(self.network, coded, threads)
+        return [without_colour(pixels) if s.header.grey else pixels for pixels, s in zip(shown, streams, strict=True)]
+
+
+def image_of(pixels: Pixels, grey: bool) -> Image.Image:
+    """uint8 [H, W, 3] -> PIL image, RGB, or L of a grey picture."""
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
 
 
 def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
@@ -145,7 +163,9 @@ def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
     faces = streams[len(streams) - len(picture.layers) :]
     return [
         DecodedFace(
-            Image.fromarray(face), layer.place.matrix(picture.width, picture.height), layer.stream.header.quality
+            Image.fromarray(face),
+            layer.place.matrix(picture.width, picture.height, layer.size),
+            layer.stream.header.quality,
         )
         for layer, face in zip(picture.layers, faces, strict=True)
     ]
@@ -197,7 +217,7 @@ private: dict[bytes, Decodes] = {}  # of private weights that this process has l
 
 
 def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+    """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. container: "bare" for a bare stream.
 
     Files of private weights need ``load_codec`` of these before.
     """

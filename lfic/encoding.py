@@ -22,9 +22,11 @@ from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import InvalidInputError
 from .extras import needed
 from .format import bare
+from .format import layers as layers_format
 from .format.bare import Container
 from .format.container import PRIVATE
 from .format.geometry import SIDE
+from .format.grey import is_grey
 from .format.integers import PREFIX
 from .format.weights import private_contexts
 from .image import ImageLike, to_rgb
@@ -65,7 +67,26 @@ class Encoder(Integers):
         pixels = to_rgb(image)
         height, width = pixels.shape[:2]
         check_image(width, height, aligned)
+        found = self.coded(
+            pixels, quality, max_bytes, aligned, checksum, faces, (face_quality, background_quality), short
+        )
+        return layers_format.as_grey(found) if is_grey(pixels) else found
+
+    def coded(
+        self,
+        pixels: decoder.Pixels,
+        quality: int | None,
+        max_bytes: int | None,
+        aligned: bool | None,
+        checksum: bool,
+        faces: Faces,
+        of_layers: tuple[int | None, int | None],
+        short: bool,
+    ) -> bytes:
+        """A checked picture uint8 [H, W, 3] -> file or bare stream, with colour."""
+        height, width = pixels.shape[:2]
         wanted = DEFAULT_QUALITY if quality is None else int(quality)
+        face_quality, background_quality = of_layers
         photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
         if photo.places:
             if max_bytes is not None:

@@ -22,6 +22,7 @@ from .format import container, layers
 from .format.payload import decode_payloads
 from .format.probe import known_context
 
+VERSIONS = (container.VERSION, layers.VERSION, container.GREY)
 NO_BOUND = container.MAX_SIDE**2  # Pillow has its own, which it checks once a file is open
 
 
@@ -31,7 +32,7 @@ class DamagedImageError(CorruptStreamError, UnidentifiedImageError):
 
 def accept(prefix: bytes) -> bool:
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
-    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in (container.VERSION, layers.VERSION)
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in VERSIONS
 
 
 class LficImageFile(ImageFile.ImageFile):
@@ -51,7 +52,7 @@ class LficImageFile(ImageFile.ImageFile):
             raise DamagedImageError(f"this lfic file is damaged: {error}") from None
         self._data: bytes | None = data
         self._guard = threading.RLock()
-        self._size, self._mode = (picture.width, picture.height), "RGB"
+        self._size, self._mode = (picture.width, picture.height), "L" if picture.grey else "RGB"
         self.info["quality"] = picture.streams[-1].header.quality
         self.tile = []
 

@@ -169,6 +169,7 @@ lfic_status lfic_probe(const void* data, size_t size, uint64_t max_pixels, lfic_
                  file.checksum,
                  file.exponent,
                  static_cast<int>(file.layers.size()),
+                 file.grey,
                  payload};
     });
 }
@@ -211,21 +212,28 @@ lfic_status lfic_decode(const lfic_model* model, const void* data, size_t size, 
 }
 
 lfic_status lfic_decode_face(const lfic_model* model, const void* data, size_t size, int index, void* rgb,
-                             double matrix[6], int* quality) {
+                             size_t capacity, int* side, double matrix[6], int* quality) {
     return guarded([&] {
         need(model, "model");
-        need(rgb, "rgb");
+        need(side, "side");
         const File file = model->codec.read(bytes(data, size), kMaxPixels);
         Place place{-1, 0, 0, 0};
         const Stream& stream = face_stream(file, index, place);
-        const auto pixels = model->codec.decode_streams({stream}, 1);
-        if (pixels[0].size() != std::size_t{3} * kSide * kSide)
+        if (stream.width != stream.height || stream.width % kSide)
             throw InvalidInput("the file's one face has " + std::to_string(stream.width) + " x " +
                                std::to_string(stream.height) + " pixels: decode it as a picture");
-        std::memcpy(rgb, pixels[0].data(), pixels[0].size());
+        *side = static_cast<int>(stream.width);
+        const std::size_t takes = std::size_t{3} * stream.width * stream.height;
+        if (capacity < takes)
+            throw TooSmall("the face takes " + std::to_string(takes) + " bytes; the buffer has " +
+                           std::to_string(capacity));
+        need(rgb, "rgb");
+        const auto pixels = model->codec.decode_streams({stream}, 1);
+        std::memcpy(rgb, pixels[0].data(), takes);
         if (quality) *quality = stream.quality;
         const double same[6] = {1, 0, 0, 0, 1, 0};
-        if (matrix && place.valid()) place.matrix(file.width, file.height, matrix);
+        const int times = *side == kSide ? 0 : *side == 2 * kSide ? 1 : 2;
+        if (matrix && place.valid()) place.matrix(file.width, file.height, matrix, times);
         if (matrix && !place.valid()) std::copy(same, same + 6, matrix);
     });
 }

@@ -45,7 +45,7 @@ typedef enum lfic_status {
     LFIC_INVALID_INPUT = 1, /* an argument is out of its range */
     LFIC_CONTAINER = 2,     /* no lfic file, or one of a version, model or size that is not read here */
     LFIC_CORRUPT = 3,       /* a damaged file */
-    LFIC_BAD_WEIGHTS = 4,       /* a weights file is missing, damaged, or lacks what the call needs */
+    LFIC_BAD_WEIGHTS = 4,   /* a weights file is missing, damaged, or lacks what the call needs */
     LFIC_TOO_SMALL = 5,     /* the caller's buffer: *size says what is needed, where there is one */
     LFIC_NO_MEMORY = 6,
     LFIC_INTERNAL = 7 /* a fault of lfic: please report it */
@@ -68,13 +68,14 @@ LFIC_API void lfic_model_free(lfic_model* model);
 /* What a file says of itself. */
 typedef struct lfic_info {
     uint32_t width, height; /* pixels */
-    int version;            /* of the format: 1, or 2 for a photo of layers */
+    int version;            /* of the format: 1, 2 for a photo of layers, 3 for a grey picture without */
     int model;              /* 0 face-v1, 255 private weights */
     int quality;            /* 1 to 100: of the picture, or of the background; 0 without one */
     int aligned;            /* 1: a face on the template */
     int checksum;           /* 1: the file ends with one, and it is right */
     int exponent;           /* the background has 2^-exponent of the picture's size */
     int layers;             /* faces painted over the background: 0 to 64 */
+    int grey;               /* 1: shown without colour */
     size_t payload_bytes;   /* of all streams */
 } lfic_info;
 
@@ -98,11 +99,12 @@ LFIC_API void lfic_decode_defaults(lfic_decode_options* options);
 LFIC_API lfic_status lfic_decode(const lfic_model* model, const void* file, size_t size,
                                  const lfic_decode_options* options, void* rgb, size_t capacity);
 
-/* Face layer `index` as it was coded, on the template: 112 x 112 pixels, rgb of 37632 bytes. matrix: the transform
- * from the template's pixels to the picture's, two rows of three, integers being pixel centres; may be null. quality:
- * may be null. A file of one aligned face has that one at index 0. */
+/* Face layer `index` as it was coded, on the template: *side x *side pixels, 112, or 224 or 448 of a large face at a
+ * high quality. capacity: bytes of rgb; on LFIC_TOO_SMALL nothing is decoded and *side is told. matrix: the transform
+ * from these pixels to the picture's, two rows of three, integers being pixel centres; may be null. quality: may be
+ * null. A file of one aligned face has that one at index 0. */
 LFIC_API lfic_status lfic_decode_face(const lfic_model* model, const void* file, size_t size, int index, void* rgb,
-                                      double matrix[6], int* quality);
+                                      size_t capacity, int* side, double matrix[6], int* quality);
 
 /* The level, 0 to 2, of each region of 32 x 32 pixels of the picture or its background, in raster order; *count: room
  * for so many, then how many there are. */

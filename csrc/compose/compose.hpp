@@ -12,10 +12,11 @@
 
 namespace lfic {
 
-// A face of 112 x 112 pixels, and where it is painted.
+// A face of kSide << size pixels a side, size 0 to kMaxSize, and where it is painted.
 struct Painted {
     const uint8_t* pixels;
     Place place;
+    int size = 0;
 };
 
 // ceil(side / 2^exponent), exponent 0 to 3.

@@ -50,9 +50,9 @@ class Row {
 // and its right neighbour, channel by channel, {r, r', g, g', b, b', 0, 0}.
 class Template {
   public:
-    Template(const uint8_t* pixels, int halvings) : side_(kSide >> halvings), pitch_(side_ + 2 * kMargin) {
-        std::vector<uint8_t> small(pixels, pixels + kSide * kSide * 3);
-        for (int side = kSide; side > side_; side /= 2) halve(small, side);
+    Template(const uint8_t* pixels, int whole, int halvings) : side_(whole >> halvings), pitch_(side_ + 2 * kMargin) {
+        std::vector<uint8_t> small(pixels, pixels + std::size_t{3} * whole * whole);
+        for (int side = whole; side > side_; side /= 2) halve(small, side);
         pairs_.resize(static_cast<std::size_t>(pitch_) * pitch_ * 8);
         for (int y = 0; y < pitch_; ++y)
             for (int x = 0; x < pitch_; ++x)
@@ -125,7 +125,7 @@ struct Job {
     Place place;
     Box box;
     const Template& face;
-    int shift;  // from 2^-24 of the template's pixels to 1/64 of the halved one's
+    int shift;  // from 2^-24 of the template's pixels to 1/64 of those that are painted
 };
 
 using Sample = void (*)(const int16_t*, std::ptrdiff_t, const int16_t*, const int16_t*, uint8_t*);
@@ -181,9 +181,10 @@ void rows_of(const Box& box, int threads, const OneRow& row) {
 
 void paint(uint8_t* picture, int64_t width, int64_t height, const Painted& face, int threads) {
     check(face.place);
-    const int halvings = face.place.halvings();
-    const Template laid(face.pixels, halvings);
-    const Job job{picture, width, height, face.place, face.place.box(width, height), laid, kOne - 6 + halvings};
+    const int halvings = face.place.halvings(face.size);
+    const Template laid(face.pixels, kSide << face.size, halvings);
+    const Job job{
+        picture, width, height, face.place, face.place.box(width, height), laid, kOne - 6 + halvings - face.size};
     auto by = &paint_row_any;
 #ifdef LFIC_AVX2
     if (has_avx2()) by = &paint_row_avx2;

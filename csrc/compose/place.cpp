@@ -36,8 +36,8 @@ void Place::steps(int64_t& cosine, int64_t& sine) const {
     sine = (c.cosine[(angle + kAngles - kAngles / 4) % kAngles] * size + half) >> shift;
 }
 
-int Place::halvings() const {
-    return std::max(0, (kOctave - 1 - (scale + kOctave * kLeastOctave + kOctave / 2)) / kOctave);
+int Place::halvings(int size) const {
+    return std::max(0, (kOctave - 1 - (scale + kOctave * (kLeastOctave - size) + kOctave / 2)) / kOctave);
 }
 
 Box Place::box(int64_t width, int64_t height) const {
@@ -53,9 +53,10 @@ Box Place::box(int64_t width, int64_t height) const {
     return box;
 }
 
-void Place::matrix(int64_t width, int64_t height, double out[6]) const {
-    const double size = std::exp2(static_cast<double>(scale) / kOctave + kLeastOctave), turn = kTurn * angle / kAngles;
-    const double a = size * std::cos(turn), b = size * std::sin(turn), middle = (kSide - 1) / 2.0;
+void Place::matrix(int64_t width, int64_t height, double out[6], int size) const {
+    const double step = std::exp2(static_cast<double>(scale) / kOctave + kLeastOctave - size);
+    const double turn = kTurn * angle / kAngles, middle = ((kSide << size) - 1) / 2.0;
+    const double a = step * std::cos(turn), b = step * std::sin(turn);
     const double cx = (2.0 * x + 1) * static_cast<double>(width) / (2 * kPositions) - 0.5;
     const double cy = (2.0 * y + 1) * static_cast<double>(height) / (2 * kPositions) - 0.5;
     out[0] = a, out[1] = -b, out[2] = cx - (a - b) * middle;

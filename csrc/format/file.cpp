@@ -9,6 +9,7 @@ namespace lfic {
 namespace {
 
 constexpr std::size_t kLayerBytes = 7;
+constexpr int kGrey = 3;  // the version of version 1's header, of a grey picture
 
 std::string text(uint64_t value) {
     return std::to_string(value);
@@ -86,11 +87,13 @@ File read_version_1(const View& file, uint64_t max_pixels) {
     if (data[0] != kMagic)
         throw ContainerError("this is no lfic file: it starts with byte " + hex(data[0], 2) + ", not " +
                              hex(kMagic, 2));
-    if (data[1] >> 5 != 1)
+    if (data[1] >> 5 != 1 && data[1] >> 5 != kGrey)
         throw ContainerError("the file has format version " + text(data[1] >> 5) +
-                             "; this lfic reads version 1: a newer lfic may read it");
+                             "; this lfic reads versions 1 to 3: a newer lfic may read it");
     File out;
     Stream stream{kSide, kSide, checked_quality(data[2] >> 1), data[1] >> 3 & 3, (data[1] & 4) != 0, {}};
+    out.version = data[1] >> 5;
+    out.grey = stream.grey = out.version == kGrey;
     out.checksum = (data[1] & 2) != 0;
     const bool with_size = data[1] & 1, with_model = data[2] & 1;
     std::size_t at = 3;
@@ -139,6 +142,24 @@ void check(const File& file) {
         throw Error("the layers' boxes have " + std::to_string(covered) + " pixels, " + times +
                     " times the picture's; allowed are 8 times");
     }
+    int64_t own = 0;
+    for (std::size_t k = 0; k < file.layers.size(); ++k) {
+        const Layer& layer = file.layers[k];
+        const int size = layer.size();
+        if (layer.stream.width != kSide << size || layer.stream.height != layer.stream.width ||
+            layer.stream.aligned != (size == 0))
+            throw Error("layer " + text(k + 1) + " has " + text(layer.stream.width) + " x " +
+                        text(layer.stream.height) +
+                        " pixels; allowed are 112 x 112 on the template, and 224 x 224 and 448 x 448");
+        if (size == 0) continue;
+        own += static_cast<int64_t>(layer.stream.width) * layer.stream.height;
+        if (layer.place.scale < kOctave * (size - 1 - kLeastOctave))
+            throw Error("layer " + text(k + 1) + " has " + text(layer.stream.width) +
+                        " pixels a side and is painted at less than half of them, which no encoder does");
+    }
+    if (own > kMaxCover * pixels)
+        throw Error("the layers above 112 x 112 have " + std::to_string(own) + " pixels of their own, the picture " +
+                    std::to_string(pixels) + "; allowed are 8 times as many");
 }
 
 // Reads the parts of a version 2 file one after the other.
@@ -176,7 +197,8 @@ class Parts {
             const uint8_t* description = take(kLayerBytes, "layer's description");
             uint64_t bits = 0;
             for (std::size_t k = 1; k < kLayerBytes; ++k) bits = bits << 8 | description[k];
-            if (bits & 3)
+            const unsigned size = bits & 3, side = kSide << size;
+            if (size > kMaxSize)
                 throw ContainerError("layer " + text(out.layers.size() + 1) +
                                      " is of a kind that this lfic does not know: a newer lfic may read it");
             more = description[0] & 1;
@@ -184,7 +206,7 @@ class Parts {
                               static_cast<int>(bits >> 13 & 0x1FF), static_cast<int>(bits >> 4 & 0x1FF)};
             const int quality = checked_quality(description[0] >> 1);
             out.layers.push_back(
-                {place, {kSide, kSide, quality, static_cast<int>(bits >> 2 & 3), true, payload(!more)}});
+                {place, {side, side, quality, static_cast<int>(bits >> 2 & 3), size == 0, payload(!more)}});
         }
     }
 
@@ -196,10 +218,10 @@ class Parts {
 File read_version_2(const View& file, uint64_t max_pixels) {
     const uint8_t* data = file.data;
     const int flags = data[1];
-    if (flags & 1) throw ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it");
     File out;
     out.version = 2;
     out.checksum = flags & 4;
+    out.grey = flags & 1;
     std::size_t at = 2;
     if (flags & 2) out.model = data[at++];
     checked_model(flags & 2, out.model);
@@ -210,6 +232,8 @@ File read_version_2(const View& file, uint64_t max_pixels) {
     Parts parts(file, at, checked_end(file, at, out.checksum));
     if (flags & 16) parts.background(out, !(flags & 8));
     if (flags & 8) parts.layers(out);
+    if (out.background) out.background->grey = out.grey;
+    for (Layer& layer : out.layers) layer.stream.grey = out.grey;
     check<ContainerError>(out);
     return out;
 }
@@ -247,7 +271,8 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
                            text(kMaxPictureSide) + " pixels a side");
     const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model != 0;
     out = {kMagic,
-           static_cast<uint8_t>(1 << 5 | stream.level_mode << 3 | stream.aligned << 2 | file.checksum << 1 | with_size),
+           static_cast<uint8_t>((file.grey ? kGrey : 1) << 5 | stream.level_mode << 3 | stream.aligned << 2 |
+                                file.checksum << 1 | with_size),
            static_cast<uint8_t>(stream.quality << 1 | with_model)};
     put_model(out, file);
     if (with_size) {
@@ -260,7 +285,7 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
     out = {kMagic, static_cast<uint8_t>(2 << 5 | file.background.has_value() << 4 | !file.layers.empty() << 3 |
-                                        file.checksum << 2 | (file.model != 0) << 1)};
+                                        file.checksum << 2 | (file.model != 0) << 1 | file.grey)};
     put_model(out, file);
     put_leb128(out, file.width - 1);
     put_leb128(out, file.height - 1);
@@ -280,7 +305,8 @@ void put_version_2(std::vector<uint8_t>& out, const File& file) {
                         static_cast<uint64_t>(layer.place.scale);
         bits = ((bits << 9 | static_cast<uint64_t>(layer.place.angle)) << 2 |
                 static_cast<uint64_t>(layer.stream.level_mode))
-               << 2;
+                   << 2 |
+               static_cast<uint64_t>(layer.size());
         out.push_back(static_cast<uint8_t>(layer.stream.quality << 1 | !last));
         for (int shift = 40; shift >= 0; shift -= 8) out.push_back(static_cast<uint8_t>(bits >> shift));
         put_payload(out, layer.stream.payload, last);

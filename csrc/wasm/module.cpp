@@ -26,7 +26,7 @@ EXPORT(unload) void unload(lfic_model* model) {
     lfic_model_free(model);
 }
 
-// out: width, height, version, model, quality, aligned, checksum, exponent, layers, payload bytes.
+// out: width, height, version, model, quality, aligned, checksum, exponent, layers, grey, payload bytes.
 EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, int* out) {
     lfic_info info;
     const int status = lfic_probe(file, size, static_cast<uint64_t>(max_pixels), &info);
@@ -40,6 +40,7 @@ EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, i
                           info.checksum,
                           info.exponent,
                           info.layers,
+                          info.grey,
                           static_cast<int>(info.payload_bytes)};
     for (const int field : fields) *out++ = field;
     return status;
@@ -68,14 +69,14 @@ int decode(const lfic_model* model, const void* file, std::size_t size, double m
     return status;
 }
 
-// rgba: 112 * 112 * 4 bytes; matrix: six numbers.
+// capacity: bytes of rgba, 4 * side * side or more; matrix: six numbers.
 EXPORT(decode_face)
-int decode_face(const lfic_model* model, const void* file, std::size_t size, int index, uint8_t* rgba, double* matrix,
-                int* quality) {
-    const std::size_t pixels = LFIC_SIDE * LFIC_SIDE;
-    uint8_t* rgb = rgba + pixels;
-    const int status = lfic_decode_face(model, file, size, index, rgb, matrix, quality);
-    if (status == LFIC_OK) spread(rgb, pixels, rgba);
+int decode_face(const lfic_model* model, const void* file, std::size_t size, int index, uint8_t* rgba,
+                std::size_t capacity, int* side, double* matrix, int* quality) {
+    const std::size_t room = capacity / 4;
+    uint8_t* rgb = rgba + room;
+    const int status = lfic_decode_face(model, file, size, index, rgb, 3 * room, side, matrix, quality);
+    if (status == LFIC_OK) spread(rgb, static_cast<std::size_t>(*side) * *side, rgba);
     return status;
 }
 

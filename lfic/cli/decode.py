@@ -36,7 +36,8 @@ def add_parser(commands: Commands) -> None:
         "--faces",
         metavar="DIR",
         type=pathlib.Path,
-        help="write the face layers, aligned crops of 112 x 112 pixels as they were coded, to this folder instead",
+        help="write the face layers, aligned crops as they were coded (112 x 112 pixels; large faces at high "
+        "qualities 224 or 448), to this folder instead",
     )
     parser.add_argument("--bare", action="store_true", help="the files are bare streams, as encode --bare writes them")
     parser.set_defaults(run=run)

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
         found = probe(read(path), MAX_PIXELS, "bare" if args.bare else "file")
         counts = [int((found.levels == level).sum()) for level in range(LEVELS)]
         layers = [
-            {"quality": layer.quality, "payload": layer.payload_bytes, "matrix": layer.matrix.tolist()}
-            for layer in found.layers
+            {"quality": one.quality, "payload": one.payload_bytes, "side": one.side, "matrix": one.matrix.tolist()}
+            for one in found.layers
         ]
         return {
             "file": str(path),
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
             "quality": found.quality,
             "aligned": found.aligned,
             "checksum": found.checksum,
+            **({"grey": True} if found.grey else {}),
             "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)) if sum(counts) else "coded",
             **({"background": f"1/{1 << found.exponent}"} if found.exponent else {}),
             **({"faces": layers if args.json else len(layers)} if layers else {}),

@@ -24,7 +24,7 @@ def enlarged(pixels: Pixels, exponent: int, width: int, height: int, threads: in
 
 
 def paint(picture: Pixels, template: Pixels, place: Place, threads: int = 1) -> None:
-    """Blend a face, uint8 [112, 112, 3], into a contiguous picture, in place.
+    """Blend a face, uint8 [S, S, 3] with S of 112, 224 or 448, into a contiguous picture, in place.
 
     Raises:
         InvalidInputError: another shape or dtype, a picture that can't be written where it lies.

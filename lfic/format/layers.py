@@ -1,15 +1,16 @@
-"""Files of either version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
+"""Files of every version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
 
-Version 1 is one stream (container.py). Version 2:
+Versions 1 and 3 are one stream (container.py). Version 2:
 
     byte 0   0xFC
-    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | 0
+    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
     [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
     background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
-    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) 00 [length] payload
+    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2)
+                [length] payload
     [CRC-16 of all before, big-endian]
 
-The file's last payload has no length: it ends where the file does.
+The file's last payload has no length: it ends where the file does. A layer has 112 * 2^size pixels a side.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from . import container
 from .container import (
     DECODED_PIXELS,
     MAGIC,
+    MAX_PIXELS,
     MAX_SIDE,
     MODELS,
     Header,
@@ -31,13 +33,15 @@ from .container import (
     read_weights,
 )
 from .geometry import SIDE
-from .place import Place
+from .place import LEAST_OCTAVE, OCTAVE, Place
 
 VERSION = 2
 MAX_LAYERS = 64
 MAX_EXPONENT = 3
 MAX_COVER = 8  # the layers' boxes may cover the picture so many times: what painting may cost
+MAX_SIZE = 2
 LAYER_BYTES = 7
+LAYERS = {(SIDE << size, SIDE << size, size == 0) for size in range(MAX_SIZE + 1)}  # width, height, aligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +54,15 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """A face on the template, and where it is painted."""
+    """A face on the template, of 112, 224 or 448 pixels a side, and where it is painted."""
 
     place: Place
     stream: Stream
+
+    @property
+    def size(self) -> int:
+        """How often its side is twice the template's, 0 to 2. To the networks only 112 x 112 is on the template."""
+        return (self.stream.header.width // SIDE).bit_length() - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Picture:
     """What a file of either version holds.
 
     background: its stream has ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels; None: mid-grey. ``plain``:
-    one stream and nothing else, a version 1 file.
+    one stream and nothing else, a version 1 or 3 file. grey: shown without colour; headers of its streams say so too.
     """
 
     width: int
@@ -72,6 +81,7 @@ class Picture:
     checksum: bool = True
     model: int = 0
     weights: bytes = b""
+    grey: bool = False
 
     @property
     def plain(self) -> bool:
@@ -99,7 +109,8 @@ def write(picture: Picture) -> bytes:
         return container.write(picture.background.header, bytes(picture.background.payload))
     check(picture, InvalidInputError)
     flags = VERSION << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
-    out = bytearray([MAGIC, flags | bool(picture.checksum) << 2 | (picture.model != 0) << 1])
+    flags |= bool(picture.checksum) << 2 | (picture.model != 0) << 1 | bool(picture.grey)
+    out = bytearray([MAGIC, flags])
     out += model_bytes(picture.model, picture.weights)
     out += leb128(picture.width - 1) + leb128(picture.height - 1)
     if picture.background is not None:
@@ -110,12 +121,23 @@ def write(picture: Picture) -> bytes:
         last = number == len(picture.layers)
         place, header = layer.place, layer.stream.header
         bits = (place.x << 13 | place.y) << 9 | place.scale
-        bits = ((bits << 9 | place.angle) << 2 | header.level_mode) << 2
+        bits = ((bits << 9 | place.angle) << 2 | header.level_mode) << 2 | layer.size
         out.append(header.quality << 1 | (not last))
         out += bits.to_bytes(6, "big") + with_length(layer.stream, last)
     if picture.checksum:
         out += crc16(out).to_bytes(2, "big")
     return bytes(out)
+
+
+def as_grey(data: bytes) -> bytes:
+    """The same file, shown in grey. A bare stream behind one byte stays as it is: it has no room to say so."""
+    if not data or data[0] != MAGIC:
+        return data
+    picture = read(data, MAX_PIXELS)
+    background = picture.background
+    if background is not None:
+        background = Stream(dataclasses.replace(background.header, grey=True), background.payload)
+    return write(dataclasses.replace(picture, background=background, grey=True))
 
 
 def with_length(stream: Stream, last: bool) -> bytes:
@@ -138,10 +160,9 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
     if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 != VERSION:
         header, payload = container.read(view, max_pixels)
         stream = Stream(header, payload)
-        return Picture(header.width, header.height, stream, 0, (), header.checksum, header.model, header.weights)
-    with_background, with_layers, checksum, with_model, zero = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
-    if zero:
-        raise ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it")
+        written = header.checksum, header.model, header.weights, header.grey
+        return Picture(header.width, header.height, stream, 0, (), *written)
+    with_background, with_layers, checksum, with_model, grey = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
     at, model = 2, 0
     if with_model:
         model, at = view[2], 3
@@ -164,13 +185,12 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
             raise CorruptStreamError(
                 f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
             )
-    parts = Parts(view, at, end, checksum, model, weights)
+    parts = Parts(view, at, end, (checksum, model, weights, grey))
     background, exponent = None, 0
     if with_background:
         background, exponent = parts.background(width, height, with_layers)
-    picture = Picture(
-        width, height, background, exponent, tuple(parts.layers()) if with_layers else (), checksum, model, weights
-    )
+    painted = tuple(parts.layers()) if with_layers else ()
+    picture = Picture(width, height, background, exponent, painted, checksum, model, weights, grey)
     check(picture, ContainerError)
     return picture
 
@@ -178,9 +198,9 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
 class Parts:
     """Reads the parts of a version 2 file one after the other."""
 
-    def __init__(self, data: memoryview, at: int, end: int, checksum: bool, model: int, weights: bytes) -> None:
+    def __init__(self, data: memoryview, at: int, end: int, written: tuple[bool, int, bytes, bool]) -> None:
         self.data, self.at, self.end = data, at, end
-        self.written: tuple[bool, int, bytes] = (checksum, model, weights)  # what all of the file's streams share
+        self.written = written  # checksum, model, weights, grey: what all of the file's streams share
 
     def header(self, width: int, height: int, quality: int, mode: int, aligned: bool) -> Header:
         return Header(width, height, quality, mode, aligned, *self.written)
@@ -213,12 +233,13 @@ class Parts:
                 raise ContainerError(f"the file has more than {MAX_LAYERS} layers")
             description = self.take(LAYER_BYTES, "layer's description")
             more, bits = bool(description[0] & 1), int.from_bytes(description[1:], "big")
-            if bits & 3:
+            if (size := bits & 3) > MAX_SIZE:
                 raise ContainerError(
                     f"layer {count} is of a kind that this lfic does not know: a newer lfic may read it"
                 )
             place = Place(bits >> 35, bits >> 22 & 0x1FFF, bits >> 13 & 0x1FF, bits >> 4 & 0x1FF)
-            header = self.header(SIDE, SIDE, quality_of(description[0]), bits >> 2 & 3, True)
+            side = SIDE << size
+            header = self.header(side, side, quality_of(description[0]), bits >> 2 & 3, size == 0)
             yield Layer(place, Stream(header, self.payload(not more)))
 
 
@@ -250,3 +271,29 @@ def check(picture: Picture, error: type[ContainerError] | type[InvalidInputError
             f"the layers' boxes have {covered} pixels, {covered / (width * height):.1f} times the picture's; allowed "
             f"are {MAX_COVER} times"
         )
+    own = 0
+    for number, layer in enumerate(picture.layers, 1):
+        header = layer.stream.header
+        if (header.width, header.height, header.aligned) not in LAYERS:
+            raise error(
+                f"layer {number} has {header.width} x {header.height} pixels; allowed are 112 x 112 on the template, "
+                "and 224 x 224 and 448 x 448"
+            )
+        if layer.size == 0:
+            continue
+        own += header.width * header.height
+        if layer.place.scale < least_scale(layer.size):
+            raise error(
+                f"layer {number} has {header.width} pixels a side and is painted at less than half of them, which no "
+                "encoder does"
+            )
+    if own > MAX_COVER * width * height:
+        raise error(
+            f"the layers above 112 x 112 have {own} pixels of their own, the picture {width * height}; allowed are "
+            f"{MAX_COVER} times as many"
+        )
+
+
+def least_scale(size: int) -> int:
+    """The least ``Place.scale`` of a layer of that size above 0: it is painted at half of its pixels or more."""
+    return OCTAVE * (size - 1 - LEAST_OCTAVE)

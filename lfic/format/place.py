@@ -55,14 +55,15 @@ class Place:
         x, y = (int(c / side * POSITIONS) for c, side in zip(centre, (width, height), strict=True))
         return cls(min(x, POSITIONS - 1), min(y, POSITIONS - 1), scale, angle)
 
-    def matrix(self, width: int, height: int) -> NDArray[np.float64]:
-        """Template -> picture pixels, float64 [2, 3]; integers are pixel centres on both sides."""
-        size = 2 ** (self.scale / OCTAVE + LEAST_OCTAVE)
+    def matrix(self, width: int, height: int, size: int = 0) -> NDArray[np.float64]:
+        """Pixels of a layer of SIDE * 2^size -> picture pixels, float64 [2, 3]; integers are pixel centres on both
+        sides."""
+        step = 2 ** (self.scale / OCTAVE + LEAST_OCTAVE - size)
         turn = 2 * math.pi * self.angle / ANGLES
-        a, b = size * math.cos(turn), size * math.sin(turn)
+        a, b = step * math.cos(turn), step * math.sin(turn)
         linear = np.array([[a, -b], [b, a]])
         centre = np.array([(2 * self.x + 1) * width, (2 * self.y + 1) * height]) / (2 * POSITIONS) - 0.5
-        return np.concatenate([linear, (centre - linear @ np.full(2, (SIDE - 1) / 2))[:, None]], 1)
+        return np.concatenate([linear, (centre - linear @ np.full(2, ((SIDE << size) - 1) / 2))[:, None]], 1)
 
     def steps(self) -> tuple[int, int]:
         """(cosine, sine) / scale: what a template coordinate moves by to a picture pixel, in 2^-24."""
@@ -77,9 +78,9 @@ class Place:
         unit = PICTURE_ONE - POSITIONS.bit_length()
         return (2 * self.x + 1) * width << unit, (2 * self.y + 1) * height << unit
 
-    def halvings(self) -> int:
-        """How often the template is halved before it is painted, so that a small face does not alias: 0 to 3."""
-        return max(0, -((self.scale + OCTAVE * LEAST_OCTAVE + OCTAVE // 2) // OCTAVE))
+    def halvings(self, size: int = 0) -> int:
+        """How often a layer of SIDE * 2^size pixels is halved before it is painted, not to alias: 0 to 3."""
+        return max(0, -((self.scale + OCTAVE * (LEAST_OCTAVE - size) + OCTAVE // 2) // OCTAVE))
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The pixels that may be painted: (left, top, right, bottom), clipped to the picture; may be empty."""

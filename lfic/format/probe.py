@@ -12,6 +12,7 @@ from ..coder import ContextModel
 from . import weights
 from .bare import Container, read_as
 from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .geometry import SIDE
 from .layers import Stream
 from .payload import uniform_levels
 
@@ -45,12 +46,14 @@ def plain(value: Any) -> Any:
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerInfo(Facts):
     """A face layer: quality; matrix float64 [2, 3] from the 112 x 112 template's pixels to the picture's (integers are
-    pixel centres); levels uint8 [4, 4]; bytes of its payload."""
+    pixel centres); levels uint8, [4, 4] of a ``side`` of 112 pixels, [7, 7] of 224, [14, 14] of 448; bytes of its
+    payload."""
 
     quality: int
     matrix: NDArray[np.float64]
     levels: NDArray[np.uint8]
     payload_bytes: int
+    side: int = SIDE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,8 +62,9 @@ class Info(Facts):
 
     quality, aligned and levels uint8 [rows, columns] are those of the picture's stream, or of the background, which has
     2^-exponent of the picture's size; a file without a background has quality 0 and no levels there. layers: of the
-    faces painted over it. weights: of a file by private weights the start of their digest, in hex, where it says so;
-    levels that only they can tell are empty, [0, 0]. ``as_dict()`` is for JSON; equal files have equal ``Info``.
+    faces painted over it. grey: shown without colour. weights: of a file by private weights the start of their digest,
+    in hex, where it says so; levels that only they can tell are empty, [0, 0]. ``as_dict()`` is for JSON; equal files
+    have equal ``Info``.
     """
 
     width: int
@@ -75,6 +79,7 @@ class Info(Facts):
     exponent: int = 0
     layers: tuple[LayerInfo, ...] = ()
     weights: str = ""
+    grey: bool = False
 
 
 Contexts: TypeAlias = Callable[[Header], ContextModel | None]  # the context model that a stream was coded with
@@ -110,10 +115,12 @@ def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Conta
                 layer.place.matrix(picture.width, picture.height),
                 levels_of(layer.stream, contexts),
                 len(layer.stream.payload),
+                layer.stream.header.width,
             )
             for layer in picture.layers
         ),
         picture.weights.hex(),
+        picture.grey,
     )
 
 

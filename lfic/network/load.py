@@ -147,6 +147,7 @@ class Model:
 
         Raises:
             MissingDependencyError: the model has no recogniser.
+            InvalidInputError: the recogniser answers with what is no number.
         """
         if self.recognizer is None:
             raise MissingDependencyError(
@@ -155,6 +156,10 @@ class Model:
             )
         with computing(self.device):
             found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
+        if not bool(torch.isfinite(found).all()):
+            raise InvalidInputError(
+                "the recogniser answers with what is no number (NaN or infinity): likeness can't be measured with it"
+            )
         return found
 
     def similarity(self, images: Sequence[Pixels] | Tensor, target: Tensor) -> Tensor:

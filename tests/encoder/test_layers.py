@@ -53,6 +53,25 @@ def test_a_photo_comes_back_with_its_face_sharp(codec, astronaut, landmarks):
     assert error(layered) < 0.7 * error(plain)  # at equal bytes
 
 
+def test_large_faces_keep_their_pixels(codec, astronaut, landmarks):
+    """From a high quality on; what is painted is then nearer to the picture than 112 x 112 pixels could be."""
+    photo = np.asarray(Image.fromarray(astronaut).resize((640, 600), Image.Resampling.BICUBIC))
+    points = [np.asarray(landmarks) * 2]
+    errors = {}
+    for quality, side in ((59, 112), (60, 224), (90, 224)):
+        data = codec.encode(photo, quality=quality, background_quality=10, faces=points)
+        (found,) = codec.decode_faces(data)
+        assert found.image.size == (side, side) and found.template.size == (112, 112)
+        assert np.abs(found.landmarks - points[0]).max() < 8
+        left, top = points[0].min(0).astype(int)
+        right, bottom = points[0].max(0).astype(int)
+        region = np.s_[top:bottom, left:right]
+        errors[quality] = ((np.asarray(codec.decode(data), float)[region] - photo[region]) ** 2).mean()
+    assert errors[90] < errors[60] < 0.8 * errors[59]
+    like = codec.encode(photo, min_similarity=0.5, faces=points)
+    assert codec.decode_faces(like)[0].image.size == (112, 112)
+
+
 def test_probe_lists_the_layers(codec, three):
     photo, faces = three
     data = codec.encode(photo, quality=30, faces=faces)

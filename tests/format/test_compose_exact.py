@@ -45,6 +45,14 @@ def test_painting_and_coverage(face, size):
         compose.paint(found, template, place, threads=1 + number % 3)
         assert (found == expected).all(), place
         assert (compose.coverage([place], width, height) == reference.coverage([place], width, height)).all()
+    for size in (1, 2):
+        template = np.ascontiguousarray(np.kron(face, np.ones((1 << size, 1 << size, 1), np.uint8)))
+        template ^= rng.integers(0, 64, template.shape, dtype=np.uint8)
+        for place in places(4, size):
+            expected, found = picture.copy(), picture.copy()
+            reference.paint(expected, template, place)
+            compose.paint(found, template, place, threads=size)
+            assert (found == expected).all(), place
     several = places(3, 5)
     assert (compose.coverage(several, width, height) == reference.coverage(several, width, height)).all()
 

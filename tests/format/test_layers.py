@@ -20,21 +20,27 @@ PLACES = st.builds(Place, st.integers(0, 8191), st.integers(0, 8191), st.integer
 @st.composite
 def pictures(draw):
     width, height = draw(st.integers(1, 4000)), draw(st.integers(1, 4000))
-    checksum, model = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS)))
+    checksum, model, grey = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS))), draw(st.booleans())
 
     def stream(size, aligned):
-        header = Header(*size, draw(st.integers(1, 100)), draw(st.integers(0, 3)), aligned, checksum, model)
+        header = Header(*size, draw(st.integers(1, 100)), draw(st.integers(0, 3)), aligned, checksum, model, grey=grey)
         return Stream(header, draw(st.binary(max_size=300)))
 
+    def face(place):
+        size = draw(st.sampled_from([k for k in range(3) if k == 0 or place.scale >= layers.least_scale(k)]))
+        return Layer(place, stream((112 << size, 112 << size), size == 0))
+
     exponent = draw(st.integers(0, 3))
-    painted = tuple(Layer(place, stream((112, 112), True)) for place in draw(st.lists(PLACES, max_size=4)))
+    painted = tuple(face(place) for place in draw(st.lists(PLACES, max_size=4)))
     behind = stream(background_size(width, height, exponent), False) if draw(st.booleans()) else None
     if behind is None:
         exponent = 0
-    picture = Picture(width, height, behind, exponent, painted, checksum, model)
+    picture = Picture(width, height, behind, exponent, painted, checksum, model, grey=grey)
     hypothesis.assume(picture.streams and not picture.plain)
     boxes = [place.place.box(width, height) for place in painted]
     hypothesis.assume(sum((r - x) * (b - y) for x, y, r, b in boxes) <= layers.MAX_COVER * width * height)
+    own = sum(one.stream.header.width**2 for one in painted if one.size)
+    hypothesis.assume(own <= layers.MAX_COVER * width * height)
     return picture
 
 
@@ -88,10 +94,9 @@ def test_a_file_has_one_form():
 @pytest.mark.parametrize(
     ("at", "bits", "message"),
     [
-        (1, 1, "flag that this lfic does not know"),
         (6, 1, "a bit of the background's description"),
         (7, 0x80, "a bit of the background's description"),
-        (15 + 6, 1, "of a kind that this lfic does not know"),
+        (15 + 6, 3, "of a kind that this lfic does not know"),
     ],
 )
 def test_unknown_bits_are_refused(at, bits, message):
@@ -111,6 +116,32 @@ def test_bounds():
         write(example(layers=(wide,) * 9))
     with pytest.raises(InvalidInputError, match="65 layers; allowed are 64"):
         write(example(layers=(dataclasses.replace(wide, place=Place(0, 0, 0, 0)),) * 65))
+
+
+def layer(scale, side, aligned=False):
+    return Layer(Place(4096, 4096, scale, 0), Stream(Header(side, side, 60, 1, aligned, False), b"x"))
+
+
+def test_large_layers():
+    found = read(write(example(layers=(layer(192, 224), layer(100, 112, True), layer(300, 448)))))
+    assert [one.size for one in found.layers] == [1, 0, 2]
+    assert [one.stream.header.aligned for one in found.layers] == [False, True, False]
+    for wrong, words in (
+        (layer(191, 224), "layer 1 has 224 pixels a side and is painted at less than half of them"),
+        (layer(255, 448), "layer 1 has 448 pixels a side and is painted at less than half of them"),
+        (layer(300, 448, True), "layer 1 has 448 x 448 pixels; allowed are 112 x 112 on the template"),
+        (layer(300, 112), "layer 1 has 112 x 112 pixels; allowed are 112 x 112 on the template"),
+        (layer(300, 896), "layer 1 has 896 x 896 pixels; allowed are 112 x 112 on the template"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            write(example(layers=(wrong,)))
+    blob = bytearray(write(example(layers=(layer(150, 112, True),))))
+    blob[15 + 6] |= 1
+    with pytest.raises(ContainerError, match="painted at less than half"):
+        read(bytes(blob))
+    small = example(width=100, height=100, background=None, layers=(layer(260, 448),))
+    with pytest.raises(InvalidInputError, match="have 200704 pixels of their own, the picture 10000; allowed are 8"):
+        write(small)
 
 
 def test_quality_zero_is_refused():

@@ -30,8 +30,8 @@ def leb128(data, at):
 
 
 def parse(data):
-    """(width, height, (exponent, header, payload) or None, [(x, y, scale, angle, header, payload)])."""
-    assert data[0] == 0xFC and data[1] >> 5 == 2 and not data[1] & 0b11  # model 0, the unknown bit
+    """(width, height, (exponent, header, payload) or None, [(x, y, scale, angle, size, header, payload)])."""
+    assert data[0] == 0xFC and data[1] >> 5 == 2 and not data[1] & 0b10  # model 0
     end = len(data) - (2 if data[1] & 4 else 0)
     width, at = leb128(data, 2)
     height, at = leb128(data, at)
@@ -50,9 +50,11 @@ def parse(data):
     while more:
         quality, more = data[at] >> 1, data[at] & 1
         bits = f"{int.from_bytes(data[at + 1 : at + 7], 'big'):048b}"
-        x, y, scale, angle, mode = (int(bits[a:b], 2) for a, b in ((0, 13), (13, 26), (26, 35), (35, 44), (44, 46)))
+        fields = ((0, 13), (13, 26), (26, 35), (35, 44), (44, 46), (46, 48))
+        x, y, scale, angle, mode, size = (int(bits[a:b], 2) for a, b in fields)
         coded, at = payload(at + 7, not more)
-        painted.append((x, y, scale, angle, container.Header(112, 112, quality, mode, True), coded))
+        header = container.Header(112 * 2**size, 112 * 2**size, quality, mode, size == 0)
+        painted.append((x, y, scale, angle, size, header, coded))
     assert at == end
     return width, height, background, painted
 
@@ -76,13 +78,13 @@ def enlarged(pixels, exponent, width, height):
     return [[weighted(pixels, at(y), at(x)) for x in range(width)] for y in range(height)]
 
 
-def paint(picture, pixels, x, y, scale, angle):
+def paint(picture, pixels, x, y, scale, angle, size):
     height, width = len(picture), len(picture[0])
     q, j = divmod(scale, 64)
     h = 33 + q
     a = (C[angle] * E[j] + 2 ** (h - 1)) >> h
     b = (C[(angle - 128) % 512] * E[j] + 2 ** (h - 1)) >> h
-    m = max(0, -((scale - 160) // 64))
+    m = max(0, -((scale - 64 * size - 160) // 64))
     for _ in range(m):
         pixels = [
             [
@@ -107,7 +109,7 @@ def paint(picture, pixels, x, y, scale, angle):
             v = 56 * 2**24 + ((a * dy - b * dx) >> 16)
             alpha = (opacity(u) * opacity(v) + 128) >> 8
             if alpha:
-                i, j = (((c + 2 ** (17 + m)) >> (18 + m)) - 32 for c in (v, u))
+                i, j = (((c + 2 ** (17 + m - size)) >> (18 + m - size)) - 32 for c in (v, u))
                 colour = weighted(pixels, i, j)
                 old = picture[row][column]
                 picture[row][column] = [(o * (256 - alpha) + new * alpha + 128) >> 8 for o, new in zip(old, colour)]
@@ -120,19 +122,28 @@ def shown(codec, header, coded):
     return pixels[0].permute(1, 2, 0).tolist()
 
 
-@pytest.mark.parametrize("exponent", [0, 1, 3])
-def test_the_text_is_what_decoders_do(codec, face, photo, exponent):
-    width, height = 61, 47
-    points = [layers.Place(3000, 5000, 100, 500), layers.Place(6000, 2500, 40, 77), layers.Place(100, 8000, 175, 256)]
+def grey(pixels):
+    return [[[(77 * r + 150 * g + 29 * b + 128) >> 8] * 3 for r, g, b in row] for row in pixels]
+
+
+@pytest.mark.parametrize(("exponent", "colour"), [(0, True), (1, True), (3, True), (1, False)])
+def test_the_text_is_what_decoders_do(codec, face, photo, exponent, colour):
+    width, height = 96, 66
+    points = [layers.Place(3000, 3000, 192, 300), layers.Place(3000, 5000, 100, 500)]  # the first is of 224 x 224
+    points += [layers.Place(6000, 2500, 40, 77), layers.Place(100, 8000, 175, 256)]
     behind = codec.encode(photo(-(-height >> exponent), -(-width >> exponent)), quality=30, aligned=False)
-    crops = [codec.encode(face, quality=q, aligned=True) for q in (20, 40, 60)]
+    crops = [codec.encode(photo(224, 224), quality=30)]
+    crops += [codec.encode(face, quality=q, aligned=True) for q in (20, 40, 60)]
     streams = [layers.read(data).streams[0] for data in (behind, *crops)]
     painted = tuple(layers.Layer(place, stream) for place, stream in zip(points, streams[1:]))
-    data = layers.write(layers.Picture(width, height, streams[0], exponent, painted))
+    data = layers.write(layers.Picture(width, height, streams[0], exponent, painted, grey=not colour))
+    told = (lambda *of: shown(codec, *of)) if colour else (lambda *of: grey(shown(codec, *of)))
+    assert data[1] & 1 == (not colour)
     found_width, found_height, background, faces = parse(data)
-    assert (found_width, found_height, len(faces)) == (width, height, 3)
-    picture = enlarged(shown(codec, *background[1:]), background[0], width, height) if exponent else None
-    picture = picture or shown(codec, *background[1:])
-    for x, y, scale, angle, header, coded in faces:
-        paint(picture, shown(codec, header, coded), x, y, scale, angle)
-    np.testing.assert_array_equal(np.asarray(codec.decode(data)), np.array(picture, np.uint8))
+    assert (found_width, found_height, len(faces)) == (width, height, 4)
+    picture = enlarged(told(*background[1:]), background[0], width, height) if exponent else None
+    picture = picture or told(*background[1:])
+    for x, y, scale, angle, size, header, coded in faces:
+        paint(picture, told(header, coded), x, y, scale, angle, size)
+    (found,) = codec.decode_batch([data], out="numpy")
+    np.testing.assert_array_equal(found, np.array(picture, np.uint8))

@@ -104,11 +104,12 @@ def opacity(u: NDArray[np.int64], v: NDArray[np.int64]) -> NDArray[np.int32]:
 
 
 def sampled(template: Pixels, u: NDArray[np.int64], v: NDArray[np.int64], halvings: int) -> NDArray[np.int32]:
-    """The template's colour at coordinates [n] in 2^-24: int32 [n, 3] in 0..255."""
+    """A layer's colour at template coordinates [n] in 2^-24: int32 [n, 3] in 0..255."""
+    size = (len(template) // SIDE).bit_length() - 1
     for _ in range(halvings):
         template = halved(template)
     p, last = template.astype(np.int32), len(template) - 1
-    fraction = ONE - 6 + halvings
+    fraction = ONE - 6 + halvings - size
     half = 1 << (fraction - 1)
     i, j = (((c + half) >> fraction) - PHASES // 2 for c in (v, u))  # in 1/64 pixels, from the first one's centre
     row, column = i // PHASES, j // PHASES
@@ -124,13 +125,14 @@ def sampled(template: Pixels, u: NDArray[np.int64], v: NDArray[np.int64], halvin
 
 
 def paint(picture: Pixels, template: Pixels, place: Place) -> None:
-    """Blend a face, uint8 [112, 112, 3], into a picture, in place."""
+    """Blend a face, uint8 [S, S, 3] with S of 112, 224 or 448, into a picture, in place."""
     height, width = picture.shape[:2]
     where, u, v = template_coordinates(place, width, height)
     alpha = opacity(u, v)
     seen = alpha > 0
     part, a = picture[where], alpha[seen][:, None]
-    colour = sampled(template, u[seen], v[seen], place.halvings())
+    halvings = place.halvings((len(template) // SIDE).bit_length() - 1)
+    colour = sampled(template, u[seen], v[seen], halvings)
     part[seen] = (part[seen].astype(np.int32) * (256 - a) + colour * a + 128) >> 8
 
 

@@ -55,14 +55,24 @@ Array<uint8_t> enlarge_background(const py::handle& pixels, int exponent, int64_
     return out;
 }
 
+// Of a layer, by its first side; what is no layer's side is refused by the check of the shape.
+int size_of(const py::handle& face) {
+    if (!py::isinstance<py::array>(face)) return 0;
+    const auto array = py::reinterpret_borrow<py::array>(face);
+    for (int size = kMaxSize; size > 0; --size)
+        if (array.ndim() == 3 && array.shape(0) == kSide << size) return size;
+    return 0;
+}
+
 void paint_face(const py::handle& picture, const py::handle& face, int x, int y, int scale, int angle, int threads) {
     auto onto = writable<uint8_t>(picture, "picture", 3);
     if (onto.shape(2) != 3)
         throw InvalidInput("picture has " + std::to_string(onto.shape(2)) + " channels; needed are 3");
-    const auto pixels = shaped<uint8_t>(face, "template", {kSide, kSide, 3});
+    const int size = size_of(face);
+    const auto pixels = shaped<uint8_t>(face, "template", {kSide << size, kSide << size, 3});
     check_size(0, onto.shape(1), onto.shape(0));
     uint8_t* to = onto.mutable_data();
-    const Painted painted{pixels.data(), {x, y, scale, angle}};
+    const Painted painted{pixels.data(), {x, y, scale, angle}, size};
     const int64_t width = onto.shape(1), height = onto.shape(0);
     const py::gil_scoped_release release;
     paint(to, width, height, painted, threads);

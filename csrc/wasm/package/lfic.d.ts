@@ -14,7 +14,7 @@ export interface Info {
   width: number;
   height: number;
   /** Of the format: 1, or 2 for a photo of layers. */
-  version: 1 | 2;
+  version: 1 | 2 | 3;
   model: "face-v1" | "private";
   /** 1 to 100: of the picture or the background; 0 without one. */
   quality: number;
@@ -25,12 +25,15 @@ export interface Info {
   exponent: number;
   /** Faces painted over the background. */
   layers: number;
+  /** Shown without colour. */
+  grey: boolean;
   payloadBytes: number;
   bytes: number;
 }
 
+/** 112 x 112 pixels, or 224 x 224 or 448 x 448 of a large face at a high quality. */
 export interface Face extends Pixels {
-  /** From the template's pixels to the picture's: two rows of three, integers being pixel centres. */
+  /** From these pixels to the picture's: two rows of three, integers being pixel centres. */
   matrix: number[];
   quality: number;
 }

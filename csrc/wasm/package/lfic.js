@@ -10,6 +10,7 @@
 const FORMATS = ["invalid input", "no lfic file", "damaged file", "weights", "buffer", "memory", "fault of lfic"];
 const MODELS = { 0: "face-v1", 255: "private" };
 const SIDE = 112;
+const LARGEST_FACE = 4 * SIDE;
 
 /** What lfic refuses: `kind` says why, the text what was found and what is allowed. */
 export class LficError extends Error {
@@ -81,12 +82,13 @@ export class Codec {
 
   /** What a file says of itself; decodes nothing. */
   probe(file, { maxPixels = 0 } = {}) {
-    return this.#withFile(file, [40], (data, size, out) => {
+    return this.#withFile(file, [44], (data, size, out) => {
       this.#check(this.#wasm.probe(data, size, maxPixels, out));
-      const f = new Int32Array(this.#wasm.memory.buffer, out, 10);
+      const f = new Int32Array(this.#wasm.memory.buffer, out, 11);
       return {
         width: f[0], height: f[1], version: f[2], model: MODELS[f[3]], quality: f[4], aligned: f[5] === 1,
-        checksum: f[6] === 1, exponent: f[7], layers: f[8], payloadBytes: f[9], bytes: size,
+        checksum: f[6] === 1, exponent: f[7], layers: f[8], grey: f[9] === 1, payloadBytes: f[10],
+        bytes: size,
       };
     });
   }
@@ -105,12 +107,13 @@ export class Codec {
   faces(file) {
     const info = this.probe(file);
     const count = info.layers || (info.aligned ? 1 : 0);
-    const size4 = 4 * SIDE * SIDE;
+    const room = 4 * (info.layers ? LARGEST_FACE : SIDE) ** 2;
     return Array.from({ length: count }, (_, index) =>
-      this.#withFile(file, [size4, 48, 4], (data, size, rgba, matrix, quality) => {
-        this.#check(this.#wasm.decode_face(this.#model, data, size, index, rgba, matrix, quality));
+      this.#withFile(file, [room, 48, 4, 4], (data, size, rgba, matrix, side, quality) => {
+        this.#check(this.#wasm.decode_face(this.#model, data, size, index, rgba, room, side, matrix, quality));
+        const width = this.#word(side);
         return {
-          width: SIDE, height: SIDE, data: new Uint8ClampedArray(this.#bytes(rgba, size4)),
+          width, height: width, data: new Uint8ClampedArray(this.#bytes(rgba, 4 * width * width)),
           matrix: Array.from(new Float64Array(this.#wasm.memory.buffer, matrix, 6)), quality: this.#word(quality),
         };
       }),
