@@ -16,10 +16,10 @@ from PIL import Image
 from .align import TEMPLATE_112
 from .coder import ContextModel
 from .errors import ContainerError, WeightsError
-from .format import tensors, weights
+from .format import bare, layers, tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
 from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
@@ -67,7 +67,7 @@ class Decoder:
         """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
         anything else."""
         picture = self.read(data, max_pixels, container)
-        return image_of(composed(picture, self.streams(picture.streams)), picture.grey)
+        return image_of(composed(picture, self.streams(picture.streams, 0)), picture.grey)
 
     def arrays(
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
@@ -89,6 +89,14 @@ class Decoder:
         picture = self.read(data, max_pixels, container)
         shown = self.streams(picture.streams)
         return faces_of(picture, shown)
+
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        return bare_of(self.read(data, MAX_PIXELS, container), self.context)
 
     def read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this model wrote."""
@@ -131,6 +139,19 @@ def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
     return compose(background, picture.exponent, painted, picture.width, picture.height)
 
 
+def bare_of(picture: Picture, context: ContextModel) -> bytes:
+    """The bare stream of a picture's symbols; no pixels are decoded."""
+    if not picture.plain:
+        return layers.write(dataclasses.replace(picture, checksum=False))
+    assert picture.background is not None
+    header, payload = picture.background.header, picture.background.payload
+    wanted = bare.bare_header(header)
+    if wanted.level_mode != header.level_mode:
+        ((symbols, levels),) = decode_payloads(context, [(header, memoryview(payload))])
+        payload = context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+    return bare.write(wanted, payload)
+
+
 def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
     """The faces of a picture whose streams show this, uint8 [h, w, 3] each in their order."""
     if picture.plain:
@@ -156,14 +177,24 @@ def load(name: str | os.PathLike[str]) -> Decoder:
     Raises:
         WeightsError: no such model, a damaged file, or one without integer networks.
     """
+    found = read(name)
+    if found is None:
+        raise WeightsError(
+            f"{weights.weights_path(name)} holds no integer networks: add them with `lfic export WEIGHTS "
+            "OUT.safetensors --data FACES`"
+        )
+    return found
+
+
+def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | None:
+    """``load``, or None where the file holds no integer networks. networks: what the names of their tensors begin with,
+    the synthesis alone or all of them."""
     path = weights.weights_path(name)
-    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((DECODING, "context.", "tables.")))
+    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((networks, "context.", "tables.")))
     weights.check(path, metadata, digest)
     network = integer_model(arrays)
     if network is None:
-        raise WeightsError(
-            f"{path} holds no integer networks: add them with `lfic export WEIGHTS OUT.safetensors --data FACES`"
-        )
+        return None
     number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
     return Decoder(weights.context_model(arrays), network, number, told)
 

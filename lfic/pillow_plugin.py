@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .encoder.options import EncodeOptions
+from .encoder.options import DEFAULT_MODEL, EncodeOptions
 from .errors import ContainerError, CorruptStreamError
 from .format import container, layers
 from .format.payload import decode_payloads
@@ -106,11 +106,11 @@ class LficImageFile(ImageFile.ImageFile):
 
 def save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """What ``Image.save`` calls."""
-    from .codec import DEFAULT_MODEL, load_codec
+    from .encoding import encode_with
 
     options = {key: value for key, value in image.encoderinfo.items() if key in EncodeOptions.__annotations__}
-    codec = load_codec(image.encoderinfo.get("model", DEFAULT_MODEL))
-    file.write(codec.encode(image, **cast(EncodeOptions, options)))
+    model = image.encoderinfo.get("model", DEFAULT_MODEL)
+    file.write(encode_with(model, image, **cast(EncodeOptions, options)))
 
 
 Image.register_open(LficImageFile.format, LficImageFile, accept)
