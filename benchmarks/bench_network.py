@@ -1,22 +1,26 @@
 """lfic's integer networks on one core: against themselves in other instruction sets, PyTorch and ONNX Runtime on the
-float networks, and other codecs; then how time grows with pixels, and what 12 megapixels take.
+float networks, and other codecs; how time grows with pixels, and what 12 megapixels take; a program that decodes one
+face and ends.
 
     lfic export face-v1 --onnx build/onnx && python benchmarks/bench_network.py --onnx build/onnx
 
-Results: benchmarks/results/network.csv and network-pixels.csv. All contestants of a kind take turns, so that what
-disturbs one disturbs all; a figure is the median of the rounds. "networks" are the transforms alone, without files:
-symbols to pixels, pixels to symbols. Other codecs work as the evaluation uses them (slow, small files; AVIF at speed 4,
-JPEG XL at effort 7, WebP at method 6), at the setting in the middle of their scale there.
+Results: benchmarks/results/network.csv, network-pixels.csv and network-cold.csv. All contestants of a kind take turns,
+so that what disturbs one disturbs all; a figure is the median of the rounds. "networks" are the transforms alone,
+without files: symbols to pixels, pixels to symbols. Other codecs work as the evaluation uses them (slow, small files;
+AVIF at speed 4, JPEG XL at effort 7, WebP at method 6), at the setting in the middle of their scale there.
 """
 
 import argparse
 import dataclasses
+import functools
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -247,20 +251,52 @@ def by_pixels(folder: pathlib.Path) -> list[dict[str, Any]]:
     return rows
 
 
+def from_cold(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """Rows of network-cold.csv: whole processes that decode one face and end."""
+    image = Image.fromarray(faces(1)[0])
+    image.save(folder / "face.webp", quality=30, method=6)
+    model = encoding.load("face-v1")
+    assert model is not None
+    (folder / "face.lfic").write_bytes(model.encode(image, quality=QUALITY))
+    source, target = str(folder / "face.lfic"), str(folder / "face.png")
+    commands = {
+        "python, nothing": [sys.executable, "-c", "pass"],
+        "python, import numpy": [sys.executable, "-c", "import numpy"],
+        "lfic.decode": [sys.executable, "-c", f"import lfic; lfic.decode(open({source!r}, 'rb').read())"],
+        "lfic decode": [sys.executable, "-m", "lfic", "decode", source, "-o", target],
+    }
+    if shutil.which("dwebp"):
+        commands["dwebp"] = ["dwebp", "-quiet", str(folder / "face.webp"), "-o", target]
+    peaks = {}
+
+    def run(name: str) -> None:
+        process = subprocess.Popen(commands[name], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0, name
+        peaks[name] = usage.ru_maxrss / 1024
+
+    times = in_turns({name: functools.partial(run, name) for name in commands}, 15)
+    rows = [{"what": name, "ms": 1000 * seconds, "mb_peak": peaks[name]} for name, seconds in times.items()]
+    for row in rows:
+        print(row)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The integer networks against others, on one core.")
     parser.add_argument("--onnx", type=pathlib.Path, help="folder that `lfic export face-v1 --onnx` wrote")
-    parser.add_argument("--only", choices=("others", "pixels"), help="one of the two tables")
+    parser.add_argument("--only", choices=("others", "pixels", "cold"), help="one of the tables")
     args = parser.parse_args()
-    if args.only != "pixels":
+    if args.only == "others" or args.only is None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         note = "one core; medians; 112 x 112 faces, quality 40; ratio: to lfic's fastest in the same run"
         write_csv("network", against_others(args.onnx), note)
-    if args.only != "others":
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        if args.only in ("cold", None):
+            note = "medians of whole processes that decode one 112 x 112 face to a picture; files are cached"
+            write_csv("network-cold", from_cold(pathlib.Path(folder)), note)
+        if args.only in ("pixels", None):
             note = "one core; whole files at quality 40; mb_before: the process with the model loaded"
             write_csv("network-pixels", by_pixels(pathlib.Path(folder)), note)
 

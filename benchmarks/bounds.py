@@ -1,5 +1,5 @@
-"""What a decode takes: bytes of memory a pixel, seconds a megapixel, for crops, pictures up to 50 megapixels, and photos
-with as many layers as a file can have.
+"""What a decode takes: bytes of memory a pixel, seconds a megapixel, for crops, pictures up to 50 megapixels, and
+photos with as many layers as a file can have.
 
     python benchmarks/bounds.py make FOLDER          # writes the files, once; minutes
     python benchmarks/bounds.py measure FOLDER       # decodes each in a process of its own, one thread; prints a table

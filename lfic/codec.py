@@ -38,13 +38,12 @@ from .encoder.options import BatchOptions, Faces, SharedOptions, check_bounds, c
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from .format import bare
-from .format import layers as layers_format
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .format.container import usual as usual_file
 from .format.geometry import SIDE
-from .format.layers import Picture, Stream
+from .format.layers import Picture, Stream, as_grey
 from .format.probe import Info, inspected, known_context
 from .format.weights import load_arrays, private_contexts
 from .image import ImageLike, to_rgb
@@ -220,7 +219,7 @@ class Codec:
             )
         with stage("grey"):
             for i in pictures.grey():
-                out[i] = layers_format.as_grey(out[i])
+                out[i] = as_grey(out[i])
         return failed.among(out)
 
     def _searched(

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from . import decoder
-from .arguments import flag
+from .arguments import flag, integer
 from .batch.rows import written
 from .encoder import layers, rate_control
 from .encoder.integers import Integers
@@ -22,12 +22,12 @@ from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import InvalidInputError
 from .extras import needed
 from .format import bare
-from .format import layers as layers_format
 from .format.bare import Container
 from .format.container import PRIVATE
 from .format.geometry import SIDE
 from .format.grey import is_grey
 from .format.integers import PREFIX
+from .format.layers import as_grey
 from .format.weights import private_contexts
 from .image import ImageLike, to_rgb
 
@@ -67,27 +67,24 @@ class Encoder(Integers):
         pixels = to_rgb(image)
         height, width = pixels.shape[:2]
         check_image(width, height, aligned)
-        found = self.coded(
-            pixels, quality, max_bytes, aligned, checksum, faces, (face_quality, background_quality), short
-        )
-        return layers_format.as_grey(found) if is_grey(pixels) else found
+        wanted = DEFAULT_QUALITY if quality is None else integer("quality", quality, 1, 100)
+        photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
+        data = self._coded(photo, wanted, max_bytes, aligned, checksum, face_quality, background_quality, short)
+        return as_grey(data) if is_grey(pixels) else data
 
-    def coded(
+    def _coded(
         self,
-        pixels: decoder.Pixels,
-        quality: int | None,
+        photo: layers.Photo,
+        wanted: int,
         max_bytes: int | None,
         aligned: bool | None,
         checksum: bool,
-        faces: Faces,
-        of_layers: tuple[int | None, int | None],
+        face_quality: int | None,
+        background_quality: int | None,
         short: bool,
     ) -> bytes:
-        """A checked picture uint8 [H, W, 3] -> file or bare stream, with colour."""
-        height, width = pixels.shape[:2]
-        wanted = DEFAULT_QUALITY if quality is None else int(quality)
-        face_quality, background_quality = of_layers
-        photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
+        """A photo's file, with layers or without, by options that have been checked."""
+        pixels = photo.pixels
         if photo.places:
             if max_bytes is not None:
                 return layers.largest_layered(self, photo, max_bytes, face_quality, background_quality, 0, checksum)
