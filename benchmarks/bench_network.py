@@ -32,11 +32,11 @@ from common import write_csv
 from PIL import Image
 
 from lfic import decoder, encoding
-from lfic.demo import ASTRONAUT
 from lfic.errors import InvalidInputError
 from lfic.format import tensors, weights
 from lfic.format.integers import integer_model
 
+FACE = pathlib.Path(decoder.__file__).parent / "assets" / "astronaut.png"  # no torch comes with it
 SETS = ("scalar", "avx2", "avx512", "neon")
 PEERS = ("jpeg", "webp", "avif", "jxl")
 BATCH, QUALITY, ROUNDS = 64, 40, 9
@@ -49,7 +49,7 @@ Work = Callable[[], Any]
 
 def faces(count: int) -> np.ndarray:
     """uint8 [N, 112, 112, 3]: one face, shifted, mirrored, brighter and darker."""
-    face = np.array(Image.open(ASTRONAUT).convert("RGB"))
+    face = np.array(Image.open(FACE).convert("RGB"))
     moved = [np.roll(face, (i % 5 - 2, i % 7 - 3), (0, 1)) for i in range(count)]
     gains = np.linspace(0.7, 1.1, count)[:, None, None, None]
     return np.clip(np.stack([f[:, ::-1] if i % 2 else f for i, f in enumerate(moved)]) * gains, 0, 255).astype(np.uint8)
@@ -57,7 +57,7 @@ def faces(count: int) -> np.ndarray:
 
 def picture(height: int, width: int) -> np.ndarray:
     """uint8 [height, width, 3] with a face's detail everywhere."""
-    face = np.array(Image.open(ASTRONAUT).convert("RGB"))
+    face = np.array(Image.open(FACE).convert("RGB"))
     return np.tile(face, (-(-height // 112), -(-width // 112), 1))[:height, :width].copy()
 
 
@@ -267,16 +267,25 @@ def from_cold(folder: pathlib.Path) -> list[dict[str, Any]]:
     }
     if shutil.which("dwebp"):
         commands["dwebp"] = ["dwebp", "-quiet", str(folder / "face.webp"), "-o", target]
-    peaks = {}
 
     def run(name: str) -> None:
-        process = subprocess.Popen(commands[name], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0, name
-        peaks[name] = usage.ru_maxrss / 1024
+        subprocess.run(commands[name], stdout=subprocess.DEVNULL, check=True)
 
     times = in_turns({name: functools.partial(run, name) for name in commands}, 15)
-    rows = [{"what": name, "ms": 1000 * seconds, "mb_peak": peaks[name]} for name, seconds in times.items()]
+    peak = "import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    told = {
+        "lfic.decode": commands["lfic.decode"][2],
+        "lfic decode": f"import lfic.cli; lfic.cli.main(['decode', {source!r}, '-o', {target!r}])",
+    }
+    rows: list[dict[str, Any]] = []
+    for name, seconds in times.items():
+        row = {"what": name, "ms": 1000 * seconds, "times_dwebp": "", "mb_peak": ""}
+        if "dwebp" in times:
+            row["times_dwebp"] = seconds / times["dwebp"]
+        if name in told:
+            done = subprocess.run([sys.executable, "-c", f"{told[name]}\n{peak}"], capture_output=True, text=True)
+            row["mb_peak"] = int(done.stdout.split()[-1]) / 1024
+        rows.append(row)
     for row in rows:
         print(row)
     return rows

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import secrets
 import stat
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -26,7 +25,7 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
         real.write_bytes(data)
         return
     # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
-    temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{secrets.token_hex(6)}"
+    temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{os.urandom(6).hex()}"
     try:
         write_under(temporary, data, real)
         os.replace(temporary, real)

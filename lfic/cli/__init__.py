@@ -6,6 +6,7 @@ torch is imported when a command runs, so that ``lfic --help`` answers at once, 
 
 import argparse
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -16,17 +17,19 @@ from collections.abc import Iterator, Sequence
 from .. import __version__
 from ..errors import LficError
 from ..extras import explained
-from . import decode, delegated, demo, encode, faces, info, qr, scan, transcode
+from . import delegated
 from .common import reason
 
+COMMANDS = ("encode", "decode", "info", "demo", "faces", "transcode", "qr", "scan", "delegated")
 
-def build_parser() -> argparse.ArgumentParser:
-    """All of the command line."""
+
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """All of the command line, or of it some commands."""
     parser = argparse.ArgumentParser(prog="lfic", description="A face-image codec: photos to .lfic files and back.")
     parser.add_argument("--version", action="version", version=f"lfic {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (encode, decode, info, demo, faces, transcode, qr, scan, delegated):
-        command.add_parser(commands)
+    for name in names:
+        importlib.import_module(f".{name}", __name__).add_parser(commands)
     return parser
 
 
@@ -40,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if argv and argv[0] in delegated.COMMANDS:
                 return delegated.run(argv[0], argv[1:])
-            args = build_parser().parse_args(argv)
+            # One command alone, where its name comes first: importing the others takes longer than decoding a face.
+            args = build_parser(argv[:1] if argv and argv[0] in COMMANDS[:-1] else COMMANDS).parse_args(argv)
             status: int = args.run(args)
             return status
         except BrokenPipeError:

@@ -19,7 +19,7 @@ from ..network.integers import integer_arrays
 from ..network.load import Model, Pixels, load_model
 
 LOOKED_AT = 192  # faces that scales are chosen on
-MEASURED = 500  # faces that the cost is measured on
+MEASURED = 1000  # faces that the cost is measured on
 QUALITIES = (1, 10, 25, 40, 60, 80, 100)
 LARGEST = 512  # pixels of the longer side of what photos are shrunk to
 
