@@ -151,4 +151,8 @@ def test_changed_leaves_the_rest_alone():
 def test_what_differs_from_the_defaults_is_told():
     assert TrainConfig().told() == "all settings are the defaults"
     told = TrainConfig().changed(data={"faces": "faces.safetensors", "batch": 3}, run={"out": "x"}).told()
-    assert told.splitlines()[0].startswith("[data] ") and "batch = 3" in told and told.splitlines()[-1] == "[run] out = 'x'"
+    assert (
+        told.splitlines()[0].startswith("[data] ")
+        and "batch = 3" in told
+        and told.splitlines()[-1] == "[run] out = 'x'"
+    )
