@@ -1,4 +1,4 @@
-"""What a decode takes: bytes of memory a pixel, seconds a megapixel, for crops, pictures up to 50 megapixels, and photos
+"""What a decode takes, bytes of memory a pixel and seconds a megapixel: crops, pictures up to 50 megapixels, and photos
 with as many layers as a file can have.
 
     python benchmarks/bounds.py make FOLDER          # writes the files, once; minutes
