@@ -1,13 +1,15 @@
 """Photos to an archive and back, with kills on the way; faces a second and memory.
 
     python benchmarks/archive.py kills PHOTOS WORK [--count 1000] [--kills 5]
-    python benchmarks/archive.py rates PHOTOS WORK [--count 2000]
-    python benchmarks/archive.py memory PHOTOS WORK [--counts 1000 10000]
+    python benchmarks/archive.py prepare PHOTOS WORK [--count 1536]
+    python benchmarks/archive.py rates PHOTOS WORK [--count 1536]
+    python benchmarks/archive.py memory PHOTOS WORK [--counts 1000 10000 100000]
 
 PHOTOS: a folder of pictures of people; WORK: a folder for what is made. ``kills`` makes a folder of mixed photos
 (turned ones, EXIF orientations, HEIC, AVIF, TIFF, 16 bits, CMYK, animations, broken and empty files), transcodes it to
-parquet and back once in peace and once with kill -9 at random moments, and compares every byte. Results are printed as
-JSON lines.
+parquet and back once in peace and once with kill -9 at random moments, and compares every byte. ``prepare`` makes what
+``rates`` reads, so that a quiet machine is needed for the measuring alone. Results are printed as JSON lines and kept
+as benchmarks/results/archive-kills.csv, -rates.csv and -memory.csv.
 """
 
 import argparse
@@ -24,12 +26,23 @@ import threading
 import time
 
 import numpy as np
+from common import write_csv
 from PIL import Image
 
 LFIC = [sys.executable, "-m", "lfic"]
 
 
+NOTES = {
+    "kills": "{count} mixed photos to parquet and back, {jobs} workers; seconds of the clock",
+    "rates": "records a second, {count} faces of 112 x 112 at quality 40, by worker processes; photos of 250 x 250",
+    "memory": "largest memory of the process that hands out the work, and of a worker; {jobs} workers; 112 x 112 faces",
+}
+ROWS = []
+
+
 def say(**row):
+    """Print a row of the results, and keep it."""
+    ROWS.append(row)
     print(json.dumps(row), flush=True)
 
 
@@ -154,28 +167,41 @@ def state(target):
 
 
 def make_crops(photos, path, count):
-    """A tar shard of aligned PNG crops: the middle of each photo at 112 x 112."""
+    """A tar shard of aligned PNG crops: the middle of each photo at 112 x 112; photos repeat where they are too few."""
     from lfic.data import Record, open_sink
 
     sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    crops = []
+    for source in sources[:count]:
+        image = Image.open(source).convert("RGB")
+        side = min(image.size) * 0.5
+        x, y = image.width / 2, image.height / 2
+        box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+        buffer = io.BytesIO()
+        image.resize((112, 112), Image.Resampling.BICUBIC, box).save(buffer, "PNG", compress_level=1)
+        crops.append(buffer.getvalue())
     with open_sink(path, shard_bytes=1 << 40, replace=True) as sink:
         for i in range(count):
-            image = Image.open(sources[i % len(sources)]).convert("RGB")
-            side = min(image.size) * 0.5
-            x, y = image.width / 2, image.height / 2
-            box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-            buffer = io.BytesIO()
-            image.resize((112, 112), Image.Resampling.BICUBIC, box).save(buffer, "PNG", compress_level=1)
-            sink.write(Record(f"{i:07}", ".png", buffer.getvalue()))
+            sink.write(Record(f"{i:07}", ".png", crops[i % len(crops)]))
+
+
+def prepare(args):
+    make_crops(args.photos, args.work / "crops.tar", args.count)
+    make_crops(args.photos, args.work / "few.tar", args.count // 16)
+    photos = args.work / "photos"
+    photos.mkdir(exist_ok=True)
+    for path in sorted(p for p in args.photos.iterdir() if p.is_file())[: args.count // 12]:
+        shutil.copy(path, photos)
 
 
 def timed(source, target, jobs, work, overwrite=True):
-    """Records a second of a run, once its first portion is there: starting the workers is not counted."""
+    """Records a second of a run, once each worker's first portion is there: starting them is not counted."""
     from lfic.bulk import Run
     from lfic.data import open_source
 
     with Run(open_source(source), "timed", work, target, jobs=jobs, overwrite=overwrite) as going:
-        next(going)
+        while going.state.records < jobs * work.at_once():
+            next(going)
         began, first = time.monotonic(), going.state.records
         going.finish()
         return (going.state.records - first) / (time.monotonic() - began)
@@ -185,26 +211,26 @@ def rates(args):
     from lfic.bulk import FaceFinding, Transcoding
     from lfic.data import open_source
 
-    crops, coded = args.work / "crops.tar", args.work / "coded.tar"
-    make_crops(args.photos, crops, args.count)
-    photos = args.work / "photos"
-    photos.mkdir(exist_ok=True)
-    for path in sorted(p for p in args.photos.iterdir() if p.is_file())[: max(64, args.count // 10)]:
-        shutil.copy(path, photos)
-    for jobs in (1, 2):
-        found = {
-            "encode": timed(crops, coded, jobs, Transcoding(encoding={"quality": 40})),
-            "decode": timed(coded, args.work / "decoded.tar", jobs, Transcoding()),
-            "decode to files": timed(coded, args.work / "decoded", jobs, Transcoding()),
-            "photos searched": timed(photos, args.work / "faces.tar", jobs, FaceFinding()),
-        }
-        say(jobs=jobs, per_second={name: round(value, 1) for name, value in found.items()})
+    crops, coded, photos = args.work / "crops.tar", args.work / "coded.tar", args.work / "photos"
+    few = args.work / "few.tar"
+    if not (crops.exists() and few.exists() and photos.is_dir()):
+        prepare(args)
+    steps = (
+        ("encode at effort 1", few, "few-coded.tar", Transcoding(encoding={"quality": 40, "effort": 1})),
+        ("encode, tar to tar", crops, "coded.tar", Transcoding(encoding={"quality": 40})),
+        ("decode, tar to tar of PNG", coded, "decoded.tar", Transcoding()),
+        ("decode, tar to files of PNG", coded, "decoded", Transcoding()),
+        ("find faces in photos, encode them", photos, "faces.tar", FaceFinding()),
+    )
+    for step, source, target, work in steps:
+        found = {f"{jobs}_jobs": timed(source, args.work / target, jobs, work) for jobs in (1, 2)}
+        say(step=step, **found)
     for suffix in ("tar", "parquet", "rec", ""):
         target = args.work / f"read.{suffix}".rstrip(".")
         timed(coded, target, 2, Transcoding(".lfic"))
         began = time.monotonic()
         count = sum(len(record.data) > 0 for record in open_source(target))
-        say(read=suffix or "folder", records_per_second=round(count / (time.monotonic() - began)))
+        say(step=f"read records of {suffix or 'folder'}", **{"1_jobs": count / (time.monotonic() - began)})
 
 
 def peak_of(process):
@@ -227,7 +253,7 @@ def memory(args):
             (args.work / f"coded-{count}.parquet", args.work / f"decoded-{count}", []),
             (args.work / f"decoded-{count}", args.work / f"pictures-{count}.tar", ["--to", "png"]),
         ):
-            command = [*LFIC, "transcode", source, target, "--jobs", "2", "--overwrite", *options]
+            command = [*LFIC, "transcode", source, target, "--jobs", str(args.jobs), "--overwrite", *options]
             process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             peaks, done = {}, threading.Event()
 
@@ -252,16 +278,21 @@ def memory(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("kills", "rates", "memory"))
+    parser.add_argument("what", choices=("kills", "prepare", "rates", "memory"))
     parser.add_argument("photos", type=pathlib.Path)
     parser.add_argument("work", type=pathlib.Path)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10000, 100000])
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
+    args.count = args.count or (1000 if args.what == "kills" else 1536)
     args.work.mkdir(parents=True, exist_ok=True)
-    return {"kills": kills, "rates": rates, "memory": memory}[args.what](args)
+    work = {"kills": kills, "prepare": prepare, "rates": rates, "memory": memory}[args.what]
+    code = work(args)
+    if ROWS:
+        write_csv(f"archive-{args.what}", ROWS, NOTES[args.what].format(count=args.count, jobs=args.jobs))
+    return code
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def check_size(width: int, height: int) -> None:
 # installs that.
 PLUGINS = (
     *(
-        (b"ftyp" + brand, 4, "HEIC", "pillow_heif", 'pip install "lfic[heif]"')
+        (b"ftyp" + brand, 4, "HEIC", "pillow_heif", 'pip install "lfic[heif]" (pillow-heif)')
         for brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
     ),
     *((b"ftyp" + brand, 4, "AVIF", "", "pip install --upgrade pillow") for brand in (b"avif", b"avis")),

@@ -290,7 +290,7 @@ class Actor:
         for part, row, record, outcome in zip(
             found["part"].to_pylist(), found["row"].to_pylist(), records, self.work(records), strict=True
         ):
-            said: bytes | None = json.dumps([record.name, outcome.error, outcome.note]).encode()
+            said: bytes | None = json.dumps([record.origin, outcome.error, outcome.note]).encode()
             for one in outcome.records or (None,):
                 head = None if one is None else json.dumps([one.key, one.suffix, one.meta]).encode()
                 rows.append((part, row, said, head, None if one is None else one.data))

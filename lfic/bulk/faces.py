@@ -98,7 +98,7 @@ class FaceFinding(Work):
         from ..image import open_image, to_rgb
 
         if record.is_lfic:
-            return np.asarray(self.loaded.decode(record.data)), None
+            return np.asarray(self.loaded.decode(record.data).convert("RGB")), None
         image = open_image(record.path or record.name, record.data)
         return to_rgb(image), frames_note(image)
 
@@ -147,7 +147,7 @@ class FaceFinding(Work):
                 errors.append(f"face {number}: {reason(data)}")
                 continue
             meta = {
-                "source": record.name,
+                "source": record.origin,
                 "face": number,
                 "box": [round(float(value), 2) for value in face.box],
                 "landmarks": [[round(float(value), 2) for value in point] for point in face.landmarks],
@@ -188,7 +188,7 @@ class FaceFinding(Work):
             if picture.plain and picture.background is not None:
                 if not picture.background.header.aligned:
                     return Outcome()
-                meta = {"source": record.name, "face": 1} | where(None, picture)
+                meta = {"source": record.origin, "face": 1} | where(None, picture)
                 return Outcome((Record(f"{record.key}-1", LFIC, data, record.meta | meta),))
             return Outcome(tuple(layer_records(record, picture)), note=None if picture.layers else "no face")
 
@@ -204,7 +204,7 @@ def layer_records(record: Record, picture: "Picture") -> list[Record]:
     for number, layer in enumerate(picture.layers, 1):
         header = dataclasses.replace(layer.stream.header, checksum=picture.checksum)
         data = container.write(header, bytes(layer.stream.payload))
-        meta = {"source": record.name, "face": number} | where(
+        meta = {"source": record.origin, "face": number} | where(
             layer.place.matrix(picture.width, picture.height), picture
         )
         made.append(Record(f"{record.key}-{number}", LFIC, data, meta))

@@ -244,7 +244,7 @@ class Run(Iterator[Result]):
             error = outcome.error or (refused[0] if refused else None)
             kept = () if refused else outcome.records
             made_of_it = tuple((one.name, len(one.data), one.meta) for one in kept)
-            results.append(Result(record.name, made_of_it, error, outcome.note, record.path, size_of(record)))
+            results.append(Result(record.origin, made_of_it, error, outcome.note, record.path, size_of(record)))
             state.written += len(kept)
             state.bytes += sum(size for _, size, _ in made_of_it)
             state.failed += error is not None

@@ -80,6 +80,16 @@ def test_keys_of_one_folder_are_kept_apart():
         assert unescape(escape(key)) == key and "." not in escape(key).rpartition("/")[2]
 
 
+def test_lists_call_files_what_they_are_called(tmp_path):
+    for name in ("p/a.gif", "p/a.webp", "p/b.JPG"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    found = {record.key: record.origin for record in open_source(tmp_path)}
+    assert found == {"p/a.gif": "p/a.gif", "p/a.webp": "p/a.webp", "p/b": "p/b.JPG"}
+    assert Record("a.gif", ".lfic", b"").origin == "a.gif.lfic"  # in a shard
+
+
 def test_a_folder_passes_over_what_is_no_picture(tmp_path, face):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.fromarray(face).save(tmp_path / "in" / "deep" / "a.PNG")
@@ -92,6 +102,7 @@ def test_a_folder_passes_over_what_is_no_picture(tmp_path, face):
     source = open_source(tmp_path / "in")
     found = {record.name: record for record in source}
     assert list(found) == ["b.png", "c.png", "deep/a.png"] and source.ignored == 2
+    assert [record.origin for record in source] == ["b.png", "c.png", "deep/a.PNG"]
     assert found["b.png"].data == b""  # an empty file is a record, which a reader refuses
     with pytest.raises(lfic.InvalidInputError, match="holds list"):
         _ = found["c.png"].data

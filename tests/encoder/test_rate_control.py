@@ -5,7 +5,7 @@ import torch
 from likeness import psnr
 
 import lfic
-from lfic.encoder import choose, search
+from lfic.encoder import search
 from lfic.encoder.draft import files, first_drafts
 from lfic.encoder.rate_control import EFFORT_TRIALS, Search, last_true
 from lfic.errors import InvalidInputError, MissingDependencyError
@@ -57,7 +57,7 @@ def test_bounds_of_a_batch_are_found_together(codec, face, photo):
 
 def test_max_bytes_with_effort(codec, face, monkeypatch):
     calls, real = [], search.improve
-    monkeypatch.setattr(choose, "improve", lambda *args: calls.append(args) or real(*args))
+    monkeypatch.setattr(search, "improve", lambda *args: calls.append(args) or real(*args))
     data = codec.encode(face, max_bytes=200, effort=1)
     assert 170 < len(data) <= 200
     assert 1 <= len(calls) <= EFFORT_TRIALS

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator
 from types import TracebackType
@@ -42,6 +43,14 @@ class Record:
     def name(self) -> str:
         """What a file of it is called, "/" between folders."""
         return self.key + self.suffix
+
+    @property
+    def origin(self) -> str:
+        """What it is called in its source: ``name``, but a file's own spelling of its suffix."""
+        if self.path is None or not self.suffix:
+            return self.name
+        folder, slash, _ = self.key.rpartition("/")
+        return folder + slash + os.path.basename(self.path)
 
     @property
     def is_lfic(self) -> bool:
