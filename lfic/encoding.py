@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from . import decoder
-from .arguments import flag
+from .arguments import flag, integer
 from .batch.rows import written
 from .encoder import layers, rate_control
 from .encoder.integers import Integers
@@ -67,7 +67,7 @@ class Encoder(Integers):
         pixels = to_rgb(image)
         height, width = pixels.shape[:2]
         check_image(width, height, aligned)
-        wanted = DEFAULT_QUALITY if quality is None else int(quality)
+        wanted = DEFAULT_QUALITY if quality is None else integer("quality", quality, 1, 100)
         photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
         data = self._coded(photo, wanted, max_bytes, aligned, checksum, face_quality, background_quality, short)
         return as_grey(data) if is_grey(pixels) else data
