@@ -78,7 +78,7 @@ def by_python() -> list[list[str]]:
 
     out = []
     for path in golden():
-        pixels = np.asarray(lfic.decode(path.read_bytes()))
+        pixels = np.asarray(lfic.decode(path.read_bytes()).convert("RGB"))
         data = encoded(pixels)
         out.append([hashlib.sha256(part).hexdigest()[:16] for part in (pixels.tobytes(), data)])
     return out

@@ -1,24 +1,33 @@
 """The faults of the world, tried on the command line: kills and interrupts at random moments, a full disk, a folder
 that can't be written to, no handles left.
 
-    python benchmarks/faults.py kills --count 200 --work encode,transcode,train
-    python benchmarks/faults.py surroundings        # the full disk needs root, for a tmpfs of 64 KiB
+    python benchmarks/faults.py kills --count 50     # of each: encode, transcode, train, evaluate
+    python benchmarks/faults.py surroundings         # needs root, for file systems of 16 KiB
 
-After each the rules are checked: what is there is whole, nothing has a temporary name, no process is left, the exit
-status is the promised one; a training run goes on from its newest checkpoint. Prints a row for each kind; exit status 1
-where a rule was broken. Linux.
+After each kill the rules are checked: what is there is whole, nothing has a temporary name, no process is left, the
+exit status is the promised one. After all of them the work is done to its end, and gives what it gives undisturbed;
+training goes on from its newest checkpoint instead. Prints a row for each kind; exit status 1 where a rule was broken.
+Linux.
 """
 
 import argparse
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import os
 import pathlib
 import random
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -27,7 +36,9 @@ from lfic.demo import ASTRONAUT
 from lfic.train.checkpoint import newest, read_state
 
 LFIC = [sys.executable, "-m", "lfic"]
-CONFIG = """
+PICTURES = 60
+RUN = ".lfic-run"  # what a bulk run is to go on from
+TRAINING = """
 [data]
 faces = "{faces}"
 batch = 2
@@ -46,6 +57,24 @@ out = "{out}"
 threads = 1
 save_every = 1
 """
+INTERRUPTED = (130, -signal.SIGINT)  # the latter before there is a main() to catch it
+KILLED = (-signal.SIGKILL,)
+DONE = (0,)  # where the work ended first
+
+
+# --- what is run -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Work:
+    """A command, where its results go, how it goes on after a kill; whether it ends, or which options make it."""
+
+    name: str
+    command: list[str]
+    out: pathlib.Path
+    resume: tuple[str, ...] = ()
+    ends: bool = True
+    briefly: tuple[str, ...] = ()
 
 
 def pictures(folder: pathlib.Path, count: int) -> list[str]:
@@ -53,25 +82,103 @@ def pictures(folder: pathlib.Path, count: int) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     face = Image.open(ASTRONAUT)
     for i in range(count):
-        face.rotate(i).save(folder / f"{i:04}.png")
+        face.rotate(i / 2).save(folder / f"{i:04}.png")
     return [str(path) for path in sorted(folder.iterdir())]
+
+
+def write_recognizer(path: pathlib.Path) -> None:
+    """A network that makes 16 numbers of a face, for an evaluation whose figures nobody reads."""
+    import torch
+
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(147, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is announced to end one day
+        torch.jit.script(layers.eval()).save(str(path))
+
+
+def encode(folder: pathlib.Path) -> Work:
+    out = folder / "out"
+    return Work("encode", [*LFIC, "encode", *pictures(folder / "in", PICTURES), "-o", str(out), "--overwrite"], out)
+
+
+def transcode(folder: pathlib.Path) -> Work:
+    out = folder / "out"
+    pictures(folder / "in", PICTURES)
+    return Work("transcode", [*LFIC, "transcode", str(folder / "in"), str(out), "--jobs", "2"], out, ("--resume",))
+
+
+def train(folder: pathlib.Path) -> Work:
+    out = folder / "out"
+    pictures(folder / "faces", 8)
+    config = folder / "run.toml"
+    config.write_text(TRAINING.format(faces=folder / "faces", out=out))
+    return Work("train", [*LFIC, "train", str(config)], out, ends=False, briefly=("--seconds", "1"))
+
+
+def evaluate(folder: pathlib.Path) -> Work:
+    out = folder / "out"
+    out.mkdir()
+    people = 4
+    faces = pictures(folder / "faces", 2 * people)
+    for i, path in enumerate(faces):
+        os.rename(path, folder / "faces" / f"Person{i // 2}_{i % 2 + 1:04}.png")
+    lines = [f"2\t{people // 2}"]
+    for fold in range(2):
+        members = range(fold * people // 2, (fold + 1) * people // 2)
+        lines += [f"Person{p}\t1\t2" for p in members]
+        lines += [f"Person{p}\t1\tPerson{(p + 1) % people}\t2" for p in members]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
+    write_recognizer(folder / "tiny.pt")
+    command = [*LFIC, "evaluate", str(folder / "faces"), "--pairs", str(folder / "pairs.txt")]
+    command += ["--recognizer", str(folder / "tiny.pt"), "--codecs", "lfic:5/20/40,webp:0/20/60", "--anchor", "WebP"]
+    command += ["--bootstrap", "20", "--looks", "2", "--no-report", "--quiet", "--workers", "2"]
+    return Work("evaluate", [*command, "--cache", str(out / "cache.sqlite"), "--out", str(out / "result")], out)
+
+
+WORKS: dict[str, Callable[[pathlib.Path], Work]] = {
+    work.__name__: work for work in (encode, transcode, train, evaluate)
+}
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
 
 
 def whole(folder: pathlib.Path) -> list[str]:
     """What is wrong with results in a folder: temporary names, files that are no whole ones."""
     wrong = []
     for path in folder.rglob("*") if folder.exists() else ():
-        if path.name.startswith(".lfic-"):
+        if path.name.startswith(".lfic-") and path.name != RUN:
             wrong.append(f"{path.name} was left")
         elif path.suffix == ".lfic":
             try:
                 lfic.probe(path.read_bytes())  # the checksum covers the whole file
             except lfic.LficError as error:
                 wrong.append(f"{path.name}: {error}")
+        elif path.suffix == ".csv":
+            lines = [row for row in csv.reader(path.read_text().splitlines()) if row and not row[0].startswith("#")]
+            if not lines or len({len(row) for row in lines}) != 1:
+                wrong.append(f"{path.name} is no whole table")
+        elif path.suffix == ".sqlite":
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                (found,) = db.execute("PRAGMA integrity_check").fetchone()
+            if found != "ok":
+                wrong.append(f"{path.name}: {found}")
     return wrong
 
 
-def children_of(group: int) -> list[str]:
+def digests(folder: pathlib.Path) -> dict[str, str]:
+    """What is in the results of a finished run, without times and the cache."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".lfic", ".csv"):
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = lines if path.suffix == ".lfic" else [line for line in lines if not line.startswith(b"#")]
+            found[str(path.relative_to(folder))] = hashlib.sha256(b"".join(kept)).hexdigest()
+    return found
+
+
+def members_of(group: int) -> list[str]:
     """Processes of a group that still run."""
     found = []
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -84,98 +191,166 @@ def children_of(group: int) -> list[str]:
     return found
 
 
-def command_of(work: str, folder: pathlib.Path) -> tuple[list[str], pathlib.Path]:
-    """(what to run, where its results go)."""
-    out = folder / "out"
-    if work in ("encode", "transcode"):
-        return [*LFIC, work, *pictures(folder / "in", 300), "-o", str(out), "--json", "--overwrite"], out
-    pictures(folder / "faces", 8)
-    config = folder / "run.toml"
-    config.write_text(CONFIG.format(faces=folder / "faces", out=out))
-    return [*LFIC, "train", str(config)], out
+def orphans_of(group: int, seconds: float = 20) -> list[str]:
+    """Processes of a group that do not end by themselves."""
+    until = time.monotonic() + seconds
+    while (left := members_of(group)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
 
 
-def kills(work: str, count: int, longest: float) -> list[str]:
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+
+def start(command: list[str], **options: object) -> "subprocess.Popen[bytes]":
+    """The command in a group of its own, where SIGINT does what it does at a terminal."""
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def undisturbed(work: Work) -> tuple[float, dict[str, str]]:
+    """(seconds that the work takes, its results); of training, until it has saved a few times."""
+    began = time.monotonic()
+    process = start(work.command)
+    while process.poll() is None:
+        if not work.ends and work.out.exists() and (place := newest(work.out)) and read_state(place)["step"] >= 5:
+            process.kill()
+        time.sleep(0.2)
+    _, error = process.communicate()
+    if work.ends and process.returncode:
+        raise SystemExit(f"{work.name} fails by itself: {error.decode()[-500:]}")
+    taken = time.monotonic() - began
+    return taken, digests(work.out)
+
+
+def kills(make: Callable[[pathlib.Path], Work], count: int) -> list[str]:
     """Kill one kind of work ``count`` times, each time at another moment; what went wrong."""
-    wrong, draw = [], random.Random(work)
-    with tempfile.TemporaryDirectory() as name:
-        command, out = command_of(work, pathlib.Path(name))
-        step = 0
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as name:
+        longest, expected = undisturbed(make(pathlib.Path(first)))
+        work = make(pathlib.Path(name))
+        draw, step, finished, begun = random.Random(work.name), 0, 0, 0
         for turn in range(count):
             number = signal.SIGKILL if turn % 2 else signal.SIGINT
-            process = subprocess.Popen(
-                command,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
+            process = start([*work.command, *work.resume])
             time.sleep(draw.uniform(0, longest))
             process.send_signal(number)
             _, error = process.communicate(timeout=300)
-            wrong += [f"{work}, turn {turn}: {text}" for text in whole(out)]
-            # A process that has not yet reached main() is ended by the signal itself.
-            if process.returncode not in ((-9,) if number == signal.SIGKILL else (130, -2, 0, 1)):
-                wrong.append(f"{work}, turn {turn}: exit status {process.returncode} after signal {number}")
+            where = f"{work.name}, turn {turn}"
+            finished += process.returncode == 0
+            begun += any(work.out.rglob("*"))
+            wrong += [f"{where}: {text}" for text in whole(work.out)]
+            if process.returncode not in (KILLED if number == signal.SIGKILL else INTERRUPTED) + DONE:
+                wrong.append(f"{where}: exit status {process.returncode} after signal {number}: {error[-300:]!r}")
             if b"Traceback" in error and process.returncode == 130:
-                wrong.append(f"{work}, turn {turn}: a traceback after an interrupt")
-            left = children_of(process.pid)
-            if left:
-                wrong.append(f"{work}, turn {turn}: processes {left} were left")
-            place = newest(out) if work == "train" and out.exists() else None
-            if place is not None:
+                wrong.append(f"{where}: a traceback after an interrupt: {error[-300:]!r}")
+            wrong += [f"{where}: process {left} was left" for left in orphans_of(process.pid)]
+            if work.name == "train" and work.out.exists() and (place := newest(work.out)) is not None:
                 found = read_state(place)["step"]
-                if found < step:
-                    wrong.append(f"train, turn {turn}: step {found} after step {step}")
+                wrong += [f"{where}: step {found} after step {step}"] if found < step else []
                 step = found
-        print(f"{work}: {count} kills, {len(wrong)} rules broken" + (f", at step {step}" if work == "train" else ""))
+        if work.ends:
+            end = start([*work.command, *work.resume])
+            _, error = end.communicate(timeout=600)
+            if end.returncode or digests(work.out) != expected:
+                wrong.append(f"{work.name}: the end differs from an undisturbed run: {error[-300:]!r}")
+        what = f"; training stands at step {step}" if work.name == "train" else "; then the same results"
+        print(
+            f"{work.name}: {count} kills within {longest:.1f} s, {begun} with results there, {finished} too late; "
+            f"{len(wrong)} rules broken{what}",
+            flush=True,
+        )
     return wrong
 
 
-def surroundings() -> list[str]:
-    """A full disk, a folder that can't be written to, few handles, little memory; what went wrong."""
+# --- surroundings ----------------------------------------------------------------------------------------------------
+
+
+class Mounted:
+    """A file system in a folder, as long as the block lasts; 16 KiB large."""
+
+    def __init__(self, folder: pathlib.Path, options: str) -> None:
+        self.folder, self.options = folder, options
+
+    def __enter__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size=16k,{self.options}", "none", str(self.folder)]
+        subprocess.run(command, check=True)
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+
+def tried(
+    kind: str, work: Work, texts: tuple[str, ...], limit: tuple[int, int] | None = None, may_succeed: bool = False
+) -> list[str]:
+    """Run the work where it can't succeed: an exit status of 1 or 2, a line that says why, nothing half-written."""
+
+    def before() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        if limit:
+            resource.setrlimit(limit[0], (limit[1], limit[1]))
+
+    done = subprocess.run(work.command, capture_output=True, text=True, preexec_fn=before, timeout=300)
+    said = done.stderr + done.stdout
+    succeeded = may_succeed and done.returncode == 0
     wrong = []
+    if done.returncode not in (1, 2) and not succeeded:
+        wrong.append(f"exit status {done.returncode}")
+    if "Traceback" in said:
+        wrong.append("a traceback")
+    if not succeeded and not any(text in said for text in texts):
+        wrong.append("nothing said of it")
+    wrong += [text for text in whole(work.out) if not text.endswith("of 16384 bytes")]
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    print(f"{work.name}, {kind}: exit status {done.returncode}, {last[:160]!r}", flush=True)
+    return [f"{work.name}, {kind}: {text}: {said[-400:]!r}" for text in wrong]
+
+
+def surroundings(make: Callable[[pathlib.Path], Work]) -> list[str]:
+    """A full disk, a folder that can't be written to, small files, few handles; what went wrong."""
+    wrong: list[str] = []
+    full = ("No space left", "disk is full", "disk I/O error")
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        faces, out = pictures(folder / "in", 3), folder / "out"
-        out.mkdir()
-
-        def expect(kind: str, text: str, limit: tuple[int, int] | None = None) -> None:
-            before = (lambda: resource.setrlimit(limit[0], (limit[1], limit[1]))) if limit else None
-            command = [*LFIC, "encode", *faces, "-o", str(out), "--quality", "90"]
-            done = subprocess.run(command, capture_output=True, text=True, preexec_fn=before)
-            told = text in done.stderr and "Traceback" not in done.stderr
-            if done.returncode != 1 or not told or whole(out):
-                wrong.append(f"{kind}: exit status {done.returncode}, {done.stderr[-300:]!r}, {whole(out)}")
-            print(f"{kind}: exit status {done.returncode}, {done.stderr.splitlines()[-1:]}")
-
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(out)]).returncode == 0:
-            try:
-                (out / "filler").write_bytes(bytes(1 << 14)) if shutil.disk_usage(out).free >= 1 << 14 else None
-                expect("full disk", "No space left")
-            finally:
-                subprocess.run(["umount", str(out)], check=True)
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(out)], check=True)
-            try:
-                expect("read-only folder", "Read-only file system")
-            finally:
-                subprocess.run(["umount", str(out)], check=True)
-        expect("files of 100 bytes at most", "File too large", (resource.RLIMIT_FSIZE, 100))
+        work = make(pathlib.Path(name))
+        with Mounted(work.out, "rw"):
+            (work.out / "filler").write_bytes(bytes(shutil.disk_usage(work.out).free))
+            wrong += tried("full disk", work, full)
+        with Mounted(work.out, "ro"):
+            wrong += tried("read-only folder", work, ("Read-only file system", "unable to open database", "readonly"))
+    with tempfile.TemporaryDirectory() as name:
+        work = make(pathlib.Path(name))
+        limit = (resource.RLIMIT_FSIZE, 100)
+        wrong += tried("files of 100 bytes at most", work, ("File too large", *full), limit)
+    for handles in (4, 5, 6, 8, 12):  # Python itself needs four
+        with tempfile.TemporaryDirectory() as name:
+            work = make(pathlib.Path(name))
+            work.command += work.briefly
+            wrong += tried(
+                f"{handles} handles",
+                work,
+                ("Too many open files", "unable to open database"),
+                (resource.RLIMIT_NOFILE, handles),
+                may_succeed=True,
+            )
     return wrong
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=("kills", "surroundings"))
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--work", default="encode,transcode,train")
-    parser.add_argument("--longest", type=float, default=8.0, help="seconds within which a kill comes")
+    parser.add_argument("--count", type=int, default=50, help="kills of each work")
+    parser.add_argument("--work", default=",".join(WORKS))
     args = parser.parse_args()
-    if args.what == "surroundings":
-        wrong = surroundings()
-    else:
-        wrong = [text for work in args.work.split(",") for text in kills(work, args.count, args.longest)]
-    print("\n".join(wrong))
+    wrong = []
+    for name in args.work.split(","):
+        wrong += surroundings(WORKS[name]) if args.what == "surroundings" else kills(WORKS[name], args.count)
+    print("\n".join(wrong) or "no rule was broken")
     return 1 if wrong else 0
 
 

@@ -15,6 +15,13 @@ torch.Size([1, 16, 14, 14])
 if __name__ != "lfic.kernels":
     raise ImportError(f"these kernels are imported as lfic.kernels, not as {__name__}: install the package first")
 
-from .ops import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
+try:
+    from .ops import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpool
+except ModuleNotFoundError as error:
+    if error.name not in ("torch", "triton"):
+        raise
+    raise ImportError(
+        f"the kernels need {error.name}, which is not installed: pip install 'lfic[torch]'", name=error.name
+    ) from None
 
 __all__ = ["rap_offsets", "rap_quantize", "rap_quantize_dense", "rap_unpool"]

@@ -4,7 +4,8 @@
     data = lfic.encode(image, quality=40)
     image = lfic.decode(data)
 
-Names are loaded on first use: ``import lfic`` itself takes milliseconds and loads no torch.
+Names are loaded on first use: ``import lfic`` itself takes milliseconds. Torch is an extra: ``decode``, ``probe`` and
+``encode`` at effort 0 work without it, and what needs it says so.
 """
 
 import importlib
@@ -21,14 +22,15 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import bulk, coder, evaluate, faces, kernels, metric, qr
-    from .codec import Codec, encode, load_codec
+    from .codec import Codec, load_codec
     from .decoder import decode
+    from .encoding import encode
     from .format.probe import Info, probe
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "encode": "codec",
+    "encode": "encoding",
     "decode": "decoder",
     "load_codec": "codec",
     "Codec": "codec",
@@ -42,6 +44,7 @@ _MODULES = (
     "data",
     "decoder",
     "encoder",
+    "encoding",
     "evaluate",
     "faces",
     "format",
@@ -77,10 +80,13 @@ __all__ = [
 if not TYPE_CHECKING:  # so that a checker tells a misspelt name
 
     def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-        if name in _MODULES:
-            return importlib.import_module(f".{name}", __name__)
+        from .extras import needed
+
+        with needed():
+            if name in _HOMES:
+                return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+            if name in _MODULES:
+                return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -4,19 +4,23 @@ image -> analysis -> region levels -> pooled symbols -> context model + range co
 bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
 """
 
-import dataclasses
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from .arguments import flag, integer, is_integer, number, one_of, sequence_of
+from .extras import needed
+
+with needed():
+    import torch
+    from torch import Tensor
+
+from .arguments import flag, integer, is_integer, one_of, sequence_of
 from .batch.cores import coder_threads
 from .batch.decode import Decoded, decoded
 from .batch.encode import plain_files
@@ -25,31 +29,28 @@ from .batch.pictures import Pictures
 from .batch.pieces import pieces
 from .batch.stages import stage
 from .coder import ContextModel
-from .decoder import DecodedFace, private
+from .decoder import DecodedFace, bare_of, image_of, private
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
-from .encoder.options import BatchOptions, EncodeOptions, Faces, SharedOptions
+from .encoder.options import DEFAULT_MODEL as DEFAULT_MODEL
+from .encoder.options import BatchOptions, Faces, SharedOptions, check_bounds, check_image
 from .encoder.rate_control import DEFAULT_QUALITY
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from .format import bare
-from .format import layers as layers_format
 from .format.bare import Container, read_as
 from .format.compose import compose
 from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .format.container import usual as usual_file
 from .format.geometry import SIDE
-from .format.layers import Picture, Stream
-from .format.payload import decode_payloads
+from .format.layers import Picture, Stream, as_grey
 from .format.probe import Info, inspected, known_context
 from .format.weights import load_arrays, private_contexts
-from .image import ImageLike, check_size, to_rgb
+from .image import ImageLike, to_rgb
 from .metric.identity import load_recognizer
 from .network.arithmetic import DTYPES, Precision
 from .network.load import AnyRecognizer, Model, load, made_of
 from .network.surroundings import undisturbed
-
-DEFAULT_MODEL = "face-v1"
 
 Images: TypeAlias = Sequence[ImageLike] | Tensor | NDArray[np.uint8]
 
@@ -175,12 +176,11 @@ class Codec:
             InvalidInputError: an option out of range, an image that is none, a bound that can't be met.
             MissingDependencyError: an option needs a recogniser and the codec has none.
         """
-        self._check_options(quality, max_bytes, min_similarity, effort)
+        check_bounds(quality, max_bytes, min_similarity, effort, face_quality, background_quality)
+        if min_similarity is not None and self.model.looks_through is None:
+            self.embed([])
         bare.check_form(container)
         short = container == "bare"
-        for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
-            if value is not None:
-                integer(name, value, 1, 100)
         checksum = flag("checksum", checksum) and not short
         aligned = None if aligned is None else flag("aligned", aligned)
         images = as_batch(images)
@@ -217,6 +217,9 @@ class Codec:
             self._searched(
                 pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
             )
+        with stage("grey"):
+            for i in pictures.grey():
+                out[i] = as_grey(out[i])
         return failed.among(out)
 
     def _searched(
@@ -251,20 +254,14 @@ class Codec:
             )
             for i, result in zip(group, found, strict=True):
                 try:
-                    put(i, self._at_any_size(pictures, i, result, max_bytes, checksum))
+                    if not isinstance(result, bytes):
+                        if max_bytes is None:
+                            raise result
+                        photo = layers.Photo(pictures.array(i), [])
+                        result = layers.at_any_size(model, photo, result, max_bytes, checksum)
+                    put(i, result)
                 except InvalidInputError as error:
                     failed(i, error)
-
-    def _at_any_size(
-        self, pictures: Pictures, i: int, result: bytes | InvalidInputError, max_bytes: int | None, checksum: bool
-    ) -> bytes:
-        """A file, or where a picture larger than a face did not fit as it is, the one of a part of its size."""
-        if isinstance(result, bytes):
-            return result
-        if max_bytes is None or pictures.sizes[i][0] * pictures.sizes[i][1] <= SIDE**2:
-            raise result
-        photo = layers.Photo(pictures.array(i), [])
-        return layers.largest_layered(self.model, photo, max_bytes, None, None, 0, checksum)
 
     def _photos(
         self, pictures: Pictures, faces: Faces | Sequence[Faces], aligned: bool | None, failed: Failures
@@ -280,18 +277,14 @@ class Codec:
             )
         found = {}
         for i in pictures.indexes:
-            wanted, (height, width) = faces[i], pictures.sizes[i]
-            if wanted is None or (isinstance(wanted, str) and (aligned or (height, width) == (SIDE, SIDE))):
-                if wanted not in (None, "auto"):
-                    raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
-                continue
             try:
-                if isinstance(wanted, str):
-                    if wanted != "auto":
-                        raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
-                    places = layers.detected_places(pictures.array(i), self.model.device)
-                else:
-                    places = layers.places_of(sequence_of("faces", wanted), width, height)
+                places = layers.chosen_places(
+                    faces[i],
+                    functools.partial(pictures.array, i),
+                    pictures.sizes[i],
+                    aligned,
+                    str(self.model.device),
+                )
             except LficError as error:
                 failed(i, error)
                 continue
@@ -302,7 +295,8 @@ class Codec:
     # ------------------------------------------------------------------------------------------------ decoding
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
         return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
 
     @overload
@@ -433,7 +427,7 @@ class Codec:
             if whole:
                 batch[i] = pixels
             else:
-                shown[i] = as_wanted(pixels, out)
+                shown[i] = as_wanted(pixels, out, picture.grey)
         return batch if whole else failed.among(shown)
 
     @undisturbed
@@ -450,7 +444,8 @@ class Codec:
             if not picture.background.header.aligned:
                 return []
             whole = np.array([[1.0, 0, 0], [0, 1, 0]])
-            return [DecodedFace(self.decode(data, max_pixels, container), whole, picture.background.header.quality)]
+            shown = self.decode(data, max_pixels, container).convert("RGB")
+            return [DecodedFace(shown, whole, picture.background.header.quality)]
         pixels = self._streams([layer.stream for layer in picture.layers])
         return [
             DecodedFace(
@@ -467,16 +462,7 @@ class Codec:
         Raises:
             ContainerError, CorruptStreamError: as ``decode``.
         """
-        picture = self._read(data, MAX_PIXELS, container)  # no pixels are decoded
-        if not picture.plain:
-            return layers_format.write(dataclasses.replace(picture, checksum=False))
-        assert picture.background is not None
-        header, payload = picture.background.header, picture.background.payload
-        wanted = bare.bare_header(header)
-        if wanted.level_mode != header.level_mode:
-            ((symbols, levels),) = decode_payloads(self.model.context, [(header, memoryview(payload))])
-            payload = self.model.context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
-        return bare.write(wanted, payload)
+        return bare_of(self._read(data, MAX_PIXELS, container), self.model.context)
 
     def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this codec's model wrote."""
@@ -530,27 +516,6 @@ class Codec:
         """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
         return self.model.embed([to_rgb(image) for image in images])
 
-    # ------------------------------------------------------------------------------------------------ helpers
-
-    def _check_options(self, quality: Any, max_bytes: Any, min_similarity: Any, effort: Any) -> None:
-        several = isinstance(quality, (list, tuple)) or (isinstance(quality, np.ndarray) and quality.ndim == 1)
-        for each in quality if several else () if quality is None else (quality,):
-            integer("quality", each, 1, 100)
-        for name, bound in (("max_bytes", max_bytes), ("min_similarity", min_similarity)):
-            if quality is not None and bound is not None:
-                raise InvalidInputError(
-                    f"quality and {name} exclude each other, as the bound finds the quality: give one"
-                )
-        integer("effort", effort, 0, 3)
-        if max_bytes is not None and min_similarity is not None:
-            raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
-        if max_bytes is not None:
-            integer("max_bytes", max_bytes, 1)
-        if min_similarity is not None:
-            number("min_similarity", min_similarity, -1, 1)
-            if self.model.looks_through is None:
-                self.embed([])
-
 
 def keep(
     piece: Decoded,
@@ -579,14 +544,14 @@ def keep(
             shown[place] = pixels[k]
         else:
             array = pixels[k].numpy()
-            shown[place] = Image.fromarray(array) if out == "pil" else array.copy()
+            shown[place] = image_of(array, k in piece.grey) if out == "pil" else array.copy()
 
 
-def as_wanted(pixels: Tensor, out: str) -> Any:
+def as_wanted(pixels: Tensor, out: str, grey: bool) -> Any:
     """uint8 [3, H, W] -> PIL image, ndarray or tensor."""
     if out == "tensor":
         return pixels
-    return Image.fromarray(array_of(pixels)) if out == "pil" else array_of(pixels)
+    return image_of(array_of(pixels), grey) if out == "pil" else array_of(pixels)
 
 
 def array_of(pixels: Tensor) -> NDArray[np.uint8]:
@@ -634,13 +599,6 @@ def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
     return found
 
 
-def check_image(width: int, height: int, aligned: bool | None) -> None:
-    """Refuse what the container can't hold."""
-    check_size(width, height)
-    if aligned and (width, height) != (SIDE, SIDE):
-        raise InvalidInputError(f"aligned=True needs {SIDE} x {SIDE} pixels; found {width} x {height}")
-
-
 _codecs: dict[tuple[str, str, str | None, int, str], Codec] = {}
 _codecs_guard = threading.Lock()
 
@@ -680,8 +638,3 @@ def travelled(
     codec = Codec.__new__(Codec)
     codec.model, codec.threads = made_of(*weights, source, device, recognizer, dtype), threads
     return codec
-
-
-def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
-    """One image -> bytes with the default model; options as for ``Codec.encode_batch``."""
-    return load_codec().encode(image, **options)

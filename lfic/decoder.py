@@ -16,11 +16,12 @@ from PIL import Image
 from .align import TEMPLATE_112
 from .coder import ContextModel
 from .errors import ContainerError, WeightsError
-from .format import tensors, weights
+from .format import bare, layers, tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import DECODED_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
+from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.payload import decode_payloads
@@ -63,8 +64,10 @@ class Decoder:
     weights: bytes = b""
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, the size that went in. Raises ``LficError`` subclasses for anything else."""
-        return Image.fromarray(self.arrays([data], max_pixels, 1, container)[0])
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
+        anything else."""
+        picture = self.read(data, max_pixels, container)
+        return image_of(composed(picture, self.streams(picture.streams, 0)), picture.grey)
 
     def arrays(
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1, container: Container = "file"
@@ -86,6 +89,14 @@ class Decoder:
         picture = self.read(data, max_pixels, container)
         shown = self.streams(picture.streams)
         return faces_of(picture, shown)
+
+    def to_bare(self, data: Bytes, container: Container = "file") -> bytes:
+        """A file -> the bare stream of the same symbols: it decodes to the same picture. A bare stream stays as it is.
+
+        Raises:
+            ContainerError, CorruptStreamError: as ``decode``.
+        """
+        return bare_of(self.read(data, MAX_PIXELS, container), self.context)
 
     def read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this model wrote."""
@@ -109,7 +120,13 @@ class Decoder:
             (symbols, levels, s.header.height, s.header.width, s.header.quality, s.header.aligned)
             for (symbols, levels), s in zip(found, streams, strict=True)
         ]
-        return pixels_of(self.network, coded, threads)
+        shown = pixels_of(self.network, coded, threads)
+        return [without_colour(pixels) if s.header.grey else pixels for pixels, s in zip(shown, streams, strict=True)]
+
+
+def image_of(pixels: Pixels, grey: bool) -> Image.Image:
+    """uint8 [H, W, 3] -> PIL image, RGB, or L of a grey picture."""
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
 
 
 def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
@@ -120,6 +137,19 @@ def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
     background = None if picture.background is None else rest.pop(0)
     painted = [(pixels, layer.place) for pixels, layer in zip(rest, picture.layers, strict=True)]
     return compose(background, picture.exponent, painted, picture.width, picture.height)
+
+
+def bare_of(picture: Picture, context: ContextModel) -> bytes:
+    """The bare stream of a picture's symbols; no pixels are decoded."""
+    if not picture.plain:
+        return layers.write(dataclasses.replace(picture, checksum=False))
+    assert picture.background is not None
+    header, payload = picture.background.header, picture.background.payload
+    wanted = bare.bare_header(header)
+    if wanted.level_mode != header.level_mode:
+        ((symbols, levels),) = decode_payloads(context, [(header, memoryview(payload))])
+        payload = context.encode(symbols, levels, *header.grid, header.quality, header.aligned, True)
+    return bare.write(wanted, payload)
 
 
 def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
@@ -147,14 +177,24 @@ def load(name: str | os.PathLike[str]) -> Decoder:
     Raises:
         WeightsError: no such model, a damaged file, or one without integer networks.
     """
+    found = read(name)
+    if found is None:
+        raise WeightsError(
+            f"{weights.weights_path(name)} holds no integer networks: add them with `lfic export WEIGHTS "
+            "OUT.safetensors --data FACES`"
+        )
+    return found
+
+
+def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | None:
+    """``load``, or None where the file holds no integer networks. networks: what the names of their tensors begin with,
+    the synthesis alone or all of them."""
     path = weights.weights_path(name)
-    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((DECODING, "context.", "tables.")))
+    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((networks, "context.", "tables.")))
     weights.check(path, metadata, digest)
     network = integer_model(arrays)
     if network is None:
-        raise WeightsError(
-            f"{path} holds no integer networks: add them with `lfic export WEIGHTS OUT.safetensors --data FACES`"
-        )
+        return None
     number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
     return Decoder(weights.context_model(arrays), network, number, told)
 
@@ -177,7 +217,7 @@ private: dict[bytes, Decodes] = {}  # of private weights that this process has l
 
 
 def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-    """Bytes -> PIL image, RGB, the size that went in. container: "bare" for a bare stream.
+    """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. container: "bare" for a bare stream.
 
     Files of private weights need ``load_codec`` of these before.
     """

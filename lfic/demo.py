@@ -49,7 +49,7 @@ def run(
     codec = load_codec(model or DEFAULT_MODEL, device, load_recognizer(str(recognizer), device))
     face, aligned, note = find_face(path)
     data = codec.encode(face, max_bytes=max_bytes, effort=effort, aligned=aligned)
-    decoded = np.asarray(codec.decode(data))
+    (decoded,) = codec.decode_batch([data], out="numpy")
     rows = [("original", face.nbytes, face), ("lfic", len(data), decoded)]
     for name, key in PEERS.items():
         try:

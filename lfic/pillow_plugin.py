@@ -16,12 +16,13 @@ from typing import IO, Any, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .encoder.options import EncodeOptions
+from .encoder.options import DEFAULT_MODEL, EncodeOptions
 from .errors import ContainerError, CorruptStreamError
 from .format import container, layers
 from .format.payload import decode_payloads
 from .format.probe import known_context
 
+VERSIONS = (container.VERSION, layers.VERSION, container.GREY)
 NO_BOUND = container.MAX_SIDE**2  # Pillow has its own, which it checks once a file is open
 
 
@@ -31,7 +32,7 @@ class DamagedImageError(CorruptStreamError, UnidentifiedImageError):
 
 def accept(prefix: bytes) -> bool:
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
-    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in (container.VERSION, layers.VERSION)
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in VERSIONS
 
 
 class LficImageFile(ImageFile.ImageFile):
@@ -51,7 +52,7 @@ class LficImageFile(ImageFile.ImageFile):
             raise DamagedImageError(f"this lfic file is damaged: {error}") from None
         self._data: bytes | None = data
         self._guard = threading.RLock()
-        self._size, self._mode = (picture.width, picture.height), "RGB"
+        self._size, self._mode = (picture.width, picture.height), "L" if picture.grey else "RGB"
         self.info["quality"] = picture.streams[-1].header.quality
         self.tile = []
 
@@ -105,11 +106,11 @@ class LficImageFile(ImageFile.ImageFile):
 
 def save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     """What ``Image.save`` calls."""
-    from .codec import DEFAULT_MODEL, load_codec
+    from .encoding import encode_with
 
     options = {key: value for key, value in image.encoderinfo.items() if key in EncodeOptions.__annotations__}
-    codec = load_codec(image.encoderinfo.get("model", DEFAULT_MODEL))
-    file.write(codec.encode(image, **cast(EncodeOptions, options)))
+    model = image.encoderinfo.get("model", DEFAULT_MODEL)
+    file.write(encode_with(model, image, **cast(EncodeOptions, options)))
 
 
 Image.register_open(LficImageFile.format, LficImageFile, accept)

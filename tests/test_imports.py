@@ -14,7 +14,7 @@ ROOT = pathlib.Path(lfic.__file__).parent
 # Bottom to top: a folder, or a module that lies directly in lfic/, imports from lower layers and from itself.
 LAYERS = [
     {"errors"},
-    {"arguments"},
+    {"arguments", "extras"},
     {"files", "kernels", "_coder", "_network"},
     {"coder"},
     {"format"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"encoder"},
     {"batch"},
     {"codec"},
+    {"encoding"},
     {"pillow_plugin"},
     {"data"},
     {"evaluate", "train"},

@@ -1,5 +1,6 @@
 """Pillow opens and saves .lfic files."""
 
+import concurrent.futures
 import io
 
 import numpy as np
@@ -56,3 +57,53 @@ def test_huge_images_are_a_bomb_to_pillow_as_well():
     data = container.write(container.Header(11_000, 11_000, 40, 0), b"")
     with pytest.warns(Image.DecompressionBombWarning):
         Image.open(io.BytesIO(data))
+
+
+def test_threads_share_an_opened_image(face):
+    data = lfic.encode(face, quality=20)
+    expected = np.asarray(lfic.decode(data))
+    for _ in range(5):
+        image = Image.open(io.BytesIO(data))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for found in pool.map(lambda _, image=image: np.asarray(image), range(8)):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_verify_then_load_and_close(tmp_path, face):
+    path = tmp_path / "a.lfic"
+    path.write_bytes(lfic.encode(face, quality=20))
+    image = Image.open(path)
+    image.verify()
+    assert image.load() is not None and image.getpixel((5, 5))
+    image.close()
+    image.close()
+    with Image.open(path) as unread:
+        pass
+    with pytest.raises(ValueError):
+        image.load()
+    assert unread.load() is not None  # only the file is let go of: its bytes were read when it was opened
+
+
+def test_damage_is_an_oserror_with_its_reason(face):
+    data = lfic.encode(face, quality=20)
+    with pytest.raises(OSError, match="checksum"):  # UnidentifiedImageError is one
+        Image.open(io.BytesIO(data[:-1] + bytes([data[-1] ^ 1])))
+    bare = lfic.encode(face, quality=60, checksum=False)
+    cut = Image.open(io.BytesIO(bare[: len(bare) // 2]))
+    with pytest.raises(OSError, match="damaged"):
+        cut.verify()
+    with pytest.raises(OSError, match="damaged"):
+        cut.load()
+
+
+def test_encoding_first_keeps_the_file_that_was_there(tmp_path, face):
+    """Pillow empties a file before its plugin is asked; what the module's text says instead does not."""
+    path = tmp_path / "a.lfic"
+    path.write_bytes(before := lfic.encode(face))
+    with pytest.raises(lfic.LficError):
+        path.write_bytes(lfic.encode(Image.fromarray(face), max_bytes=5))
+    assert path.read_bytes() == before
+    with pytest.raises(lfic.LficError):
+        Image.fromarray(face).save(path, max_bytes=5)
+    assert path.read_bytes() == b""
+    assert "encode first" in lfic.pillow_plugin.__doc__

@@ -77,6 +77,18 @@ double clearly_aligned(int quality) {
     return knots[3].share;
 }
 
+// All three colours become the integer luma of BT.601 in 1/256.
+void drop_colour(uint8_t* rgb, std::size_t pixels) {
+    for (; pixels; --pixels, rgb += 3)
+        rgb[0] = rgb[1] = rgb[2] = static_cast<uint8_t>((77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2] + 128) >> 8);
+}
+
+bool is_grey(const uint8_t* rgb, std::size_t pixels) {
+    for (; pixels; --pixels, rgb += 3)
+        if (rgb[0] != rgb[1] || rgb[0] != rgb[2]) return false;
+    return true;
+}
+
 network::Picture told(const Stream& stream) {
     return {static_cast<int>(stream.height), static_cast<int>(stream.width), stream.quality, stream.aligned};
 }
@@ -89,11 +101,13 @@ struct Codec::Draft {
     Symbols symbols;
 };
 
-Codec::Codec(const View& file, Simd simd) {
-    const Weights weights(file);
-    number_ = weights.model_number();
-    context_ = context_model(weights, simd);
-    networks_ = networks_of(weights, simd);
+Codec::Codec(const View& file, Simd simd) : Codec(Weights(file), simd) {}
+
+Codec::Codec(const Weights& weights, Simd simd)
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd)) {}
+
+Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks)
+    : number_(number), context_(std::move(context)), networks_(std::move(networks)) {
     if (networks_->channels() != context_->channels())
         throw WeightsError("the networks have " + std::to_string(networks_->channels()) +
                            " channels, the context model has " + std::to_string(context_->channels()));
@@ -121,6 +135,8 @@ std::vector<std::vector<uint8_t>> Codec::decode_streams(const std::vector<Stream
         pixels.push_back(out[i].data());
     }
     networks_->synthesize(pictures, given, pixels, threads);
+    for (std::size_t i = 0; i < streams.size(); ++i)
+        if (streams[i].grey) drop_colour(pixels[i], out[i].size() / 3);
     return out;
 }
 
@@ -129,6 +145,7 @@ void Codec::decode(const File& file, uint8_t* rgb, int threads) const {
         const Symbols coded = decode_payload(*context_, *file.background);
         networks_->synthesize(told(*file.background), {coded.symbols.data(), coded.symbols.size(), coded.levels.data()},
                               rgb, threads);
+        if (file.grey) drop_colour(rgb, static_cast<std::size_t>(file.width) * file.height);
         return;
     }
     std::vector<Stream> streams;
@@ -150,6 +167,7 @@ Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, i
     const std::size_t cells = static_cast<std::size_t>(grid.height) * static_cast<std::size_t>(grid.width);
     std::vector<int16_t> features(cells * static_cast<std::size_t>(networks_->channels()));
     networks_->analyze(picture, rgb, features.data(), threads);
+    out.stream.grey = is_grey(rgb, std::size_t{width} * height);
     out.symbols.levels.assign(static_cast<std::size_t>(grid.rows()) * static_cast<std::size_t>(grid.columns()),
                               kLevels - 1);
     if (!coarsest) networks_->choose_levels(picture, features.data(), out.symbols.levels.data());
@@ -192,6 +210,7 @@ std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum) const {
     file.height = stream.height;
     file.model = number_;
     file.checksum = checksum;
+    file.grey = stream.grey;
     file.background = stream;
     return write_file(file);
 }

@@ -23,6 +23,8 @@ class Codec {
   public:
     // Throws WeightsError, also for weights without integers. simd: of the context model and the networks.
     explicit Codec(const View& weights, Simd simd = Simd::automatic);
+    // number: what files carry that this model writes.
+    Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks);
 
     int model_number() const { return number_; }
     const ContextModel& context() const { return *context_; }
@@ -41,6 +43,8 @@ class Codec {
                                 const EncodeSettings& settings) const;
 
   private:
+    Codec(const Weights& weights, Simd simd);
+
     struct Draft;
     Draft draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
                 bool coarsest = false) const;

@@ -169,6 +169,7 @@ lfic_status lfic_probe(const void* data, size_t size, uint64_t max_pixels, lfic_
                  file.checksum,
                  file.exponent,
                  static_cast<int>(file.layers.size()),
+                 file.grey,
                  payload};
     });
 }

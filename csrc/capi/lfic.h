@@ -68,13 +68,14 @@ LFIC_API void lfic_model_free(lfic_model* model);
 /* What a file says of itself. */
 typedef struct lfic_info {
     uint32_t width, height; /* pixels */
-    int version;            /* of the format: 1, or 2 for a photo of layers */
+    int version;            /* of the format: 1, 2 for a photo of layers, 3 for a grey picture without */
     int model;              /* 0 face-v1, 255 private weights */
     int quality;            /* 1 to 100: of the picture, or of the background; 0 without one */
     int aligned;            /* 1: a face on the template */
     int checksum;           /* 1: the file ends with one, and it is right */
     int exponent;           /* the background has 2^-exponent of the picture's size */
     int layers;             /* faces painted over the background: 0 to 64 */
+    int grey;               /* 1: shown without colour */
     size_t payload_bytes;   /* of all streams */
 } lfic_info;
 

@@ -9,6 +9,7 @@ namespace lfic {
 namespace {
 
 constexpr std::size_t kLayerBytes = 7;
+constexpr int kGrey = 3;  // the version of version 1's header, of a grey picture
 
 std::string text(uint64_t value) {
     return std::to_string(value);
@@ -86,11 +87,13 @@ File read_version_1(const View& file, uint64_t max_pixels) {
     if (data[0] != kMagic)
         throw ContainerError("this is no lfic file: it starts with byte " + hex(data[0], 2) + ", not " +
                              hex(kMagic, 2));
-    if (data[1] >> 5 != 1)
+    if (data[1] >> 5 != 1 && data[1] >> 5 != kGrey)
         throw ContainerError("the file has format version " + text(data[1] >> 5) +
-                             "; this lfic reads version 1: a newer lfic may read it");
+                             "; this lfic reads versions 1 to 3: a newer lfic may read it");
     File out;
     Stream stream{kSide, kSide, checked_quality(data[2] >> 1), data[1] >> 3 & 3, (data[1] & 4) != 0, {}};
+    out.version = data[1] >> 5;
+    out.grey = stream.grey = out.version == kGrey;
     out.checksum = (data[1] & 2) != 0;
     const bool with_size = data[1] & 1, with_model = data[2] & 1;
     std::size_t at = 3;
@@ -215,10 +218,10 @@ class Parts {
 File read_version_2(const View& file, uint64_t max_pixels) {
     const uint8_t* data = file.data;
     const int flags = data[1];
-    if (flags & 1) throw ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it");
     File out;
     out.version = 2;
     out.checksum = flags & 4;
+    out.grey = flags & 1;
     std::size_t at = 2;
     if (flags & 2) out.model = data[at++];
     checked_model(flags & 2, out.model);
@@ -229,6 +232,8 @@ File read_version_2(const View& file, uint64_t max_pixels) {
     Parts parts(file, at, checked_end(file, at, out.checksum));
     if (flags & 16) parts.background(out, !(flags & 8));
     if (flags & 8) parts.layers(out);
+    if (out.background) out.background->grey = out.grey;
+    for (Layer& layer : out.layers) layer.stream.grey = out.grey;
     check<ContainerError>(out);
     return out;
 }
@@ -266,7 +271,8 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
                            text(kMaxPictureSide) + " pixels a side");
     const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model != 0;
     out = {kMagic,
-           static_cast<uint8_t>(1 << 5 | stream.level_mode << 3 | stream.aligned << 2 | file.checksum << 1 | with_size),
+           static_cast<uint8_t>((file.grey ? kGrey : 1) << 5 | stream.level_mode << 3 | stream.aligned << 2 |
+                                file.checksum << 1 | with_size),
            static_cast<uint8_t>(stream.quality << 1 | with_model)};
     put_model(out, file);
     if (with_size) {
@@ -279,7 +285,7 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
     out = {kMagic, static_cast<uint8_t>(2 << 5 | file.background.has_value() << 4 | !file.layers.empty() << 3 |
-                                        file.checksum << 2 | (file.model != 0) << 1)};
+                                        file.checksum << 2 | (file.model != 0) << 1 | file.grey)};
     put_model(out, file);
     put_leb128(out, file.width - 1);
     put_leb128(out, file.height - 1);

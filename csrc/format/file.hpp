@@ -1,4 +1,4 @@
-// lfic files of versions 1 and 2: header, background, face layers, checksum. docs/FORMAT.md has the diagrams.
+// lfic files of versions 1 to 3: header, background, face layers, checksum. docs/FORMAT.md has the diagrams.
 //
 // Every field is checked before memory is taken for pixels; one file has one way to be written.
 #pragma once
@@ -34,6 +34,7 @@ struct Stream {
     int quality, level_mode;
     bool aligned;
     View payload;
+    bool grey = false;  // shown without colour
 
     int rows() const { return static_cast<int>((height + kStride - 1) / kStride); }  // of cells
     int columns() const { return static_cast<int>((width + kStride - 1) / kStride); }
@@ -51,12 +52,12 @@ struct Layer {
 struct File {
     uint32_t width = 0, height = 0;
     int version = 1, model = 0, exponent = 0;
-    bool checksum = true;
+    bool checksum = true, grey = false;
     std::array<uint8_t, 4> weights{};  // first bytes of the digest of private weights; zeros where it is not known
     std::optional<Stream> background;
     std::vector<Layer> layers;
 
-    // One stream and nothing else: a file of version 1.
+    // One stream and nothing else: a file of version 1, or 3 of a grey picture.
     bool plain() const { return background && exponent == 0 && layers.empty(); }
 };
 
@@ -64,7 +65,7 @@ struct File {
 // for one that is too short, or whose checksum does not match.
 File read_file(const View& file, uint64_t max_pixels = kDecodedPixels);
 
-// The bytes of a file: version 1 where it is plain. Throws InvalidInput for a field out of range.
+// The bytes of a file: version 1 or 3 where it is plain. Throws InvalidInput for a field out of range.
 std::vector<uint8_t> write_file(const File& file);
 
 }  // namespace lfic

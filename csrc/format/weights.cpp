@@ -88,6 +88,12 @@ Weights::Weights(const View& file) {
                            text("digest").substr(0, 16) + "...");
 }
 
+std::string Weights::digest_of(const View& file) {
+    Weights weights;
+    weights.read(file);
+    return weights.digest();
+}
+
 void Weights::read(const View& file) {
     if (file.size < 8) refuse("it has " + std::to_string(file.size) + " bytes");
     uint64_t head = 0;
@@ -162,7 +168,7 @@ std::vector<T> elements(const Weights& weights, const std::string& name) {
     if (tensor.type != wanted)
         throw WeightsError("tensor '" + name + "' has type " + tensor.type + "; needed is " + wanted);
     std::vector<T> out(tensor.count());
-    std::memcpy(out.data(), tensor.data, tensor.size);
+    if (tensor.size) std::memcpy(out.data(), tensor.data, tensor.size);  // of nothing, data() may be null
     const uint16_t one = 1;
     uint8_t first;
     std::memcpy(&first, &one, 1);

@@ -35,7 +35,11 @@ class Weights {
     // What files carry that this model writes: the number of the bundled model whose integers these are, or kPrivate.
     int model_number() const;
 
+    // What a file's digest has to be, whatever it says. Throws WeightsError for one that is no weights file.
+    static std::string digest_of(const View& file);
+
   private:
+    Weights() = default;
     void read(const View& file);
     std::string digest() const;
 

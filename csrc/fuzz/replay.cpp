@@ -1,57 +1,78 @@
-// The fuzz target without libFuzzer.
+// A fuzz target without libFuzzer, for any compiler.
 //
-//   fuzz_replay FILE...              run these inputs
-//   fuzz_replay --mutate N SEED      N damaged copies of valid streams
-//   fuzz_replay --corpus FOLDER      write valid streams for a fuzzer to start from
+//   replay_TARGET FILE...                     run these inputs
+//   replay_TARGET --mutate N SEED [FILE...]   N mutants, of these inputs and of valid ones
+//   replay_TARGET --corpus FOLDER N           write N valid inputs
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
 
-#include "fuzz/inputs.hpp"
+#include "fuzz/target.hpp"
 
 using namespace lfic;
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size);
+namespace {
+
+constexpr int kGenerations = 8;  // mutants of mutants of one input
+
+bool read(const char* path, fuzz::Input& out) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) std::fprintf(stderr, "can't read %s\n", path);
+    out.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    return static_cast<bool>(file);
+}
+
+void run(const fuzz::Input& input) {
+    // A copy of exact size, so that sanitizers see a read past the end.
+    const fuzz::Input exact(input.begin(), input.end());
+    LLVMFuzzerTestOneInput(exact.data(), exact.size());
+}
+
+int mutate(long count, uint64_t seed, const std::vector<fuzz::Input>& files) {
+    Random random{seed};
+    fuzz::Input input;
+    for (long i = 0; i < count; ++i) {
+        if (i % kGenerations == 0) {
+            input = files.empty() || fuzz::one_in(random, 2)
+                        ? fuzz::valid(random)
+                        : files[static_cast<std::size_t>(random.between(0, static_cast<int>(files.size()) - 1))];
+        } else {
+            fuzz::damage(random, input);
+            fuzz::settle(random, input);
+        }
+        run(input);
+    }
+    std::printf("%ld mutants, nothing to report\n", count);
+    return 0;
+}
+
+int write_corpus(const std::string& folder, int count) {
+    Random random{1};
+    for (int i = 0; i < count; ++i) {
+        const fuzz::Input input = fuzz::valid(random);
+        std::ofstream file(folder + "/valid-" + std::to_string(i), std::ios::binary);
+        file.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+        if (!file) return 1;
+    }
+    return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-    const ContextModel model = fuzzed_model();
-    if (argc == 4 && !std::strcmp(argv[1], "--mutate")) {
-        const long count = std::atol(argv[2]);
-        Random random{static_cast<uint64_t>(std::atoll(argv[3]))};
-        Bytes input;
-        for (long i = 0; i < count; ++i) {
-            if (i % 16 == 0) input = valid_input(random, model);
-            Bytes copy(input);
-            damage(random, copy);
-            LLVMFuzzerTestOneInput(copy.data(), copy.size());
-        }
-        std::printf("%ld damaged streams, nothing to report\n", count);
-        return 0;
-    }
-    if (argc == 3 && !std::strcmp(argv[1], "--corpus")) {
-        Random random{1};
-        for (int i = 0; i < 60; ++i) {
-            const Bytes input = valid_input(random, model);
-            std::ofstream file(std::string(argv[2]) + "/valid-" + std::to_string(i), std::ios::binary);
-            file.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
-        }
-        return 0;
-    }
-    if (argc < 2 || argv[1][0] == '-') {
-        std::fprintf(stderr, "usage: fuzz_replay FILE... | --mutate N SEED | --corpus FOLDER\n");
+    const bool mutants = argc >= 4 && !std::strcmp(argv[1], "--mutate");
+    if (argc == 4 && !std::strcmp(argv[1], "--corpus")) return write_corpus(argv[2], std::atoi(argv[3]));
+    if (!mutants && (argc < 2 || argv[1][0] == '-')) {
+        std::fprintf(stderr, "usage: %s FILE... | --mutate N SEED [FILE...] | --corpus FOLDER N\n", argv[0]);
         return 2;
     }
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream file(argv[i], std::ios::binary);
-        if (!file) {
-            std::fprintf(stderr, "can't read %s\n", argv[i]);
-            return 2;
-        }
-        const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-        LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-    }
-    std::printf("%d inputs, nothing to report\n", argc - 1);
+    std::vector<fuzz::Input> files;
+    for (int k = mutants ? 4 : 1; k < argc; ++k)
+        if (!read(argv[k], files.emplace_back())) return 2;
+    if (mutants) return mutate(std::atol(argv[2]), static_cast<uint64_t>(std::atoll(argv[3])), files);
+    for (const fuzz::Input& input : files) run(input);
+    std::printf("%zu inputs, nothing to report\n", files.size());
     return 0;
 }

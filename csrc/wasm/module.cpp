@@ -26,7 +26,7 @@ EXPORT(unload) void unload(lfic_model* model) {
     lfic_model_free(model);
 }
 
-// out: width, height, version, model, quality, aligned, checksum, exponent, layers, payload bytes.
+// out: width, height, version, model, quality, aligned, checksum, exponent, layers, grey, payload bytes.
 EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, int* out) {
     lfic_info info;
     const int status = lfic_probe(file, size, static_cast<uint64_t>(max_pixels), &info);
@@ -40,6 +40,7 @@ EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, i
                           info.checksum,
                           info.exponent,
                           info.layers,
+                          info.grey,
                           static_cast<int>(info.payload_bytes)};
     for (const int field : fields) *out++ = field;
     return status;

@@ -3,8 +3,7 @@
 import functools
 import os
 import pathlib
-
-import torch
+import sys
 
 CGROUP = pathlib.Path("/sys/fs/cgroup/cpu.max")  # "quota period" of a container, or "max period"
 
@@ -26,4 +25,5 @@ def cores() -> int:
 
 def coder_threads(threads: int) -> int:
     """``threads``, or for 0 one a core; one where torch was told to use one, as in the workers of a process pool."""
-    return threads or (1 if torch.get_num_threads() == 1 else cores())
+    torch = sys.modules.get("torch")
+    return threads or (1 if torch is not None and torch.get_num_threads() == 1 else cores())

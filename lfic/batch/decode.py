@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..format.container import CODED_MAP, Bytes, Header
 from ..format.geometry import region_grid
+from ..format.grey import LUMA
 from ..network.load import Model
 from .cores import coder_threads
 from .overlap import elsewhere_first
@@ -23,16 +24,18 @@ from .stages import stage
 @dataclasses.dataclass
 class Decoded:
     """A piece: pixels uint8 [N, 3, H, W] on the device, and what was wrong with stream k of it, whose pixels say
-    nothing."""
+    nothing; grey: those that are shown without colour."""
 
     indexes: list[int]
     pixels: Tensor
     wrong: dict[int, str]
+    grey: list[int]
 
 
 @dataclasses.dataclass
 class Read:
-    """Symbols int16 [N, K], levels uint8 [N, hr, wr], quality int64 [N], aligned bool [N] of a piece, on the host."""
+    """A piece on the host: symbols int16 [N, K], levels uint8 [N, hr, wr], quality int64 [N], aligned bool [N]; grey:
+    those that are shown without colour."""
 
     indexes: list[int]
     header: Header
@@ -41,6 +44,7 @@ class Read:
     quality: Tensor
     aligned: Tensor
     wrong: dict[int, str]
+    grey: list[int]
 
 
 def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int) -> Iterator[Decoded]:
@@ -53,7 +57,11 @@ def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int)
         with stage("synthesis"):
             size = found.header.height, found.header.width
             pixels = model.shown(found.symbols, found.levels, found.quality, found.aligned, *size)
-        return Decoded(found.indexes, pixels, found.wrong)
+            if found.grey:
+                which = torch.zeros(len(pixels), 1, 1, 1, dtype=torch.bool)
+                which[found.grey] = True
+                pixels = torch.where(which.to(pixels.device), without_colour(pixels), pixels)
+        return Decoded(found.indexes, pixels, found.wrong, found.grey)
 
     sizes = [(header.height, header.width) for header, _ in streams]
     return elsewhere_first(pieces(sizes, model.device), first, then, model.device)
@@ -84,7 +92,15 @@ def read(model: Model, streams: Sequence[tuple[Header, Bytes]], indexes: list[in
         )
     with stage("upload"):
         rows, maps, q, a = (on_its_way(model, array) for array in (symbols, levels, quality, aligned))
-    return Read(indexes, one, rows, maps, q, a, dict(wrong))
+    grey = [k for k, header in enumerate(headers) if header.grey]
+    return Read(indexes, one, rows, maps, q, a, dict(wrong), grey)
+
+
+def without_colour(pixels: Tensor) -> Tensor:
+    """uint8 [N, 3, H, W] -> the same shape, all three colours the integer luma of ``lfic.format.grey``."""
+    weights = torch.tensor(LUMA, dtype=torch.int32, device=pixels.device)[:, None, None]
+    luma = ((pixels.to(torch.int32) * weights).sum(1, keepdim=True, dtype=torch.int32) + 128) >> 8
+    return luma.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def on_its_way(model: Model, array: NDArray[np.generic]) -> Tensor:

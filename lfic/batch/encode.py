@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..encoder.choose import clear_share
-from ..format import container
-from ..format.bare import is_short, write_all
-from ..format.geometry import QUALITIES, SIDE, cell_grid
+from ..format.geometry import QUALITIES, SIDE
 from ..kernels import rap_quantize
 from ..network.arithmetic import computing
 from ..network.load import Model
@@ -26,6 +24,7 @@ from .cores import coder_threads
 from .overlap import then_elsewhere
 from .pictures import Pictures
 from .pieces import pieces
+from .rows import written
 from .stages import stage
 
 FLOATS_WITHIN = 0.99  # of the coder's ratio of bits lies that of the floats: so far out they leave the matter in doubt
@@ -160,28 +159,20 @@ def coded(model: Model, found: Analysed, checksum: bool, threads: int, bare: boo
     """The host's part: symbols -> files, or bare streams."""
     with stage("to host"):
         symbols, levels, doubtful = on_host(found)
-    piece, quality = found.piece, found.quality
-    first = levels[:, 0, 0]
-    short = bare and is_short(container.Header(found.width, found.height, 1, 0, piece.aligned, False, model.number))
-    mapped = (levels != first[:, None, None]).any((1, 2)) | short
-    said = levels, *cell_grid(found.height, found.width), quality
-    workers = coder_threads(threads)
-    with stage("coder"):
-        aligned = np.full(len(quality), piece.aligned)
-        payloads, bits = model.context.encode_rows(symbols, *said, aligned, mapped, workers)
-        if piece.decide and doubtful is None:
-            free = model.context.cost_rows(symbols, *said, ~aligned, mapped, workers)
-            doubtful = bits > clear_share(quality) * free
-    with stage("container"):
-        if short:
-            files = write_all(payloads, quality.tolist(), model.number)
-        else:
-            modes = np.where(mapped, container.CODED_MAP, first).tolist()
-            size = found.width, found.height
-            checked = checksum and not bare
-            files = container.write_all(
-                payloads, quality.tolist(), modes, *size, piece.aligned, checked, model.number, model.weights
-            )
+    piece = found.piece
+    files, bits, unclear = written(
+        model,
+        symbols,
+        levels,
+        found.quality,
+        (found.height, found.width),
+        piece.aligned,
+        piece.decide and doubtful is None,
+        checksum,
+        coder_threads(threads),
+        bare,
+    )
+    doubtful = unclear if doubtful is None else doubtful
     unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
     return Coded(piece, files, bits, unsure)
 

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import LficError
+from ..format.grey import is_grey
 from ..image import ImageLike, to_rgb
 from ..network.load import Pixels
+
+TOGETHER = 1024  # pictures that are looked at together
 
 
 class Pictures:
@@ -74,6 +77,24 @@ class Pictures:
         stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         np.stack(arrays, out=stacked.numpy())
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    def grey(self) -> list[int]:
+        """The indexes of pictures whose red, green and blue are the same everywhere."""
+        if self.batch is None:
+            return [i for i in self.indexes if self.is_grey(self.parts[i])]
+        found: list[int] = []
+        for first in range(0, len(self.batch), TOGETHER):
+            part = self.batch[first : first + TOGETHER]
+            same = (part[:, :1] == part[:, 1:]).flatten(1).all(1)
+            found += (torch.nonzero(same)[:, 0] + first).tolist()
+        return found
+
+    @staticmethod
+    def is_grey(part: Pixels | Tensor | None) -> bool:
+        """Whether a picture has no colour."""
+        if isinstance(part, Tensor):
+            return bool((part[:1] == part[1:]).all())
+        return part is not None and is_grey(part)
 
     def array(self, index: int) -> Pixels:
         """One picture: uint8 [H, W, 3] on the host."""

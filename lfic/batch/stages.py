@@ -4,8 +4,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Optional
 
-import torch
+if TYPE_CHECKING:  # where it is not used it need not be there
+    import torch
 
 
 class StageClock:
@@ -16,12 +18,14 @@ class StageClock:
             of its launch; nothing overlaps then. None: what the host sees.
     """
 
-    def __init__(self, synchronize: torch.device | None = None) -> None:
+    def __init__(self, synchronize: Optional["torch.device"] = None) -> None:
         self.synchronize, self.seconds = synchronize, dict[str, float]()
         self.guard = threading.Lock()
 
     def wait(self) -> None:
         if self.synchronize is not None and self.synchronize.type == "cuda":
+            import torch
+
             torch.cuda.synchronize(self.synchronize)
 
     def add(self, name: str, seconds: float) -> None:

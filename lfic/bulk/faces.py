@@ -98,7 +98,7 @@ class FaceFinding(Work):
         from ..image import open_image, to_rgb
 
         if record.is_lfic:
-            return np.asarray(self.loaded.decode(record.data)), None
+            return np.asarray(self.loaded.decode(record.data).convert("RGB")), None
         image = open_image(record.path or record.name, record.data)
         return to_rgb(image), frames_note(image)
 

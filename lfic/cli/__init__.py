@@ -1,7 +1,7 @@
 """The command ``lfic``. Exit codes: 0 done, 1 at least one file failed, 2 wrong arguments, 130 interrupted.
 
 A module here is a command: ``add_parser`` says what it takes, ``run`` does it and returns the exit code. What needs
-torch is imported when a command runs, so that ``lfic --help`` answers at once.
+torch is imported when a command runs, so that ``lfic --help`` answers at once, and says which extra has it.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from .. import __version__
 from ..errors import LficError
+from ..extras import explained
 from . import decode, delegated, demo, encode, faces, info, qr, scan, transcode
 from .common import reason
 
@@ -50,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 complain(reason(error))
                 silence()
                 return 1
+        except ImportError as error:
+            told = explained(error)
+            if told is None:
+                raise
+            complain(str(told))
+            return 1
         except KeyboardInterrupt:
             pass
         except Exception:  # what an interrupt within an import of torch turns into

@@ -6,16 +6,18 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from ..errors import InvalidInputError, LficError
+from ..extras import needed
 from ..files import PathLike, distinct_targets, write_atomically
 
 if TYPE_CHECKING:  # these load numpy and torch
     from PIL import Image
 
     from ..codec import Codec
+    from ..encoding import Encoder
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -66,8 +68,9 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 def load_codec(args: argparse.Namespace) -> "Codec":
     """The codec that ``--model``, ``--device`` and, where the command has it, ``--recognizer`` ask for."""
-    from .. import codec
-    from ..network.load import usable_device
+    with needed():
+        from .. import codec
+        from ..network.load import usable_device
 
     usable_device(args.device)
     if getattr(args, "recognizer", "bundled") == "bundled":
@@ -76,6 +79,28 @@ def load_codec(args: argparse.Namespace) -> "Codec":
 
     recognizer = load_recognizer(args.recognizer, args.device)
     return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device, recognizer=recognizer)
+
+
+def decoder_for(args: argparse.Namespace) -> Any:
+    """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
+    if args.device != "cpu":
+        return load_codec(args)
+    from .. import decoder
+
+    if args.model is None:
+        return decoder
+    return decoder.read(args.model) or load_codec(args)
+
+
+def encoder_for(args: argparse.Namespace, options: Mapping[str, Any]) -> "Codec | Encoder":
+    """What has ``encode`` and ``to_bare``: on the CPU and at effort 0 integers, which need no torch."""
+    if args.device != "cpu" or getattr(args, "recognizer", "bundled") != "bundled":
+        return load_codec(args)
+    from .. import encoding
+    from ..encoder.options import DEFAULT_MODEL
+
+    model = encoding.load(args.model or DEFAULT_MODEL) if encoding.serves(options) else None
+    return model or load_codec(args)
 
 
 # --- files and standard streams --------------------------------------------------------------------------------------

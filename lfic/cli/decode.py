@@ -8,10 +8,10 @@ from ..errors import InvalidInputError
 from .common import (
     Commands,
     add_codec_parser,
+    decoder_for,
     each,
     image_bytes,
     is_stream,
-    load_codec,
     positive,
     read,
     refuse_existing,
@@ -59,15 +59,6 @@ def run(args: argparse.Namespace) -> int:
         return {"file": str(names[path]), "size": f"{image.width}x{image.height}"}
 
     return each(args, work)
-
-
-def decoder_for(args: argparse.Namespace) -> Any:
-    """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
-    if args.device != "cpu":
-        return load_codec(args)
-    from .. import decoder
-
-    return decoder
 
 
 def write_faces(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from .common import (
     Commands,
     add_codec_parser,
     each,
+    encoder_for,
     is_stream,
-    load_codec,
     read,
     refuse_existing,
     targets,
@@ -47,12 +47,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
+    from ..format.probe import probe
     from ..image import notes, open_image
 
     form: Container = "bare" if args.bare else "file"
     names = targets(args, lambda path: ".bare" if args.bare else ".lfic")
-    codec = load_codec(args)
     options = bounds_of(args) | layers_of(args)
+    codec = encoder_for(args, options)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         began = time.perf_counter()
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"lfic: {path}: {note}", file=sys.stderr)
         data = codec.encode(image, container=form, **options)
         write(names[path], data)
-        found = codec.probe(data, MAX_PIXELS, container=form)
+        found = probe(data, MAX_PIXELS, form)
         return {
             "file": str(names[path]),
             "bytes": len(data),

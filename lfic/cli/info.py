@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
             "quality": found.quality,
             "aligned": found.aligned,
             "checksum": found.checksum,
+            **({"grey": True} if found.grey else {}),
             "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)) if sum(counts) else "coded",
             **({"background": f"1/{1 << found.exponent}"} if found.exponent else {}),
             **({"faces": layers if args.json else len(layers)} if layers else {}),

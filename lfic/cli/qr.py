@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..format.geometry import SIDE
-from .common import Commands, add_codec_parser, each, load_codec, positive, quality, refuse_existing, targets, write
+from .common import Commands, add_codec_parser, each, encoder_for, positive, quality, refuse_existing, targets, write
 
 LEVELS = ("L", "M", "Q", "H")
 
@@ -39,9 +39,10 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the codes; returns the exit code."""
     from .. import qr
+    from ..format.probe import probe
 
     names = targets(args, lambda path: ".qr.png")
-    codec = load_codec(args)
+    codec = encoder_for(args, {"effort": args.effort})
     capacity = None if args.version is None else qr.capacity(args.version, args.level)
 
     def stream(path: pathlib.Path) -> bytes:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         return {
             "file": str(names[path]),
             "bytes": len(code.data),
-            "quality": codec.probe(code.data, container="bare").quality,
+            "quality": probe(code.data, container="bare").quality,
             "version": code.version,
             "level": code.level,
             "modules": f"{code.modules}x{code.modules}",

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from .common import Commands, add_codec_parser, each, image_bytes, load_codec, refuse_existing, targets, write
+from .common import Commands, add_codec_parser, decoder_for, each, image_bytes, refuse_existing, targets, write
 
 
 def add_parser(commands: Commands) -> None:
@@ -22,10 +22,11 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the codes; returns the exit code."""
     from .. import qr
+    from ..format.probe import probe
     from ..image import open_image
 
     names = targets(args, lambda path: ".face.png")
-    codec = load_codec(args)
+    codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = qr.read(open_image(path))
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         for out, data in zip(outs, found, strict=True):
             is_stream = out.suffix == ".bare"
             write(out, data if is_stream else image_bytes(codec.decode(data, container="bare"), out))
-        info = codec.probe(found[0], container="bare")
+        info = probe(found[0], container="bare")
         row: dict[str, Any] = {"file": str(outs[0]), "bytes": len(found[0]), "quality": info.quality}
         if len(found) > 1:
             row |= {"faces": len(found)} | ({"files": [*map(str, outs)]} if args.json else {})

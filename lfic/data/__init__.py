@@ -4,6 +4,8 @@ as training and evaluation draw them."""
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..extras import needed
+
 if TYPE_CHECKING:
     from .dataset import FaceBatches, FaceDataset, FaceStream
     from .decoding import decode
@@ -18,5 +20,6 @@ __all__ = ["FaceBatches", "FaceDataset", "FaceStream", "Record", "decode", "open
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        with needed():
+            return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from ..format.geometry import SIDE
-from ..network.load import Model, Pixels
-from .draft import Draft, estimate_bits, first_drafts
-from .search import improve
+from .draft import Draft, Pictures, Pixels, Transforms, estimate_bits, first_drafts
+
+if TYPE_CHECKING:
+    from ..network.load import Model
 
 # Bits with positions / without, of the same symbols: below it a face is taken as aligned. By quality, below 20 as
 # there; linear in between. Of 128 LFW faces on the template 90 to 99 % are below it, depending on the quality; the
@@ -19,8 +20,8 @@ CLEAR = {20: 0.72, 60: 0.81, 80: 0.87, 100: 0.91}
 
 
 def best_drafts(
-    model: Model,
-    pixels: Sequence[Pixels] | Tensor,
+    model: Transforms,
+    pixels: Sequence[Pixels] | Pictures,
     quality: int | Sequence[int],
     effort: int,
     aligned: bool | None,
@@ -33,9 +34,11 @@ def best_drafts(
     else:
         best = cheaper_drafts(model, pixels, quality)
     if effort:
+        from .search import improve  # by gradients: torch's
+
         for way in sorted({(found.aligned, found.quality) for found in best}):
             chosen = [i for i, found in enumerate(best) if (found.aligned, found.quality) == way]
-            improved, _ = improve(model, [best[i] for i in chosen], [pixels[i] for i in chosen], effort)
+            improved, _ = improve(cast("Model", model), [best[i] for i in chosen], [pixels[i] for i in chosen], effort)
             for i, better in zip(chosen, improved, strict=True):
                 best[i] = better
     return best
@@ -47,7 +50,7 @@ def clear_share(quality: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
-def cheaper_drafts(model: Model, pixels: Tensor, quality: int | Sequence[int]) -> list[Draft]:
+def cheaper_drafts(model: Transforms, pixels: Pictures, quality: int | Sequence[int]) -> list[Draft]:
     """uint8 [N, 3, 112, 112] -> a draft each, aligned or not as costs less."""
     best = first_drafts(model, pixels, quality, True)
     bits = [estimate_bits(model, found) for found in best]

@@ -2,23 +2,50 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ..coder import ContextModel
 from ..format import bare as bare_form
 from ..format import container
 from ..format.geometry import cell_grid
 from ..format.level_map import map_bits
-from ..network.load import Model, Pixels
-from ..network.rap import pooled_symbols
+
+Pixels: TypeAlias = NDArray[np.uint8]  # [H, W, 3], RGB
+Pictures: TypeAlias = Any  # of one size, uint8 [N, 3, H, W]: a tensor, or an ndarray where there is no torch
+Features: TypeAlias = Any  # of one picture, with an axis of one before the others: as ``Transforms`` made them
+Levels: TypeAlias = NDArray[np.uint8]  # [N, rows, columns]
+Symbols: TypeAlias = NDArray[np.int16]  # of one picture, [kept cells * C] in coding order
+
+
+class Transforms(Protocol):
+    """What drafts are made by: ``lfic.network.load.Model`` on torch's devices, ``Integers`` without torch."""
+
+    @property
+    def context(self) -> ContextModel: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def weights(self) -> bytes: ...
+
+    def tensor(self, images: Any) -> Pictures:
+        """Arrays uint8 [H, W, 3] of one size, or what is ``Pictures`` already."""
+
+    def drafted(
+        self, pixels: Pictures, quality: Sequence[int], aligned: bool, levels: Any = None
+    ) -> tuple[list[Features], Levels, list[Symbols]]:
+        """What the networks say of each picture; levels: given, or None: the networks'."""
+
+    def pooled(self, features: Sequence[Features], levels: Levels, quality: Sequence[int]) -> list[Symbols]:
+        """The symbols of pictures of one size at levels and qualities of the caller's."""
 
 
 @dataclasses.dataclass
 class Draft:
-    """levels uint8 [hr, wr]; symbols int16 [kept cells * C] in coding order; features: what the analysis said, float
-    [1, C, h, w] on the model's device, so that whoever improves the draft need not analyse the face again."""
+    """levels uint8 [hr, wr]; symbols int16 [kept cells * C] in coding order; features: what the analysis said, of a
+    ``Model`` float [1, C, h, w] on its device, so that whoever improves the draft need not analyse the face again."""
 
     width: int
     height: int
@@ -26,7 +53,7 @@ class Draft:
     aligned: bool
     levels: NDArray[np.uint8]
     symbols: NDArray[np.int16]
-    features: Tensor
+    features: Features
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -41,31 +68,25 @@ class Draft:
 
 
 def first_drafts(
-    model: Model,
-    pixels: Sequence[Pixels] | Tensor,
+    model: Transforms,
+    pixels: Sequence[Pixels] | Pictures,
     quality: int | Sequence[int],
     aligned: bool,
-    levels: Tensor | None = None,
+    levels: Any = None,
 ) -> list[Draft]:
     """Images of one size -> what the networks say of each.
 
-    pixels: uint8 arrays [H, W, 3] or a tensor [N, 3, H, W]. quality: of all, or of each. levels: uint8 [N, hr, wr], or
-    None: the networks'.
+    pixels: uint8 arrays [H, W, 3] or a ``Pictures``. quality: of all, or of each. levels: uint8 [N, hr, wr], or None:
+    the networks'.
     """
     pixels = model.tensor(pixels)
     height, width = pixels.shape[-2:]
     qualities = [quality] * len(pixels) if isinstance(quality, int) else list(quality)
-    q, a = model.conditions(qualities, aligned, len(pixels))
-    with model.computing():
-        y = model.analyze(pixels, q, a)
-        if levels is None:
-            levels = model.region_levels(y, q, a)
-        symbols = pooled_symbols(y, levels, model.gain, q)
-    maps = levels.cpu().numpy()
-    return [Draft(width, height, q, aligned, maps[i], symbols[i], y[i : i + 1]) for i, q in enumerate(qualities)]
+    features, maps, symbols = model.drafted(pixels, qualities, aligned, levels)
+    return [Draft(width, height, q, aligned, *said) for q, *said in zip(qualities, maps, symbols, features)]
 
 
-def estimate_bits(model: Model, draft: Draft) -> float:
+def estimate_bits(model: Transforms, draft: Draft) -> float:
     """The context model's rate in bits, header and checksum not counted: what the payload has, to a byte or two."""
     cells = model.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned)
     bits = float(cells.sum())
@@ -75,7 +96,7 @@ def estimate_bits(model: Model, draft: Draft) -> float:
 
 
 def payloads(
-    model: Model, drafts: Sequence[Draft], threads: int = 1, modes: Sequence[int] | None = None
+    model: Transforms, drafts: Sequence[Draft], threads: int = 1, modes: Sequence[int] | None = None
 ) -> list[bytes]:
     """What the coder makes of drafts, by ``threads`` threads (0: one a core); modes: their headers' level-map modes,
     their own where None."""
@@ -89,14 +110,16 @@ def payloads(
     )
 
 
-def header(model: Model, draft: Draft, checksum: bool) -> container.Header:
+def header(model: Transforms, draft: Draft, checksum: bool) -> container.Header:
     """What a file says of a draft."""
     return container.Header(
         draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number, model.weights
     )
 
 
-def files(model: Model, drafts: Sequence[Draft], checksum: bool, threads: int = 1, bare: bool = False) -> list[bytes]:
+def files(
+    model: Transforms, drafts: Sequence[Draft], checksum: bool, threads: int = 1, bare: bool = False
+) -> list[bytes]:
     """Whole files of drafts, or bare streams, which have no checksum; coded by ``threads`` threads."""
     headers = [header(model, draft, checksum) for draft in drafts]
     write = container.write

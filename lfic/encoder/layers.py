@@ -3,26 +3,29 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from ..align import TEMPLATE_112, template_matrix, warp
+from ..arguments import sequence_of
 from ..errors import InvalidInputError, MissingDependencyError
 from ..format import layers
 from ..format.compose import coverage
 from ..format.geometry import REGION, SIDE, STRIDE
 from ..format.layers import Layer, Picture, Stream
 from ..format.place import LEAST_OCTAVE, OCTAVE, Place
-from ..network.load import Model, Pixels
-from ..network.rap import pooled_symbols
 from .background import uncovered
 from .choose import best_drafts
-from .draft import Draft, first_drafts, header, payloads
+from .draft import Draft, Pixels, Transforms, first_drafts, header, payloads
+from .options import Faces
 from .rate_control import DEFAULT_QUALITY, last_true, shown
+
+if TYPE_CHECKING:
+    from ..network.load import Model
 
 # Of the background's own scale, 1 to 100: (up to, exponent, quality at the stretch's start and end). Where two
 # exponents give equally large backgrounds, the finer picture: squared error outside the faces of 24 LFW originals, by a
@@ -62,12 +65,26 @@ def places_of(faces: Sequence[ArrayLike], width: int, height: int) -> list[Place
     return sorted(found, key=lambda place: -place.scale)
 
 
-def detected_places(pixels: Pixels, device: torch.device) -> list[Place]:
+def chosen_places(
+    wanted: Faces, pixels: Callable[[], Pixels], size: tuple[int, int], aligned: bool | None, device: str = "cpu"
+) -> list[Place]:
+    """Where a picture of ``size`` (height, width) gets layers; none: it is coded whole. pixels: asked for them where
+    faces are looked for. Errors as ``places_of``."""
+    if wanted is None:
+        return []
+    if isinstance(wanted, str):
+        if wanted != "auto":
+            raise InvalidInputError(f"faces is {wanted!r}; allowed are None, 'auto' and landmarks")
+        return [] if aligned or size == (SIDE, SIDE) else detected_places(pixels(), device)
+    return places_of(sequence_of("faces", wanted), size[1], size[0])
+
+
+def detected_places(pixels: Pixels, device: str = "cpu") -> list[Place]:
     """The faces that the detector finds in uint8 [H, W, 3] and that can be layers; none where there is no detector."""
     from ..faces import detect
 
     try:
-        found = detect(Image.fromarray(pixels), str(device))
+        found = detect(Image.fromarray(pixels), device)
     except MissingDependencyError:
         return []
     height, width = pixels.shape[:2]
@@ -157,7 +174,7 @@ class Photo:
 
 
 def layered_file(
-    model: Model,
+    model: Transforms,
     photo: Photo,
     face_quality: int,
     background_quality: int,
@@ -174,7 +191,7 @@ def layered_file(
     return assembled(model, photo, behind, exponent, faces, checksum, threads)
 
 
-def face_drafts(model: Model, photo: Photo, quality: int, effort: int, large: bool) -> list[Draft]:
+def face_drafts(model: Transforms, photo: Photo, quality: int, effort: int, large: bool) -> list[Draft]:
     """The faces' drafts: on the template, or where they are large and the quality is high at twice or four times its
     size, where the networks do not know of a template."""
     sizes = photo.sizes if large and quality >= LARGE_FROM else [0] * len(photo.places)
@@ -186,7 +203,7 @@ def face_drafts(model: Model, photo: Photo, quality: int, effort: int, large: bo
     return [found[i] for i in range(len(sizes))]
 
 
-def least_face_quality(model: Model, photo: Photo, min_similarity: float, effort: int) -> int:
+def least_face_quality(model: "Model", photo: Photo, min_similarity: float, effort: int) -> int:
     """The smallest quality at which every face layer is that like its original (``Model.similarity``).
 
     Raises:
@@ -207,21 +224,19 @@ def least_face_quality(model: Model, photo: Photo, min_similarity: float, effort
     return quality
 
 
-def background_draft(model: Model, photo: Photo, exponent: int, quality: int) -> Draft:
+def background_draft(model: Transforms, photo: Photo, exponent: int, quality: int) -> Draft:
     """The background's draft; regions that no one sees are pooled as coarsely as goes."""
     pixels, hidden = photo.background(exponent)
     draft = first_drafts(model, [pixels], quality, False)[0]
     levels = np.where(hidden, np.uint8(2), draft.levels)
     if (levels != draft.levels).any():
-        with model.computing():
-            maps = torch.from_numpy(levels)[None].to(model.device)
-            symbols = pooled_symbols(draft.features, maps, model.gain, model.conditions(quality, False, 1)[0])[0]
+        (symbols,) = model.pooled([draft.features], levels[None], [quality])
         draft = dataclasses.replace(draft, levels=levels, symbols=symbols)
     return draft
 
 
 def assembled(
-    model: Model,
+    model: Transforms,
     photo: Photo,
     behind: Draft,
     exponent: int,
@@ -240,8 +255,15 @@ def assembled(
     return layers.write(Picture(width, height, streams[0], exponent, painted, checksum, model.number, model.weights))
 
 
+def at_any_size(model: Transforms, photo: Photo, failure: InvalidInputError, max_bytes: int, checksum: bool) -> bytes:
+    """A file of a part of the size, where the picture does not fit as it is; of a face ``failure`` is raised."""
+    if photo.pixels.shape[0] * photo.pixels.shape[1] <= SIDE**2:
+        raise failure
+    return largest_layered(model, photo, max_bytes, None, None, 0, checksum)
+
+
 def largest_layered(
-    model: Model,
+    model: Transforms,
     photo: Photo,
     max_bytes: int,
     face_quality: int | None,

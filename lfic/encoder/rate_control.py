@@ -8,19 +8,19 @@ and what interpolation finds from there: three or four analyses where a search b
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import InvalidInputError
 from ..format import container
 from ..format.geometry import cell_grid, region_grid
-from ..kernels import rap_quantize
-from ..network.load import Model
 from .choose import best_drafts
-from .draft import Draft, files, first_drafts
+from .draft import Draft, Pictures, Symbols, Transforms, files, first_drafts
+
+if TYPE_CHECKING:
+    from ..network.load import Model
 
 DEFAULT_QUALITY = 40  # where searches start, too
 SLOPE = 0.03  # by which the logarithms of bytes and of unlikeness change from one quality to the next, where untried
@@ -94,8 +94,8 @@ class Search:
 
 
 def largest_files(
-    model: Model,
-    pixels: Tensor,
+    model: Transforms,
+    pixels: Pictures,
     max_bytes: int,
     effort: int,
     aligned: bool | None,
@@ -143,21 +143,16 @@ def size(data: bytes) -> float:
 
 
 def predicted(
-    model: Model, drafts: Sequence[Draft], found: Sequence[dict[int, bytes]], max_bytes: int, threads: int
+    model: Transforms, drafts: Sequence[Draft], found: Sequence[dict[int, bytes]], max_bytes: int, threads: int
 ) -> list[int]:
     """For each draft the last quality, 1 to 100, that would fit if its features and levels stayed what they are."""
     count, first = len(drafts), drafts[0]
-    y = torch.cat([draft.features for draft in drafts])
-    levels = np.stack([draft.levels for draft in drafts])
-    maps = torch.from_numpy(levels).to(model.device)
+    features, levels = [draft.features for draft in drafts], np.stack([draft.levels for draft in drafts])
     aligned = np.array([draft.aligned for draft in drafts])
     mapped = np.array([draft.level_mode == container.CODED_MAP for draft in drafts])
 
     def bits(quality: NDArray[np.int64]) -> NDArray[np.float64]:
-        with model.computing():
-            q = torch.from_numpy(quality).to(model.device)
-            symbols, counts = rap_quantize(y, maps, model.gain, q - 1)
-            rows = symbols[:, : int(counts.max())].cpu().numpy()
+        rows = in_rows(model.pooled(features, levels, quality.tolist()))
         return model.context.cost_rows(rows, levels, *first.grid, quality, aligned, mapped, threads)
 
     known = bits(np.full(count, first.quality))
@@ -170,8 +165,23 @@ def predicted(
     return [max(int(q), 1) for q in low]
 
 
+def in_rows(symbols: Sequence[Symbols]) -> NDArray[np.int16]:
+    """int16 [N, K], of which a row's first ones are a picture's symbols."""
+    rows = np.zeros((len(symbols), max(map(len, symbols))), np.int16)
+    for row, values in zip(rows, symbols):
+        row[: len(values)] = values
+    return rows
+
+
 def improved_file(
-    model: Model, pixels: Tensor, search: Search, plain: bytes, effort: int, way: bool, checksum: bool, bare: bool
+    model: Transforms,
+    pixels: Pictures,
+    search: Search,
+    plain: bytes,
+    effort: int,
+    way: bool,
+    checksum: bool,
+    bare: bool,
 ) -> bytes:
     """The largest file of an effort that was found to fit in ``EFFORT_TRIALS``, from the best without one on; that one
     where none does. pixels uint8 [1, 3, H, W]."""
@@ -190,14 +200,14 @@ def improved_file(
 
 
 def coarsest_file(
-    model: Model, pixels: Tensor, max_bytes: int, way: bool, checksum: bool, bare: bool
+    model: Transforms, pixels: Pictures, max_bytes: int, way: bool, checksum: bool, bare: bool
 ) -> bytes | InvalidInputError:
     """The file of the largest quality that fits with every region pooled as coarsely as it goes.
 
     pixels uint8 [1, 3, H, W].
     """
     regions = region_grid(*cell_grid(*pixels.shape[-2:]))
-    coarsest = torch.full((1, *regions), 2, dtype=torch.uint8, device=model.device)
+    coarsest = np.full((1, *regions), 2, np.uint8)
     blobs: dict[int, bytes] = {}
 
     def fits(quality: int) -> bool:
@@ -214,8 +224,8 @@ def coarsest_file(
 
 
 def smallest_files(
-    model: Model,
-    pixels: Tensor,
+    model: "Model",
+    pixels: Pictures,
     min_similarity: float,
     effort: int,
     aligned: bool | None,
@@ -261,7 +271,7 @@ def distance(similarity: float) -> float:
     return -math.log(max(1 - similarity, 1e-6))
 
 
-def shown(model: Model, draft: Draft) -> NDArray[np.uint8]:
+def shown(model: "Model", draft: Draft) -> NDArray[np.uint8]:
     """What the file of a draft will show: uint8 [H, W, 3]."""
     face = draft.symbols, draft.levels
     pixels = model.reconstruct([face], [draft.quality], [draft.aligned], draft.height, draft.width)

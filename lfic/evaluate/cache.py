@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import sqlite3
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,33 @@ def content_key(pixels: NDArray[Any]) -> str:
     return hashlib.blake2b(pixels.tobytes(), digest_size=12, salt=repr(pixels.shape).encode()[:16]).hexdigest()
 
 
+def opened(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
+    """The database, whole; in memory where ``path`` is None. Raises sqlite3.DatabaseError."""
+    db = sqlite3.connect(":memory:" if path is None else str(path), timeout=120)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(SCHEMA)
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            error = sqlite3.DatabaseError(found)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
+
+
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+    """Rename a database and what belongs to it; returns its place."""
+    aside = path.with_name(path.name + ".damaged")
+    for suffix in ("", "-wal", "-shm"):
+        if (part := path.with_name(path.name + suffix)).exists():
+            part.replace(aside.with_name(aside.name + suffix))
+    return aside
+
+
 class Cache:
     """Rows of ``files``, ``embeddings`` and ``looks``; ``path`` None keeps them in memory.
 
@@ -41,14 +69,15 @@ class Cache:
         if path is not None:
             pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.db = sqlite3.connect(":memory:" if path is None else str(path), timeout=120)
-            self.db.execute("PRAGMA journal_mode=WAL")
-            self.db.execute("PRAGMA synchronous=NORMAL")
-            self.db.executescript(SCHEMA)
+            self.db = opened(path)
         except sqlite3.DatabaseError as error:
-            raise InvalidInputError(
-                f"{path} can't be used as a cache ({error}): give another path with --cache, or delete it"
-            ) from None
+            if path is None or getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_CORRUPT:
+                raise InvalidInputError(
+                    f"{path} can't be used as a cache ({error}): give another path with --cache, or delete it"
+                ) from None
+            aside = set_aside(pathlib.Path(path))
+            print(f"{path} is damaged ({error}): it is kept as {aside}, and all is measured anew", file=sys.stderr)
+            self.db = opened(path)
 
     def files(self, codec: str) -> dict[str, Known]:
         """Everything known under the key of a codec at a setting: image key -> ``Known``."""

@@ -28,8 +28,11 @@ def is_short(header: Header) -> bool:
 
 
 def bare_header(header: Header) -> Header:
-    """A stream's header as its bare form has it: no checksum, and in the short form always a coded level map."""
-    return dataclasses.replace(header, checksum=False, level_mode=CODED_MAP if is_short(header) else header.level_mode)
+    """A stream's header as its bare form has it: no checksum, and in the short form always a coded level map, and no
+    word of grey."""
+    if not is_short(header):
+        return dataclasses.replace(header, checksum=False)
+    return dataclasses.replace(header, checksum=False, level_mode=CODED_MAP, grey=False)
 
 
 def write(header: Header, payload: Bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The header of an lfic file: 3 bytes for a 112 x 112 face, 5 with the checksum. docs/FORMAT.md has the diagrams.
 
 byte 0   0xFC
-byte 1   version (3 bits) | level map (2) | aligned (1) | checksum (1) | size follows (1)
+byte 1   version (3 bits): 1, or 3 of a grey picture | level map (2) | aligned (1) | checksum (1) | size follows (1)
 byte 2   quality 1..100 (7 bits) | model follows (1)
 [model byte [4 bytes of the weights' digest, where the model is 255]] [width - 1, height - 1 as LEB128] payload
 [CRC-16 of all before, big-endian]
@@ -19,6 +19,7 @@ from .geometry import ALIGNED_GRID, SIDE, cell_grid
 
 MAGIC = 0xFC
 VERSION = 1
+GREY = 3  # the version of the same header, of a picture that is shown in grey
 CODED_MAP = 3
 MODELS = {0: "face-v1", 255: "private"}
 PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
@@ -37,7 +38,8 @@ class Header:
 
     level_mode: 0, 1 or 2 = that level everywhere, 3 = the payload starts with a level map. aligned: the face stands on
     the 112 x 112 template, so that positions are meaningful. model: number of the model, see ``MODELS``. weights: the
-    first four bytes of the digest of private weights; empty for bundled ones, and where it is not known.
+    first four bytes of the digest of private weights; empty for bundled ones, and where it is not known. grey: the
+    picture is shown without colour.
     """
 
     width: int
@@ -48,6 +50,7 @@ class Header:
     checksum: bool = True
     model: int = 0
     weights: bytes = b""
+    grey: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -109,7 +112,8 @@ def opening(header: Header) -> bytes:
             f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side"
         )
     explicit = (header.width, header.height) != (SIDE, SIDE)
-    flags = VERSION << 5 | header.level_mode << 3 | bool(header.aligned) << 2 | bool(header.checksum) << 1 | explicit
+    flags = (GREY if header.grey else VERSION) << 5 | header.level_mode << 3 | bool(header.aligned) << 2
+    flags |= bool(header.checksum) << 1 | explicit
     out = bytearray([MAGIC, flags, header.quality << 1 | (header.model != 0)])
     out += model_bytes(header.model, header.weights)
     if explicit:
@@ -141,9 +145,9 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
         )
     version, level_mode = data[1] >> 5, data[1] >> 3 & 3
     aligned, checksum, explicit = bool(data[1] & 4), bool(data[1] & 2), bool(data[1] & 1)
-    if version != VERSION:
+    if version not in (VERSION, GREY):
         raise ContainerError(
-            f"the file has format version {version}; this lfic reads version {VERSION}: a newer lfic may read it"
+            f"the file has format version {version}; this lfic reads versions 1 to 3: a newer lfic may read it"
         )
     quality, with_model = data[2] >> 1, data[2] & 1
     if not 1 <= quality <= 100:
@@ -164,7 +168,7 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
         if (width, height) == (SIDE, SIDE):
             raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
     check_bound(width, height, max_pixels)
-    header = Header(width, height, quality, level_mode, aligned, checksum, model, weights)
+    header = Header(width, height, quality, level_mode, aligned, checksum, model, weights, version == GREY)
     if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
         raise ContainerError(
             f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are"

@@ -1,12 +1,13 @@
-"""Files of either version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
+"""Files of every version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
 
-Version 1 is one stream (container.py). Version 2:
+Versions 1 and 3 are one stream (container.py). Version 2:
 
     byte 0   0xFC
-    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | 0
+    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
     [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
     background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
-    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2) [length] payload
+    a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2)
+                [length] payload
     [CRC-16 of all before, big-endian]
 
 The file's last payload has no length: it ends where the file does. A layer has 112 * 2^size pixels a side.
@@ -20,6 +21,7 @@ from . import container
 from .container import (
     DECODED_PIXELS,
     MAGIC,
+    MAX_PIXELS,
     MAX_SIDE,
     MODELS,
     Header,
@@ -68,7 +70,7 @@ class Picture:
     """What a file of either version holds.
 
     background: its stream has ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels; None: mid-grey. ``plain``:
-    one stream and nothing else, a version 1 file.
+    one stream and nothing else, a version 1 or 3 file. grey: shown without colour; headers of its streams say so too.
     """
 
     width: int
@@ -79,6 +81,7 @@ class Picture:
     checksum: bool = True
     model: int = 0
     weights: bytes = b""
+    grey: bool = False
 
     @property
     def plain(self) -> bool:
@@ -106,7 +109,8 @@ def write(picture: Picture) -> bytes:
         return container.write(picture.background.header, bytes(picture.background.payload))
     check(picture, InvalidInputError)
     flags = VERSION << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
-    out = bytearray([MAGIC, flags | bool(picture.checksum) << 2 | (picture.model != 0) << 1])
+    flags |= bool(picture.checksum) << 2 | (picture.model != 0) << 1 | bool(picture.grey)
+    out = bytearray([MAGIC, flags])
     out += model_bytes(picture.model, picture.weights)
     out += leb128(picture.width - 1) + leb128(picture.height - 1)
     if picture.background is not None:
@@ -123,6 +127,17 @@ def write(picture: Picture) -> bytes:
     if picture.checksum:
         out += crc16(out).to_bytes(2, "big")
     return bytes(out)
+
+
+def as_grey(data: bytes) -> bytes:
+    """The same file, shown in grey. A bare stream behind one byte stays as it is: it has no room to say so."""
+    if not data or data[0] != MAGIC:
+        return data
+    picture = read(data, MAX_PIXELS)
+    background = picture.background
+    if background is not None:
+        background = Stream(dataclasses.replace(background.header, grey=True), background.payload)
+    return write(dataclasses.replace(picture, background=background, grey=True))
 
 
 def with_length(stream: Stream, last: bool) -> bytes:
@@ -145,10 +160,9 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
     if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 != VERSION:
         header, payload = container.read(view, max_pixels)
         stream = Stream(header, payload)
-        return Picture(header.width, header.height, stream, 0, (), header.checksum, header.model, header.weights)
-    with_background, with_layers, checksum, with_model, zero = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
-    if zero:
-        raise ContainerError("the file has a flag that this lfic does not know: a newer lfic may read it")
+        written = header.checksum, header.model, header.weights, header.grey
+        return Picture(header.width, header.height, stream, 0, (), *written)
+    with_background, with_layers, checksum, with_model, grey = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
     at, model = 2, 0
     if with_model:
         model, at = view[2], 3
@@ -171,13 +185,12 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
             raise CorruptStreamError(
                 f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
             )
-    parts = Parts(view, at, end, checksum, model, weights)
+    parts = Parts(view, at, end, (checksum, model, weights, grey))
     background, exponent = None, 0
     if with_background:
         background, exponent = parts.background(width, height, with_layers)
-    picture = Picture(
-        width, height, background, exponent, tuple(parts.layers()) if with_layers else (), checksum, model, weights
-    )
+    painted = tuple(parts.layers()) if with_layers else ()
+    picture = Picture(width, height, background, exponent, painted, checksum, model, weights, grey)
     check(picture, ContainerError)
     return picture
 
@@ -185,9 +198,9 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
 class Parts:
     """Reads the parts of a version 2 file one after the other."""
 
-    def __init__(self, data: memoryview, at: int, end: int, checksum: bool, model: int, weights: bytes) -> None:
+    def __init__(self, data: memoryview, at: int, end: int, written: tuple[bool, int, bytes, bool]) -> None:
         self.data, self.at, self.end = data, at, end
-        self.written: tuple[bool, int, bytes] = (checksum, model, weights)  # what all of the file's streams share
+        self.written = written  # checksum, model, weights, grey: what all of the file's streams share
 
     def header(self, width: int, height: int, quality: int, mode: int, aligned: bool) -> Header:
         return Header(width, height, quality, mode, aligned, *self.written)

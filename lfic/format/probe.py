@@ -62,8 +62,9 @@ class Info(Facts):
 
     quality, aligned and levels uint8 [rows, columns] are those of the picture's stream, or of the background, which has
     2^-exponent of the picture's size; a file without a background has quality 0 and no levels there. layers: of the
-    faces painted over it. weights: of a file by private weights the start of their digest, in hex, where it says so;
-    levels that only they can tell are empty, [0, 0]. ``as_dict()`` is for JSON; equal files have equal ``Info``.
+    faces painted over it. grey: shown without colour. weights: of a file by private weights the start of their digest,
+    in hex, where it says so; levels that only they can tell are empty, [0, 0]. ``as_dict()`` is for JSON; equal files
+    have equal ``Info``.
     """
 
     width: int
@@ -78,6 +79,7 @@ class Info(Facts):
     exponent: int = 0
     layers: tuple[LayerInfo, ...] = ()
     weights: str = ""
+    grey: bool = False
 
 
 Contexts: TypeAlias = Callable[[Header], ContextModel | None]  # the context model that a stream was coded with
@@ -118,6 +120,7 @@ def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Conta
             for layer in picture.layers
         ),
         picture.weights.hex(),
+        picture.grey,
     )
 
 

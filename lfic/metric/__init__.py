@@ -8,6 +8,8 @@ Names are looked up when first used, so that importing the package does not load
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..extras import needed
+
 if TYPE_CHECKING:
     from .adversarial import AdversarialMetric, PatchDiscriminator
     from .features import feature_distance
@@ -66,7 +68,8 @@ if not TYPE_CHECKING:  # so that a checker tells a misspelt name
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        with needed():
+            return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -35,6 +35,7 @@ from . import exact, tiles
 from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
 from .places import Places
+from .rap import pooled_symbols
 from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -103,6 +104,27 @@ class Model:
         with computing(self.device):
             return self.net.region_levels(y, quality, aligned)
 
+    def drafted(
+        self, pixels: Tensor, quality: Sequence[int], aligned: bool, levels: Any = None
+    ) -> tuple[list[Tensor], NDArray[np.uint8], list[NDArray[np.int16]]]:
+        """What the networks say of pictures uint8 [N, 3, H, W] on the device: features float [1, C, h, w] of each,
+        levels uint8 [N, rows, columns], given or theirs, and the symbols of each."""
+        q, a = self.conditions(quality, aligned, len(pixels))
+        with self.computing():
+            y = self.analyze(pixels, q, a)
+            maps = self.region_levels(y, q, a) if levels is None else torch.as_tensor(levels, device=self.device)
+            symbols = pooled_symbols(y, maps, self.gain, q)
+        return [y[i : i + 1] for i in range(len(y))], maps.cpu().numpy(), symbols
+
+    def pooled(
+        self, features: Sequence[Tensor], levels: NDArray[np.uint8], quality: Sequence[int]
+    ) -> list[NDArray[np.int16]]:
+        """The symbols of features at levels uint8 [N, rows, columns] and qualities of the caller's."""
+        q, _ = self.conditions(quality, False, len(levels))
+        with self.computing():
+            y = torch.cat(list(features)) if len(features) > 1 else features[0]
+            return pooled_symbols(y, torch.from_numpy(levels).to(self.device), self.gain, q)
+
     def tensor(self, images: Sequence[Pixels] | Tensor) -> Tensor:
         """Arrays uint8 [H, W, 3] of one size, or a tensor uint8 [N, 3, H, W] anywhere -> uint8 [N, 3, H, W] on the
         device."""
@@ -125,6 +147,7 @@ class Model:
 
         Raises:
             MissingDependencyError: the model has no recogniser.
+            InvalidInputError: the recogniser answers with what is no number.
         """
         if self.recognizer is None:
             raise MissingDependencyError(
@@ -133,6 +156,10 @@ class Model:
             )
         with computing(self.device):
             found: Tensor = self.recognizer(tiles.unit(self.tensor(images)))
+        if not bool(torch.isfinite(found).all()):
+            raise InvalidInputError(
+                "the recogniser answers with what is no number (NaN or infinity): likeness can't be measured with it"
+            )
         return found
 
     def similarity(self, images: Sequence[Pixels] | Tensor, target: Tensor) -> Tensor:

@@ -90,10 +90,14 @@ def digest_of(path: pathlib.Path) -> str:
 
 def write_durably(path: pathlib.Path, data: bytes) -> None:
     """A file that is on the disk when this returns; its mode is what the umask leaves."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # a full disk names no file
+        error.filename = os.fspath(path)
+        raise
 
 
 def save_tensors(tensors: Mapping[str, Tensor], folder: str | os.PathLike[str], stem: str, limit: int = LIMIT) -> None:

@@ -112,6 +112,25 @@ class TrainConfig:
         """The whole configuration as JSON."""
         return json.dumps(self.sections(), indent=1)
 
+    def told(self) -> str:
+        """What differs from the defaults, a line for each section."""
+        lines = []
+        for field in dataclasses.fields(self):
+            section = getattr(self, field.name)
+            changed = [
+                f"{key.name} = {getattr(section, key.name)!r}"
+                for key in dataclasses.fields(section)
+                if getattr(section, key.name) != default_of(key)
+            ]
+            if changed:
+                lines.append(f"[{field.name}] {', '.join(changed)}")
+        return "\n".join(lines) or "all settings are the defaults"
+
+
+def default_of(field: "dataclasses.Field[Any]") -> Any:
+    """What a setting is where a file does not name it; MISSING where it has to."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
 
 def listed(values: Mapping[tuple[str, str], Any]) -> str:
     """Settings as an error names them."""

@@ -45,8 +45,9 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
     loss = make_loss(config, trainer, len(faces))
     watch = Watch(trainer, config.run, faces) if world.first else None
     if watch:
-        print(config.to_json(), flush=True)
-        print(f"{'resumed at' if resumed else 'starting at'} step {trainer.step}", flush=True)
+        print(config.told(), flush=True)
+        place = f"{'resumed at' if resumed else 'starting at'} step {trainer.step} of {config.schedule.steps}"
+        print(f"{place}; {len(faces)} faces; a line every {config.run.log_every} steps", flush=True)
     drawn = Steps(faces, config.data, config.loss.identity_share, config.run.seed, world)
     data = batches(drawn, trainer.step, config.schedule.steps)
     pictures: Pictures | None = None
@@ -58,7 +59,8 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
 
     stepper: Stepper = (GraphedStep if config.run.graphs else EagerStep)(trainer, loss, late, pictures)
     log = Log(trainer, config.data.batch + (config.data.picture_batch if pictures else 0))
-    saved = time.monotonic()
+    first, began = trainer.step, time.monotonic()
+    saved = began
     while trainer.step < config.schedule.steps and not stepper.over:
         step = trainer.step
         torch.manual_seed(seed_of(step, config.run.seed))
@@ -74,6 +76,8 @@ def train(config: TrainConfig, world: World, seconds: float | None) -> Trainer:
         if saves:
             stepper.settle()
         trainer.advance()
+        if watch and step == first:
+            watch.say(f"step {trainer.step} took {time.monotonic() - began:.1f} s")
         if trainer.step % config.run.log_every == 0:
             log.write(rate)
         if watch:

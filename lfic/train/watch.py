@@ -1,5 +1,7 @@
 """What the first process shows of a run: progress bar, validation, sheets of samples."""
 
+import sys
+
 from tqdm import tqdm
 
 from ..data.base import FaceSource
@@ -48,6 +50,11 @@ class Watch:
             self.pictures.look()
         if trainer.step % self.run.sample_every == 0:
             save_sheet(trainer.out / "samples" / f"{trainer.step:07d}.png", trainer.averaged_net(), self.samples)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self.bar.write(text)
+        sys.stdout.flush()
 
     def close(self) -> None:
         """Leave the screen."""

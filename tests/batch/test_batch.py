@@ -358,7 +358,7 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch, tmp_path):
         cores.cores.cache_clear()
         assert cores.cores() == expected
     cores.cores.cache_clear()
-    monkeypatch.setattr(cores.torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert (cores.coder_threads(0), cores.coder_threads(7)) == (1, 7)
 
 

@@ -314,3 +314,11 @@ def test_bare_streams(png, tmp_path, capsys):
     assert (tmp_path / "crops" / "face-1.png").is_file()
     capsys.readouterr()
     assert main(["decode", str(bare), "-o", str(tmp_path / "no.png")]) == 1 and "--bare" in capsys.readouterr().err
+
+
+def test_a_folder_is_led_to_transcode(png, tmp_path, capsys):
+    for command in ("encode", "decode"):
+        assert main([command, str(tmp_path)]) == 1
+        assert f"lfic transcode {tmp_path} TARGET" in capsys.readouterr().err
+    assert main(["transcode", str(png), str(tmp_path / "out"), "--jobs", "1", "--max-bytes", "200"]) == 0
+    assert (tmp_path / "out" / f"{png.stem}.lfic").stat().st_size <= 200

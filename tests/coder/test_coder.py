@@ -306,11 +306,14 @@ def test_frequencies_1_and_65535_side_by_side():
     np.testing.assert_array_equal(coder.decode(coder.encode(symbols, indexes, tables), indexes, tables), symbols)
 
 
+FOUND = [f"found_{target}" for target in ("file", "weights", "decode", "whole")]  # inputs that a fuzzer kept
+
+
 def test_cpp_library_and_its_golden_streams(cpp_build):
     """The static library as CMake builds it: unit tests, damaged streams, golden streams at -O3 and at -O0."""
     run = subprocess.run(["ctest", "--test-dir", cpp_build, "--output-on-failure"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
-    for name in ("coder", "golden", "golden_O0", "mutated", "rap", "whole"):
+    for name in ("coder", "golden", "golden_O0", "mutated", "rap", "whole", "files", "weights", *FOUND):
         assert f": {name} " in run.stdout
     assert "100% tests passed, 0 tests failed out of " in run.stdout
 

@@ -5,10 +5,11 @@ import torch
 from likeness import psnr
 
 import lfic
-from lfic.encoder import choose, search
+from lfic.encoder import search
 from lfic.encoder.draft import files, first_drafts
 from lfic.encoder.rate_control import EFFORT_TRIALS, Search, last_true
 from lfic.errors import InvalidInputError, MissingDependencyError
+from lfic.metric.identity import Recognizer
 
 
 @pytest.mark.parametrize("max_bytes", [120, 200, 300, 500])
@@ -56,7 +57,7 @@ def test_bounds_of_a_batch_are_found_together(codec, face, photo):
 
 def test_max_bytes_with_effort(codec, face, monkeypatch):
     calls, real = [], search.improve
-    monkeypatch.setattr(choose, "improve", lambda *args: calls.append(args) or real(*args))
+    monkeypatch.setattr(search, "improve", lambda *args: calls.append(args) or real(*args))
     data = codec.encode(face, max_bytes=200, effort=1)
     assert 170 < len(data) <= 200
     assert 1 <= len(calls) <= EFFORT_TRIALS
@@ -120,3 +121,15 @@ def test_what_needs_a_recogniser_says_so(face):
     for call in (lambda: codec.embed([face]), lambda: codec.encode(face, min_similarity=0.5)):
         with pytest.raises(MissingDependencyError, match="recognizer"):
             call()
+
+
+def test_embeddings_that_are_no_numbers_are_refused(face, photo):
+    class Broken(torch.nn.Module):
+        def forward(self, pixels):
+            return pixels.flatten(1)[:, :8] * float("nan")
+
+    codec = lfic.load_codec(recognizer=Recognizer(Broken()))
+    place = [[30, 40], [60, 40], [45, 55], [35, 70], [55, 70]]
+    for options in ({}, {"faces": [place]}):
+        with pytest.raises(InvalidInputError, match="no number"):
+            codec.encode(face if not options else photo(200, 200), min_similarity=0.5, **options)

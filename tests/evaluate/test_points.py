@@ -76,3 +76,18 @@ def test_a_broken_cache_is_named(tmp_path):
     (tmp_path / "c.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(InvalidInputError, match="can't be used as a cache"):
         Cache(tmp_path / "c.sqlite")
+
+
+def test_a_damaged_cache_is_set_aside_and_made_anew(tmp_path, capsys):
+    path = tmp_path / "c.sqlite"
+    cache = Cache(path)
+    cache.put_files("webp", [(f"image{i}", bytes(2000), 30, 1.0, "x") for i in range(40)])
+    cache.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    again = Cache(path)
+    assert again.files("webp") == {} and "is damaged" in capsys.readouterr().err
+    again.put_files("webp", [("image", b"data", 30, 1.0, "x")])
+    again.close()
+    assert (tmp_path / "c.sqlite.damaged").read_bytes() == whole[: len(whole) // 2]
+    assert set(Cache(path).files("webp")) == {"image"} and not capsys.readouterr().err

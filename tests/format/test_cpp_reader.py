@@ -23,11 +23,15 @@ def context():
     return weights.context_model(weights.load_arrays("face-v1")[0])
 
 
+def version(picture):
+    return 2 if not picture.plain else 3 if picture.grey else 1
+
+
 def expected(context, data):
     """What read_files.cpp says of a file, by Python."""
     try:
         picture = layers.read(data, 1 << 20)
-        out = f"ok {picture.width} {picture.height} v{1 if picture.plain else 2} m{picture.model} e{picture.exponent}"
+        out = f"ok {picture.width} {picture.height} v{version(picture)} m{picture.model} e{picture.exponent}"
         out += f" c{int(picture.checksum)}"
         places = [None] * (picture.background is not None) + [layer.place for layer in picture.layers]
         for place, stream in zip(places, picture.streams, strict=True):

@@ -20,10 +20,10 @@ PLACES = st.builds(Place, st.integers(0, 8191), st.integers(0, 8191), st.integer
 @st.composite
 def pictures(draw):
     width, height = draw(st.integers(1, 4000)), draw(st.integers(1, 4000))
-    checksum, model = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS)))
+    checksum, model, grey = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS))), draw(st.booleans())
 
     def stream(size, aligned):
-        header = Header(*size, draw(st.integers(1, 100)), draw(st.integers(0, 3)), aligned, checksum, model)
+        header = Header(*size, draw(st.integers(1, 100)), draw(st.integers(0, 3)), aligned, checksum, model, grey=grey)
         return Stream(header, draw(st.binary(max_size=300)))
 
     def face(place):
@@ -35,7 +35,7 @@ def pictures(draw):
     behind = stream(background_size(width, height, exponent), False) if draw(st.booleans()) else None
     if behind is None:
         exponent = 0
-    picture = Picture(width, height, behind, exponent, painted, checksum, model)
+    picture = Picture(width, height, behind, exponent, painted, checksum, model, grey=grey)
     hypothesis.assume(picture.streams and not picture.plain)
     boxes = [place.place.box(width, height) for place in painted]
     hypothesis.assume(sum((r - x) * (b - y) for x, y, r, b in boxes) <= layers.MAX_COVER * width * height)
@@ -94,7 +94,6 @@ def test_a_file_has_one_form():
 @pytest.mark.parametrize(
     ("at", "bits", "message"),
     [
-        (1, 1, "flag that this lfic does not know"),
         (6, 1, "a bit of the background's description"),
         (7, 0x80, "a bit of the background's description"),
         (15 + 6, 3, "of a kind that this lfic does not know"),

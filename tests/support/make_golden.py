@@ -14,6 +14,7 @@ from PIL import Image
 import lfic
 from lfic.demo import ASTRONAUT
 from lfic.format.bare import read_as
+from lfic.format.grey import without_colour
 from lfic.format.payload import decode_payloads
 
 POINTS = np.array([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]])  # of the shipped face
@@ -32,6 +33,8 @@ CASES = {
     "square": (250, 250, {"quality": 10}),
     "photo": (200, 333, {"quality": 30, "faces": [POINTS, POINTS * 0.9 + (150, 60)]}),
     "photo-tiny": (600, 700, {"max_bytes": 150}),
+    "grey-face": (112, 112, {"quality": 40, "aligned": True}),
+    "grey-photo": (200, 333, {"quality": 30, "faces": [POINTS]}),
     "large-faces": (
         340,
         520,
@@ -88,7 +91,10 @@ def write(codec, folder, cases, form, suffix):
     folder.mkdir(parents=True)
     index = {}
     for name, (height, width, options) in cases.items():
-        data = codec.encode(picture(height, width), container=form, **options)
+        pixels = picture(height, width)
+        if name.startswith("grey"):
+            pixels = without_colour(pixels)
+        data = codec.encode(pixels, container=form, **options)
         (folder / f"{name}{suffix}").write_bytes(data)
         shown = pixels_digest(codec.decode(data, container=form))
         index[name] = {"symbols": symbols_digest(codec, data, form), "pixels": shown, "size": [width, height]}

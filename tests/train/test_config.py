@@ -146,3 +146,13 @@ def test_changed_leaves_the_rest_alone():
     assert other == TrainConfig(data=DataConfig(batch=4), schedule=ScheduleConfig(steps=9), run=RunConfig(out="runs/y"))
     with pytest.raises(InvalidInputError, match="steps is 0"):
         config.changed(schedule={"steps": 0})
+
+
+def test_what_differs_from_the_defaults_is_told():
+    assert TrainConfig().told() == "all settings are the defaults"
+    told = TrainConfig().changed(data={"faces": "faces.safetensors", "batch": 3}, run={"out": "x"}).told()
+    assert (
+        told.splitlines()[0].startswith("[data] ")
+        and "batch = 3" in told
+        and told.splitlines()[-1] == "[run] out = 'x'"
+    )

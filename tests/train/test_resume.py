@@ -294,3 +294,10 @@ def test_settings_that_make_no_sense_are_refused(pack, tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(MissingDependencyError, match="CUDA"):
             run(config(pack, tmp_path / "b", device="cuda"))
+
+
+def test_a_run_says_what_it_does_from_its_first_step(pack, tmp_path, capsys):
+    run(config(pack, tmp_path / "run", steps=2))
+    said = capsys.readouterr().out
+    assert "[schedule] " in said and "starting at step 0 of 2; 6 faces; a line every" in said
+    assert "step 1 took" in said and len(said) < 2500

@@ -14,7 +14,7 @@ export interface Info {
   width: number;
   height: number;
   /** Of the format: 1, or 2 for a photo of layers. */
-  version: 1 | 2;
+  version: 1 | 2 | 3;
   model: "face-v1" | "private";
   /** 1 to 100: of the picture or the background; 0 without one. */
   quality: number;
@@ -25,6 +25,8 @@ export interface Info {
   exponent: number;
   /** Faces painted over the background. */
   layers: number;
+  /** Shown without colour. */
+  grey: boolean;
   payloadBytes: number;
   bytes: number;
 }

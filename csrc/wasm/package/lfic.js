@@ -82,12 +82,13 @@ export class Codec {
 
   /** What a file says of itself; decodes nothing. */
   probe(file, { maxPixels = 0 } = {}) {
-    return this.#withFile(file, [40], (data, size, out) => {
+    return this.#withFile(file, [44], (data, size, out) => {
       this.#check(this.#wasm.probe(data, size, maxPixels, out));
-      const f = new Int32Array(this.#wasm.memory.buffer, out, 10);
+      const f = new Int32Array(this.#wasm.memory.buffer, out, 11);
       return {
         width: f[0], height: f[1], version: f[2], model: MODELS[f[3]], quality: f[4], aligned: f[5] === 1,
-        checksum: f[6] === 1, exponent: f[7], layers: f[8], payloadBytes: f[9], bytes: size,
+        checksum: f[6] === 1, exponent: f[7], layers: f[8], grey: f[9] === 1, payloadBytes: f[10],
+        bytes: size,
       };
     });
   }

@@ -1,0 +1,162 @@
+"""Picture -> bytes without effort, by integers alone: the same bytes on every machine, with numpy and Pillow and
+nothing else. What integers can't do, efforts and bounds of likeness, goes to the codec, which needs torch.
+
+picture -> csrc/network: analysis, region levels, pooling -> context model + range coder -> container -> bytes
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+import numpy as np
+
+from . import decoder
+from .arguments import flag, integer
+from .batch.rows import written
+from .encoder import layers, rate_control
+from .encoder.integers import Integers
+from .encoder.options import DEFAULT_MODEL, EncodeOptions, Faces, check_bounds, check_image
+from .encoder.rate_control import DEFAULT_QUALITY
+from .errors import InvalidInputError
+from .extras import needed
+from .format import bare
+from .format.bare import Container
+from .format.container import PRIVATE
+from .format.geometry import SIDE
+from .format.grey import is_grey
+from .format.integers import PREFIX
+from .format.layers import as_grey
+from .format.weights import private_contexts
+from .image import ImageLike, to_rgb
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoder(Integers):
+    """A model without torch: ``encode`` at effort 0, and all that ``lfic.decoder.Decoder`` does."""
+
+    def encode(
+        self,
+        image: ImageLike,
+        *,
+        quality: int | None = None,
+        max_bytes: int | None = None,
+        min_similarity: float | None = None,
+        effort: int = 0,
+        aligned: bool | None = None,
+        checksum: bool = True,
+        faces: Faces = None,
+        face_quality: int | None = None,
+        background_quality: int | None = None,
+        container: Container = "file",
+    ) -> bytes:
+        """One image -> bytes, those of ``Codec.encode``, whose options these are.
+
+        Raises:
+            InvalidInputError: an option out of range, an image that is none, a bound that can't be met, an effort or a
+                bound of likeness.
+        """
+        check_bounds(quality, max_bytes, min_similarity, effort, face_quality, background_quality)
+        bare.check_form(container)
+        if effort or min_similarity is not None:
+            raise InvalidInputError("integers encode without effort and min_similarity: lfic.load_codec() has both")
+        short = container == "bare"
+        checksum = flag("checksum", checksum) and not short
+        aligned = None if aligned is None else flag("aligned", aligned)
+        pixels = to_rgb(image)
+        height, width = pixels.shape[:2]
+        check_image(width, height, aligned)
+        wanted = DEFAULT_QUALITY if quality is None else integer("quality", quality, 1, 100)
+        photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
+        data = self._coded(photo, wanted, max_bytes, aligned, checksum, face_quality, background_quality, short)
+        return as_grey(data) if is_grey(pixels) else data
+
+    def _coded(
+        self,
+        photo: layers.Photo,
+        wanted: int,
+        max_bytes: int | None,
+        aligned: bool | None,
+        checksum: bool,
+        face_quality: int | None,
+        background_quality: int | None,
+        short: bool,
+    ) -> bytes:
+        """A photo's file, with layers or without, by options that have been checked."""
+        pixels = photo.pixels
+        if photo.places:
+            if max_bytes is not None:
+                return layers.largest_layered(self, photo, max_bytes, face_quality, background_quality, 0, checksum)
+            face = wanted if face_quality is None else face_quality
+            behind = layers.background_for(face) if background_quality is None else background_quality
+            return layers.layered_file(self, photo, face, behind, 0, checksum)
+        if max_bytes is None:
+            return self.plain(pixels, wanted, aligned, checksum, short)
+        (found,) = rate_control.largest_files(self, self.tensor([pixels]), max_bytes, 0, aligned, checksum, 1, short)
+        return found if isinstance(found, bytes) else layers.at_any_size(self, photo, found, max_bytes, checksum)
+
+    def plain(self, pixels: decoder.Pixels, quality: int, aligned: bool | None, checksum: bool, bare: bool) -> bytes:
+        """A picture uint8 [H, W, 3] at one quality; aligned None: a face as costs less."""
+        size = pixels.shape[0], pixels.shape[1]
+        first = aligned is not False and size == (SIDE, SIDE)
+        data, bits, doubtful = self.one(pixels, quality, first, aligned is None and first, checksum, bare)
+        if doubtful:
+            other, cost, _ = self.one(pixels, quality, False, False, checksum, bare)
+            return other if cost < bits else data
+        return data
+
+    def one(
+        self, pixels: decoder.Pixels, quality: int, aligned: bool, decide: bool, checksum: bool, bare: bool
+    ) -> tuple[bytes, float, bool]:
+        """(file, ideal bits of its payload, whether another way may cost less)."""
+        ((symbols, levels),) = self.network.encode([(pixels, quality, aligned)], 0)
+        size = pixels.shape[0], pixels.shape[1]
+        said = np.array([quality], np.int64), size, aligned, decide, checksum, 1, bare
+        (data,), (bits,), doubtful = written(self, symbols[None], levels[None], *said)
+        return data, float(bits), doubtful is not None and bool(doubtful[0])
+
+
+@functools.lru_cache(maxsize=4)
+def load(name: str) -> Encoder | None:
+    """A bundled model by name, or a weights file; None where it holds no integer analysis. Files by private weights can
+    be decoded from then on.
+
+    Raises:
+        WeightsError: no such model, or a damaged file.
+    """
+    found = decoder.read(name, PREFIX)
+    if found is None or not found.network.has_analysis:
+        return None
+    made = Encoder(found.context, found.network, found.number, found.weights)
+    if made.number == PRIVATE:
+        decoder.private.setdefault(made.weights, made)
+        private_contexts.setdefault(made.weights, made.context)
+    return made
+
+
+def serves(options: Mapping[str, Any]) -> bool:
+    """Whether integers do what a call of ``encode`` asks for. Errors as ``check_bounds``."""
+    effort, likeness = options.get("effort", 0), options.get("min_similarity")
+    check_bounds(options.get("quality"), options.get("max_bytes"), likeness, effort)
+    return likeness is None and not effort
+
+
+def encode_with(name: str | os.PathLike[str], image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
+    """``encode`` with a bundled model by name, or a weights file."""
+    model = load(os.fspath(name)) if serves(options) else None
+    if model is not None:
+        return model.encode(image, **options)
+    with needed():
+        from .codec import load_codec
+    return load_codec(name).encode(image, **options)
+
+
+def encode(image: ImageLike, **options: Unpack[EncodeOptions]) -> bytes:
+    """One image -> bytes with the default model; options as for ``Codec.encode_batch``. At effort 0 and without
+    ``min_similarity`` it needs no torch.
+
+    Raises:
+        MissingDependencyError: what is asked for needs torch, and that is not installed.
+    """
+    return encode_with(DEFAULT_MODEL, image, **options)
