@@ -1,4 +1,5 @@
-"""A wheel just built reads files to the right symbols; for cibuildwheel, where nothing else is installed.
+"""A wheel just built reads files to the right symbols and pixels; for cibuildwheel, where nothing is installed but what
+the wheel asks for.
 
 python check_wheel.py FOLDER_OF_GOLDEN_FILES
 """
@@ -8,6 +9,10 @@ import json
 import pathlib
 import sys
 
+import numpy as np
+from PIL import Image
+
+import lfic
 from lfic.format import layers, weights
 from lfic.format.payload import decode_payloads
 
@@ -21,6 +26,12 @@ def main(folder: pathlib.Path) -> None:
             ((symbols, levels),) = decode_payloads(context, [(stream.header, memoryview(stream.payload))])
             sha.update(levels.tobytes() + symbols.astype("<i2").tobytes())
         assert sha.hexdigest() == expected[path.stem]["symbols"], path.stem
+    pictures = sorted(folder.glob("*.png"))
+    assert pictures
+    for path in pictures:
+        shown = lfic.decode(path.with_suffix(".lfic").read_bytes())
+        assert np.array_equal(np.asarray(shown), np.asarray(Image.open(path))), path.stem
+        assert lfic.probe(lfic.encode(shown, quality=20)).quality == 20
     print("all golden files read")
 
 
