@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from lfic.cli import main
-from lfic.network import onnx
-from lfic.network.net import CodecNet, CodecNetConfig
 
 SHAPES = [(1, 112, 112, True), (2, 112, 112, False), (2, 50, 83, False), (1, 1, 1, False), (1, 100, 217, False)]
 
@@ -37,29 +35,6 @@ def check(model, analysis, synthesis, photo, count, height, width, aligned):
     expected = floats.shown(torch.from_numpy(symbols), torch.from_numpy(levels), q, a, height, width).numpy()
     found = np.rint(shown[:, :, :height, :width] * 255)
     assert np.abs(found - expected).max() <= 1 and (found != expected).mean() < 1e-3
-
-
-@pytest.fixture(scope="module")
-def small(codec, tmp_path_factory):
-    """A network of few channels, all of whose layers count, and its files."""
-    torch.manual_seed(0)
-    net = CodecNet(CodecNetConfig(16, (16, 16, 16), (1, 1, 1), (1, 1, 1), 1, 16, 16)).eval()
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if name.endswith(("position", "quality", "level", "project.weight", "detail.weight", "out.weight")):
-                parameter.normal_(std=0.3)
-        net.requires_grad_(False)
-        model = dataclasses.replace(
-            codec.model, net=net, gain=net.gain.contiguous(), step=net.step.contiguous(), integers=None, unit=None
-        )
-    folder = tmp_path_factory.mktemp("onnx")
-    onnx.write(model, folder)
-    return model, *sessions(folder)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_any_size_and_number(small, photo, shape):
-    check(*small, photo, *shape)
 
 
 @pytest.mark.slow
