@@ -55,15 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 complain(reason(error))
                 silence()
                 return 1
-        except ImportError as error:
-            told = explained(error)
-            if told is None:
-                raise
-            complain(str(told))
-            return 1
         except KeyboardInterrupt:
             pass
-        except Exception:  # what an interrupt within an import of torch turns into
+        except Exception as error:  # an interrupt within an import of torch turns into one, too
+            told = explained(error) if isinstance(error, ImportError) else None
+            if told is not None and not interrupted:
+                complain(str(told))
+                return 1
             if not interrupted:
                 raise
     complain("interrupted; no half file was left")
