@@ -19,7 +19,7 @@ class Cluster:
     """Seconds, but where said otherwise."""
 
     machines: int
-    faces_per_second: float = 2500.0  # of a machine of 16 cores at 160 a core
+    faces_per_second: float = 2200.0  # of a machine of 16 cores at 137 a core
     faces_per_task: int = 10_000  # a shard
     life: float = 5 * 24 * 3600.0  # mean, of a machine; cloud machines at half price live some days, others years
     replaced_after: float = 300.0  # mean

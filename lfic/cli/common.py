@@ -87,10 +87,12 @@ def decoder_for(args: argparse.Namespace) -> Any:
     """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
     if args.device != "cpu":
         return load_codec(args)
+    if args.model is None:
+        from .. import reader
+
+        return reader
     from .. import decoder
 
-    if args.model is None:
-        return decoder
     return decoder.read(args.model) or load_codec(args)
 
 
@@ -195,8 +197,12 @@ def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
     """The bytes of an image in the format that the name asks for; PNG for standard output."""
     from PIL import Image
 
-    formats = Image.registered_extensions()  # loads Pillow's plugins as well
-    kind = "PNG" if is_stream(path) else formats.get(path.suffix.lower())
+    if is_stream(path) or path.suffix.lower() == ".png":
+        from PIL import PngImagePlugin  # noqa: F401  # this plugin alone, as loading all takes longer than decoding
+
+        kind: str | None = "PNG"
+    else:
+        kind = Image.registered_extensions().get(path.suffix.lower())  # loads Pillow's plugins as well
     if kind not in Image.SAVE:
         raise InvalidInputError(
             f"{path}: Pillow writes no {path.suffix or 'file without a suffix'}; use .png, for example"

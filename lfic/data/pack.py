@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..align import align
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, LficError
 from .base import Source
 from .facepack import MARGIN, MOST_SOURCES, write_pack
 from .names import say_unread
@@ -115,4 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except LficError as error:
+        raise SystemExit(f"lfic.data.pack: {error}") from None

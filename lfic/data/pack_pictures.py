@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, LficError
 from .base import Source
 from .facepack import MOST_SOURCES
 from .pairs import people_in_pairs, person_of
@@ -132,4 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except LficError as error:
+        raise SystemExit(f"lfic.data.pack_pictures: {error}") from None

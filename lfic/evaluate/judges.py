@@ -82,12 +82,26 @@ def is_bundled(recognizer: Recognizer) -> bool:
 
 
 def optimized(path: pathlib.Path, network: torch.nn.Module, size: int) -> torch.nn.Module:
-    """The network rewritten for inference, or as it was where the rewriting fails or changes what it computes."""
+    """The network rewritten for inference, or as it was where the rewriting fails or changes what it computes.
+
+    Raises:
+        InvalidInputError: it does not take pictures of that size, or gives no tensor.
+    """
     x = torch.rand(BATCH, 3, size, size, generator=torch.Generator().manual_seed(1)) * 255
+    try:
+        with torch.inference_mode():
+            expected = network(x)
+    except RuntimeError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise InvalidInputError(
+            f"{path} can't be run on float [{BATCH}, 3, {size}, {size}] in 0..255: {lines[-1] if lines else error}"
+        ) from None
+    if not isinstance(expected, torch.Tensor):
+        raise InvalidInputError(f"{path} gives a {type(expected).__name__}; needed is a tensor of embeddings [N, D]")
     try:
         fast = torch.jit.optimize_for_inference(torch.jit.freeze(open_torchscript(path)))
         with torch.inference_mode():
-            expected, found = network(x), fast(x)
+            found = fast(x)
     except RuntimeError:  # some operators have no counterpart there
         return network
     return fast if torch.allclose(expected, found, rtol=1e-3, atol=1e-3 * float(expected.abs().max())) else network

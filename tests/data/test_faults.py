@@ -196,6 +196,13 @@ def test_packs_follow_the_umask(tmp_path, mask):
         assert (tmp_path / f"{name}.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+@pytest.mark.parametrize("module", ["lfic.data.pack", "lfic.data.pack_pictures"])
+def test_a_mistake_is_one_line(tmp_path, module):
+    command = [sys.executable, "-m", module, "out.safetensors", "nowhere"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert found.returncode == 1 and found.stderr == f"{module}: no data at nowhere\n"
+
+
 @pytest.mark.parametrize("module", ["lfic.data.pack", "lfic.data.pack_pictures", "lfic.evaluate", "lfic.train"])
 def test_python_without_docstrings(module):
     found = subprocess.run([sys.executable, "-OO", "-m", module, "--help"], capture_output=True, text=True, check=False)

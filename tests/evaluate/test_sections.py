@@ -27,7 +27,7 @@ def test_paper_figures_stand_beside_their_rows():
     text = delta_sections.delta_table(deltas)
     assert (
         text.count("−71.41") == text.count("−48.28") == text.count("−52.67") == 1
-        and "[-55.0, -45.0]" in text
+        and "[−55.0, −45.0]" in text
         and "80.00 to 95.00" in text
     )
 
@@ -56,7 +56,7 @@ def test_matrices_have_a_line_for_each_codec_and_a_column_for_each_rival():
         "s, equal similarity",
     ]
     assert (
-        "<tr><td>lfic</td><td>-50.0 [-51.0, -49.0]</td><td>–</td></tr><tr><td>JPEG</td><td>20.0 [19.0, "
+        "<tr><td>lfic</td><td>−50.0 [−51.0, −49.0]</td><td>–</td></tr><tr><td>JPEG</td><td>20.0 [19.0, "
         "21.0]</td><td></td></tr>" in tables[0]
     )
     assert "−48.28" in tables[0] and "−48.28" not in tables[1]
@@ -81,8 +81,8 @@ def test_intervals_of_both_columns_stand_in_the_table():
         [delta, {**delta, "low_percent": float("nan"), "low_without_header_percent": None}]
     )
     assert (
-        text.count("-50.0 [-55.0, -45.0]") == text.count("-41.2 [-46.0, -36.5]") == 1
-        and text.count("<td>-50.0</td>") == 1
+        text.count("−50.0 [−55.0, −45.0]") == text.count("−41.2 [−46.0, −36.5]") == 1
+        and text.count("<td>−50.0</td>") == 1
         and "nan" not in text
     )
 

@@ -73,6 +73,7 @@ def test_from_the_command_line(photos, world, tmp_path, capsys):
     assert rows["lfic layers"]["bytes"] < rows["lfic"]["bytes"] < rows["WebP"]["bytes"]
     page = (tmp_path / "out.html").read_text()
     assert "against bytes, photos" in page and "ROC near 1000 bytes" in page and "2000 bytes" in page
+    assert "Photos at equal bytes" in page and 'class="faces" style="--columns: 4"' in page  # all columns are in sight
     assert page.count('<img class="face"') > 10 and "Looks at equal bytes" not in page  # one setting each
     assert main([*common, "--codecs", "lfic-layers:5"]) == 2
     assert "give --whole" in capsys.readouterr().err

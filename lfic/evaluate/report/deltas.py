@@ -27,7 +27,7 @@ def bd_rate_section(deltas: Sequence[Row]) -> str:
 
 
 def with_interval(delta: Row, column: str) -> str:
-    """A BD-rate and its interval: "-50.0 [-55.0, -45.0]"."""
+    """A BD-rate and its interval: "−50.0 [−55.0, −45.0]"."""
     low, high = (delta.get(f"{end}{column}_percent") for end in ("low", "high"))
     known = isinstance(low, float) and np.isfinite(low)
     return cell(delta[f"bd_rate{column}_percent"], 1) + (f" [{cell(low, 1)}, {cell(high, 1)}]" if known else "")

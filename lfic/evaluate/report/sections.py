@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 
+from ...format.geometry import SIDE
 from ..curves import bytes_at_targets
 from ..gallery import Exhibit
 from ..heat import MEANING, heat_map
@@ -93,7 +94,8 @@ def faces_at_equal_bytes(exhibits: Sequence[Exhibit]) -> str:
             lines.append(line)
         tables.append(table(["", "uncompressed", *shown.codecs], lines, "faces"))
     note = "In each line the largest file of every codec that fits; the number is its size."
-    return section("Faces at equal bytes", note, "\n".join(tables))
+    crops = all(shown.original.shape[:2] == (SIDE, SIDE) for shown in exhibits)
+    return section("Faces at equal bytes" if crops else "Photos at equal bytes", note, "\n".join(tables))
 
 
 def region_levels(exhibits: Sequence[Exhibit]) -> str:
