@@ -238,14 +238,18 @@ def undisturbed(work: Work) -> tuple[float, dict[str, str]]:
     return taken, digests(work.out)
 
 
-def kills(make: Callable[[pathlib.Path], Work], count: int) -> list[str]:
-    """Kill one kind of work ``count`` times, each time at another moment; what went wrong."""
+def kills(make: Callable[[pathlib.Path], Work], most: int, seconds: float) -> list[str]:
+    """Kill one kind of work ``most`` times, or for so many seconds, each time at another moment; what went wrong."""
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as name:
         longest, expected = undisturbed(make(pathlib.Path(first)))
         work = make(pathlib.Path(name))
         draw, step, finished, begun = random.Random(work.name), 0, 0, 0
-        for turn in range(count):
+        until, count = time.monotonic() + seconds, 0
+        for turn in range(most):
+            if time.monotonic() > until:
+                break
+            count = turn + 1
             number = signal.SIGKILL if turn % 2 else signal.SIGINT
             process = start([*work.command, *work.resume])
             moment = draw.uniform(0, longest)  # of processor time: other work on the machine may stand in between
@@ -357,11 +361,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=("kills", "surroundings"))
     parser.add_argument("--count", type=int, default=50, help="kills of each work")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each work, at most about so many")
     parser.add_argument("--work", default=",".join(WORKS))
     args = parser.parse_args()
     wrong = []
     for name in args.work.split(","):
-        wrong += surroundings(WORKS[name]) if args.what == "surroundings" else kills(WORKS[name], args.count)
+        wrong += (
+            surroundings(WORKS[name]) if args.what == "surroundings" else kills(WORKS[name], args.count, args.seconds)
+        )
     print("\n".join(wrong) or "no rule was broken")
     return 1 if wrong else 0
 
