@@ -1,5 +1,6 @@
-"""Builds the extensions lfic._coder, _compose, _network and lfic.kernels._rap; all else is in pyproject.toml."""
+"""Builds the extensions lfic._coder, _compose, _file, _network, lfic.kernels._rap; all else is in pyproject.toml."""
 
+import json
 import os
 from glob import glob
 
@@ -10,12 +11,24 @@ from setuptools.command.editable_wheel import editable_wheel
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 
-def extension(name: str, folder: str, *flags: str, more: str = "") -> Pybind11Extension:
-    """All of csrc/<folder>, csrc/<more> and csrc/bindings/<folder> as one extension module."""
-    folders = [folder, f"bindings/{folder}", *([more] if more else [])]
+WEIGHTS = "lfic/weights/face-v1.safetensors"
+EXACT = "-ffp-contract=off", "-fno-trapping-math"
+
+
+def digest() -> str:
+    """What the bundled weights say of themselves."""
+    with open(WEIGHTS, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    found: str = header["__metadata__"]["digest"]
+    return found
+
+
+def extension(name: str, *folders: str, flags: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> Pybind11Extension:
+    """All of csrc/<folders> and csrc/bindings/<name>, and ``files``, as one extension module."""
+    parts = [*folders, f"bindings/{name.rpartition('_')[2]}"]
     return Pybind11Extension(
         name,
-        sorted(path for part in folders for path in glob(f"csrc/{part}/*.cpp")),
+        sorted([*files, *(path for part in parts for path in glob(f"csrc/{part}/*.cpp"))]),
         depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
         include_dirs=["csrc"],
         cxx_std=17,
@@ -41,10 +54,16 @@ setup(
     ext_modules=[
         extension("lfic._coder", "coder"),
         extension("lfic._compose", "compose"),
+        extension(
+            "lfic._file",
+            *("coder", "compose", "format", "network", "rap"),
+            flags=(*EXACT, f'-DLFIC_FACE_V1_DIGEST="{digest()}"'),
+            files=("csrc/capi/codec.cpp",),
+        ),
         # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
         # vectors.
-        extension("lfic.kernels._rap", "rap", "-ffp-contract=off", "-fno-trapping-math"),
-        extension("lfic._network", "network", "-ffp-contract=off", "-fno-trapping-math", more="rap"),
+        extension("lfic.kernels._rap", "rap", flags=EXACT),
+        extension("lfic._network", "network", "rap", flags=EXACT),
     ],
     cmdclass={"build_ext": build_ext, "editable_wheel": Editable},
 )

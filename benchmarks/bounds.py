@@ -1,5 +1,5 @@
-"""What a decode takes: bytes of memory a pixel, seconds a megapixel, for crops, pictures up to 50 megapixels, and
-photos with as many layers as a file can have.
+"""What a decode takes, bytes of memory a pixel and seconds a megapixel: crops, pictures up to 50 megapixels, and photos
+with as many layers as a file can have.
 
     python benchmarks/bounds.py make FOLDER          # writes the files, once; minutes
     python benchmarks/bounds.py measure FOLDER       # decodes each in a process of its own, one thread; prints a table
@@ -60,14 +60,14 @@ def make(folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     codec = lfic.load_codec()
     for height, width in SIDES:
-        data = codec.encode(tiled(height, width), quality=100, faces="none")
+        data = codec.encode(tiled(height, width), quality=100)
         (folder / f"picture-{height * width:09}.lfic").write_bytes(data)
     for size, side in ((0, 1000), (1, 1000), (2, 1300)):
-        background = layers.read(codec.encode(tiled(side, side), quality=100, faces="none"))
+        background = layers.read(codec.encode(tiled(side, side), quality=100))
         pixels = 112 << size
-        stream = layers.read(codec.encode(tiled(pixels, pixels), quality=100, faces="none", aligned=size == 0))
-        # Painted at the layer's own size, over the middle.
-        place = Place(4096, 4096, 64 * (3 + size), 0)
+        stream = layers.read(codec.encode(tiled(pixels, pixels), quality=100, aligned=size == 0))
+        # Over the middle, at half of its own size: the boxes may cover the picture eight times.
+        place = Place(4096, 4096, 64 * (2 + size), 0)
         layer = layers.Layer(place, stream.background)
         photo = layers.Picture(side, side, background.background, 0, (layer,) * MANY)
         (folder / f"photo-{MANY}-layers-{pixels}.lfic").write_bytes(layers.write(photo))

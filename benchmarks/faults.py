@@ -36,7 +36,7 @@ from lfic.demo import ASTRONAUT
 from lfic.train.checkpoint import newest, read_state
 
 LFIC = [sys.executable, "-m", "lfic"]
-PICTURES = 60
+PICTURES = 40
 RUN = ".lfic-run"  # what a bulk run is to go on from
 TRAINING = """
 [data]
@@ -213,18 +213,28 @@ def start(command: list[str], **options: object) -> "subprocess.Popen[bytes]":
     )
 
 
+def processor_time(group: int) -> float:
+    """Seconds that the processes of a group and those that they waited for have computed."""
+    ticks = 0
+    for pid in members_of(group):
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def undisturbed(work: Work) -> tuple[float, dict[str, str]]:
-    """(seconds that the work takes, its results); of training, until it has saved a few times."""
-    began = time.monotonic()
+    """(seconds of processor time that the work takes, its results); of training, until it has saved a few times."""
+    taken = 0.0
     process = start(work.command)
     while process.poll() is None:
-        if not work.ends and work.out.exists() and (place := newest(work.out)) and read_state(place)["step"] >= 5:
+        taken = max(taken, processor_time(process.pid))
+        if not work.ends and work.out.exists() and (place := newest(work.out)) and read_state(place)["step"] >= 8:
             process.kill()
-        time.sleep(0.2)
+        time.sleep(0.02)
     _, error = process.communicate()
     if work.ends and process.returncode:
         raise SystemExit(f"{work.name} fails by itself: {error.decode()[-500:]}")
-    taken = time.monotonic() - began
     return taken, digests(work.out)
 
 
@@ -238,7 +248,9 @@ def kills(make: Callable[[pathlib.Path], Work], count: int) -> list[str]:
         for turn in range(count):
             number = signal.SIGKILL if turn % 2 else signal.SIGINT
             process = start([*work.command, *work.resume])
-            time.sleep(draw.uniform(0, longest))
+            moment = draw.uniform(0, longest)  # of processor time: other work on the machine may stand in between
+            while process.poll() is None and processor_time(process.pid) < moment:
+                time.sleep(0.05)
             process.send_signal(number)
             _, error = process.communicate(timeout=300)
             where = f"{work.name}, turn {turn}"
@@ -261,8 +273,8 @@ def kills(make: Callable[[pathlib.Path], Work], count: int) -> list[str]:
                 wrong.append(f"{work.name}: the end differs from an undisturbed run: {error[-300:]!r}")
         what = f"; training stands at step {step}" if work.name == "train" else "; then the same results"
         print(
-            f"{work.name}: {count} kills within {longest:.1f} s, {begun} with results there, {finished} too late; "
-            f"{len(wrong)} rules broken{what}",
+            f"{work.name}: {count} kills within {longest:.1f} s of processor time, {begun} with results there, "
+            f"{finished} too late; {len(wrong)} rules broken{what}",
             flush=True,
         )
     return wrong

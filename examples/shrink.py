@@ -2,7 +2,7 @@
 
     python examples/shrink.py PHOTO [BYTES]
 
-It needs the face detector: pip install "lfic[facenet]".
+It needs the face detector: pip install "lfic[faces]".
 """
 
 import pathlib

@@ -23,15 +23,15 @@ from .errors import (
 if TYPE_CHECKING:
     from . import bulk, coder, evaluate, faces, kernels, metric, qr
     from .codec import Codec, load_codec
-    from .decoder import decode
     from .encoding import encode
     from .format.probe import Info, probe
+    from .reader import decode
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "encode": "encoding",
-    "decode": "decoder",
+    "decode": "reader",
     "load_codec": "codec",
     "Codec": "codec",
     "probe": "format.probe",
@@ -52,6 +52,7 @@ _MODULES = (
     "metric",
     "network",
     "qr",
+    "reader",
 )
 
 __all__ = [

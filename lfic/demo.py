@@ -87,7 +87,7 @@ def find_face(path: str | pathlib.Path | None) -> tuple[Pixels, bool | None, str
         return (
             np.asarray(crop),
             False,
-            f'{path}, its middle square (pip install "lfic[facenet]" finds and aligns the face)',
+            f'{path}, its middle square (pip install "lfic[faces]" finds and aligns the face)',
         )
 
 

@@ -1,7 +1,7 @@
 """Detection and alignment: a photo -> its faces as 112 x 112 crops on the template that recognisers are trained with.
 
 The detector is MTCNN (Zhang et al. 2016) as facenet-pytorch ships it; an optional dependency:
-``pip install "lfic[facenet]"``.
+``pip install "lfic[faces]"``.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ def detector(device: str = "cpu") -> Any:
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not match torch
         raise MissingDependencyError(
             f"detecting faces needs facenet-pytorch and the torchvision of your torch ({type(error).__name__}: "
-            f'{error}): pip install "lfic[facenet]"'
+            f'{error}): pip install "lfic[faces]"'
         ) from None
     try:
         return MTCNN(keep_all=True, min_face_size=LEAST_FACE, device=device)

@@ -29,7 +29,7 @@ def test_a_decode_takes_what_the_documents_say(tmp_path, face):
         sys.path.pop(0)
     (tmp_path / "small.lfic").write_bytes(lfic.encode(face))
     side = 720
-    (tmp_path / "large.lfic").write_bytes(lfic.encode(tiled(side, side), quality=100, faces="none"))
+    (tmp_path / "large.lfic").write_bytes(lfic.encode(tiled(side, side), quality=100))
     command = [sys.executable, "-c", ONE, str(tmp_path / "small.lfic"), str(tmp_path / "large.lfic")]
     found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert found["pixels"] == side * side

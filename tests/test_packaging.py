@@ -89,6 +89,7 @@ def test_wheel_has_every_module_and_data_file(built):
     wanted |= {
         "lfic/_coder.pyi",
         "lfic/_compose.pyi",
+        "lfic/_file.pyi",
         "lfic/kernels/_rap.pyi",
         "lfic/py.typed",
         "lfic/assets/astronaut.png",
@@ -97,7 +98,7 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/weights/dlib-resnet.safetensors",
     }
     assert wanted <= names
-    for extension in ("lfic/_coder.", "lfic/_compose.", "lfic/kernels/_rap."):
+    for extension in ("lfic/_coder.", "lfic/_compose.", "lfic/_file.", "lfic/kernels/_rap."):
         assert any(name.startswith(extension) and name.endswith((".so", ".pyd")) for name in names)
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}

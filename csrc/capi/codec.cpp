@@ -14,7 +14,7 @@ const char* name_of(Simd simd) {
 }
 
 // The integer networks of a weights file.
-std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd) {
+std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, Part part) {
     network::Tensors tensors;
     std::vector<std::vector<uint8_t>> u8;
     std::vector<std::vector<int16_t>> i16;
@@ -25,6 +25,7 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd) {
         const std::string& name = entry.first;
         const FileTensor& tensor = entry.second;
         if (name.compare(0, prefix.size(), prefix) != 0) continue;
+        if (part == Part::decoding && name.compare(prefix.size(), 10, "synthesis.") != 0) continue;
         const auto add = [&](auto& held, network::Type type) {
             held.push_back(elements<typename std::decay_t<decltype(held)>::value_type::value_type>(weights, name));
             tensors[name] = {held.back().data(), type, tensor.shape};
@@ -101,10 +102,10 @@ struct Codec::Draft {
     Symbols symbols;
 };
 
-Codec::Codec(const View& file, Simd simd) : Codec(Weights(file), simd) {}
+Codec::Codec(const View& file, Simd simd, Part part) : Codec(Weights(file), simd, part) {}
 
-Codec::Codec(const Weights& weights, Simd simd)
-    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd)) {}
+Codec::Codec(const Weights& weights, Simd simd, Part part)
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part)) {}
 
 Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks)
     : number_(number), context_(std::move(context)), networks_(std::move(networks)) {

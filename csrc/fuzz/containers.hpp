@@ -7,17 +7,17 @@
 
 namespace lfic::fuzz {
 
-// Versions and unknown bits put right; a checksum that is right, if the header says that there is one.
+// A version that there is; a checksum that is right, if the header says that there is one.
 inline void mend_head(Input& file) {
     if (file.size() < 3) return;
     file[0] = kMagic;
-    if (file[1] >> 5 != 1 && file[1] >> 5 != 2) file[1] = static_cast<uint8_t>((file[1] & 31) | 32);
-    if (file[1] >> 5 == 2) file[1] &= 0xFE;
+    const int version = file[1] >> 5;
+    if (version < 1 || version > 3) file[1] = static_cast<uint8_t>((file[1] & 31) | 32);
 }
 
 inline void seal(Input& file) {
     if (file.size() < 6) return;
-    const bool checksum = file[1] >> 5 == 1 ? file[1] & 2 : file[1] & 4;
+    const bool checksum = file[1] >> 5 == 2 ? file[1] & 4 : file[1] & 2;
     if (!checksum) return;
     const uint16_t crc = crc16(file.data(), file.size() - 2);
     file[file.size() - 2] = static_cast<uint8_t>(crc >> 8);

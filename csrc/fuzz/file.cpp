@@ -28,6 +28,7 @@ Input valid(Random& random) {
     };
     File file;
     file.checksum = one_in(random, 2);
+    file.grey = one_in(random, 4);
     if (one_in(random, 4)) {
         file.model = kPrivate;
         for (auto& byte : file.weights) byte = static_cast<uint8_t>(random.next());

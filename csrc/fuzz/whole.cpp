@@ -101,6 +101,7 @@ Input valid(Random& random) {
     File file;
     file.model = one_in(random, 400) ? kFaceV1 : kPrivate;
     file.checksum = one_in(random, 2);
+    file.grey = one_in(random, 4);
     const Codec& codec = world().of(file);
     std::vector<Input> payloads(4);
     const auto quality = [&] { return random.between(1, kQualities); };

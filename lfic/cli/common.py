@@ -46,11 +46,13 @@ def add_codec_parser(commands: Commands, name: str, text: str, files: str, out: 
     command = commands.add_parser(name, help=text, description=text)
     command.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=files)
     command.add_argument("-o", "--out", help=out)
-    command.add_argument(
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument(
         "--overwrite",
         action="store_true",
         help="replace files that exist; without it only a file named by -o is replaced",
     )
+    existing.add_argument("--skip-existing", action="store_true", help="pass over files whose result is there")
     command.add_argument("--json", action="store_true", help="one JSON object per file instead of text")
     add_model(command)
     command.add_argument("--device", default="cpu", help="torch device of the networks (default cpu)")
@@ -85,10 +87,12 @@ def decoder_for(args: argparse.Namespace) -> Any:
     """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
     if args.device != "cpu":
         return load_codec(args)
+    if args.model is None:
+        from .. import reader
+
+        return reader
     from .. import decoder
 
-    if args.model is None:
-        return decoder
     return decoder.read(args.model) or load_codec(args)
 
 
@@ -172,19 +176,33 @@ def targets(
     return found
 
 
+class PassedOver(Exception):
+    """With ``--skip-existing``: the result, which is its argument, is there."""
+
+
 def refuse_existing(path: pathlib.Path, args: argparse.Namespace) -> None:
-    """Nothing is replaced that was not meant: a photo, for example, beside the file that it became."""
+    """Nothing is replaced that was not meant: a photo, for example, beside the file that it became.
+
+    Raises:
+        PassedOver, InvalidInputError: the file exists, with ``--skip-existing`` and without.
+    """
+    if args.skip_existing and not is_stream(path) and path.exists():
+        raise PassedOver(path)
     named = args.out is not None and str(path) == str(pathlib.Path(args.out))
     if not (named or args.overwrite or is_stream(path)) and path.exists():
-        raise InvalidInputError(f"{path} exists: give -o FILE or --overwrite")
+        raise InvalidInputError(f"{path} exists: give -o FILE, --overwrite or --skip-existing")
 
 
 def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
     """The bytes of an image in the format that the name asks for; PNG for standard output."""
     from PIL import Image
 
-    formats = Image.registered_extensions()  # loads Pillow's plugins as well
-    kind = "PNG" if is_stream(path) else formats.get(path.suffix.lower())
+    if is_stream(path) or path.suffix.lower() == ".png":
+        from PIL import PngImagePlugin  # noqa: F401  # this plugin alone, as loading all takes longer than decoding
+
+        kind: str | None = "PNG"
+    else:
+        kind = Image.registered_extensions().get(path.suffix.lower())  # loads Pillow's plugins as well
     if kind not in Image.SAVE:
         raise InvalidInputError(
             f"{path}: Pillow writes no {path.suffix or 'file without a suffix'}; use .png, for example"
@@ -241,6 +259,8 @@ def each(args: argparse.Namespace, work: Callable[[pathlib.Path], dict[str, Any]
             row = work(path)
         except BrokenPipeError:
             raise
+        except PassedOver as found:
+            row = {"file": str(found.args[0]), "skipped": "exists"}
         except Exception as error:  # one file spoils no other
             failed += 1
             text = reason(error)

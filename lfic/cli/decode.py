@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode the files; returns the exit code."""
-    from ..format.container import DECODED_PIXELS
+    from ..reader import DECODED_PIXELS
 
     if args.faces is not None:
         return write_faces(args)

@@ -6,7 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..format.container import MAX_PIXELS
 from ..format.geometry import SIDE
 from .common import (
     Commands,
@@ -47,6 +46,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode the files; returns the exit code."""
+    from ..format.container import MAX_PIXELS
     from ..format.probe import probe
     from ..image import notes, open_image
 

@@ -80,7 +80,7 @@ def layers_of(args: argparse.Namespace) -> dict[str, Any]:
     there = args.faces == "auto" and (is_installed() if hasattr(args, "jobs") else can_detect())
     faces = args.faces if there else None
     if args.faces == "auto" and faces is None:
-        print('lfic: faces are not looked for: that needs pip install "lfic[facenet]"', file=sys.stderr)
+        print('lfic: faces are not looked for: that needs pip install "lfic[faces]"', file=sys.stderr)
     return {
         "faces": faces,
         "face_quality": args.face_quality,

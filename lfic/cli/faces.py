@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from ..faces import is_installed
 
     if not is_installed():
-        raise MissingDependencyError('finding faces needs facenet-pytorch: pip install "lfic[facenet]"')
+        raise MissingDependencyError('finding faces needs facenet-pytorch: pip install "lfic[faces]"')
     for path in args.files:
         if not path.exists() and len(args.files) > 1:
             raise InvalidInputError(f"there is nothing at {path}")

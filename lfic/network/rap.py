@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..format.geometry import ALIGNED_GRID, LEVELS, REGION, region_grid
 from ..kernels import rap_quantize, rap_unpool
 from .anchors import Anchors
-from .transform import start_small
+from .transform import added_position, start_small
 
 Draw: TypeAlias = Callable[..., Tensor]  # (shape, device=...) -> uniform random numbers in 0..1, as torch.rand
 
@@ -66,9 +66,7 @@ class LevelHead(nn.Module):
         x = F.silu(self.enter(torch.cat([mean, detail1, detail2], 1)))
         logits: Tensor = self.out(F.silu(x + self.mix(x)))
         logits = logits + self.anchors.at(self.quality, quality)[:, :, None, None]
-        if (height, width) == (ALIGNED_GRID, ALIGNED_GRID):
-            logits = logits + self.position * aligned[:, None, None, None].to(y.dtype)
-        return logits
+        return added_position(logits, self.position, aligned)
 
 
 def explored(logits: Tensor, explore: float = 0.0, draw: Draw = torch.rand) -> Tensor:

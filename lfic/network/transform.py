@@ -65,9 +65,17 @@ class Condition(nn.Module):
     def forward(self, x: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """x [N, C, h, w], quality int64 [N] in 1..100, aligned bool [N] (only true on a grid of ``side`` cells)."""
         x = x + self.anchors.at(self.quality, quality)[:, :, None, None]
-        if x.shape[-2:] == (self.side, self.side):
-            x = x + self.position * aligned[:, None, None, None].to(x.dtype)
+        return added_position(x, self.position, aligned)
+
+
+def added_position(x: Tensor, position: Tensor, aligned: Tensor) -> Tensor:
+    """x [N, C, h, w] plus position [C, side, side] where aligned bool [N] says so, which it does on that grid alone."""
+    if torch.compiler.is_exporting():  # a graph for all sizes: on other grids any numbers do, as nobody is aligned
+        rows, columns = (torch.arange(n, device=x.device).clamp(max=position.shape[-1] - 1) for n in x.shape[-2:])
+        position = position[:, rows][:, :, columns]
+    elif x.shape[-2:] != position.shape[-2:]:
         return x
+    return x + position * aligned[:, None, None, None].to(x.dtype)
 
 
 class Analysis(nn.Module):
@@ -101,7 +109,8 @@ class Analysis(nn.Module):
         coarse = self.down_inner(F.pixel_unshuffle(x, 2))
         coarse = self.out(self.inner(self.condition_inner(coarse, quality, aligned)))
         y: Tensor = F.interpolate(coarse, scale_factor=2.0, mode="nearest") + self.detail(x)
-        return y[..., : -(-height // STRIDE), : -(-width // STRIDE)]
+        # No floor of a negative number, which ONNX divides otherwise.
+        return y[..., : (height + STRIDE - 1) // STRIDE, : (width + STRIDE - 1) // STRIDE]
 
 
 class Synthesis(nn.Module):
@@ -133,7 +142,7 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """level_weights float [N, 3, h, w]: one-hot of each cell's region level."""
         rows, columns = features.shape[-2:]
-        if rows % 2 or columns % 2:
+        if torch.compiler.is_exporting() or rows % 2 or columns % 2:
             features = F.pad(features, (0, columns % 2, 0, rows % 2), mode="replicate")
         # Regions are whole pairs of cells: every other cell says all about the levels.
         level = torch.einsum("nlhw,lc->nchw", level_weights[..., ::2, ::2], self.level)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..data.sources import open_faces
 from ..errors import InvalidInputError, WeightsError
+from ..network import onnx
 from ..network.integers import integer_arrays, supports
 from ..network.load import load, save_model
 from ..network.net import CodecNet
@@ -100,11 +101,17 @@ def make_parser() -> argparse.ArgumentParser:
     """Options of the command line."""
     parser = argparse.ArgumentParser(prog="lfic export", description="Turn a training checkpoint into a weights file.")
     parser.add_argument(
-        "checkpoint", help="checkpoint folder of a run (runs/NAME/checkpoint), or a .safetensors file of weights"
+        "checkpoint",
+        help="checkpoint folder of a run (runs/NAME/checkpoint), or a .safetensors file of weights; with --onnx a "
+        "bundled model's name as well",
     )
-    parser.add_argument("out", help="weights file to write, .safetensors")
+    parser.add_argument("out", nargs="?", help="weights file to write, .safetensors")
+    parser.add_argument("--data", nargs="+", help="faces to count the tables on: whatever a run takes as faces")
     parser.add_argument(
-        "--data", required=True, nargs="+", help="faces to count the tables on: whatever a run takes as faces"
+        "--onnx",
+        metavar="DIR",
+        help="write the networks of weights, a bundled model's name or a .safetensors file, as analysis.onnx and "
+        "synthesis.onnx to this folder instead",
     )
     parser.add_argument("--faces", type=int, default=6000, help="how many of them (default 6000)")
     parser.add_argument("--photos", help="folder of pictures that are no faces, for the integers' ranges as well")
@@ -124,7 +131,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of ``lfic export``."""
-    args = make_parser().parse_args(argv)
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.onnx is not None:
+        if args.out is not None or args.data is not None:
+            parser.error("--onnx takes the weights alone: no OUT and no --data")
+        for path in onnx.write(load(args.checkpoint), args.onnx):
+            print(f"{path}  bytes {path.stat().st_size}")
+        return 0
+    if args.out is None or args.data is None:
+        parser.error("OUT and --data are required, or --onnx DIR")
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)

@@ -322,3 +322,20 @@ def test_a_folder_is_led_to_transcode(png, tmp_path, capsys):
         assert f"lfic transcode {tmp_path} TARGET" in capsys.readouterr().err
     assert main(["transcode", str(png), str(tmp_path / "out"), "--jobs", "1", "--max-bytes", "200"]) == 0
     assert (tmp_path / "out" / f"{png.stem}.lfic").stat().st_size <= 200
+
+
+def test_what_exists_is_passed_over_where_that_was_said(png, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    other.write_bytes(png.read_bytes())
+    out = tmp_path / "out"
+    assert main(["encode", str(png), "-o", f"{out}/", "--quality", "5"]) == 0
+    before = (out / "face.lfic").read_bytes()
+    capsys.readouterr()
+    assert main(["encode", str(png), str(other), "-o", str(out), "--skip-existing", "--json"]) == 0
+    rows = lines(capsys)
+    assert rows[0] == {"file": str(out / "face.lfic"), "skipped": "exists"} and rows[1]["bytes"] > 0
+    assert (out / "face.lfic").read_bytes() == before and (out / "other.lfic").is_file()
+    assert main(["decode", str(out / "face.lfic"), "-o", str(png), "--skip-existing"]) == 0
+    assert png.read_bytes() == other.read_bytes()
+    with pytest.raises(SystemExit):
+        main(["encode", str(png), "--overwrite", "--skip-existing"])

@@ -59,7 +59,7 @@ def test_without_the_detector_pictures_are_coded_whole_and_that_is_said(photo, c
     lfic.faces.detector.cache_clear()
     assert cli.main(["encode", str(photo), "--quality", "5"]) == 0
     out = capsys.readouterr()
-    assert 'pip install "lfic[facenet]"' in out.err and "  faces " not in out.out
+    assert 'pip install "lfic[faces]"' in out.err and "  faces " not in out.out
     lfic.faces.detector.cache_clear()
 
 

@@ -1,0 +1,55 @@
+// lfic._file: a file's bytes -> its pixels' bytes, by the whole chain in C++ and without numpy, whose import takes
+// longer than all the rest. What is wrong with a file is for lfic.decoder to say.
+#include <pybind11/pybind11.h>
+
+#include <utility>
+
+#include "capi/codec.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+lfic::View view_of(const py::buffer_info& info) {
+    if (info.itemsize != 1 || info.ndim != 1 || (info.size > 1 && info.strides[0] != 1))
+        throw lfic::InvalidInput("contiguous bytes are needed");
+    return {static_cast<const std::uint8_t*>(info.ptr), static_cast<std::size_t>(info.size)};
+}
+
+class Reader {
+  public:
+    explicit Reader(const py::buffer& weights) {
+        const py::buffer_info held = weights.request();
+        const lfic::View view = view_of(held);
+        const py::gil_scoped_release release;
+        codec_ = std::make_unique<lfic::Codec>(view, lfic::Simd::automatic, lfic::Part::decoding);
+    }
+
+    py::tuple decode(const py::buffer& data, std::uint64_t max_pixels, int threads) const {
+        const py::buffer_info held = data.request();
+        const lfic::View view = view_of(held);
+        const lfic::File file = codec_->read(view, max_pixels);
+        const std::size_t size = std::size_t{3} * file.width * file.height;
+        auto pixels =
+            py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+        if (!pixels) throw py::error_already_set();
+        auto* const rgb = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(pixels.ptr()));
+        {
+            const py::gil_scoped_release release;
+            codec_->decode(file, rgb, threads);
+        }
+        return py::make_tuple(std::move(pixels), file.width, file.height, file.grey);
+    }
+
+  private:
+    std::unique_ptr<lfic::Codec> codec_;
+};
+
+}  // namespace
+
+PYBIND11_MODULE(_file, m, py::mod_gil_not_used()) {
+    m.doc() = "Files to pixels without numpy; lfic/reader.py says what for.";
+    py::class_<Reader>(m, "Reader")
+        .def(py::init<const py::buffer&>(), py::arg("weights"))
+        .def("decode", &Reader::decode, py::arg("data"), py::arg("max_pixels"), py::arg("threads") = 0);
+}

@@ -1,0 +1,8 @@
+from typing_extensions import Buffer
+
+class Reader:
+    """A weights file's synthesis and context model; its digest is checked. Safe to use from several threads."""
+
+    def __init__(self, weights: Buffer) -> None: ...
+    def decode(self, data: Buffer, max_pixels: int, threads: int = 0) -> tuple[bytes, int, int, bool]:
+        """A file -> (RGB bytes, width, height, whether it is grey); raises RuntimeError or ValueError."""
