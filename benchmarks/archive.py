@@ -3,7 +3,7 @@
     python benchmarks/archive.py kills PHOTOS WORK [--count 1000] [--kills 5]
     python benchmarks/archive.py prepare PHOTOS WORK [--count 1536]
     python benchmarks/archive.py rates PHOTOS WORK [--count 1536]
-    python benchmarks/archive.py memory PHOTOS WORK [--counts 1000 10000 100000]
+    python benchmarks/archive.py memory PHOTOS WORK [--counts 1000 10000] [--passed-on 100000]
 
 PHOTOS: a folder of pictures of people; WORK: a folder for what is made. ``kills`` makes a folder of mixed photos
 (turned ones, EXIF orientations, HEIC, AVIF, TIFF, 16 bits, CMYK, animations, broken and empty files), transcodes it to
@@ -246,34 +246,57 @@ def peak_of(process):
 
 def memory(args):
     for count in args.counts:
-        crops = args.work / f"crops-{count}.tar"
+        crops, coded = args.work / f"crops-{count}.tar", args.work / f"coded-{count}.parquet"
+        decoded = args.work / f"decoded-{count}"
         make_crops(args.photos, crops, count)
-        for source, target, options in (
-            (crops, args.work / f"coded-{count}.parquet", ["--quality", "40"]),
-            (args.work / f"coded-{count}.parquet", args.work / f"decoded-{count}", []),
-            (args.work / f"decoded-{count}", args.work / f"pictures-{count}.tar", ["--to", "png"]),
-        ):
-            command = [*LFIC, "transcode", source, target, "--jobs", str(args.jobs), "--overwrite", *options]
-            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            peaks, done = {}, threading.Event()
-
-            def watch(process=process, peaks=peaks, done=done):
-                while not done.wait(0.2):
-                    for number in (process.pid, *workers_of(process.pid)):
-                        peaks[number] = max(peaks.get(number, 0), peak_of(number))
-
-            thread = threading.Thread(target=watch)
-            thread.start()
-            began = time.monotonic()
-            code = process.wait()
-            done.set()
-            thread.join()
-            parent = peaks.pop(process.pid, 0)
-            say(
-                faces=count, step=target.name, code=code, seconds=round(time.monotonic() - began, 1),
-                parent_mb=round(parent), worker_mb=round(max(peaks.values(), default=0)),
-            )  # fmt: skip
+        watched(count, crops, coded, ["--quality", "40"], args.jobs)
+        watched(count, coded, decoded, [], args.jobs)
+        watched(count, decoded, args.work / f"pictures-{count}.tar", ["--to", "png"], args.jobs)
         crops.unlink()
+    for count in args.passed_on:
+        files = args.work / f"lfic-{count}.tar"
+        make_files(args.photos, files, count)
+        for name in (f"passed-on-{count}.parquet", f"passed-on-{count}", f"passed-on-{count}.tar"):
+            watched(count, files, args.work / name, ["--to", "lfic"], args.jobs)
+            files = args.work / name
+
+
+def make_files(photos, path, count):
+    """A tar shard of lfic files, of 64 different faces."""
+    from lfic import load_codec
+    from lfic.data import Record, open_sink, open_source
+
+    few = path.with_name("few-crops.tar")
+    make_crops(photos, few, 64)
+    pictures = [np.asarray(Image.open(io.BytesIO(record.data))) for record in open_source(few)]
+    files = load_codec().encode_batch(pictures, quality=40)
+    with open_sink(path, shard_bytes=1 << 40, replace=True) as sink:
+        for i in range(count):
+            sink.write(Record(f"{i // 1000:04}/{i:07}", ".lfic", files[i % len(files)], {"label": i // 1000}))
+
+
+def watched(count, source, target, options, jobs):
+    """Transcode, and say how much memory the processes took at most."""
+    command = [*LFIC, "transcode", source, target, "--jobs", jobs, "--overwrite", *options]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peaks, done = {}, threading.Event()
+
+    def watch():
+        while not done.wait(0.2):
+            for number in (process.pid, *workers_of(process.pid)):
+                peaks[number] = max(peaks.get(number, 0), peak_of(number))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    began = time.monotonic()
+    code = process.wait()
+    done.set()
+    thread.join()
+    parent = peaks.pop(process.pid, 0)
+    say(
+        faces=count, step=target.name, code=code, seconds=round(time.monotonic() - began, 1),
+        parent_mb=round(parent), worker_mb=round(max(peaks.values(), default=0)),
+    )  # fmt: skip
 
 
 def main():
@@ -282,7 +305,8 @@ def main():
     parser.add_argument("photos", type=pathlib.Path)
     parser.add_argument("work", type=pathlib.Path)
     parser.add_argument("--count", type=int)
-    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10000, 100000])
+    parser.add_argument("--counts", type=int, nargs="*", default=[1000, 10000])
+    parser.add_argument("--passed-on", type=int, nargs="*", default=[], help="counts of lfic files that no step codes")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

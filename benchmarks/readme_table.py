@@ -14,6 +14,7 @@ from lfic.evaluate.tables import Row, read_csv
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+COLUMNS_OF_TEXT = 120
 JUDGE = "mobilefacenet-casia"
 MARKS = ("<!-- table: python benchmarks/readme_table.py --write -->", "<!-- end of the table -->")
 ANCHORS = {
@@ -62,8 +63,9 @@ def table(results: pathlib.Path = RESULTS) -> str:
 
 
 def line(cells: Sequence[str]) -> str:
-    """A line of a table."""
-    return "|" + "".join(f" {text} |" if text else " |" for text in cells)
+    """A line of a table; where it would be longer than a document's lines may be, without blanks beside its bars."""
+    padded = "|" + "".join(f" {text} |" if text else " |" for text in cells)
+    return padded if len(padded) <= COLUMNS_OF_TEXT else "|" + "".join(f"{text}|" for text in cells)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
