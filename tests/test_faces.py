@@ -12,7 +12,7 @@ from lfic import faces
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     faces.detector.cache_clear()
-    with pytest.raises(lfic.MissingDependencyError, match=r"lfic\[facenet\]"):
+    with pytest.raises(lfic.MissingDependencyError, match=r"lfic\[faces\]"):
         faces.detect(np.zeros((50, 50, 3), np.uint8))
 
 

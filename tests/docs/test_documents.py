@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 RUN = [page for page in PAGES if "log" not in page.parent.name]
 SHELL = ("sh", "bash")
-LONG = ("archive.md", "first-face.md", "recognizer.md", "train.md")  # more than ten seconds on one core
+LONG = ("archive.md", "first-face.md", "onnx.md", "recognizer.md", "train.md")  # more than ten seconds on one core
 # Blocks that can't run have a comment before them that says why. This number may fall, not rise.
 NOT_RUN = 15
 
