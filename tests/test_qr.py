@@ -219,3 +219,10 @@ def test_scan_of_several(tmp_path, stream, capsys):
     page.save(tmp_path / "page.png")
     assert main(["scan", str(tmp_path / "page.png"), "--json"]) == 0
     assert sorted(path.name for path in tmp_path.glob("*face-*.png")) == ["page.face-1.png", "page.face-2.png"]
+
+
+def test_a_version_that_is_too_small_is_told_in_its_own_words(png, tmp_path, capsys):
+    assert main(["qr", str(png), "--version", "1", "--effort", "0", "-o", str(tmp_path / "code.png")]) == 1
+    said = capsys.readouterr().err
+    assert "version 1 at level M holds 14 bytes" in said and "give a larger --version" in said
+    assert not (tmp_path / "code.png").exists()

@@ -16,6 +16,7 @@ from typing import Unpack
 
 from ..data.records import open_source
 from ..data.records.folder import FilesSource, FolderSource
+from ..data.records.opening import shards_at
 from ..encoder.options import EncodeOptions
 from ..errors import InvalidInputError
 from ..files import PathLike
@@ -93,6 +94,8 @@ def transcode(
     records = open_source(source) if isinstance(source, (str, os.PathLike)) else FilesSource(source)
     if isinstance(records, FolderSource):
         refuse_inside(records.path, pathlib.Path(target))
+    elif isinstance(source, (str, os.PathLike)):
+        refuse_inside(pathlib.Path(source), pathlib.Path(target))
     name = os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else "a list of files"
     return Run(
         records, name, work, target, jobs=jobs, resume=resume, overwrite=overwrite, skip_existing=skip_existing,
@@ -101,13 +104,18 @@ def transcode(
 
 
 def refuse_inside(source: pathlib.Path, target: pathlib.Path) -> None:
-    """A folder that is written to while it is read shows what was just written.
+    """A folder that is written to while it is read shows what was just written, and shards that are replaced by what
+    was made of them lose what could not be.
 
     Raises:
         InvalidInputError: the target is the source or lies in it.
     """
     here = source.resolve()
-    if here == target.resolve() or here in target.resolve().parents:
+    if not source.is_dir():
+        read = {path.resolve() for path in shards_at(str(source))}
+        if read & {path.resolve() for path in [target, *shards_at(str(target))]}:
+            raise InvalidInputError(f"{target} is what is read: give another target, and remove {source} afterwards")
+    elif here == target.resolve() or here in target.resolve().parents:
         raise InvalidInputError(f"{target} lies in {source}, which is read meanwhile: give a target outside of it")
 
 

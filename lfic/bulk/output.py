@@ -67,7 +67,7 @@ class FolderOutput(Output):
         self.mine = set(manifest.state.creating)
 
     def has(self, name: str, state: State) -> bool:
-        return name not in self.mine and self.target.joinpath(*name.split("/")).exists()
+        return name not in self.mine and os.path.exists(self.target.joinpath(*name.split("/")))
 
     def add(self, records: Sequence[Record], manifest: Manifest) -> list[str | None]:
         errors: list[str | None] = []

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..data.records import KINDS, Record, RecordSource
+from ..data.records.opening import check_folder
 from ..errors import InvalidInputError
 from ..files import PathLike
 from .manifest import Log, Manifest
@@ -270,4 +271,5 @@ def open_output(target: pathlib.Path, replace: bool, shard_bytes: int) -> tuple[
         return ShardOutput(target, replace, shard_bytes), target.with_name(f".{target.name}.lfic-run")
     if target.exists() and not target.is_dir():
         raise InvalidInputError(f"{target} is a file; a target is a folder, or ends in {', '.join(KINDS)}")
+    check_folder(target)
     return FolderOutput(target, replace), target / ".lfic-run"

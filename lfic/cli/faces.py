@@ -59,10 +59,9 @@ def run(args: argparse.Namespace) -> int:
     for path in args.files:
         if not path.exists() and len(args.files) > 1:
             raise InvalidInputError(f"there is nothing at {path}")
-        if path.is_dir():
-            refuse_inside(path, pathlib.Path(args.out))
-            if args.preview is not None:
-                refuse_inside(path, args.preview)
+        refuse_inside(path, pathlib.Path(args.out))
+        if path.is_dir() and args.preview is not None:
+            refuse_inside(path, args.preview)
     preview = None if args.preview is None else os.path.abspath(args.preview)
     work = FaceFinding(
         codec_of(args), bounds_of(args), args.crop, args.margin, args.min_probability, not args.no_turn, preview

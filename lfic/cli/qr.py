@@ -51,7 +51,17 @@ def run(args: argparse.Namespace) -> int:
         options: dict[str, Any] = {"quality": args.quality}
         if args.quality is None:
             options = {"max_bytes": capacity or args.max_bytes or 180}
-        return codec.encode(face_of(path), effort=args.effort, aligned=True, container="bare", **options)
+        face = face_of(path)
+        try:
+            return codec.encode(face, effort=args.effort, aligned=True, container="bare", **options)
+        except InvalidInputError:
+            if capacity is None:
+                raise
+            least = len(codec.encode(face, quality=1, aligned=True, container="bare"))
+            raise InvalidInputError(
+                f"version {args.version} at level {args.level} holds {capacity} bytes; this face at quality 1 has "
+                f"{least}: give a larger --version, or a lower --level"
+            ) from None
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     from ..data.records.folder import FolderSource
 
     sources, target = targets_of(args.files, args.out)
+    if args.gpus and args.ray is None:
+        raise InvalidInputError("--gpus is for actors of --ray; without Ray give --device cuda")
     if args.ray is not None:
         return on_ray(args, sources, target)
     if target is None:
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             raise InvalidInputError(f"there is nothing at {path}")
     source = open_sources(sources)
     for path in sources:
-        if path.is_dir() and isinstance(source, FolderSource):
+        if not path.is_dir() or isinstance(source, FolderSource):
             refuse_inside(path, pathlib.Path(target))
     work = Transcoding(args.to, codec_of(args), bounds_of(args) | layers_of(args), args.max_pixels)
     name = " ".join(os.path.abspath(path) for path in sources)
@@ -91,12 +93,14 @@ def run(args: argparse.Namespace) -> int:
 
 def on_ray(args: argparse.Namespace, sources: list[pathlib.Path], target: str | None) -> int:
     """Transcode on a cluster; returns the exit code."""
-    from ..bulk import Transcoding
+    from ..bulk import Transcoding, refuse_inside
     from ..bulk.cluster import run_on_ray
     from ..bulk.progress import clock, size_text
 
     if target is None or len(sources) != 1 or args.skip_existing:
         raise InvalidInputError("--ray takes one source and a target, and no --skip-existing: --resume goes on")
+    if not sources[0].is_dir():
+        refuse_inside(sources[0], pathlib.Path(target))
     if args.gpus and args.device == "cpu":
         args.device = "cuda"
     work = Transcoding(args.to, codec_of(args), bounds_of(args) | layers_of(args), args.max_pixels)

@@ -13,6 +13,8 @@ from ...errors import InvalidInputError
 from ...files import PathLike, write_atomically
 from .record import Record, RecordSink, RecordSource, is_record, split_name
 
+LONGEST_NAME = 255  # bytes, on the usual file systems
+
 
 class FolderSource(RecordSource):
     """The files of a folder in the order of their names, the folders in it where their names stand.
@@ -202,6 +204,13 @@ class FolderSink(RecordSink):
         parts = record.name.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in record.name:
             raise InvalidInputError(f"the key {record.key!r} is no name within a folder")
+        made = [*parts, f"{split_name(parts[-1])[0]}.json"] if record.meta else parts
+        for part in made:
+            if (size := len(os.fsencode(part))) > LONGEST_NAME:
+                raise InvalidInputError(
+                    f"the name {part[:40]}… would have {size} bytes; files have at most {LONGEST_NAME}: rename it, or "
+                    "write to .tar, .parquet or .rec"
+                )
         return self.path.joinpath(*parts)
 
     def write(self, record: Record) -> None:

@@ -75,6 +75,13 @@ def open_sources(paths: Sequence[PathLike]) -> RecordSource:
     return files if not folders else SeveralSources(files, folders)
 
 
+# What nobody calls a folder.
+FILES = {
+    *(".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".lfic", ".png", ".jpg", ".jpeg", ".webp", ".avif"),
+    *(".txt", ".csv", ".json", ".jsonl", ".idx", ".bin"),
+}
+
+
 def shards_at(text: str) -> list[pathlib.Path]:
     """The files that a path or pattern names, those of a numbered set in their order."""
     path = pathlib.Path(text)
@@ -99,13 +106,24 @@ def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = Fa
         replace: whether files that exist are replaced.
 
     Raises:
-        InvalidInputError: something is there and is not to be replaced, or shard_bytes is not positive.
+        InvalidInputError: something is there and is not to be replaced, shard_bytes is not positive, or the path is one
+            of a file of another kind.
     """
     if shard_bytes < 1:
         raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
-    if pathlib.Path(path).suffix.lower() in KINDS:
+    place = pathlib.Path(path)
+    if place.suffix.lower() in KINDS:
         return ShardedSink(path, shard_bytes, replace)
+    check_folder(place)
     return FolderSink(path, replace)
+
+
+def check_folder(path: pathlib.Path) -> None:
+    """InvalidInputError where a target that names no shards is the path of a file of another kind, or "-"."""
+    if path.name == "-" or (path.suffix.lower() in FILES and not path.is_dir()):
+        raise InvalidInputError(
+            f"{path} is no target of records: give a folder, or a name that ends in {', '.join(KINDS)}"
+        )
 
 
 def shard_name(path: pathlib.Path, number: int) -> pathlib.Path:
