@@ -68,6 +68,14 @@ class FaceFinding(Work):
         """Whether the crops are the template itself."""
         return self.crop == "template" and self.margin == 0
 
+    @property
+    def without_effect(self) -> str | None:
+        """What is said of faces that are copied although options ask for others."""
+        bounds = any(self.encoding.get(name) is not None for name in ("quality", "max_bytes", "min_similarity"))
+        if self.aligned and self.preview is None and not bounds and not self.encoding.get("effort"):
+            return None
+        return "its faces are copied as they were coded: crop, margin, preview and what encodes have no effect on them"
+
     def at_once(self) -> int:
         return 16
 
@@ -189,8 +197,10 @@ class FaceFinding(Work):
                 if not picture.background.header.aligned:
                     return Outcome()
                 meta = {"source": record.origin, "face": 1} | where(None, picture)
-                return Outcome((Record(f"{record.key}-1", LFIC, data, record.meta | meta),))
-            return Outcome(tuple(layer_records(record, picture)), note=None if picture.layers else "no face")
+                return Outcome((Record(f"{record.key}-1", LFIC, data, record.meta | meta),), note=self.without_effect)
+            if not picture.layers:
+                return Outcome(note="no face")
+            return Outcome(tuple(layer_records(record, picture)), note=self.without_effect)
 
         outcome = guarded(copy)
         return outcome if outcome.records or outcome.error or outcome.note else None

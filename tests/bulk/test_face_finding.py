@@ -90,6 +90,15 @@ def test_layers_are_copied(files, codec):
     assert "probability" not in made.meta
     assert single.records[0].data == crop
     assert picture.note == "no face" and not picture.error and damaged.error
+    assert layered.note is None and single.note is None
+
+
+def test_options_without_effect_on_layers_are_told(files, codec):
+    data = codec.encode(Image.open(files / "a.png"), faces="auto", quality=40)
+    for work in (FaceFinding(crop="square"), FaceFinding(margin=9), FaceFinding(encoding={"max_bytes": 300})):
+        work.prepare()
+        (layered,) = work([Record("p", ".lfic", data)])
+        assert layered.records and "no effect on them" in layered.note
 
 
 @pytest.mark.parametrize("crop", ["template", "square"])
