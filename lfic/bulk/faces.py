@@ -70,7 +70,7 @@ class FaceFinding(Work):
 
     @property
     def without_effect(self) -> str | None:
-        """What the notes say of copied faces, where options ask for other crops or other bytes; None where none does."""
+        """What the notes say of copied faces where options ask for other crops or bytes; None where none does."""
         bounds = any(self.encoding.get(name) is not None for name in ("quality", "max_bytes", "min_similarity"))
         if self.aligned and self.preview is None and not bounds and not self.encoding.get("effort"):
             return None
