@@ -11,7 +11,8 @@ bits per pixel, as in CompressAI's training example; crops are moved and mirrore
 
 With ``--identity RECOGNIZER`` the loss is lfic's own: bits + beta * D with the weights of face-v1, D of weighted
 pixels, texture and identity (lfic/metric/objective.py). ``--lambdas`` are lfic's qualities then, 1 to 100: they say
-beta.
+beta. ``--start CHECKPOINT`` begins with the one network of another checkpoint, as a rule one for mean squared error: a
+recognizer says little about pictures that are no faces yet.
 """
 
 import argparse
@@ -24,10 +25,10 @@ import time
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from lfic.data.facepack import FacePack
+from lfic.data.sources import open_faces
 from lfic.evaluate.peers import neural
 from lfic.files import write_atomically
 from lfic.format.geometry import SIDE
@@ -64,8 +65,8 @@ def draw(pack, count, generator, device):
     """float [count, 3, 112, 112] in 0..1 on a device: aligned crops moved by a few pixels, half of them mirrored."""
     out = np.empty((count, SIDE, SIDE, 3), np.uint8)
     for i in range(count):
-        face = pack.pixels[generator.integers(len(pack))]
-        top, left = generator.integers(0, 2 * pack.margin + 1, 2)
+        face = pack.face(int(generator.integers(len(pack))))
+        top, left = generator.integers(0, len(face) - SIDE + 1, 2)
         face = face[top : top + SIDE, left : left + SIDE]
         out[i] = face[:, ::-1] if generator.random() < 0.5 else face
     return torch.from_numpy(out).to(device).permute(0, 3, 1, 2).float() / 255
@@ -161,9 +162,27 @@ def resume(path, about, states):
     return found["seconds"]
 
 
+def begin(path, about, base):
+    """Make the base a copy of another checkpoint's one network -> what it was trained for, in how many seconds."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = json.loads((file.metadata() or {})["bmshj2018"])
+            tensors = {name.partition(".")[2]: file.get_tensor(name) for name in list(file.keys())}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise SystemExit(f"--start {path} is no checkpoint of this script: {error}") from None
+    if len(found["lambdas"]) != 1:
+        raise SystemExit(f"--start {path} holds networks for the lambdas {found['lambdas']}; needed is one network")
+    wrong = [key for key in ("architecture", "channels", "latent") if found[key] != about[key]]
+    if wrong:
+        raise SystemExit(f"--start {path} has another {wrong[0]}, {found[wrong[0]]}; asked for was {about[wrong[0]]}")
+    base.network.load_state_dict(tensors)
+    base.faces = found["faces"][0]
+    return {key: found[key] for key in ("lambdas", "identity", "seconds", "faces") if key in found}
+
+
 def train(args, states, about, spent, recognizer=None):
     """Until ``args.seconds`` are spent, or ``args.wall`` seconds have passed here -> seconds in all."""
-    pack, side = FacePack(args.pack), neural.padding(args.architecture)
+    pack, side = open_faces(args.pack), neural.padding(args.architecture)
     base = states[args.lambdas.index(args.base)]
     generator = np.random.default_rng(sum(s.faces for s in states) + 1)
     clock = time.process_time if args.device == "cpu" else time.monotonic
@@ -204,7 +223,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("pack", help="packed faces (python -m lfic.data.pack)")
+    parser.add_argument("pack", help="packed faces (python -m lfic.data.pack, or lfic.data.pack_pictures)")
     parser.add_argument("out", help="checkpoint, .safetensors; goes on from it where it exists")
     parser.add_argument(
         "--seconds",
@@ -220,6 +239,7 @@ def main(argv=None):
     parser.add_argument("--latent", type=int, default=96, help="M; the published models have 192")
     parser.add_argument("--lambdas", type=float, nargs="+", help="from few bytes to many; with --identity: qualities")
     parser.add_argument("--identity", metavar="FILE", help="TorchScript recogniser: train for lfic's loss")
+    parser.add_argument("--start", metavar="CHECKPOINT", help="of this script, with one network: the base begins as it")
     parser.add_argument("--base", type=float, help="the lambda that is trained first; the last but one by default")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
@@ -245,6 +265,8 @@ def main(argv=None):
         about["identity"] = pathlib.Path(args.identity).stem
         recognizer = load_torchscript(args.identity, args.device)
     states = [create(about, lmbda, device=args.device) for lmbda in args.lambdas]
+    if args.start:
+        about["start"] = begin(args.start, about, states[args.lambdas.index(args.base)])
     spent = train(args, states, about, resume(args.out, about, states), recognizer)
     for state in states:
         settle(state, SETTLING)
