@@ -1,17 +1,25 @@
-"""Builds the extensions lfic._coder, _compose, _file, _network, lfic.kernels._rap; all else is in pyproject.toml."""
+"""Builds the extensions lfic._coder, _compose, _file, _network, lfic.kernels._rap, and the program dlfic; all else is
+in pyproject.toml."""
 
 import json
 import os
+import pathlib
+import re
+import sys
 from glob import glob
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.editable_wheel import editable_wheel
+
+# isort: split
+from distutils.command.build_scripts import build_scripts  # setuptools brings distutils along
 
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 
 WEIGHTS = "lfic/weights/face-v1.safetensors"
+DECODER = "lfic/weights/face-v1-decoder.safetensors"
 EXACT = "-ffp-contract=off", "-fno-trapping-math"
 
 
@@ -36,6 +44,58 @@ def extension(name: str, *folders: str, flags: tuple[str, ...] = (), files: tupl
     )
 
 
+class Build(build_ext):
+    """The extensions, and beside lfic._file the program dlfic, which is made of the same objects."""
+
+    def build_extension(self, ext: Extension) -> None:
+        super().build_extension(ext)
+        if ext.name == "lfic._file" and os.name == "posix":
+            self.link_dlfic(ext)
+
+    def link_dlfic(self, ext: Extension) -> None:
+        """dlfic into the folder of temporary files, where ``Scripts`` finds it."""
+        shared = [path for path in ext.sources if not path.startswith("csrc/bindings/")]
+        version = re.search(r'__version__ = "(.+)"', pathlib.Path("lfic/__init__.py").read_text())
+        assert version is not None
+        macros: list[tuple[str, str | None]] = [
+            ("LFIC_VERSION", f'"{version[1]}"'),
+            ("LFIC_DECODER_WEIGHTS", f'"{os.path.abspath(DECODER)}"'),
+        ]
+        libraries = []
+        if self.compiler.has_function("deflate", libraries=["z"], includes=["zlib.h"]):
+            macros.append(("LFIC_ZLIB", None))
+            libraries.append("z")
+        tools = self.compiler.compile(
+            sorted(glob("csrc/tools/*.cpp")),
+            output_dir=self.build_temp,
+            macros=macros,
+            include_dirs=["csrc"],
+            extra_preargs=ext.extra_compile_args,
+            depends=[DECODER],
+        )
+        self.compiler.link_executable(
+            [*self.compiler.object_filenames(shared, output_dir=self.build_temp), *tools],
+            "dlfic",
+            output_dir=self.build_temp,
+            libraries=libraries,
+            extra_preargs=["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else [],
+            extra_postargs=["-lpthread"],
+            target_lang="c++",
+        )
+
+
+class Scripts(build_scripts):
+    """dlfic, a program, where setuptools expects scripts."""
+
+    def copy_scripts(self) -> tuple[list[str], list[str]]:
+        self.run_command("build_ext")
+        self.mkpath(self.build_dir)
+        built = os.path.join(self.get_finalized_command("build_ext").build_temp, "dlfic")
+        target = os.path.join(self.build_dir, "dlfic")
+        self.copy_file(built, target, preserve_mode=True)
+        return [target], [target]
+
+
 class Editable(editable_wheel):
     """``pip install -e``: the root on the path, and kernels/ linked to its place in lfic/, so that type checkers, which
     run no import hooks, find all of it."""
@@ -56,7 +116,7 @@ setup(
         extension("lfic._compose", "compose"),
         extension(
             "lfic._file",
-            *("coder", "compose", "format", "network", "rap"),
+            *("coder", "compose", "format", "network", "png", "rap"),
             flags=(*EXACT, f'-DLFIC_FACE_V1_DIGEST="{digest()}"'),
             files=("csrc/capi/codec.cpp",),
         ),
@@ -65,5 +125,6 @@ setup(
         extension("lfic.kernels._rap", "rap", flags=EXACT),
         extension("lfic._network", "network", "rap", flags=EXACT),
     ],
-    cmdclass={"build_ext": build_ext, "editable_wheel": Editable},
+    scripts=["csrc/tools/dlfic.cpp"] if os.name == "posix" else [],  # what Scripts makes a program of
+    cmdclass={"build_ext": Build, "build_scripts": Scripts, "editable_wheel": Editable},
 )

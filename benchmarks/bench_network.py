@@ -37,7 +37,7 @@ from lfic.format import tensors, weights
 from lfic.format.integers import integer_model
 
 FACE = pathlib.Path(decoder.__file__).parent / "assets" / "astronaut.png"  # no torch comes with it
-SETS = ("scalar", "avx2", "avx512", "neon")
+SETS = ("scalar", "avx2", "avxvnni", "avx512", "neon")
 PEERS = ("jpeg", "webp", "avif", "jxl")
 BATCH, QUALITY, ROUNDS = 64, 40, 9
 SAMPLE = 0.04  # seconds at least that a sample takes
@@ -265,6 +265,8 @@ def from_cold(folder: pathlib.Path) -> list[dict[str, Any]]:
         "lfic.decode": [sys.executable, "-c", f"import lfic; lfic.decode(open({source!r}, 'rb').read())"],
         "lfic decode": [sys.executable, "-m", "lfic", "decode", source, "-o", target],
     }
+    if shutil.which("dlfic"):
+        commands["dlfic"] = ["dlfic", source, "-o", target]
     if shutil.which("dwebp"):
         commands["dwebp"] = ["dwebp", "-quiet", str(folder / "face.webp"), "-o", target]
 

@@ -1,9 +1,10 @@
-"""A training leg on a machine that is there for a few minutes: face-v2's two runs, fitted to the time that there is.
+"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
     python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--entropy-seconds 40]
+    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/6-analysis.toml --second ""
 
-Reads configs/face-v2/ and what they name in data/; makes data/face-v2-crops.safetensors, the template crops of the
-packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and goes on
+Reads the configurations, by default face-v2's first two, and what they name in data/; makes the pack of crops that they
+name of the packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and goes on
 with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
 """
 
@@ -24,7 +25,6 @@ from lfic.data.picturepack import PicturePack
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run
 
-FIRST, SECOND = "configs/face-v2/1-pictures.toml", "configs/face-v2/2-entropy.toml"
 PACE_SECONDS = 45  # of steps, before their number is settled
 PACED = {"log_every": 10}
 RESERVE = 12  # seconds for starting anew, captures and files
@@ -72,18 +72,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, required=True, help="for all of it")
     parser.add_argument("--entropy-seconds", type=float, default=40, help="of those, for the second run (default 40)")
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--first", default="configs/face-v2/1-pictures.toml", help="configuration of the first run")
+    parser.add_argument("--second", default="configs/face-v2/2-entropy.toml", help="of the second; empty: there is none")
     parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
     parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
     args = parser.parse_args()
     end = time.monotonic() + args.seconds
     args.out.mkdir(parents=True, exist_ok=True)
-    configs = [TrainConfig.load(path) for path in (FIRST, SECOND)]
+    configs = [TrainConfig.load(path) for path in (args.first, args.second) if path]
+    if len(configs) == 1:
+        args.entropy_seconds = 0
     if args.device == "cpu":
         configs = [one.changed(run={"device": "cpu", "graphs": False, "log_every": 2}) for one in configs]
     if args.small:
         small = {"batch": 6, "picture_batch": 2, "workers": 1}
         configs = [one.changed(data=small, loss={"level_faces": 1}) for one in configs]
-    first, second = configs
+    first, *others = configs
     make_crops(first)
     folder = pathlib.Path(first.run.out)
     stop = end - args.entropy_seconds - RESERVE
@@ -103,8 +107,9 @@ def main() -> int:
     run(first.changed(schedule={"steps": steps}), stop + RESERVE / 2 - time.monotonic())
     keep(folder, args.out)
     try:
-        run(second, end - 6 - time.monotonic())
-        keep(pathlib.Path(second.run.out), args.out)
+        for second in others:
+            run(second, end - 6 - time.monotonic())
+            keep(pathlib.Path(second.run.out), args.out)
     except Exception:  # the first run's network is worth having without it
         traceback.print_exc()
     print(json.dumps({"left": round(end - time.monotonic(), 1)}), flush=True)

@@ -6,3 +6,6 @@ class Reader:
     def __init__(self, weights: Buffer) -> None: ...
     def decode(self, data: Buffer, max_pixels: int, threads: int = 0) -> tuple[bytes, int, int, bool]:
         """A file -> (RGB bytes, width, height, whether it is grey); raises RuntimeError or ValueError."""
+
+def png_rows(pixels: Buffer, width: int, height: int, grey: bool) -> bytes:
+    """RGB bytes -> the filtered rows of a PNG, before they are deflated; of grey pictures the first channel."""

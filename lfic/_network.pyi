@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 class Model:
     """The integer networks; tensors by name as csrc/network/network.hpp lists them, without "integers.". simd: "auto",
-    "scalar", "avx2", "avx512", "neon", "wasm". Safe to use from several threads."""
+    "scalar", "avx2", "avxvnni", "avx512", "neon", "wasm". Safe to use from several threads."""
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]], simd: str = "auto") -> None: ...
     @property

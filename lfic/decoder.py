@@ -82,6 +82,16 @@ class Decoder:
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
 
+    def decode_batch(
+        self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1
+    ) -> list[Image.Image]:
+        """Several files -> what ``decode`` gives of each. Errors and threads as ``arrays``."""
+        pictures = [self.read(blob, max_pixels, "file") for blob in blobs]
+        shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
+        return [
+            image_of(composed(picture, [next(shown) for _ in picture.streams]), picture.grey) for picture in pictures
+        ]
+
     def decode_faces(
         self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"
     ) -> list[DecodedFace]:

@@ -95,6 +95,7 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/assets/astronaut.png",
         "lfic/evaluate/report/page.html",
         "lfic/weights/face-v1.safetensors",
+        "lfic/weights/face-v1-decoder.safetensors",
         "lfic/weights/dlib-resnet.safetensors",
     }
     assert wanted <= names
@@ -103,6 +104,7 @@ def test_wheel_has_every_module_and_data_file(built):
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}
     assert weights.pop("lfic/weights/dlib-resnet.safetensors") <= 6e6
+    assert weights.pop("lfic/weights/face-v1-decoder.safetensors") <= 4.3e6
     assert sum(weights.values()) <= 16e6  # half precision, and the integers beside it
 
 
@@ -113,6 +115,10 @@ def test_installed_wheel_works_by_itself(built, tmp_path):
         check=True,
         capture_output=True,
     )
+    program, picture = site / "bin" / "dlfic", tmp_path / "a.png"  # on its own, without Python
+    source = ROOT / "tests" / "data" / "golden" / "face-q40.lfic"
+    subprocess.run([program, source, "-o", picture], env={}, check=True)
+    assert picture.read_bytes()[:4] == b"\x89PNG"
     code = """
 import lfic, lfic.kernels, lfic.coder
 assert lfic.__file__.startswith(SITE) and lfic.kernels.__file__.startswith(SITE), lfic.__file__

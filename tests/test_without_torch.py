@@ -182,3 +182,45 @@ assert status == 1 and "pip install 'lfic[torch]'" in said.getvalue(), (status, 
 """
     run(code)
     assert not list(tmp_path.iterdir())
+
+
+def test_batches_by_integers_are_the_codecs(codec, face, photo):
+    images = [face, photo(50, 83), np.roll(face, 17, 1), face[..., :1].repeat(3, 2), photo(50, 83)[::-1], face[:, ::-1]]
+    model = encoding.load("face-v1")
+    for options in ({}, {"quality": 75, "checksum": False}, {"aligned": False}, {"max_bytes": 400}):
+        expected = codec.encode_batch(images, **options)
+        for threads in (1, 2):
+            assert model.encode_batch(images, threads=threads, **options) == expected
+        assert [model.encode(image, **options) for image in images] == expected
+    shown = model.decode_batch(expected, threads=2)
+    assert [image.mode for image in shown] == ["RGB", "RGB", "RGB", "L", "RGB", "RGB"]
+    for image, other in zip(shown, codec.decode_batch(expected), strict=True):
+        assert image.mode == other.mode and image.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize(
+    "options", [{"effort": 1}, {"min_similarity": 0.5}, {"quality": 0}, {"aligned": "no"}, {"container": "bar"}]
+)
+def test_batches_check_options_without_images(options):
+    with pytest.raises(lfic.InvalidInputError):
+        encoding.load("face-v1").encode_batch([], **options)
+
+
+def test_archives(codec, pictures, tmp_path):
+    """Folders and tar files both ways, by workers that have no torch either."""
+    code = "import sys; from lfic.cli import main; raise SystemExit(main(sys.argv[1:]))"
+    (tmp_path / "sitecustomize.py").write_text("import no_torch\n")
+    environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(TESTS / "support")])}
+    for source, target in ((pictures, "a.tar"), ("a.tar", "back"), (pictures, "files")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "transcode", source, target, "--jobs", "2"],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    for path in pictures.glob("*.png"):
+        data = (tmp_path / "files" / f"{path.stem}.lfic").read_bytes()
+        assert data == codec.encode(Image.open(path))
+        assert Image.open(tmp_path / "back" / path.name).tobytes() == codec.decode(data).tobytes()

@@ -27,8 +27,13 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, P
         if (name.compare(0, prefix.size(), prefix) != 0) continue;
         if (part == Part::decoding && name.compare(prefix.size(), 10, "synthesis.") != 0) continue;
         const auto add = [&](auto& held, network::Type type) {
-            held.push_back(elements<typename std::decay_t<decltype(held)>::value_type::value_type>(weights, name));
-            tensors[name] = {held.back().data(), type, tensor.shape};
+            using T = typename std::decay_t<decltype(held)>::value_type::value_type;
+            const T* where = in_place<T>(tensor);  // a copy of all of them would take longer than their use
+            if (!where) {
+                held.push_back(elements<T>(weights, name));
+                where = held.back().data();
+            }
+            tensors[name] = {where, type, tensor.shape};
         };
         if (tensor.type == "U8") add(u8, network::Type::u8);
         if (tensor.type == "I16") add(i16, network::Type::i16);

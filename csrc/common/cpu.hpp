@@ -1,7 +1,7 @@
 // Vector instructions: what this build can use, what this machine has. Everything that has a SIMD variant asks here.
 //
 // On x86-64 the library is built for the baseline. Functions marked LFIC_AVX2, LFIC_AVX2_F16C or LFIC_AVX512 use
-// more and may be called only where has_avx2(), has_avx2_f16c() or has_avx512() says so. On AArch64 every machine has
+// more and may be called only where has_avx2(), has_avx2_f16c() and so on say so. On AArch64 every machine has
 // NEON. None of the macros is defined where the instructions can't be used, and FMA is never asked for: sums have to be
 // the same everywhere.
 #pragma once
@@ -12,6 +12,9 @@
 #define LFIC_AVX2 __attribute__((target("avx2")))
 #define LFIC_AVX2_F16C __attribute__((target("avx2,f16c")))
 #define LFIC_SHA __attribute__((target("sse4.1,sha")))
+#if (defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11)
+#define LFIC_AVXVNNI __attribute__((target("avx2,avxvnni")))
+#endif
 #define LFIC_AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -50,6 +53,19 @@ inline bool has_sha() {
         return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) && __builtin_cpu_supports("sse4.1");
     }();
     return has;
+#else
+    return false;
+#endif
+}
+
+// AVX2 with dot products of 16-bit integers (Alder Lake, Zen 5 and later).
+inline bool has_avxvnni() {
+#ifdef LFIC_AVXVNNI
+    static const bool has = [] {
+        unsigned a, b, c, d;
+        return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+    }();
+    return has && has_avx2();
 #else
     return false;
 #endif

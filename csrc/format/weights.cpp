@@ -77,11 +77,12 @@ std::size_t FileTensor::count() const {
     return n;
 }
 
-Weights::Weights(const View& file) {
+Weights::Weights(const View& file, Origin origin) {
     read(file);
     if (text("format") != kFormat && text("format") != kTensorsAlone)
         throw WeightsError("the weights have format '" + text("format").substr(0, 40) + "'; this lfic reads '" +
                            kTensorsAlone + "' and '" + kFormat + "'");
+    if (origin == Origin::program) return;
     const std::string found = digest();
     if (found != text("digest"))
         throw WeightsError("the weights are damaged: their digest is " + found.substr(0, 16) + "..., they say " +

@@ -67,13 +67,13 @@ Analysis::Analysis(const Reader& reader, const Kernels& kernels) : kernels_(kern
     if (detail_.low < -kFeatureLimit || detail_.high > kFeatureLimit)
         throw InvalidInput("integers.analysis.detail.range is wider than -16383 to 16383");
     head_enter_ = reader.linear("level_head.enter", 3 * channels_, {-2 * kFeatureLimit, 2 * kFeatureLimit}, false);
-    head_enter_.unit = reader.values<std::uint8_t>("level_head.enter.unit", Type::u8, {1})[0];
+    head_enter_.unit = reader.unit("level_head.enter");
     const int hidden = head_enter_.outputs;
     const Span entered = silu_span(head_enter_.unit, head_enter_.high);
     // The tensor has (channel, row, column), memory (row, column, channel).
     head_mix_ = reader.linear("level_head.mix", 9 * hidden, entered, true, by_place(hidden, 3));
     head_out_ = reader.linear("level_head.out", hidden, silu_span(head_mix_.unit, head_mix_.high));
-    if (head_mix_.outputs != hidden || head_mix_.unit != head_enter_.unit || head_enter_.unit > 14 ||
+    if (head_mix_.outputs != hidden || head_mix_.unit != head_enter_.unit ||
         reader.outputs("level_head.out") != kLevels)
         throw InvalidInput("the layers of the level head do not fit each other");
 }

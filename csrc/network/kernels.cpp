@@ -52,6 +52,21 @@ const Kernels kernels = {"avx2", linear, depthwise, kOrder, kDepthwiseOrder, kLa
 }  // namespace avx2
 #endif
 
+#ifdef LFIC_AVXVNNI
+namespace avxvnni {
+#define LFIC_TARGET LFIC_AVXVNNI
+#define LFIC_DOT(sums, w, x) _mm256_dpwssd_avx_epi32(sums, w, x)
+// clang-format off
+#include "network/vectors_avx2.hpp"
+#include "network/vectors_avx2_sums.hpp"
+#include "network/kernels_body.hpp"
+// clang-format on
+#undef LFIC_DOT
+#undef LFIC_TARGET
+const Kernels kernels = {"avxvnni", linear, depthwise, kOrder, kDepthwiseOrder, kLanes};
+}  // namespace avxvnni
+#endif
+
 #ifdef LFIC_AVX512
 namespace avx512 {
 #define LFIC_TARGET LFIC_AVX512
@@ -88,10 +103,14 @@ const Kernels kernels = {"wasm", linear, depthwise, kOrder, kDepthwiseOrder, kLa
 const Kernels& kernels_named(const char* name) {
     const std::string wanted = name;
     const bool any = wanted == "auto";
-    if (!any && wanted != "scalar" && wanted != "avx2" && wanted != "avx512" && wanted != "neon" && wanted != "wasm")
-        throw InvalidInput("simd is '" + wanted + "'; allowed are auto, scalar, avx2, avx512, neon, wasm");
+    if (!any && wanted != "scalar" && wanted != "avx2" && wanted != "avxvnni" && wanted != "avx512" &&
+        wanted != "neon" && wanted != "wasm")
+        throw InvalidInput("simd is '" + wanted + "'; allowed are auto, scalar, avx2, avxvnni, avx512, neon, wasm");
 #ifdef LFIC_AVX512
     if ((any || wanted == "avx512") && has_avx512()) return avx512::kernels;
+#endif
+#ifdef LFIC_AVXVNNI
+    if ((any || wanted == "avxvnni") && has_avxvnni()) return avxvnni::kernels;
 #endif
 #ifdef LFIC_AVX2
     if ((any || wanted == "avx2") && has_avx2()) return avx2::kernels;

@@ -65,9 +65,9 @@ struct Symbols {
 
 class Model {
   public:
-    // Tensors whose names do not begin with "integers." are ignored. simd: "auto", "scalar", "avx2", "avx512", "neon",
-    // "wasm". Throws InvalidInput where a tensor is missing, has another type or shape, where sums could leave int32,
-    // or where the machine lacks the instructions.
+    // Tensors whose names do not begin with "integers." are ignored. simd: "auto", "scalar", "avx2", "avxvnni",
+    // "avx512", "neon", "wasm". Throws InvalidInput where a tensor is missing, has another type or shape, where sums
+    // could leave int32, or where the machine lacks the instructions.
     explicit Model(const Tensors& tensors, const std::string& simd = "auto");
     ~Model();
     Model(Model&&) noexcept;

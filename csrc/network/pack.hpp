@@ -42,7 +42,9 @@ class Reader {
     int outputs(const std::string& layer) const;
     // Of layer.range.
     Span range(const std::string& layer) const;
-    // `inputs`: of the tensor, kernel places included, or < 0. SiLU where `silu`: layer.unit.
+    // Of layer.unit: fraction bits of SiLU's argument.
+    int unit(const std::string& layer) const;
+    // `inputs`: of the tensor, kernel places included, or < 0. SiLU where `silu`.
     Linear linear(const std::string& layer, int inputs, const Span& source, bool silu = false,
                   const Order& from = in_order, const Order& to = in_order) const;
     Depthwise depthwise(const std::string& layer, int channels, const Span& source) const;

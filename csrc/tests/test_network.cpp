@@ -96,7 +96,7 @@ void test_variants() {
         for (std::size_t i = 1; i < expected[0].size(); ++i) differing += expected[0][i] != expected[0][i - 1];
         CHECK(differing > 1000);  // a picture, not one colour
         CHECK(everything(reference, faces, 3) == expected);
-        for (const char* simd : {"auto", "avx2", "avx512", "neon", "wasm"}) {
+        for (const char* simd : {"auto", "avx2", "avxvnni", "avx512", "neon", "wasm"}) {
             try {
                 const Model model(random.tensors, simd);
                 CHECK(everything(model, faces, 1) == expected);

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.records import LFIC, Record
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # names alone: they load torch, and the process that hands ou
     from PIL import Image
 
     from ..codec import Codec
+    from ..encoding import Encoder
 
 BATCH_PIXELS = 1 << 20  # of pictures that are coded together: larger ones gain nothing by it and take memory
 
@@ -96,6 +97,15 @@ class CodecChoice:
 
         return load_codec(self.model or DEFAULT_MODEL, self.device, load_recognizer(self.recognizer, self.device))
 
+    def load_for(self, options: Mapping[str, Any]) -> "Codec | Encoder":
+        """What encodes by these options and decodes: integers where they do it, which take a fifth of the memory."""
+        from .. import encoding
+        from ..encoder.options import DEFAULT_MODEL
+
+        plain = self.device == "cpu" and self.recognizer == "bundled" and options.get("faces") is None
+        model = encoding.load(self.model or DEFAULT_MODEL) if plain and encoding.serves(options) else None
+        return model or self.load()
+
 
 @dataclasses.dataclass
 class Transcoding(Work):
@@ -119,7 +129,7 @@ class Transcoding(Work):
             check_suffix(str(self.to))
 
     def prepare(self) -> None:
-        self.loaded = self.codec.load()
+        self.loaded = self.codec.load_for(self.encoding)
         self.loaded.encode_batch([], **self.encoding)
         if self.encoding.get("faces") == "auto":
             from ..faces import detector

@@ -69,8 +69,9 @@ def main(parent: int) -> None:
     threading.Thread(target=take, args=(sys.stdin.buffer, tasks), daemon=True).start()
     try:
         work.prepare()
-        if "torch" in sys.modules:  # the processes are the parallelism; and results do not depend on their number
-            sys.modules["torch"].set_num_threads(1)
+        torch = sys.modules.get("torch")
+        if torch is not None:  # the processes are the parallelism; and results do not depend on their number
+            torch.set_num_threads(1)
     except Exception as error:
         write_frame(answers, ("failed", error if is_sendable(error) else RuntimeError(str(error))))
         return

@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode the files; returns the exit code."""
-    from ..reader import DECODED_PIXELS
+    from .. import reader
 
     if args.faces is not None:
         return write_faces(args)
@@ -53,10 +53,19 @@ def run(args: argparse.Namespace) -> int:
     codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        refuse_existing(names[path], args)
-        image = codec.decode(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
-        write(names[path], image_bytes(image, names[path]))
-        return {"file": str(names[path]), "size": f"{image.width}x{image.height}"}
+        target = names[path]
+        refuse_existing(target, args)
+        data, most = read(path), args.max_pixels or reader.DECODED_PIXELS
+        at_once = None
+        if codec is reader and not args.bare and (is_stream(target) or target.suffix.lower() == ".png"):
+            at_once = reader.decode_png(data, most)
+        if at_once is not None:
+            picture, width, height = at_once
+        else:
+            image = codec.decode(data, most, "bare" if args.bare else "file")
+            picture, width, height = image_bytes(image, target), image.width, image.height
+        write(target, picture)
+        return {"file": str(target), "size": f"{width}x{height}"}
 
     return each(args, work)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lfic
-from lfic import bulk
+from lfic import bulk, encoding
 from lfic.bulk import Transcoding, work
 from lfic.data.records.folder import FilesSource
 
@@ -57,9 +57,9 @@ def test_large_pictures_are_coded_apart(folder, monkeypatch):
     sizes = []
     coding = Transcoding(".lfic", encoding={"quality": 5})
     coding.prepare()
-    encode_batch = lfic.Codec.encode_batch
+    encode_batch = encoding.Encoder.encode_batch
     monkeypatch.setattr(
-        lfic.Codec,
+        encoding.Encoder,
         "encode_batch",
         lambda self, images, **o: sizes.append(len(images)) or encode_batch(self, images, **o),
     )

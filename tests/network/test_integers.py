@@ -61,7 +61,7 @@ def test_every_variant_and_any_number_of_threads_give_the_same(tensors, face, ph
     payloads = [(*found, *image.shape[:2], quality, aligned) for found, (image, quality, aligned) in zip(coded, images)]
     shown = reference.synthesize(payloads)
     tried = []
-    for simd in ("auto", "avx2", "avx512", "neon"):
+    for simd in ("auto", "avx2", "avxvnni", "avx512", "neon"):
         try:
             model = Model(tensors, simd)
         except InvalidInputError as error:

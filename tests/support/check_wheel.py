@@ -6,7 +6,9 @@ python check_wheel.py FOLDER_OF_GOLDEN_FILES
 
 import hashlib
 import json
+import os
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -32,6 +34,9 @@ def main(folder: pathlib.Path) -> None:
         shown = lfic.decode(path.with_suffix(".lfic").read_bytes())
         assert np.array_equal(np.asarray(shown), np.asarray(Image.open(path))), path.stem
         assert lfic.probe(lfic.encode(shown, quality=20)).quality == 20
+    if os.name == "posix":
+        subprocess.run(["dlfic", pictures[0].with_suffix(".lfic"), "-o", "checked.png"], check=True)
+        assert np.array_equal(np.asarray(Image.open("checked.png")), np.asarray(Image.open(pictures[0])))
     print("all golden files read")
 
 

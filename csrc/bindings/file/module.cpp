@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "capi/codec.hpp"
+#include "png/rows.hpp"
 
 namespace py = pybind11;
 
@@ -45,6 +46,19 @@ class Reader {
     std::unique_ptr<lfic::Codec> codec_;
 };
 
+py::bytes rows_of(const py::buffer& pixels, std::uint32_t width, std::uint32_t height, bool grey) {
+    const py::buffer_info held = pixels.request();
+    const lfic::View view = view_of(held);
+    if (view.size != std::uint64_t{3} * width * height)
+        throw lfic::InvalidInput("pixels have " + std::to_string(view.size) + " bytes; needed are 3 * width * height");
+    std::vector<std::uint8_t> rows;
+    {
+        const py::gil_scoped_release release;
+        rows = lfic::png_rows(view.data, 3, width, height, grey ? 1 : 3);
+    }
+    return py::bytes(reinterpret_cast<const char*>(rows.data()), rows.size());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_file, m, py::mod_gil_not_used()) {
@@ -52,4 +66,5 @@ PYBIND11_MODULE(_file, m, py::mod_gil_not_used()) {
     py::class_<Reader>(m, "Reader")
         .def(py::init<const py::buffer&>(), py::arg("weights"))
         .def("decode", &Reader::decode, py::arg("data"), py::arg("max_pixels"), py::arg("threads") = 0);
+    m.def("png_rows", rows_of, py::arg("pixels"), py::arg("width"), py::arg("height"), py::arg("grey"));
 }

@@ -1,0 +1,206 @@
+// dlfic: .lfic files to PNG or PPM, on machines without Python. `lfic decode` does the same and more.
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "capi/codec.hpp"
+#include "tools/model.hpp"
+#include "tools/png.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using Bytes = std::vector<uint8_t>;
+
+const char kUsage[] = "usage: dlfic [-o OUT] [--overwrite] [--max-pixels N] [--model WEIGHTS] FILE...\n";
+const char kHelp[] =
+    "\n"
+    ".lfic files to pictures, by the model that is inside this program.\n"
+    "\n"
+    "  FILE              .lfic files; - is standard input\n"
+    "  -o OUT            picture to write for one file: PNG, or PPM where the name ends in .ppm; - is standard output\n"
+    "                    (default: .png beside the file)\n"
+    "  --overwrite       replace pictures that exist; without it only one named by -o is replaced\n"
+    "  --max-pixels N    refuse larger pictures before memory is taken for them (default 50000000)\n"
+    "  --model WEIGHTS   a .safetensors file of weights of your own that lfic exported\n"
+    "  --version         the version of lfic that this is of\n"
+    "\n"
+    "Exit status: 0 done, 1 a file failed, 2 wrong arguments.\n";
+
+struct Arguments {
+    std::vector<std::string> files;
+    std::string out, model;
+    uint64_t max_pixels = lfic::kDecodedPixels;
+    bool overwrite = false;
+};
+
+struct WrongArguments : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct File {
+    explicit File(std::FILE* stream, bool own = true) : stream(stream), own(own) {}
+    ~File() {
+        if (own && stream) std::fclose(stream);
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    std::FILE* stream;
+    bool own;
+};
+
+[[noreturn]] void stop(const std::string& path) {
+    throw std::runtime_error(path + ": " + std::strerror(errno));
+}
+
+Bytes read(const std::string& path) {
+    const bool standard = path == "-";
+    const File file(standard ? stdin : std::fopen(path.c_str(), "rb"), !standard);
+    if (!file.stream) stop(path);
+    Bytes out, part(1 << 16);
+    for (std::size_t got; (got = std::fread(part.data(), 1, part.size(), file.stream)) > 0;)
+        out.insert(out.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(got));
+    if (std::ferror(file.stream)) stop(path);
+    return out;
+}
+
+void put(const std::string& path, const Bytes& data) {
+    std::FILE* file = std::fopen(path.c_str(), "wb");
+    if (!file) stop(path);
+    const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size();
+    if (std::fclose(file) || !written) stop(path);
+}
+
+// Whole or not at all: to another name first. Links stay what they are, and pipes and devices are written to.
+void write(const std::string& path, const Bytes& data) {
+    if (path == "-") {
+        if (std::fwrite(data.data(), 1, data.size(), stdout) != data.size() || std::fflush(stdout)) stop("-");
+        return;
+    }
+    const bool there = fs::exists(path);
+    const std::string real = there ? fs::canonical(path).string() : path;
+    if (there && !fs::is_regular_file(real)) return put(real, data);
+    const std::string part = real + ".part";
+    try {
+        put(part, data);
+        if (there) fs::permissions(part, fs::status(real).permissions());
+        fs::rename(part, real);
+    } catch (...) {
+        std::remove(part.c_str());
+        throw;
+    }
+}
+
+bool ends_in(const std::string& name, const std::string& end) {
+    return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+std::string beside(const std::string& path) {
+    if (path == "-") return path;
+    const std::size_t dot = path.rfind('.'), slash = path.rfind('/');
+    const bool suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1) && dot > 0;
+    return (suffix ? path.substr(0, dot) : path) + ".png";
+}
+
+Bytes ppm(const Bytes& rgb, uint32_t width, uint32_t height) {
+    const std::string head = "P6\n" + std::to_string(width) + " " + std::to_string(height) + "\n255\n";
+    Bytes out(head.begin(), head.end());
+    out.insert(out.end(), rgb.begin(), rgb.end());
+    return out;
+}
+
+void decode(const lfic::Codec& codec, const std::string& from, const Arguments& arguments) {
+    const std::string to = arguments.out.empty() ? beside(from) : arguments.out;
+    if (to == from && to != "-") throw std::runtime_error("the picture would replace the file: give -o OUT");
+    if (arguments.out.empty() && !arguments.overwrite && to != "-" && fs::exists(to))
+        throw std::runtime_error(to + " exists: give -o OUT or --overwrite");
+    const Bytes data = read(from);
+    const lfic::File file = codec.read({data.data(), data.size()}, arguments.max_pixels);
+    Bytes rgb(std::size_t{3} * file.width * file.height);
+    codec.decode(file, rgb.data(), 0);
+    const bool plain = ends_in(to, ".ppm");
+    write(to, plain ? ppm(rgb, file.width, file.height) : lfic::png(rgb.data(), file.width, file.height, file.grey));
+}
+
+Arguments parsed(int count, char** words) {
+    Arguments out;
+    bool options = true;
+    for (int i = 1; i < count; ++i) {
+        const std::string word = words[i];
+        const auto value = [&] {
+            if (++i == count) throw WrongArguments(word + " needs a value");
+            return std::string(words[i]);
+        };
+        if (!options || word == "-" || word.empty() || word[0] != '-') {
+            out.files.push_back(word);
+        } else if (word == "--") {
+            options = false;
+        } else if (word == "-o" || word == "--out") {
+            out.out = value();
+        } else if (word == "--model") {
+            out.model = value();
+        } else if (word == "--overwrite") {
+            out.overwrite = true;
+        } else if (word == "--max-pixels") {
+            const std::string text = value();
+            char* end = nullptr;
+            errno = 0;
+            out.max_pixels = std::strtoull(text.c_str(), &end, 10);
+            if (text.empty() || text[0] < '0' || text[0] > '9' || *end || errno || !out.max_pixels)
+                throw WrongArguments("--max-pixels is '" + text + "'; allowed is a number of at least 1");
+        } else {
+            throw WrongArguments("there is no option " + word);
+        }
+    }
+    if (out.files.empty()) throw WrongArguments("no file is given");
+    if (!out.out.empty() && out.files.size() > 1)
+        throw WrongArguments("-o names one picture; there are " + std::to_string(out.files.size()) + " files");
+    return out;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    for (int i = 1; i < count && std::strcmp(words[i], "--") != 0; ++i) {
+        if (!std::strcmp(words[i], "--help") || !std::strcmp(words[i], "-h"))
+            return std::printf("%s%s", kUsage, kHelp) < 0;
+        if (!std::strcmp(words[i], "--version")) return std::printf("dlfic %s\n", LFIC_VERSION) < 0;
+    }
+    Arguments arguments;
+    try {
+        arguments = parsed(count, words);
+    } catch (const WrongArguments& error) {
+        std::fprintf(stderr, "%sdlfic: error: %s\n", kUsage, error.what());
+        return 2;
+    }
+    int status = 0;
+    const auto failed = [&](const std::string& what, const char* why) {
+        std::fprintf(stderr, "dlfic: %s: %s\n", what.c_str(), why);
+        status = 1;
+    };
+    try {
+        const Bytes own = arguments.model.empty() ? Bytes() : read(arguments.model);
+        const lfic::Weights model = arguments.model.empty()
+                                        ? lfic::Weights(lfic::embedded_model(), lfic::Origin::program)
+                                        : lfic::Weights({own.data(), own.size()});
+        const lfic::Codec codec(model, lfic::Simd::automatic, lfic::Part::decoding);
+        for (const std::string& file : arguments.files) {
+            try {
+                decode(codec, file, arguments);
+            } catch (const std::bad_alloc&) {
+                failed(file, "there is not enough memory");
+            } catch (const std::exception& error) {
+                failed(file, error.what());
+            }
+        }
+    } catch (const std::exception& error) {
+        failed("the model", error.what());
+    }
+    return status;
+}
