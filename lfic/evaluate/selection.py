@@ -24,8 +24,12 @@ ON_TEMPLATE = ("eigenface", "dictionary", "bmshj2018")  # and those that code a 
 
 
 def build_codecs(args: argparse.Namespace) -> list[EvaluatedCodec]:
-    """Those that --codecs names, in its order."""
-    return [build(item.strip(), args) for item in args.codecs.split(",")]
+    """Those that --codecs names, in its order; each once, since tables call them by their names."""
+    codecs = [build(item.strip(), args) for item in args.codecs.split(",")]
+    names = [codec.name for codec in codecs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidInputError(f"--codecs names {twice[0]} twice: give all its settings at once, as in NAME:10/20/40")
+    return codecs
 
 
 def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:

@@ -254,6 +254,7 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
         (["--codecs", "jpeg2000-half:0"], "a setting of jpeg2000-half is 0; allowed are 1 to"),
         (["--codecs", "webp-grey-48", "--crop", "160"], "codec webp-grey-48 is one of aligned faces"),
         (["--codecs", "avif-half", "--whole"], "codec avif-half is one of aligned faces"),
+        (["--codecs", "webp:20,jpeg:30,webp:40"], "--codecs names WebP twice"),
         (["--limit", "0"], "--limit is 0; allowed are 1 and more"),
         (["--per-group", "-1"], "--per-group is -1; allowed are 1 and more"),
         (["--pictures", "-1"], "--pictures is -1; allowed are 0 and more"),
