@@ -31,6 +31,7 @@ from ..format.level_map import map_bits
 from ..network import tiles
 from ..network.load import Model, Pixels
 from ..network.rap import pooled_symbols, region_totals, unpooled_features
+from . import heap
 from .draft import Draft, estimate_bits
 from .refine import refine
 
@@ -59,7 +60,10 @@ def improve(
     if drafts[0].levels.size > REGIONS_AT_MOST:
         return drafts, [estimate_bits(model, draft) for draft in drafts]
     with model.computing(gradients=True):
-        return improved(model, drafts, pixels, effort)
+        found = improved(model, drafts, pixels, effort)
+    if model.device.type == "cpu":
+        heap.return_after(len(drafts), *drafts[0].levels.shape)
+    return found
 
 
 def improved(
