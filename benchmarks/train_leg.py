@@ -4,8 +4,8 @@
     python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/6-analysis.toml --second ""
 
 Reads the configurations, by default face-v2's first two, and what they name in data/; makes the pack of crops that they
-name of the packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and goes on
-with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
+name of the packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and
+goes on with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--entropy-seconds", type=float, default=40, help="of those, for the second run (default 40)")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--first", default="configs/face-v2/1-pictures.toml", help="configuration of the first run")
-    parser.add_argument("--second", default="configs/face-v2/2-entropy.toml", help="of the second; empty: there is none")
+    parser.add_argument("--second", default="configs/face-v2/2-entropy.toml", help="of the second; empty: none")
     parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
     parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
     args = parser.parse_args()

@@ -1,6 +1,7 @@
 #include "capi/codec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <string>
 
@@ -95,6 +96,13 @@ bool is_grey(const uint8_t* rgb, std::size_t pixels) {
     return true;
 }
 
+std::string hex(const std::array<uint8_t, 4>& bytes) {
+    std::string out;
+    for (const uint8_t byte : bytes)
+        for (const int shift : {4, 0}) out += "0123456789abcdef"[byte >> shift & 15];
+    return out;
+}
+
 network::Picture told(const Stream& stream) {
     return {static_cast<int>(stream.height), static_cast<int>(stream.width), stream.quality, stream.aligned};
 }
@@ -110,7 +118,9 @@ struct Codec::Draft {
 Codec::Codec(const View& file, Simd simd, Part part) : Codec(Weights(file), simd, part) {}
 
 Codec::Codec(const Weights& weights, Simd simd, Part part)
-    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part)) {}
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part)) {
+    if (number_ == kPrivate) mark_ = weights.mark();
+}
 
 Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks)
     : number_(number), context_(std::move(context)), networks_(std::move(networks)) {
@@ -124,6 +134,10 @@ File Codec::read(const View& bytes, uint64_t max_pixels) const {
     if (file.model != number_)
         throw ContainerError(std::string("the file was written by model ") + model_name(file.model) +
                              "; this codec has " + model_name(number_) + ": load the codec that wrote it");
+    const std::array<uint8_t, 4> unknown{};
+    if (file.model == kPrivate && file.weights != mark_ && file.weights != unknown && mark_ != unknown)
+        throw ContainerError("the file was written with the private weights " + hex(file.weights) + "; these are " +
+                             hex(mark_) + ": load those that wrote it");
     return file;
 }
 
@@ -217,6 +231,7 @@ std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum) const {
     file.model = number_;
     file.checksum = checksum;
     file.grey = stream.grey;
+    file.weights = mark_;
     file.background = stream;
     return write_file(file);
 }

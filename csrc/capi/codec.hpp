@@ -55,6 +55,7 @@ class Codec {
     std::vector<uint8_t> largest(const uint8_t* rgb, uint32_t width, uint32_t height, const EncodeSettings&) const;
 
     int number_;
+    std::array<uint8_t, 4> mark_{};  // of private weights; zeros where it is not known
     std::shared_ptr<const ContextModel> context_;
     std::unique_ptr<network::Model> networks_;
 };

@@ -150,11 +150,24 @@ std::string Weights::digest() const {
     return sha.hex();
 }
 
+const std::string& Weights::whole_digest() const {
+    return text(text("source").empty() ? "digest" : "source");
+}
+
 int Weights::model_number() const {
-    const std::string& source = text("source");
     for (const auto& model : kBundled)
-        if (model.digest == (source.empty() ? text("digest") : source)) return model.number;
+        if (model.digest == whole_digest()) return model.number;
     return kPrivate;
+}
+
+std::array<uint8_t, 4> Weights::mark() const {
+    std::array<uint8_t, 4> out{};
+    const std::string& digest = whole_digest();
+    if (digest.size() < 2 * out.size() || digest.find_first_not_of("0123456789abcdef") != std::string::npos)
+        throw WeightsError("the weights' digest is no hexadecimal number");
+    for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = static_cast<uint8_t>(std::stoi(digest.substr(2 * i, 2), nullptr, 16));
+    return out;
 }
 
 template <class T>

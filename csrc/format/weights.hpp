@@ -4,6 +4,7 @@
 // The reader is strict: lengths are checked before anything is read, tensors lie one behind the other without gaps or
 // overlaps up to the file's end, every size is what the shape says, and the digest must be right.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -40,12 +41,16 @@ class Weights {
     const std::string& text(const std::string& name) const;
     // What files carry that this model writes: the number of the bundled model whose integers these are, or kPrivate.
     int model_number() const;
+    // What files of private weights say of them: the first bytes of their digest, or of that of what they were cut
+    // from.
+    std::array<uint8_t, 4> mark() const;
 
     // What a file's digest has to be, whatever it says. Throws WeightsError for one that is no weights file.
     static std::string digest_of(const View& file);
 
   private:
     Weights() = default;
+    const std::string& whole_digest() const;
     void read(const View& file);
     std::string digest() const;
 

@@ -25,8 +25,13 @@ def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.floatin
             names, points = table["names"], table["landmarks"]
     except InvalidInputError:
         raise
-    except Exception as error:  # numpy raises anything on files that are none of its own, or hold objects
+    except OSError as error:
         raise InvalidInputError(f"{path} is no table of landmarks: {error}") from None
+    except Exception:  # numpy raises anything on files that are none of its own, or hold objects
+        raise InvalidInputError(
+            f"{path} is no table of landmarks: needed is an .npz file with arrays of texts and numbers, as "
+            "numpy.savez(path, names=names, landmarks=landmarks) writes it; Python objects in it are not read"
+        ) from None
     fits = names.ndim == 1 and points.shape == (len(names), 5, 2) and points.dtype.kind in "fiu"
     if not fits or names.dtype.kind not in "US":
         raise InvalidInputError(

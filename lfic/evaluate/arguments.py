@@ -25,10 +25,12 @@ def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
         raise InvalidInputError("--whole and --crop are two sizes: give one of them")
     if args.draw_pairs < 0 or (args.draw_pairs and args.pairs):
         raise InvalidInputError("--draw-pairs takes a number from 1 up, and no --pairs beside it")
-    if args.looks < 0:
-        raise InvalidInputError(f"--looks is {args.looks}; allowed are 0 and more")
-    if args.bootstrap < 0:
-        raise InvalidInputError(f"--bootstrap is {args.bootstrap}; allowed are 0 and more")
+    for name in ("looks", "bootstrap", "pictures"):
+        if (value := getattr(args, name)) < 0:
+            raise InvalidInputError(f"--{name} is {value}; allowed are 0 and more")
+    for name in ("limit", "per_group"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise InvalidInputError(f"--{name.replace('_', '-')} is {value}; allowed are 1 and more")
     return args
 
 

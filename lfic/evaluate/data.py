@@ -235,6 +235,7 @@ def load_faces(
     missing = [f"{name} (no such image)" for name in protocol.lost] if protocol else []
     names = sorted(name for name in names if name not in reasons)
     if protocol is None:
+        missing += [f"{name} ({reason})" for name, reason in reasons.items()] if names else []
         names = sorted(choose(names)) if choose is not None else names
         if limit is not None and limit < len(names):
             names = [names[i] for i in np.linspace(0, len(names) - 1, limit).astype(int)]
@@ -255,7 +256,7 @@ def load_faces(
         listed = ", ".join(missing[:12]) + (f" and {len(missing) - 12} more" if len(missing) > 12 else "")
         total = len(protocol.stems) + len(protocol.lost)
         raise InvalidInputError(
-            f"{len(missing)} of {total} images that {pairs or 'the pairs'} names can't be used: {listed}. "
+            f"{len(missing)} of {total} images that {pairs or 'the verification set'} names can't be used: {listed}. "
             "Add their folder or tar file, or leave their pairs out with --allow-missing"
         )
     if note := say_unread(found.unread):
@@ -390,9 +391,11 @@ def draw_pairs(names: Sequence[str], people: Sequence[str], count: int) -> Pairs
         )
     drawn: dict[tuple[int, int], bool] = {}
     order = list(members.values())
-    for same in (True, False):
-        tries = 0
-        while sum(kind == same for kind in drawn.values()) < count and tries < 20 * count:
+    of_one = sum(len(images) * (len(images) - 1) // 2 for images in several)
+    of_two = len(names) * (len(names) - 1) // 2 - of_one
+    for same, there in ((True, of_one), (False, of_two)):
+        tries, end = 0, len(drawn) + min(count, there)
+        while len(drawn) < end and tries < 20 * count:
             tries += 1
             if same:
                 i, j = generator.choice(several[generator.integers(len(several))], 2, replace=False)

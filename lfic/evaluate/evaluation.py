@@ -60,6 +60,9 @@ def evaluate(args: argparse.Namespace) -> list[str]:
     earlier = []
     if args.earlier:
         earlier = earlier_rows(args.earlier, [c.name for c in codecs], [j.name for j in judges], len(faces))
+    known = dict.fromkeys([*(codec.name for codec in codecs), *(row["codec"] for row in earlier)])
+    if args.anchor and not known.keys() & set(args.anchor.split(",")):
+        print(f"no BD-rates: --anchor is {args.anchor!r}, the codecs here {', '.join(known)}", file=sys.stderr)
     note = f"{len(faces)} faces, {len(faces.pairs)} pairs" + (f", folds {args.folds}" if args.folds else "")
     note += ", whole pictures" if args.whole else f", crops of {args.crop} pixels" if args.crop else ""
     cache, keys = Cache(args.cache), [content_key(p) for p in faces.pixels]

@@ -8,11 +8,28 @@ from .interface import EvaluatedCodec
 from .registry import CODECS
 
 OWN = ("lfic", "lfic-layers")  # whose effort is given with @
+ALLOWED = {  # settings by the beginning of a codec's name: of the first that fits
+    "lfic": (1, 100),
+    "jpeg2000": (1, 10000),
+    "jpeg": (1, 100),
+    "mozjpeg": (1, 100),
+    "webp": (0, 100),
+    "avif": (0, 100),
+    "jxl": (0, 100),
+    "eigenface": (1, 255),
+    "dictionary": (1, 255),
+    "bmshj2018": (0, 255),
+}
+ON_TEMPLATE = ("eigenface", "dictionary", "bmshj2018")  # and those that code a smaller picture
 
 
 def build_codecs(args: argparse.Namespace) -> list[EvaluatedCodec]:
-    """Those that --codecs names, in its order."""
-    return [build(item.strip(), args) for item in args.codecs.split(",")]
+    """Those that --codecs names, in its order; each once, since tables call them by their names."""
+    codecs = [build(item.strip(), args) for item in args.codecs.split(",")]
+    names = [codec.name for codec in codecs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidInputError(f"--codecs names {twice[0]} twice: give all its settings at once, as in NAME:10/20/40")
+    return codecs
 
 
 def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
@@ -35,6 +52,14 @@ def build(item: str, args: argparse.Namespace) -> EvaluatedCodec:
             ) from None
     if name not in CODECS:
         raise InvalidInputError(f"no codec {name!r}; there are {', '.join(CODECS)}")
+    low, high = next(bounds for beginning, bounds in ALLOWED.items() if name.startswith(beginning))
+    for setting in options.get("settings", ()):
+        if not low <= setting <= high:
+            raise InvalidInputError(f"a setting of {name} is {setting}; allowed are {low} to {high}")
+    if (args.whole or args.crop) and (name in ON_TEMPLATE or name.endswith(("-half", "-small", "-48", "-64"))):
+        raise InvalidInputError(
+            f"codec {name} is one of aligned faces of 112 x 112 pixels: leave out --whole or --crop"
+        )
     return CODECS[name](**options, **needed(name, int(effort) if at else args.effort * (name in OWN), args))
 
 

@@ -32,9 +32,9 @@ def weights_path(name: PathLike) -> pathlib.Path:
     name = os.fspath(arguments.path("name", name))
     path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
     if not path.is_file():
-        bundled = sorted(p.stem for p in FOLDER.glob("*.safetensors"))
+        bundled = ", ".join(model for number, model in MODELS.items() if number != PRIVATE)
         raise WeightsError(
-            f"there are no weights {name!r} ({path}); bundled are {bundled}, or give the path of a .safetensors file"
+            f"there are no weights {name!r} ({path}); bundled is {bundled}, or give the path of a .safetensors file"
         )
     return path
 
@@ -78,10 +78,12 @@ def check(path: pathlib.Path, metadata: Mapping[str, str], found: str) -> None:
 
 
 def model_number(metadata: Mapping[str, str]) -> int:
-    """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``."""
+    """The number that files carry: that of the bundled model with the same digest, or ``container.PRIVATE``. Weights
+    that were cut from others (csrc/wasm/weights.py) say these' digest as their source."""
+    digest = metadata.get("source", metadata["digest"])
     for number, name in MODELS.items():
         path = FOLDER / f"{name}.safetensors"
-        if number != PRIVATE and path.is_file() and tensors.metadata(path).get("digest") == metadata["digest"]:
+        if number != PRIVATE and path.is_file() and tensors.metadata(path).get("digest") == digest:
             return number
     return PRIVATE
 
@@ -89,7 +91,7 @@ def model_number(metadata: Mapping[str, str]) -> int:
 def weights_bytes(metadata: Mapping[str, str]) -> bytes:
     """What files of private weights say of them: the first bytes of the digest; empty for bundled models."""
     private = model_number(metadata) == PRIVATE
-    return bytes.fromhex(metadata["digest"][: 2 * WEIGHTS_BYTES]) if private else b""
+    return bytes.fromhex(metadata.get("source", metadata["digest"])[: 2 * WEIGHTS_BYTES]) if private else b""
 
 
 def context_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

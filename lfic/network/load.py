@@ -301,6 +301,8 @@ def networks_of(
 ) -> tuple[CodecNet, coder.ContextModel]:
     """(CodecNet in eval mode, ContextModel) of what a weights file holds, on the CPU; errors as ``load``."""
     state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    if not state and "source" in metadata:
+        raise WeightsError(f"the weights {source} hold integers alone: lfic.decode and dlfic use them, codecs do not")
     context = context_model(arrays)
     try:
         config = config_of(json.loads(metadata["config"]))

@@ -1,5 +1,6 @@
 """lfic.h: what is installed works for others, and gives what Python gives."""
 
+import binascii
 import ctypes as c
 import json
 import os
@@ -10,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 from integer_encoder import encoded
+from own_weights import written
 from PIL import Image
 
 import lfic
@@ -337,3 +339,26 @@ def test_weights_that_hold_what_decodes_alone(library, tmp_path, face):
     assert encode((lib, model), face)[0] == WRONG_WEIGHTS and "take the whole model" in error(lib)
     lib.lfic_model_free(model)
     assert json.loads(texts["config"])["channels"] == 96
+
+
+def test_private_weights_are_told_apart(library, tmp_path, face):
+    lib, bundled = library
+    models = []
+    for name in ("one", "two"):
+        path, model = written(tmp_path / f"{name}.safetensors"), c.c_void_p()
+        assert lib.lfic_model_open(str(path).encode(), c.byref(model)) == OK, error(lib)
+        models.append(model)
+    try:
+        status, data, _ = encode((lib, models[0]), face, quality=20)
+        assert status == OK
+        assert data == lfic.Codec(tmp_path / "one.safetensors").encode(face, quality=20)
+        assert decode((lib, models[0]), data)[0] == OK
+        assert decode((lib, models[1]), data)[0] == CONTAINER
+        assert f"private weights {data[4:8].hex()}; these are " in error(lib)
+        assert decode((lib, bundled), data)[0] == CONTAINER
+        unknown = data[:4] + bytes(4) + data[8:-2]  # as files have it whose encoder did not know its weights
+        unknown += binascii.crc_hqx(unknown, 0).to_bytes(2, "big")
+        assert decode((lib, models[1]), unknown)[0] == OK
+    finally:
+        for model in models:
+            lib.lfic_model_free(model)

@@ -15,6 +15,8 @@ from lfic.evaluate.__main__ import main
 from lfic.evaluate.arguments import fold_numbers
 from lfic.evaluate.cache import Cache
 from lfic.evaluate.own import code_key, weights_key
+from lfic.evaluate.registry import CODECS
+from lfic.evaluate.selection import ALLOWED
 from lfic.evaluate.tables import read_csv, write_csv
 
 
@@ -241,3 +243,35 @@ def test_lfic_at_an_effort(world, tmp_path, capsys):
     capsys.readouterr()
     assert main(command(world, tmp_path / "o", "--codecs", "webp@2:30")) == 2
     assert "lfic alone has an effort" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--codecs", "webp:20/300"], "a setting of webp is 300; allowed are 0 to 100"),
+        (["--codecs", "jpeg444:0"], "a setting of jpeg444 is 0; allowed are 1 to 100"),
+        (["--codecs", "lfic:0"], "a setting of lfic is 0; allowed are 1 to 100"),
+        (["--codecs", "jpeg2000-half:0"], "a setting of jpeg2000-half is 0; allowed are 1 to"),
+        (["--codecs", "webp-grey-48", "--crop", "160"], "codec webp-grey-48 is one of aligned faces"),
+        (["--codecs", "avif-half", "--whole"], "codec avif-half is one of aligned faces"),
+        (["--codecs", "webp:20,jpeg:30,webp:40"], "--codecs names WebP twice"),
+        (["--limit", "0"], "--limit is 0; allowed are 1 and more"),
+        (["--per-group", "-1"], "--per-group is -1; allowed are 1 and more"),
+        (["--pictures", "-1"], "--pictures is -1; allowed are 0 and more"),
+    ],
+)
+def test_settings_and_numbers_out_of_range(world, tmp_path, capsys, options, words):
+    """They are told before the work begins."""
+    assert main(command(world, tmp_path / "a", *options)) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_anchors_that_nobody_measured_are_told(world, tmp_path, capsys):
+    assert main(command(world, tmp_path / "a", "--codecs", "webp:20", "--looks", "0", "--anchor", "Webp")) == 0
+    assert "no BD-rates: --anchor is 'Webp', the codecs here WebP" in capsys.readouterr().err
+
+
+def test_every_codec_says_which_settings_it_takes():
+    for name in CODECS:
+        assert any(name.startswith(beginning) for beginning in ALLOWED), name

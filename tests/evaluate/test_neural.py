@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from evaluate_faces import crops, write_recognizer
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lfic import InvalidInputError, MissingDependencyError, WeightsError
@@ -244,19 +245,47 @@ def test_real_streams(tmp_path, architecture):
         )  # the coder's state is up to 8 bytes a string
 
 
+class Pack:
+    """FACES as a source."""
+
+    def __len__(self):
+        return len(FACES)
+
+    def face(self, i):
+        return FACES[i]
+
+
+@needs_compressai
+def test_training_begins_with_another_checkpoint(tmp_path, monkeypatch):
+    script = training_script(monkeypatch)
+    monkeypatch.setattr(script, "open_faces", lambda path: Pack())
+    monkeypatch.setattr(script, "SETTLING", 0)
+    start, out = tmp_path / "start.safetensors", tmp_path / "out.safetensors"
+    small = ["--channels", "8", "--latent", "12", "--batch", "2"]
+    assert script.main(["", str(start), *small, "--lambdas", "0.001", "--seconds", "0.1"]) == 0
+    identity = ["--identity", str(write_recognizer(tmp_path / "tiny.pt")), "--lambdas", "5", "40"]
+    chosen = [*small, *identity, "--start", str(start)]
+    assert script.main(["", str(out), *chosen, "--base", "40", "--seconds", "0"]) == 0
+    with safe_open(start, "pt") as before, safe_open(out, "pt") as after:
+        about, was = (json.loads(file.metadata()["bmshj2018"]) for file in (after, before))
+        for name in before.keys():
+            torch.testing.assert_close(before.get_tensor(name), after.get_tensor(f"1{name[1:]}"))
+        weight = "g_a.0.weight"
+        assert not torch.equal(after.get_tensor(f"0.{weight}"), after.get_tensor(f"1.{weight}"))
+    assert about["identity"] == "tiny" and about["start"]["lambdas"] == [0.001]
+    assert about["start"]["faces"] == was["faces"] and about["faces"] == [0, *was["faces"]] and was["faces"][0] > 0
+    for path, more, words in (
+        (start, ["--channels", "16"], "has another channels, 8; asked for was 16"),
+        (out, [], r"holds networks for the lambdas \[5.0, 40.0\]; needed is one network"),
+        (tmp_path / "tiny.pt", [], "is no checkpoint of this script"),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            script.main(["", str(tmp_path / "x"), *chosen[:-1], str(path), *more, "--seconds", "0"])
+
+
 @needs_compressai
 def test_training_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
-    from safetensors import safe_open
-
     script = training_script(monkeypatch)
-
-    class Pack:
-        def __len__(self):
-            return len(FACES)
-
-        def face(self, i):
-            return FACES[i]
-
     monkeypatch.setattr(script, "open_faces", lambda path: Pack())
     monkeypatch.setattr(script, "SETTLING", 20)
     arguments = [

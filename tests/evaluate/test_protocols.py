@@ -3,6 +3,7 @@
 import io
 import pickle
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -89,6 +90,16 @@ def test_a_training_set_and_pairs_drawn_from_it(people, world, tmp_path):
     assert "accuracy" in read_csv(tmp_path / "out.csv")[0]
 
 
+def test_more_pairs_than_there_are():
+    """All of them, at once: what 9 images of 3 people have."""
+    names = [f"{k}" for k in range(9)]
+    began = time.monotonic()
+    found = draw_pairs(names, [name for person in "abc" for name in person * 3], 1_000_000)
+    assert found.same.sum() == 9 and len(found.same) == 36 and time.monotonic() - began < 5
+    many = draw_pairs([f"{k}" for k in range(4000)], [f"{k // 4}" for k in range(4000)], 5000)
+    assert found.folds.max() == 9 and many.same.sum() == 5000 == len(many.same) // 2
+
+
 def test_pairs_of_people_with_one_image_each_are_refused():
     with pytest.raises(InvalidInputError, match="of whom 0 have two"):
         draw_pairs(["a", "b"], ["x", "y"], 3)
@@ -141,6 +152,15 @@ def test_bad_and_hidden_files_are_left_out_and_listed(folders, tmp_path, world, 
     assert main([str(folders), *options]) == 0
     assert "2 images left out: n000001/0002_01.png can't be read" in capsys.readouterr().err
     assert main([str(folders), *options, "--strict"]) == 2
+
+
+def test_images_without_landmarks_are_listed(folders, tmp_path):
+    """A run without pairs measures the others, and says which it left out."""
+    names = sorted(path.relative_to(folders).as_posix() for path in folders.rglob("*.png"))
+    np.savez(tmp_path / "points.npz", names=names[2:], landmarks=np.tile(TEMPLATE_112, (len(names) - 2, 1, 1)))
+    faces = load_faces([folders], landmarks=tmp_path / "points.npz")
+    assert faces.names == names[2:]
+    assert faces.missing == [f"{name} (no landmarks)" for name in names[:2]]
 
 
 @pytest.mark.parametrize("suffix", ["tiff", "avif"])

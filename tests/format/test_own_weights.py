@@ -5,23 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
+from own_weights import written
 
 import lfic
 from lfic import decoder
 from lfic.cli import main
 from lfic.errors import ContainerError, WeightsError
-from lfic.format.weights import FORMAT, digest, load_arrays
+from lfic.format.weights import load_arrays
 from lfic.network.net import CodecNetConfig
-
-
-def written(path, change=lambda arrays, metadata: None):
-    """A weights file with the bundled model's tensors, changed, and a digest that is right."""
-    arrays, metadata = load_arrays("face-v1")
-    told = {"format": FORMAT, "config": metadata["config"], "training": metadata["training"], "card": path.name}
-    change(arrays, told)
-    path.write_bytes(save(arrays, {**told, "digest": digest(arrays, told)}))
-    return path
 
 
 @pytest.fixture(scope="module")

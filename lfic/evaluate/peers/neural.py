@@ -194,6 +194,10 @@ def bmshj2018(
     effort: as lfic's 1 and 2, 6 and 12 steps on the features of each face, through ``recognizer`` (TorchScript).
     """
     baseline = Baseline(checkpoint)
+    if wrong := [setting for setting in settings or () if not 0 <= setting < baseline.count]:
+        raise InvalidInputError(
+            f"a setting of bmshj2018 is {wrong[0]}; {checkpoint} has networks 0 to {baseline.count - 1}"
+        )
     name, key, looks_through = "bmshj2018" + (" identity" if baseline.identity else ""), "", ""
     if effort:
         if recognizer is None:
