@@ -6,11 +6,13 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 from glob import glob
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import Extension, setup
 from setuptools.command.editable_wheel import editable_wheel
+from setuptools.errors import CompileError, LinkError
 
 # isort: split
 from distutils.command.build_scripts import build_scripts  # setuptools brings distutils along
@@ -52,6 +54,18 @@ class Build(build_ext):
         if ext.name == "lfic._file" and os.name == "posix":
             self.link_dlfic(ext)
 
+    def has_zlib(self) -> bool:
+        """Whether programs can be built with zlib: dlfic writes larger PNGs without."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder, "probe.cpp")
+            source.write_text("#include <zlib.h>\nint main() { return zlibVersion()[0] == 0; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder)
+                self.compiler.link_executable(objects, str(source.with_suffix("")), libraries=["z"])
+            except (CompileError, LinkError):
+                return False
+        return True
+
     def link_dlfic(self, ext: Extension) -> None:
         """dlfic into the folder of temporary files, where ``Scripts`` finds it."""
         shared = [path for path in ext.sources if not path.startswith("csrc/bindings/")]
@@ -62,7 +76,7 @@ class Build(build_ext):
             ("LFIC_DECODER_WEIGHTS", f'"{os.path.abspath(DECODER)}"'),
         ]
         libraries = []
-        if self.compiler.has_function("deflate", libraries=["z"], includes=["zlib.h"]):
+        if self.has_zlib():
             macros.append(("LFIC_ZLIB", None))
             libraries.append("z")
         tools = self.compiler.compile(

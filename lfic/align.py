@@ -34,11 +34,14 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
         raise InvalidInputError("a landmark is not a finite number")
     center_source, center_target = source.mean(0), target.mean(0)
     s, t = source - center_source, target - center_target
-    spread = (s**2).sum()
+    with np.errstate(over="ignore"):
+        spread = (s**2).sum()
     if spread < 1e-9:
         raise InvalidInputError(
             f"all {len(source)} landmarks coincide at {center_source.tolist()}: no scale can be found"
         )
+    if not spread < 1e18:
+        raise InvalidInputError("the landmarks lie a thousand million pixels apart: no picture has so many")
     u, d, vt = np.linalg.svd(t.T @ s)
     sign = np.array([1.0, np.sign(np.linalg.det(u @ vt))])
     matrix = (d * sign).sum() / spread * (u * sign @ vt)

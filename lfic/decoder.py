@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .align import TEMPLATE_112
+from .arguments import integer
 from .coder import ContextModel
 from .errors import ContainerError, WeightsError
 from .format import bare, layers, tensors, weights
@@ -78,6 +79,7 @@ class Decoder:
             ContainerError: no lfic file, or one that another model wrote, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
+        integer("threads", threads, 0, 256)
         pictures = [self.read(blob, max_pixels, container) for blob in blobs]
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
@@ -86,6 +88,7 @@ class Decoder:
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1
     ) -> list[Image.Image]:
         """Several files -> what ``decode`` gives of each. Errors and threads as ``arrays``."""
+        integer("threads", threads, 0, 256)
         pictures = [self.read(blob, max_pixels, "file") for blob in blobs]
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
         return [

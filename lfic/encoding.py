@@ -18,7 +18,7 @@ from .arguments import flag, integer
 from .batch.rows import written
 from .encoder import layers, rate_control
 from .encoder.integers import Integers
-from .encoder.options import DEFAULT_MODEL, EncodeOptions, Faces, check_bounds, check_image
+from .encoder.options import DEFAULT_MODEL, EncodeOptions, Faces, SharedOptions, check_bounds, check_image
 from .encoder.rate_control import DEFAULT_QUALITY, in_rows
 from .errors import InvalidInputError
 from .extras import needed
@@ -32,6 +32,7 @@ from .format.layers import as_grey
 from .format.weights import private_contexts
 from .image import ImageLike, to_rgb
 
+WORDS = frozenset(EncodeOptions.__annotations__) | frozenset(SharedOptions.__annotations__)
 NEITHER = "integers encode without effort and min_similarity: lfic.load_codec() has both"
 
 
@@ -82,6 +83,9 @@ class Encoder(Integers):
         takes two thirds of the time. threads: 1 to 256, or 0 for one a core."""
         if not serves(options):
             raise InvalidInputError(NEITHER)
+        integer("threads", threads, 0, 256)
+        if unknown := sorted(set(options) - WORDS):
+            raise TypeError(f"encode_batch() got an unexpected keyword argument '{unknown[0]}'")
         plain = {"quality", "aligned", "checksum", "effort", "min_similarity"}
         if any(value is not None for name, value in options.items() if name not in plain):
             if not images:  # options are checked all the same

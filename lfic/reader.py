@@ -37,7 +37,7 @@ def bundled() -> _file.Reader:
 def pixels_of(data: "Bytes", max_pixels: int, container: "Container") -> tuple[bytes, int, int, bool] | None:
     """RGB bytes, width, height, whether it is grey; None where the other chain has to decode, or say what is wrong."""
     plain = container == "file" and isinstance(data, (bytes, bytearray, memoryview)) and type(max_pixels) is int
-    if plain and max_pixels > 0 and "lfic.decoder" not in sys.modules:
+    if plain and 0 < max_pixels < 1 << 63 and "lfic.decoder" not in sys.modules:
         try:
             return bundled().decode(data, max_pixels)
         except (RuntimeError, ValueError, OSError):
@@ -62,12 +62,8 @@ def decode(data: "Bytes", max_pixels: int = DECODED_PIXELS, container: "Containe
     return decoder.decode(data, max_pixels, container)
 
 
-def decode_png(data: "Bytes", max_pixels: int = DECODED_PIXELS) -> tuple[bytes, int, int] | None:
-    """The bytes of a PNG, its width and height, without Pillow; None for what ``decode`` has to look at."""
-    found = pixels_of(data, max_pixels, "file")
-    if found is None:
-        return None
-    pixels, width, height, grey = found
+def png(pixels: bytes, width: int, height: int, grey: bool) -> bytes:
+    """RGB bytes -> the bytes of a PNG, without Pillow; of a grey picture one channel is kept."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -76,7 +72,20 @@ def decode_png(data: "Bytes", max_pixels: int = DECODED_PIXELS) -> tuple[bytes, 
     deflate = zlib.compressobj(6, zlib.DEFLATED, 15, 8, zlib.Z_RLE)
     rows = deflate.compress(_file.png_rows(pixels, width, height, grey)) + deflate.flush()
     head = struct.pack(">IIBBBBB", width, height, 8, 0 if grey else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b""), width, height
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def decode_png(
+    data: "Bytes", max_pixels: int = DECODED_PIXELS, container: "Container" = "file"
+) -> tuple[bytes, int, int]:
+    """Bytes -> the bytes of a PNG, its width and height: of what ``decode`` gives, without Pillow where that works.
+    Errors as ``decode``."""
+    found = pixels_of(data, max_pixels, container)
+    if found is None:
+        image = decode(data, max_pixels, container)
+        found = image.convert("RGB").tobytes(), image.width, image.height, image.mode == "L"
+    pixels, width, height, grey = found
+    return png(pixels, width, height, grey), width, height
 
 
 def decode_faces(

@@ -1,10 +1,16 @@
 // dlfic: .lfic files to PNG or PPM, on machines without Python. `lfic decode` does the same and more.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <new>
+#include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -62,50 +68,83 @@ struct File {
 Bytes read(const std::string& path) {
     const bool standard = path == "-";
     const File file(standard ? stdin : std::fopen(path.c_str(), "rb"), !standard);
-    if (!file.stream) stop(path);
+    if (!file.stream) throw std::runtime_error(std::strerror(errno));
     Bytes out, part(1 << 16);
     for (std::size_t got; (got = std::fread(part.data(), 1, part.size(), file.stream)) > 0;)
         out.insert(out.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(got));
-    if (std::ferror(file.stream)) stop(path);
+    if (std::ferror(file.stream)) throw std::runtime_error(std::strerror(errno));
     return out;
 }
 
-void put(const std::string& path, const Bytes& data) {
-    std::FILE* file = std::fopen(path.c_str(), "wb");
-    if (!file) stop(path);
+void put(std::FILE* file, const Bytes& data, const std::string& path) {
     const bool written = std::fwrite(data.data(), 1, data.size(), file) == data.size();
     if (std::fclose(file) || !written) stop(path);
 }
 
-// Whole or not at all: to another name first. Links stay what they are, and pipes and devices are written to.
+// The unfinished file, for the signals that end the program.
+char unfinished[4096] = "";
+
+extern "C" void give_up(int number) {
+    if (unfinished[0]) unlink(unfinished);
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+}
+
+// Where a chain of links ends, whether or not anything is there.
+fs::path end_of_links(fs::path path) {
+    for (int links = 0; fs::is_symlink(fs::symlink_status(path)); ++links) {
+        if (links == 40) throw std::runtime_error(path.string() + ": too many links");
+        path = path.parent_path() / fs::read_symlink(path);
+    }
+    return path;
+}
+
+// Whole or not at all: under another name first, which nobody else has. Links stay what they are, and pipes and devices
+// are written to.
 void write(const std::string& path, const Bytes& data) {
     if (path == "-") {
         if (std::fwrite(data.data(), 1, data.size(), stdout) != data.size() || std::fflush(stdout)) stop("-");
         return;
     }
-    const bool there = fs::exists(path);
-    const std::string real = there ? fs::canonical(path).string() : path;
-    if (there && !fs::is_regular_file(real)) return put(real, data);
-    const std::string part = real + ".part";
+    const fs::path real = end_of_links(path);
+    const bool there = fs::exists(real);
+    if (there && !fs::is_regular_file(real)) {
+        std::FILE* file = std::fopen(real.c_str(), "wb");
+        if (!file) stop(path);
+        return put(file, data, path);
+    }
+    std::random_device random;
+    const std::string part = (real.parent_path() / (".lfic-" + std::to_string(random()) + std::to_string(random())));
+    if (part.size() < sizeof unfinished) std::strcpy(unfinished, part.c_str());
+    const int number = open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666);
+    std::FILE* file = number < 0 ? nullptr : fdopen(number, "wb");
+    if (!file) stop(path);
     try {
-        put(part, data);
-        if (there) fs::permissions(part, fs::status(real).permissions());
-        fs::rename(part, real);
+        put(file, data, path);
+        std::error_code failed;
+        if (there) fs::permissions(part, fs::status(real).permissions(), failed);
+        if (std::rename(part.c_str(), real.c_str())) stop(path);
     } catch (...) {
-        std::remove(part.c_str());
+        const int why = errno;
+        unlink(part.c_str());
+        errno = why;
         throw;
     }
+    unfinished[0] = 0;
 }
 
-bool ends_in(const std::string& name, const std::string& end) {
-    return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+// In lower case, with its dot.
+std::string suffix_of(const std::string& path) {
+    std::string out = fs::path(path).extension().string();
+    for (char& c : out)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return out;
 }
 
-std::string beside(const std::string& path) {
-    if (path == "-") return path;
-    const std::size_t dot = path.rfind('.'), slash = path.rfind('/');
-    const bool suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1) && dot > 0;
-    return (suffix ? path.substr(0, dot) : path) + ".png";
+// Where the picture of a file goes.
+std::string target_of(const std::string& from, const Arguments& arguments) {
+    if (!arguments.out.empty() || from == "-") return arguments.out.empty() ? "-" : arguments.out;
+    return fs::path(from).replace_extension(".png").string();
 }
 
 Bytes ppm(const Bytes& rgb, uint32_t width, uint32_t height) {
@@ -116,16 +155,36 @@ Bytes ppm(const Bytes& rgb, uint32_t width, uint32_t height) {
 }
 
 void decode(const lfic::Codec& codec, const std::string& from, const Arguments& arguments) {
-    const std::string to = arguments.out.empty() ? beside(from) : arguments.out;
-    if (to == from && to != "-") throw std::runtime_error("the picture would replace the file: give -o OUT");
-    if (arguments.out.empty() && !arguments.overwrite && to != "-" && fs::exists(to))
+    const std::string to = target_of(from, arguments);
+    std::error_code absent;
+    const bool there = to != "-" && fs::exists(to, absent);
+    if (there && from != "-" && fs::equivalent(from, to, absent))
+        throw std::runtime_error("the picture would replace the file: give -o OUT");
+    if (there && arguments.out.empty() && !arguments.overwrite)
         throw std::runtime_error(to + " exists: give -o OUT or --overwrite");
     const Bytes data = read(from);
     const lfic::File file = codec.read({data.data(), data.size()}, arguments.max_pixels);
     Bytes rgb(std::size_t{3} * file.width * file.height);
     codec.decode(file, rgb.data(), 0);
-    const bool plain = ends_in(to, ".ppm");
+    const bool plain = suffix_of(to) == ".ppm";
     write(to, plain ? ppm(rgb, file.width, file.height) : lfic::png(rgb.data(), file.width, file.height, file.grey));
+}
+
+// What two files would both be written to, and names of formats that are not written.
+void check_targets(const Arguments& arguments) {
+    std::set<std::string> found;
+    for (const std::string& file : arguments.files) {
+        if (file == "-" && arguments.files.size() > 1)
+            throw WrongArguments("standard input, -, is one file alone; there are " +
+                                 std::to_string(arguments.files.size()));
+        const std::string to = target_of(file, arguments);
+        if (!found.insert(to).second) throw WrongArguments("two files would both be written to " + to);
+    }
+    const std::string suffix = suffix_of(arguments.out);
+    std::error_code absent;
+    const bool device = fs::exists(arguments.out, absent) && !fs::is_regular_file(arguments.out, absent);
+    if (!arguments.out.empty() && arguments.out != "-" && suffix != ".png" && suffix != ".ppm" && !device)
+        throw WrongArguments("-o is " + arguments.out + "; allowed are names that end in .png or .ppm, and -");
 }
 
 Arguments parsed(int count, char** words) {
@@ -134,7 +193,7 @@ Arguments parsed(int count, char** words) {
     for (int i = 1; i < count; ++i) {
         const std::string word = words[i];
         const auto value = [&] {
-            if (++i == count) throw WrongArguments(word + " needs a value");
+            if (++i == count || !words[i][0]) throw WrongArguments(word + " needs a value");
             return std::string(words[i]);
         };
         if (!options || word == "-" || word.empty() || word[0] != '-') {
@@ -161,6 +220,7 @@ Arguments parsed(int count, char** words) {
     if (out.files.empty()) throw WrongArguments("no file is given");
     if (!out.out.empty() && out.files.size() > 1)
         throw WrongArguments("-o names one picture; there are " + std::to_string(out.files.size()) + " files");
+    check_targets(out);
     return out;
 }
 
@@ -169,8 +229,9 @@ Arguments parsed(int count, char** words) {
 int main(int count, char** words) {
     for (int i = 1; i < count && std::strcmp(words[i], "--") != 0; ++i) {
         if (!std::strcmp(words[i], "--help") || !std::strcmp(words[i], "-h"))
-            return std::printf("%s%s", kUsage, kHelp) < 0;
-        if (!std::strcmp(words[i], "--version")) return std::printf("dlfic %s\n", LFIC_VERSION) < 0;
+            return std::printf("%s%s", kUsage, kHelp) < 0 || std::fflush(stdout) != 0;
+        if (!std::strcmp(words[i], "--version"))
+            return std::printf("dlfic %s\n", LFIC_VERSION) < 0 || std::fflush(stdout) != 0;
     }
     Arguments arguments;
     try {
@@ -179,6 +240,9 @@ int main(int count, char** words) {
         std::fprintf(stderr, "%sdlfic: error: %s\n", kUsage, error.what());
         return 2;
     }
+    for (const int number : {SIGINT, SIGTERM, SIGHUP})
+        if (std::signal(number, give_up) == SIG_IGN) std::signal(number, SIG_IGN);  // as under nohup
+    std::signal(SIGXFSZ, SIG_IGN);                                                  // then it is an error of the write
     int status = 0;
     const auto failed = [&](const std::string& what, const char* why) {
         std::fprintf(stderr, "dlfic: %s: %s\n", what.c_str(), why);
@@ -200,7 +264,7 @@ int main(int count, char** words) {
             }
         }
     } catch (const std::exception& error) {
-        failed("the model", error.what());
+        failed(arguments.model.empty() ? "the model" : arguments.model, error.what());
     }
     return status;
 }

@@ -2,7 +2,7 @@
 
 import argparse
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
 from .common import (
@@ -18,6 +18,9 @@ from .common import (
     targets,
     write,
 )
+
+if TYPE_CHECKING:
+    from ..format.bare import Container
 
 
 def add_parser(commands: Commands) -> None:
@@ -56,13 +59,11 @@ def run(args: argparse.Namespace) -> int:
         target = names[path]
         refuse_existing(target, args)
         data, most = read(path), args.max_pixels or reader.DECODED_PIXELS
-        at_once = None
-        if codec is reader and not args.bare and (is_stream(target) or target.suffix.lower() == ".png"):
-            at_once = reader.decode_png(data, most)
-        if at_once is not None:
-            picture, width, height = at_once
+        container: Container = "bare" if args.bare else "file"
+        if codec is reader and (is_stream(target) or target.suffix.lower() == ".png"):
+            picture, width, height = reader.decode_png(data, most, container)
         else:
-            image = codec.decode(data, most, "bare" if args.bare else "file")
+            image = codec.decode(data, most, container)
             picture, width, height = image_bytes(image, target), image.width, image.height
         write(target, picture)
         return {"file": str(target), "size": f"{width}x{height}"}

@@ -42,6 +42,7 @@ def read(
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             header, told, start = description(file, size)
+            check_places(header, size - start)
             sha, arrays = hashlib.sha256(), {}
             if told.get("format") == WITH_METADATA:
                 for name in sorted(told):
@@ -79,6 +80,17 @@ def description(file: BufferedReader, size: int) -> tuple[dict[str, Any], dict[s
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise ValueError("its metadata are no texts")
     return header, told, 8 + length
+
+
+def check_places(header: dict[str, Any], size: int) -> None:
+    """ValueError unless the tensors lie one behind the other, up to the file's end."""
+    at = 0
+    for first, last in sorted(tuple(entry["data_offsets"]) for entry in header.values()):
+        if first != at:
+            raise ValueError("its tensors overlap, or leave gaps")
+        at = last
+    if at != size:
+        raise ValueError(f"its tensors end at {at} of {size} bytes")
 
 
 def tensor(file: BufferedReader, entry: Any, start: int, size: int) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import pytest
 
 import lfic
 from lfic.errors import WeightsError
-from lfic.format.weights import load_arrays, weights_path
+from lfic.format.weights import load_arrays, model_number, weights_path
 
 
 def test_broken_weights_are_refused(tmp_path):
@@ -20,3 +20,16 @@ def test_broken_weights_are_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(WeightsError, match=text):
             load_arrays(path)
+
+
+def test_tensors_lie_one_behind_the_other_up_to_the_end(tmp_path):
+    path = tmp_path / "longer.safetensors"
+    path.write_bytes(weights_path("face-v1-decoder").read_bytes() + b"x")
+    with pytest.raises(WeightsError, match="its tensors end at"):
+        load_arrays(path)
+
+
+def test_cut_weights_are_known_and_are_no_codec():
+    with pytest.raises(WeightsError, match="hold integers alone"):
+        lfic.load_codec("face-v1-decoder")
+    assert model_number(load_arrays("face-v1-decoder")[1]) == 0

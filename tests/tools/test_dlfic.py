@@ -71,7 +71,13 @@ def test_pictures_beside_files(dlfic, tmp_path):
         (["a", "-o"], 2, "-o needs a value"),
         (["a", "--max-pixels", "-3"], 2, "--max-pixels is '-3'; allowed is a number of at least 1"),
         (["a", "--max-pixels", "0"], 2, "--max-pixels is '0'"),
-        (["absent.lfic"], 1, "absent.lfic: No such file or directory"),
+        (["a", "-o", ""], 2, "-o needs a value"),
+        (["a", "--model", ""], 2, "--model needs a value"),
+        (["a", "-o", "a.jpg"], 2, "-o is a.jpg; allowed are names that end in .png or .ppm"),
+        (["a.lfic", "a.bin"], 2, "two files would both be written to a.png"),
+        (["-", "-"], 2, "standard input, -, is one file alone"),
+        (["absent.lfic"], 1, "dlfic: absent.lfic: No such file or directory"),
+        (["."], 1, "dlfic: .: Is a directory"),
         ([GOLDEN[0], "-o", "absent/a.png"], 1, "absent/a.png"),
         ([GOLDEN[0], "-o", "x.png", "--max-pixels", "99"], 1, "99"),
         ([GOLDEN[0], "-o", "x.png", "--model", "absent.safetensors"], 1, "No such file"),
@@ -105,6 +111,46 @@ def test_links_devices_and_permissions_stay(dlfic, tmp_path):
     dlfic(GOLDEN[0], "-o", "pipe.png", cwd=tmp_path)
     assert reading.communicate(timeout=20)[0] == (tmp_path / "real.png").read_bytes()
     assert (tmp_path / "pipe.png").is_fifo()
+
+
+def test_nothing_of_anybody_elses_is_touched(dlfic, tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    for name in ("a.png.part", "b.png.part"):
+        (tmp_path / name).symlink_to("victim")
+    dlfic(GOLDEN[0], "-o", "a.png", cwd=tmp_path)
+    assert (tmp_path / "victim").read_text() == "precious"
+    (tmp_path / "dangling.png").symlink_to("there.png")
+    dlfic(GOLDEN[0], "-o", "dangling.png", cwd=tmp_path)
+    assert (tmp_path / "dangling.png").is_symlink()
+    assert (tmp_path / "there.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert b"too many links" in dlfic(GOLDEN[0], "-o", "loop.png", status=1, cwd=tmp_path).stderr
+    long = "x" * 250 + ".png"
+    dlfic(GOLDEN[0], "-o", long, cwd=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir() if "lfic" in p.name) == []
+
+
+@pytest.mark.parametrize("way", ["spelling", "link"])
+def test_a_file_is_not_replaced_by_its_picture(dlfic, tmp_path, way):
+    data = GOLDEN[0].read_bytes()
+    (tmp_path / "s.png").write_bytes(data)
+    if way == "link":
+        (tmp_path / "t.png").symlink_to("s.png")
+    done = dlfic("s.png", "-o", "./s.png" if way == "spelling" else "t.png", status=1, cwd=tmp_path)
+    assert b"would replace the file" in done.stderr
+    assert (tmp_path / "s.png").read_bytes() == data
+
+
+def test_what_can_not_be_written_leaves_nothing(dlfic, tmp_path):
+    limit = f'ulimit -f 1; exec "$0" {GOLDEN[0]} -o a.png'
+    program = dlfic("--version").args[0]
+    done = subprocess.run(["bash", "-c", limit, program], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1 and b"a.png: File too large" in done.stderr
+    assert not list(tmp_path.iterdir())
+    with open("/dev/full", "wb") as full:
+        assert subprocess.run([program, "--help"], stdout=full).returncode == 1
+        done = subprocess.run([program, GOLDEN[0], "-o", "-"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"No space left" in done.stderr
 
 
 def test_weights_of_ones_own(dlfic, tmp_path):
@@ -188,4 +234,6 @@ def unfiltered(rows, step):
 def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match="needed are 3"):
         _file.png_rows(b"abc", 2, 1, False)
-    assert reader.decode_png(b"no file") is None
+    with pytest.raises(lfic.ContainerError):
+        reader.decode_png(b"no file")
+    assert reader.decode_png(GOLDEN[0].read_bytes(), 10**30)[1] == lfic.decode(GOLDEN[0].read_bytes(), 10**30).width
