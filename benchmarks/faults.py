@@ -234,7 +234,7 @@ def undisturbed(work: Work) -> tuple[float, float, dict[str, str]]:
     process = start(work.command)
     while process.poll() is None:
         taken = max(taken, processor_time(process.pid))
-        begins = begins or taken * has_results(work)
+        begins = begins or taken * bool(results(work))
         if not work.ends and work.out.exists() and (place := newest(work.out)) and read_state(place)["step"] >= 8:
             process.kill()
         time.sleep(0.02)
@@ -244,9 +244,9 @@ def undisturbed(work: Work) -> tuple[float, float, dict[str, str]]:
     return begins, taken, digests(work.out)
 
 
-def has_results(work: Work) -> bool:
-    """Whether there is anything in the folder of the results but what a bulk run goes on from."""
-    return work.out.exists() and any(not path.name.startswith(".") for path in work.out.iterdir())
+def results(work: Work) -> int:
+    """How much there is in the folder of the results, without what a bulk run goes on from."""
+    return sum(not name.startswith(".") for name in os.listdir(work.out)) if work.out.exists() else 0
 
 
 def empty(folder: pathlib.Path) -> None:
@@ -265,12 +265,15 @@ def kills(make: Callable[[pathlib.Path], Work], most: int, seconds: float) -> li
         count = begun = finished = step = 0
         while count < most and time.monotonic() < until:
             number = signal.SIGKILL if count % 2 else signal.SIGINT
-            # Of processor time: other work on the machine may stand in between.
-            left = 1 - len(digests(work.out)) / len(expected) if work.resume else 1
-            moment = draw.uniform(begins if count % ANY_MOMENT else 0, begins + left * (longest - begins))
-            process = start([*work.command, *work.resume])
-            while process.poll() is None and processor_time(process.pid) < moment:
-                time.sleep(0.05)
+            # Of processor time: other work on the machine may stand in between. Work that goes on where it stood is
+            # killed when it has made so many files of those that are left.
+            moment, files = draw.uniform(begins if count % ANY_MOMENT else 0, longest), float("inf")
+            if work.resume and count % ANY_MOMENT and (there := results(work)) < len(expected):
+                moment, files = float("inf"), draw.randint(there + 1, len(expected))
+            process, taken = start([*work.command, *work.resume]), 0.0
+            while process.poll() is None and taken < moment and results(work) < files:
+                taken = max(taken, processor_time(process.pid))
+                time.sleep(0.02)
             process.send_signal(number)
             _, error = process.communicate(timeout=300)
             where = f"{work.name}, kill {count}"
@@ -286,11 +289,13 @@ def kills(make: Callable[[pathlib.Path], Work], most: int, seconds: float) -> li
                 step = found
             if process.returncode == 0:
                 finished += 1
+                if not work.resume:  # the machine is faster than it was at first
+                    begins, longest = (value * min(1, taken / longest) for value in (begins, longest))
                 wrong += [f"{where}: the end differs from an undisturbed run"] if digests(work.out) != expected else []
                 empty(work.out)
             else:
                 count += 1
-                begun += has_results(work)
+                begun += results(work) > 0
         if work.ends:
             end = start([*work.command, *work.resume])
             _, error = end.communicate(timeout=600)
