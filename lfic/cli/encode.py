@@ -18,7 +18,7 @@ from .common import (
     targets,
     write,
 )
-from .encoding import add_bounds, add_layers, bounds_of, layers_of
+from .encoding import NOT_LOOKED_FOR, add_bounds, add_layers, bounds_of, layers_of
 
 if TYPE_CHECKING:
     from ..format.bare import Container
@@ -59,6 +59,12 @@ def run(args: argparse.Namespace) -> int:
         began = time.perf_counter()
         refuse_existing(names[path], args)
         image = open_image(path, read(path) if is_stream(path) else None)
+        if options["faces"] and image.size != (SIDE, SIDE):  # loading the detector takes seconds: where it is needed
+            from ..faces import can_detect
+
+            if not can_detect():
+                print(NOT_LOOKED_FOR, file=sys.stderr)
+                options["faces"] = None
         for note in notes(image):
             print(f"lfic: {path}: {note}", file=sys.stderr)
         data = codec.encode(image, container=form, **options)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
+NOT_LOOKED_FOR = 'lfic: faces are not looked for: that needs pip install "lfic[faces]"'
+
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
     """--quality or --max-bytes or --min-similarity; --effort, --recognizer, --no-checksum."""
@@ -74,13 +76,11 @@ def bounds_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def layers_of(args: argparse.Namespace) -> dict[str, Any]:
     """What ``add_layers`` added. Says so where faces can't be looked for."""
-    from ..faces import can_detect, is_installed
+    from ..faces import is_installed
 
-    # A run of many files loads torch in its workers alone: they say where the detector is there and does not work.
-    there = args.faces == "auto" and (is_installed() if hasattr(args, "jobs") else can_detect())
-    faces = args.faces if there else None
+    faces = args.faces if args.faces == "auto" and is_installed() else None
     if args.faces == "auto" and faces is None:
-        print('lfic: faces are not looked for: that needs pip install "lfic[faces]"', file=sys.stderr)
+        print(NOT_LOOKED_FOR, file=sys.stderr)
     return {
         "faces": faces,
         "face_quality": args.face_quality,
