@@ -24,11 +24,13 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
     if there and not real.is_file():
         real.write_bytes(data)
         return
-    # The name is known before the file exists, so that an interrupt between two lines leaves nothing behind either.
+    # A new file gets its name when it is whole, and never has another one. One that takes the place of an older file
+    # has another name for a moment; it is known before the file exists, so that an interrupt leaves nothing either.
     temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{os.urandom(6).hex()}"
     try:
-        write_under(temporary, data, real)
-        os.replace(temporary, real)
+        if there or not written_nameless(temporary.parent, data, real, None):
+            write_under(temporary, data, real)
+            os.replace(temporary, real)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -38,25 +40,36 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
 
 
 def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> None:
-    """Write the file that is to take the place of ``real``, with its mode, or where there is none that of the umask.
+    """Write the file that is to take the place of ``real``, with its mode, or where there is none that of the umask."""
+    if not written_nameless(temporary.parent, data, temporary, real):
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            with contextlib.suppress(OSError):
+                os.fchmod(file.fileno(), stat.S_IMODE(real.stat().st_mode))
 
-    Where the system can, it has no name until it is whole: a process that is killed meanwhile leaves nothing.
+
+def written_nameless(folder: pathlib.Path, data: bytes, path: pathlib.Path, like: pathlib.Path | None) -> bool:
+    """Write a file that has no name until it is whole, so that a process that is killed meanwhile leaves nothing.
+
+    folder: on the same disk. like: a file whose mode it gets. Returns whether it is there: False where the system or
+    the kind of file system can't, or ``path`` exists. Raises OSError where the data can't be written.
     """
     try:
-        nameless = os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
-    except (AttributeError, OSError):  # another system, another kind of file system
-        nameless = None
-    with open(temporary, "xb") if nameless is None else os.fdopen(nameless, "wb") as file:
+        nameless = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    except (AttributeError, OSError):
+        return False
+    with os.fdopen(nameless, "wb") as file:
         file.write(data)
         file.flush()
-        with contextlib.suppress(OSError):
-            os.fchmod(file.fileno(), stat.S_IMODE(real.stat().st_mode))
-        if nameless is not None:
-            try:
-                os.link(f"/proc/self/fd/{nameless}", temporary, src_dir_fd=nameless, follow_symlinks=True)
-            except OSError:  # /proc is not there, for example
-                with open(temporary, "xb") as other:
-                    other.write(data)
+        if like is not None:
+            with contextlib.suppress(OSError):
+                os.fchmod(file.fileno(), stat.S_IMODE(like.stat().st_mode))
+        try:
+            os.link(f"/proc/self/fd/{nameless}", path, src_dir_fd=nameless, follow_symlinks=True)
+        except OSError:  # /proc is not there, for example
+            return False
+    return True
 
 
 def follow_umask(path: PathLike) -> None:

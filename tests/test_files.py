@@ -81,6 +81,18 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="Linux")
+def test_a_new_file_never_has_another_name(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom lfic import files\nlink = os.link\n"
+        "os.link = lambda *a, **k: (link(*a, **k), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "files.write_atomically(sys.argv[1], b'whole')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a"])
+    assert done.returncode == -9
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"whole")]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
 def test_loops_of_links_are_names_like_others(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
