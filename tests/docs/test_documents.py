@@ -56,6 +56,7 @@ def desk(tmp_path, monkeypatch, face):
 def run_shell(text: str, page: pathlib.Path) -> None:
     """A block of shell, in the working directory, with the interpreter of the tests as ``python`` and ``lfic``."""
     python = f'lfic() {{ "{sys.executable}" -m lfic "$@"; }}\npython() {{ "{sys.executable}" "$@"; }}\n'
+    python += f'dlfic() {{ "{pathlib.Path(sys.executable).parent}/dlfic" "$@"; }}\n'
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", python + text],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
