@@ -249,9 +249,10 @@ def memory(args):
         crops, coded = args.work / f"crops-{count}.tar", args.work / f"coded-{count}.parquet"
         decoded = args.work / f"decoded-{count}"
         make_crops(args.photos, crops, count)
-        watched(count, crops, coded, ["--quality", "40"], args.jobs)
-        watched(count, coded, decoded, [], args.jobs)
-        watched(count, decoded, args.work / f"pictures-{count}.tar", ["--to", "png"], args.jobs)
+        faces = ["--faces", args.faces]
+        watched(count, crops, coded, ["--quality", "40", *faces], args.jobs)
+        watched(count, coded, decoded, faces, args.jobs)
+        watched(count, decoded, args.work / f"pictures-{count}.tar", ["--to", "png", *faces], args.jobs)
         crops.unlink()
     for count in args.passed_on:
         files = args.work / f"lfic-{count}.tar"
@@ -305,6 +306,7 @@ def main():
     parser.add_argument("photos", type=pathlib.Path)
     parser.add_argument("work", type=pathlib.Path)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--faces", default="auto", help="as lfic transcode has it; none: workers load no torch")
     parser.add_argument("--counts", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--passed-on", type=int, nargs="*", default=[], help="counts of lfic files that no step codes")
     parser.add_argument("--kills", type=int, default=5)

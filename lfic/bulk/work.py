@@ -98,7 +98,7 @@ class CodecChoice:
         return load_codec(self.model or DEFAULT_MODEL, self.device, load_recognizer(self.recognizer, self.device))
 
     def load_for(self, options: Mapping[str, Any]) -> "Codec | Encoder":
-        """What encodes by these options and decodes: integers where they do it, which take a fifth of the memory."""
+        """What encodes by these options and decodes: integers where they do it, which take a tenth of the memory."""
         from .. import encoding
         from ..encoder.options import DEFAULT_MODEL
 
