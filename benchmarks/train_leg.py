@@ -1,7 +1,8 @@
-"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
+r"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
     python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--entropy-seconds 40]
-    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/6-analysis.toml --second ""
+    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/6-analysis.toml --second "" \
+        --start face-v1
 
 Reads the configurations, by default face-v2's first two, and what they name in data/; makes the pack of crops that they
 name of the packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("--entropy-seconds", type=float, default=40, help="of those, for the second run (default 40)")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--first", default="configs/face-v2/1-pictures.toml", help="configuration of the first run")
+    parser.add_argument("--start", help="what the first run begins with, in the place of its configuration's")
     parser.add_argument("--second", default="configs/face-v2/2-entropy.toml", help="of the second; empty: none")
     parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
     parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
@@ -80,6 +82,8 @@ def main() -> int:
     end = time.monotonic() + args.seconds
     args.out.mkdir(parents=True, exist_ok=True)
     configs = [TrainConfig.load(path) for path in (args.first, args.second) if path]
+    if args.start:
+        configs[0] = configs[0].changed(network={"start": args.start})
     if len(configs) == 1:
         args.entropy_seconds = 0
     if args.device == "cpu":
