@@ -113,8 +113,8 @@ class Few(FolderSource):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_stopped_before_every_change_on_disk(name, source, tmp_path, monkeypatch):
-    """Each rename and each cut of a file is the last thing that a run does once; the next run ends as if nothing had
-    been."""
+    """Each name that a file gets and each cut of a file is the last thing that a run does once; the next run ends as if
+    nothing had been."""
     left = [0]
 
     def stopping(real):
@@ -132,7 +132,9 @@ def test_stopped_before_every_change_on_disk(name, source, tmp_path, monkeypatch
 
     monkeypatch.setattr(Pool, "start", lambda self: None)  # in this process
     monkeypatch.setattr(Pool, "run", lambda self, portions: (self.work(one) for one in portions))
+    link = os.link
     monkeypatch.setattr(os, "replace", stopping(os.replace))
+    monkeypatch.setattr(os, "link", lambda *names, **how: stopping(lambda *_: link(*names, **how))(*names))
     monkeypatch.setattr(os, "truncate", stopping(os.truncate))
     few(tmp_path / "whole" / name)
     expected, stops = contents(tmp_path / "whole" / name), 0
