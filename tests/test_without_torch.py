@@ -199,11 +199,31 @@ def test_batches_by_integers_are_the_codecs(codec, face, photo):
 
 
 @pytest.mark.parametrize(
-    "options", [{"effort": 1}, {"min_similarity": 0.5}, {"quality": 0}, {"aligned": "no"}, {"container": "bar"}]
+    "options",
+    [
+        {"effort": 1},
+        {"min_similarity": 0.5},
+        {"quality": 0},
+        {"aligned": "no"},
+        {"container": "bar"},
+        {"threads": 1.5},
+        {"threads": -1},
+    ],
 )
 def test_batches_check_options_without_images(options):
     with pytest.raises(lfic.InvalidInputError):
         encoding.load("face-v1").encode_batch([], **options)
+
+
+def test_what_is_no_option_or_no_face_is_told(photo):
+    model = encoding.load("face-v1")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
+        model.encode_batch([], speed=1)
+    for data in ([], [b"x"]):
+        with pytest.raises(lfic.InvalidInputError, match="threads"):
+            model.decode_batch(data, threads=None)
+    with pytest.raises(lfic.InvalidInputError, match="no picture has so many"):
+        model.encode(photo(50, 83), faces=[np.array(LANDMARKS) * 1e300])
 
 
 def test_archives(codec, pictures, tmp_path):
