@@ -79,21 +79,23 @@ class Decoder:
             ContainerError: no lfic file, or one that another model wrote, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
-        integer("threads", threads, 0, 256)
-        pictures = [self.read(blob, max_pixels, container) for blob in blobs]
-        shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
-        return [composed(picture, [next(shown) for _ in picture.streams]) for picture in pictures]
+        return [pixels for _, pixels in self._composed(blobs, max_pixels, threads, container)]
 
     def decode_batch(
         self, blobs: Sequence[Bytes], max_pixels: int = DECODED_PIXELS, threads: int = 1
     ) -> list[Image.Image]:
         """Several files -> what ``decode`` gives of each. Errors and threads as ``arrays``."""
+        found = self._composed(blobs, max_pixels, threads, "file")
+        return [image_of(pixels, picture.grey) for picture, pixels in found]
+
+    def _composed(
+        self, blobs: Sequence[Bytes], max_pixels: int, threads: int, container: Container
+    ) -> list[tuple[Picture, Pixels]]:
+        """What files hold, and what they show."""
         integer("threads", threads, 0, 256)
-        pictures = [self.read(blob, max_pixels, "file") for blob in blobs]
+        pictures = [self.read(blob, max_pixels, container) for blob in blobs]
         shown = iter(self.streams([stream for picture in pictures for stream in picture.streams], threads))
-        return [
-            image_of(composed(picture, [next(shown) for _ in picture.streams]), picture.grey) for picture in pictures
-        ]
+        return [(picture, composed(picture, [next(shown) for _ in picture.streams])) for picture in pictures]
 
     def decode_faces(
         self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file"

@@ -183,10 +183,7 @@ std::vector<T> elements(const Weights& weights, const std::string& name) {
         throw WeightsError("tensor '" + name + "' has type " + tensor.type + "; needed is " + wanted);
     std::vector<T> out(tensor.count());
     if (tensor.size) std::memcpy(out.data(), tensor.data, tensor.size);  // of nothing, data() may be null
-    const uint16_t one = 1;
-    uint8_t first;
-    std::memcpy(&first, &one, 1);
-    if (first == 0) {  // a big-endian machine
+    if (!little_endian()) {
         auto* bytes = reinterpret_cast<uint8_t*>(out.data());
         for (std::size_t i = 0; i < tensor.size; i += sizeof(T)) std::reverse(bytes + i, bytes + i + sizeof(T));
     }

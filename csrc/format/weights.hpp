@@ -62,14 +62,19 @@ class Weights {
 template <class T>
 std::vector<T> elements(const Weights& weights, const std::string& name);
 
-// Where they lie in the file, if this machine reads them there as they are; null otherwise, and of nothing.
-template <class T>
-const T* in_place(const FileTensor& tensor) {
+// Whether this machine's byte order is that of weights files.
+inline bool little_endian() {
     const uint16_t one = 1;
     uint8_t first;
     std::memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+// Where they lie in the file, if this machine reads them there as they are; null otherwise, and of nothing.
+template <class T>
+const T* in_place(const FileTensor& tensor) {
     const bool aligned = reinterpret_cast<std::uintptr_t>(tensor.data) % alignof(T) == 0;
-    return first && aligned && tensor.size ? reinterpret_cast<const T*>(tensor.data) : nullptr;
+    return little_endian() && aligned && tensor.size ? reinterpret_cast<const T*>(tensor.data) : nullptr;
 }
 
 // The integer context model. Throws WeightsError.
