@@ -34,15 +34,15 @@ struct Analysis::Tile {
     Run rows, columns, seen_rows, seen_columns;
 };
 
-Analysis::Analysis(const Reader& reader, const Kernels& kernels) : kernels_(kernels) {
+Analysis::Analysis(const Reader& reader, const Kernels& kernels, const std::string& at) : kernels_(kernels) {
     const Span pixels = {-255, 255};
     gain_ = reader.values<float>("analysis.gain", Type::f32, {kQualities, kLevels, -1});
     channels_ = static_cast<int>(gain_.size()) / (kQualities * kLevels);
     for (const float gain : gain_)
         if (!(gain > 0 && gain < 1e6f)) throw InvalidInput("integers.analysis.gain holds a number that is no gain");
-    fine_width_ = reader.outputs("analysis.lapped");
-    width_ = reader.outputs("analysis.down");
-    inner_width_ = reader.outputs("analysis.down_inner");
+    fine_width_ = reader.outputs(at + "lapped");
+    width_ = reader.outputs(at + "down");
+    inner_width_ = reader.outputs(at + "down_inner");
     if (channels_ % kPanel || inner_width_ % kPanel || width_ % kPanel || fine_width_ % kPanel)
         throw InvalidInput("the analysis has " + std::to_string(channels_) + " feature channels and widths " +
                            std::to_string(fine_width_) + ", " + std::to_string(width_) + ", " +
@@ -51,21 +51,21 @@ Analysis::Analysis(const Reader& reader, const Kernels& kernels) : kernels_(kern
     position_inner_ = reader.values<std::int16_t>("analysis.position_inner", Type::i16,
                                                   {kAlignedGrid / 2, kAlignedGrid / 2, inner_width_});
     level_position_ = reader.values<std::int16_t>("level_head.position", Type::i16, {4, 4, kLevels});
-    lapped_ = reader.linear("analysis.lapped", kWindow * kWindowRow, pixels, false, window_order);
-    const Span fine = reader.range("analysis.lapped");
-    fine_ = reader.stage("analysis.fine", fine_width_, fine);
-    down_ = reader.linear("analysis.down", 4 * fine_width_, fine, false, by_place(fine_width_, 2));
-    const Span middle = reader.range("analysis.down");
-    middle_ = reader.stage("analysis.middle", width_, middle);
-    down_inner_ = reader.linear("analysis.down_inner", 4 * width_, middle, false, by_place(width_, 2));
-    const Span inner = reader.range("analysis.down_inner");
-    inner_ = reader.stage("analysis.inner", inner_width_, inner);
-    out_ = reader.linear("analysis.out", inner_width_, inner);
-    detail_ = reader.linear("analysis.detail", width_, middle);
+    lapped_ = reader.linear(at + "lapped", kWindow * kWindowRow, pixels, false, window_order);
+    const Span fine = reader.range(at + "lapped");
+    fine_ = reader.stage(at + "fine", fine_width_, fine);
+    down_ = reader.linear(at + "down", 4 * fine_width_, fine, false, by_place(fine_width_, 2));
+    const Span middle = reader.range(at + "down");
+    middle_ = reader.stage(at + "middle", width_, middle);
+    down_inner_ = reader.linear(at + "down_inner", 4 * width_, middle, false, by_place(width_, 2));
+    const Span inner = reader.range(at + "down_inner");
+    inner_ = reader.stage(at + "inner", inner_width_, inner);
+    out_ = reader.linear(at + "out", inner_width_, inner);
+    detail_ = reader.linear(at + "detail", width_, middle);
     if (out_.outputs != channels_ || detail_.outputs != channels_)
-        throw InvalidInput("analysis.out and analysis.detail have to make " + std::to_string(channels_) + " channels");
+        throw InvalidInput(at + "out and " + at + "detail have to make " + std::to_string(channels_) + " channels");
     if (detail_.low < -kFeatureLimit || detail_.high > kFeatureLimit)
-        throw InvalidInput("integers.analysis.detail.range is wider than -16383 to 16383");
+        throw InvalidInput("integers." + at + "detail.range is wider than -16383 to 16383");
     head_enter_ = reader.linear("level_head.enter", 3 * channels_, {-2 * kFeatureLimit, 2 * kFeatureLimit}, false);
     head_enter_.unit = reader.unit("level_head.enter");
     const int hidden = head_enter_.outputs;

@@ -1,6 +1,7 @@
 // Pixels -> features, and their levels.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "network/layers.hpp"
@@ -11,7 +12,8 @@ namespace lfic::network {
 
 class Analysis {
   public:
-    Analysis(const Reader& reader, const Kernels& kernels);
+    // Of the layers whose names begin with `at`; gains, places and the level head are the same for all.
+    Analysis(const Reader& reader, const Kernels& kernels, const std::string& at = "analysis.");
 
     int channels() const { return channels_; }
     const float* gain() const { return gain_.data(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "common/errors.hpp"
 #include "common/threads.hpp"
@@ -14,7 +15,7 @@
 namespace lfic::network {
 namespace {
 
-// Indexes of pictures of one size that run together, and single large ones.
+// Indexes of pictures that run together, of one size and all aligned or none, and single large ones.
 struct Group {
     std::vector<std::size_t> members;
     bool tiled;
@@ -23,15 +24,17 @@ struct Group {
 std::vector<Group> groups_of(const std::vector<Picture>& pictures) {
     std::vector<std::size_t> order(pictures.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto size_of = [&](std::size_t i) { return std::make_pair(pictures[i].height, pictures[i].width); };
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size_of(a) < size_of(b); });
+    const auto kind_of = [&](std::size_t i) {
+        return std::make_tuple(pictures[i].height, pictures[i].width, pictures[i].aligned);
+    };
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return kind_of(a) < kind_of(b); });
     std::vector<Group> groups;
     std::int64_t cells = 0;
     for (const std::size_t i : order) {
         const std::int64_t own = std::int64_t{cells_along(pictures[i].height)} * cells_along(pictures[i].width);
         const bool tiled = needs_tiles(pictures[i]);
         if (groups.empty() || tiled || groups.back().tiled || cells + own > kCellsAtOnce ||
-            size_of(groups.back().members.front()) != size_of(i)) {
+            kind_of(groups.back().members.front()) != kind_of(i)) {
             groups.push_back({{}, tiled});
             cells = 0;
         }
@@ -62,15 +65,16 @@ struct Model::Parts {
         if (analysis && analysis->channels() != synthesis.channels())
             throw InvalidInput("the analysis makes " + std::to_string(analysis->channels()) +
                                " channels, the synthesis reads " + std::to_string(synthesis.channels()));
+        if (analysis && reader.has("pictures.lapped.weight")) pictures.emplace(reader, kernels, "pictures.");
     }
-    const Analysis& encoder() const {
+    const Analysis& encoder(bool aligned) const {
         if (!analysis) throw InvalidInput("the weights hold no analysis: they decode alone");
-        return *analysis;
+        return pictures && !aligned ? *pictures : *analysis;
     }
     const Kernels& kernels;
     Reader reader;
     Synthesis synthesis;
-    std::optional<Analysis> analysis;
+    std::optional<Analysis> analysis, pictures;  // of template crops, and of what is none if that has its own
 };
 
 Model::Model(const Tensors& tensors, const std::string& simd)
@@ -120,11 +124,11 @@ void Model::analyze(const Picture& picture, const std::uint8_t* rgb, std::int16_
 
 void Model::analyze(const std::vector<Picture>& pictures, const std::vector<const std::uint8_t*>& rgb,
                     const std::vector<std::int16_t*>& features, int threads) const {
-    const Analysis& analysis = parts_->encoder();
     for (const Picture& picture : pictures) check_picture(picture);
     for_groups(
         pictures, threads,
         [&](const std::vector<std::size_t>& members) {
+            const Analysis& analysis = parts_->encoder(pictures[members.front()].aligned);
             std::vector<Picture> some;
             std::vector<const std::uint8_t*> in;
             std::vector<std::int16_t*> out;
@@ -135,17 +139,19 @@ void Model::analyze(const std::vector<Picture>& pictures, const std::vector<cons
             }
             analysis.run(some.data(), in.data(), out.data(), static_cast<int>(some.size()));
         },
-        [&](std::size_t i, std::size_t most) { analysis.run_tiles(pictures[i], rgb[i], features[i], most); });
+        [&](std::size_t i, std::size_t most) {
+            parts_->encoder(pictures[i].aligned).run_tiles(pictures[i], rgb[i], features[i], most);
+        });
 }
 
 void Model::choose_levels(const Picture& picture, const std::int16_t* features, std::uint8_t* levels) const {
     check_picture(picture);
-    parts_->encoder().choose_levels(picture, features, levels);
+    parts_->encoder(picture.aligned).choose_levels(picture, features, levels);
 }
 
 std::vector<std::int16_t> Model::pool(const Picture& picture, const std::int16_t* features,
                                       const std::uint8_t* levels) const {
-    const Analysis& analysis = parts_->encoder();
+    const Analysis& analysis = parts_->encoder(picture.aligned);
     check_picture(picture);
     const std::int64_t rows = cells_along(picture.height), columns = cells_along(picture.width);
     const std::int64_t quality = picture.quality - 1;
@@ -166,10 +172,10 @@ std::vector<std::int16_t> Model::pool(const Picture& picture, const std::int16_t
 
 std::vector<Symbols> Model::encode(const std::vector<Picture>& pictures, const std::vector<const std::uint8_t*>& rgb,
                                    int threads) const {
-    const Analysis& analysis = parts_->encoder();
     for (const Picture& picture : pictures) check_picture(picture);
     std::vector<Symbols> out(pictures.size());
     const auto finish = [&](std::size_t i, const std::int16_t* features) {
+        const Analysis& analysis = parts_->encoder(pictures[i].aligned);
         out[i].levels.resize(static_cast<std::size_t>(regions(pictures[i])));
         analysis.choose_levels(pictures[i], features, out[i].levels.data());
         out[i].symbols = pool(pictures[i], features, out[i].levels.data());
@@ -191,12 +197,13 @@ std::vector<Symbols> Model::encode(const std::vector<Picture>& pictures, const s
                 some.push_back(pictures[i]);
                 in.push_back(rgb[i]);
             }
-            analysis.run(some.data(), in.data(), features.data(), static_cast<int>(some.size()));
+            parts_->encoder(some.front().aligned)
+                .run(some.data(), in.data(), features.data(), static_cast<int>(some.size()));
             for (std::size_t k = 0; k < members.size(); ++k) finish(members[k], features[k]);
         },
         [&](std::size_t i, std::size_t most) {
             AlignedVector<std::int16_t> features(size_of(i));
-            analysis.run_tiles(pictures[i], rgb[i], features.data(), most);
+            parts_->encoder(pictures[i].aligned).run_tiles(pictures[i], rgb[i], features.data(), most);
             finish(i, features.data());
         });
     return out;

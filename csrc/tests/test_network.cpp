@@ -108,6 +108,34 @@ void test_variants() {
     }
 }
 
+// What is no template crop is analysed by layers of its own where the weights have them.
+void test_pictures() {
+    const RandomNetwork random(16, 16, 16, 32, 3), other(16, 16, 16, 32, 4);
+    Tensors both = random.tensors;
+    const std::string prefix = "integers.analysis.";
+    for (const auto& [name, tensor] : other.tensors) {
+        const std::string layer = name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : "";
+        if (!layer.empty() && layer != "gain" && layer.rfind("position", 0) != 0)
+            both["integers.pictures." + layer] = tensor;
+    }
+    Tensors second = random.tensors;  // the second analysis alone
+    for (const auto& [name, tensor] : both)
+        if (name.rfind("integers.pictures.", 0) == 0) second[prefix + name.substr(18)] = tensor;
+    Faces faces = random_faces(16);
+    faces.pictures[3].aligned = false;  // of one size, and not alike
+    const Results found = everything(Model(both), faces, 1), first = everything(Model(random.tensors), faces, 1),
+                  last = everything(Model(second), faces, 1);
+    CHECK(everything(Model(both), faces, 3) == found);
+    for (std::size_t i = 0; i < faces.pictures.size(); ++i) {
+        CHECK(found[i] == first[i]);  // decoding has nothing to do with it
+        const std::size_t symbols = faces.pictures.size() + 2 * i;
+        CHECK(found[symbols] == (faces.pictures[i].aligned ? first : last)[symbols]);
+        CHECK(first[symbols] != last[symbols]);
+    }
+    both.erase("integers.pictures.detail.weight");
+    CHECK(throws<InvalidInput>([&] { Model model(both); }));
+}
+
 void test_refusals() {
     RandomNetwork random(16, 16, 16, 16, 5);
     const auto refused = [&](const std::string& name, const network::Tensor& tensor) {
@@ -159,6 +187,7 @@ void test_refusals() {
 
 int main() {
     test_variants();
+    test_pictures();
     test_refusals();
     std::printf("%d failures\n", failures);
     return failures != 0;

@@ -124,7 +124,7 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
         q, a = model.conditions(quality, piece.aligned, len(pixels))
     with model.computing():
         with stage("analysis"):
-            y = model.analyze(pixels, q, a)
+            y = model.analyze(pixels, q, a, piece.aligned)
         with stage("levels"):
             levels = model.region_levels(y, q, a)
         with stage("quantize"):

@@ -10,6 +10,7 @@ Shifts are as large as they can be while W fits into int16 and no sum, in whatev
 int32 (``plan``); csrc/network/plan.cpp proves the latter anew when a model is loaded.
 """
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -248,8 +249,8 @@ class Export:
         values = self.parameter(f"{name}.position").transpose(1, 2, 0) * stream.scale
         self.arrays[key] = np.clip(np.rint(values), -32767, 32767).astype(np.int16)
 
-    def analysis(self) -> Span:
-        """-> the features' span."""
+    def analysis(self, unit: NDArray[np.uint8] | None = None) -> Span:
+        """-> the features' span. unit: fraction bits of the features, uint8 [C], that are given; none: chosen here."""
         fine = self.stream("analysis.fine", "analysis.lapped")
         self.layer("analysis.lapped", Span(np.full(48, 255.0), -255, 255), fine)
         self.stage("analysis.fine", fine)
@@ -262,9 +263,11 @@ class Export:
         self.position("analysis.condition_inner", "analysis.position_inner", inner)
         self.stage("analysis.inner", inner)
         # Powers of two, so that features and gains are the same numbers in either unit.
-        reach = self.seen.largest("features", "analysis.out")
-        bits = np.clip(np.floor(np.log2(FEATURES / (ROOM * reach))), 0, 24)
-        features = Span(2.0**bits, -FEATURES, FEATURES)
+        bits: NDArray[Any] | None = unit
+        if bits is None:
+            reach = self.seen.largest("features", "analysis.out")
+            bits = np.clip(np.floor(np.log2(FEATURES / (ROOM * reach))), 0, 24)
+        features = Span(np.exp2(bits.astype(np.float64)), -FEATURES, FEATURES)
         self.layer("analysis.out", inner, features)
         self.layer("analysis.detail", middle, features)
         self.arrays["analysis.unit"] = bits.astype(np.uint8)
@@ -352,9 +355,38 @@ def integer_arrays(net: CodecNet, pictures: Iterable[NDArray[np.uint8]]) -> dict
             f"the network has {net.config.channels} channels and widths {net.config.widths}: integer networks take "
             "multiples of 16"
         )
+    pictures = list(pictures)
     export = Export(net, look(net, pictures))
     export.level_head(export.analysis())
     export.synthesis()
     if export.arrays["synthesis.step"].shape[0] != QUALITIES:
         raise WeightsError("the network has other qualities than 1 to 100")
+    if net.pictures is not None:
+        export.arrays |= picture_arrays(with_analysis(net, net.pictures), pictures, export.arrays["analysis.unit"])
     return export.arrays
+
+
+def with_analysis(net: CodecNet, analysis: nn.Module) -> CodecNet:
+    """A network that shares all but its analysis with another one, and uses it for everything."""
+    out = copy.copy(net)
+    out._modules = {**net._modules, "analysis": analysis, "pictures": None}
+    return out
+
+
+# Of an analysis, what that of pictures shares: it makes the same features.
+SHARED = ("analysis.gain", "analysis.unit", "analysis.position", "analysis.position_inner")
+
+
+def picture_arrays(
+    net: CodecNet, pictures: Iterable[NDArray[np.uint8]], unit: NDArray[np.uint8]
+) -> dict[str, NDArray[Any]]:
+    """The analysis of pictures that are no template crops, as ``integer_arrays``: "pictures.<layer>".
+
+    Args:
+        net: a network whose ``analysis`` that is. unit: of the features of the model that it joins, uint8 [C].
+    """
+    export = Export(net, look(net, pictures))
+    export.analysis(unit)
+    return {
+        name.replace("analysis.", "pictures.", 1): array for name, array in export.arrays.items() if name not in SHARED
+    }

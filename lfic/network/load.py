@@ -90,11 +90,11 @@ class Model:
         """The state of torch in which the model computes, float32 where gradients are taken."""
         return computing(self.device, torch.float32 if gradients else self.dtype, gradients)
 
-    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
-        """uint8 [N, 3, H, W] -> float32 features [N, C, ceil(H/8), ceil(W/8)]."""
+    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor, alike: bool | None = None) -> Tensor:
+        """uint8 [N, 3, H, W] -> float32 features [N, C, ceil(H/8), ceil(W/8)]; alike: as ``CodecNet.analyze``."""
         if self.integers is not None and self.unit is not None:
             return exact.analyze(self.integers, self.unit, pixels, quality, aligned)
-        return tiles.analyze(self.net, pixels, quality, aligned).float()
+        return tiles.analyze(self.net, pixels, quality, aligned, alike).float()
 
     def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """What RAP decides of what ``analyze`` gave: uint8 [N, hr, wr]; in float32 whatever the precision."""
@@ -111,7 +111,7 @@ class Model:
         levels uint8 [N, rows, columns], given or theirs, and the symbols of each."""
         q, a = self.conditions(quality, aligned, len(pixels))
         with self.computing():
-            y = self.analyze(pixels, q, a)
+            y = self.analyze(pixels, q, a, aligned)
             maps = self.region_levels(y, q, a) if levels is None else torch.as_tensor(levels, device=self.device)
             symbols = pooled_symbols(y, maps, self.gain, q)
         return [y[i : i + 1] for i in range(len(y))], maps.cpu().numpy(), symbols
@@ -335,6 +335,8 @@ def config_of(stored: Any) -> CodecNetConfig:
         raise ValueError(f"their configuration is {stored!r:.60}, no table of sizes")
     settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     for name, value in settings.items():
+        if name == "pictures" and isinstance(value, bool):
+            continue
         sizes = value if isinstance(value, tuple) else (value,)
         low, high = (0, MOST_BLOCKS) if name.endswith("_blocks") else (1, MOST_CHANNELS)
         if not all(is_integer(size) and low <= size <= high for size in sizes):

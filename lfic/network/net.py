@@ -32,6 +32,7 @@ class CodecNetConfig:
     groups: int = 6
     hidden1: int = 128
     hidden2: int = 64
+    pictures: bool = False  # whether pictures that are no template crops have an analysis of their own
 
 
 @dataclasses.dataclass
@@ -57,6 +58,7 @@ class CodecNet(nn.Module):
         self.config = config
         c = config
         self.analysis = Analysis(c.channels, c.widths, c.analysis_blocks)
+        self.pictures = Analysis(c.channels, c.widths, c.analysis_blocks) if c.pictures else None
         self.level_head = LevelHead(c.channels)
         self.gains = Gains(c.channels)
         self.entropy = EntropyModel(c.channels, c.groups, c.hidden1, c.hidden2)
@@ -72,10 +74,25 @@ class CodecNet(nn.Module):
         """Float [100, 3, C]: what a symbol is multiplied by."""
         return 1 / self.gains.table()
 
-    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
-        """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)]."""
-        features: Tensor = self.analysis(pixels, quality, aligned)
-        return features
+    def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor, alike: bool | None = None) -> Tensor:
+        """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)].
+
+        alike: what ``aligned`` says of all of them, where the caller knows: nobody need ask the device.
+        """
+        features: Tensor
+        if self.pictures is None:
+            features = self.analysis(pixels, quality, aligned)
+            return features
+        if torch.compiler.is_exporting():
+            one, other = (transform(pixels, quality, aligned) for transform in (self.analysis, self.pictures))
+            return torch.where(aligned[:, None, None, None], one, other)
+        if alike is None and (aligned == aligned[:1]).all():
+            alike = bool(aligned[:1].all())
+        if alike is not None:
+            features = (self.analysis if alike else self.pictures)(pixels, quality, aligned)
+            return features
+        features = self.pictures(pixels, quality, aligned)
+        return features.index_put((aligned,), self.analysis(pixels[aligned], quality[aligned], aligned[aligned]))
 
     def level_logits(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
         """Features -> logits float [N, 3, hr, wr]."""

@@ -34,18 +34,18 @@ def spans(length: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
         yield max(0, first - halo), min(length, last + halo), first, last
 
 
-def analyze(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:
+def analyze(net: CodecNet, pixels: Tensor, quality: Tensor, aligned: Tensor, alike: bool | None = None) -> Tensor:
     """``net.analyze`` by tiles: uint8 [N, 3, H, W] -> float features [N, C, ceil(H/8), ceil(W/8)]."""
     height, width = pixels.shape[-2:]
     rows, columns = cell_grid(height, width)
     if rows <= TILE and columns <= TILE:
-        return net.analyze(unit(pixels), quality, aligned)
+        return net.analyze(unit(pixels), quality, aligned, alike)
     halo = reach(net.config.analysis_blocks)
     y = torch.empty(len(pixels), net.config.channels, rows, columns, dtype=torch.float32, device=pixels.device)
     for top, bottom, first_row, last_row in spans(rows, halo):
         for left, right, first_column, last_column in spans(columns, halo):
             part = pixels[:, :, top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
-            tile = net.analyze(unit(part), quality, aligned)
+            tile = net.analyze(unit(part), quality, aligned, alike)
             y[:, :, first_row:last_row, first_column:last_column] = tile[
                 :, :, first_row - top : last_row - top, first_column - left : last_column - left
             ]

@@ -2,7 +2,7 @@
 
 The network is stored in half precision, the entropy model as integers, its tables counted on real symbols
 (lfic/train/tables.py); beside it stand the transforms as integers (lfic/network/integers.py). A weights file in place
-of the checkpoint gets new integers alone.
+of the checkpoint gets new integers alone. With --for-pictures the checkpoint's analysis joins other weights.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from .config import sectioned
 from .integers import (
     MEASURED,
     add_integers,
+    add_pictures,
     calibration_pictures,
     costs,
     measured_faces,
@@ -113,6 +114,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="write the networks of weights, a bundled model's name or a .safetensors file, as analysis.onnx and "
         "synthesis.onnx to this folder instead",
     )
+    parser.add_argument(
+        "--for-pictures",
+        metavar="WEIGHTS",
+        help="write WEIGHTS, a bundled model's name or a .safetensors file, with the checkpoint's analysis for "
+        "pictures that are no template crops; their decoder stays, byte for byte",
+    )
     parser.add_argument("--faces", type=int, default=6000, help="how many of them (default 6000)")
     parser.add_argument("--photos", help="folder of pictures that are no faces, for the integers' ranges as well")
     parser.add_argument(
@@ -144,8 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)
+    if args.for_pictures is not None and checkpoint is None:
+        parser.error("--for-pictures takes a checkpoint folder, not weights")
     faces, photos = open_faces(args.data), photo_files(args.photos)
-    if checkpoint is None:
+    if args.for_pictures is not None and checkpoint is not None:
+        net, state = checkpoint
+        add_pictures(args.for_pictures, net, describe_training(state, 0), args.out, faces, photos)
+    elif checkpoint is None:
         add_integers(args.checkpoint, args.out, faces, photos)
     else:
         net, state = checkpoint
@@ -161,7 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = {"training": json.dumps(training), "card": card}
         save_model(args.out, net, arrays, tables.state(), told, integers)
     if args.measure and (checkpoint is None or supports(checkpoint[0])):
-        print(report(list(costs(load(args.out), measured_faces(faces, args.measure)))))
+        measured = measured_faces(faces, args.measure)
+        print(report(list(costs(load(args.out), measured, aligned=args.for_pictures is None))))
     return 0
 
 

@@ -1,8 +1,10 @@
 """The last step of an export: the networks' integers, chosen on real pictures, and what they cost."""
 
 import dataclasses
+import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +12,14 @@ from PIL import Image
 
 from ..data.base import FaceSource
 from ..data.sources import template_crops
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, WeightsError
 from ..files import PathLike, write_atomically
 from ..format.integers import PREFIX
 from ..format.weights import FORMAT, digest, load_arrays
 from ..image import open_image, to_rgb
-from ..network.integers import integer_arrays
+from ..network.integers import integer_arrays, picture_arrays
 from ..network.load import Model, Pixels, load_model
+from ..network.net import CodecNet
 
 LOOKED_AT = 192  # faces that scales are chosen on
 MEASURED = 1000  # faces that the cost is measured on
@@ -69,8 +72,10 @@ class Cost:
 
 
 @torch.inference_mode()
-def costs(model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUALITIES) -> Iterator[Cost]:
-    """What the integers of a model cost on faces uint8 [112, 112, 3], quality by quality."""
+def costs(
+    model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUALITIES, aligned: bool = True
+) -> Iterator[Cost]:
+    """What the integers of a model cost on faces uint8 [112, 112, 3], quality by quality; aligned: coded as such."""
     from ..encoder.draft import estimate_bits, first_drafts
 
     plain = dataclasses.replace(model, integers=None, unit=None)
@@ -79,7 +84,7 @@ def costs(model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUAL
         squares = changed = total = maps = regions = before = after = 0.0
         likeness = []
         for group in whole:
-            ours, theirs = (first_drafts(m, group, quality, True) for m in (model, plain))
+            ours, theirs = (first_drafts(m, group, quality, aligned) for m in (model, plain))
             for a, b in zip(ours, theirs, strict=True):
                 same = np.array_equal(a.levels, b.levels)
                 maps, regions = maps + float((a.levels != b.levels).sum()), regions + a.levels.size
@@ -88,7 +93,7 @@ def costs(model: Model, faces: Sequence[Pixels], qualities: Sequence[int] = QUAL
                 before, after = before + estimate_bits(plain, b), after + estimate_bits(model, a)
             shown = [
                 m.reconstruct(
-                    [(d.symbols, d.levels) for d in theirs], [quality] * len(group), [True] * len(group), 112, 112
+                    [(d.symbols, d.levels) for d in theirs], [quality] * len(group), [aligned] * len(group), 112, 112
                 )
                 for m in (model, plain)
             ]
@@ -130,6 +135,57 @@ def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Seque
     arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
     told = {**metadata, "digest": digest(arrays, metadata if metadata["format"] == FORMAT else None)}
     write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
+
+
+def add_pictures(
+    name: PathLike,
+    net: CodecNet,
+    training: Mapping[str, Any],
+    out: PathLike,
+    faces: FaceSource,
+    photos: Sequence[PathLike] = (),
+) -> None:
+    """Weights again, with the analysis of a trained network for pictures that are no template crops. Files of before
+    and files of these weights are decoded by the same numbers.
+
+    Args:
+        name: of the weights. net: trained from them with all but the analysis as it was. training: what the metadata
+            are to say of that.
+
+    Raises:
+        WeightsError: no such weights, without integers, or the network has another decoder.
+    """
+    from safetensors.numpy import save
+
+    base = load_model(name)[0]
+    arrays, metadata = load_arrays(name)
+    if f"{PREFIX}analysis.unit" not in arrays:
+        raise WeightsError(f"{name} hold no integers of an analysis: give them theirs first (lfic export {name} OUT)")
+    state, trained = base.state_dict(), net.state_dict()
+    other = [
+        key
+        for key, tensor in state.items()
+        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
+    ]
+    if other:
+        raise WeightsError(
+            f"{other[0]} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.']"
+        )
+    arrays = {
+        key: value for key, value in arrays.items() if not key.startswith(("net.pictures.", f"{PREFIX}pictures."))
+    }
+    for key, tensor in net.analysis.state_dict().items():
+        arrays[f"net.pictures.{key}"] = tensor.half().numpy()
+    found = picture_arrays(net, calibration_pictures(faces, photos), arrays[f"{PREFIX}analysis.unit"])
+    arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    told = {
+        **metadata,
+        "format": FORMAT,
+        "config": json.dumps(dataclasses.asdict(dataclasses.replace(base.config, pictures=True))),
+        "training": json.dumps({**json.loads(metadata["training"]), "pictures": dict(training)}),
+    }
+    write_atomically(out, save(arrays, {**told, "digest": digest(arrays, told)}))
 
 
 def photo_files(folder: str | None) -> list[pathlib.Path]:

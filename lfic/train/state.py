@@ -68,7 +68,8 @@ def starting_tensors(start: str) -> Mapping[str, Tensor]:
             raise WeightsError(f"{folder} is not a checkpoint folder: it has no average.safetensors")
         return tensors
     state: Mapping[str, Tensor] = load_model(start)[0].state_dict()
-    return state
+    # What is trained is one analysis; that of pictures joins it in the export.
+    return {name: tensor for name, tensor in state.items() if not name.startswith("pictures.")}
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], schedule: ScheduleConfig) -> torch.optim.Optimizer:

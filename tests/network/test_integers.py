@@ -127,6 +127,31 @@ def test_any_network_of_these_layers_can_be_exported(face):
     assert np.abs(shown.astype(np.int16) - plain).max() <= 1
 
 
+def test_pictures_have_an_analysis_of_their_own(face):
+    torch.manual_seed(1)
+    net = CodecNet(CodecNetConfig(32, (16, 32, 48), (1, 1, 2), (1, 1, 1), 2, 16, 16, pictures=True)).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.02 * torch.randn_like(parameter)
+    model = integer_model({f"{PREFIX}{k}": v for k, v in integer_arrays(net, [face, face[:40, :72]]).items()})
+    assert model is not None
+    pixels = tiles.unit(torch.from_numpy(np.stack([face, face])).permute(0, 3, 1, 2))
+    q, ways = torch.tensor([50, 50]), torch.tensor([True, False])
+    with torch.inference_mode():
+        mixed = net.analyze(pixels, q, ways)
+        for i, way in enumerate((True, False)):
+            alone = net.analyze(pixels[i : i + 1], q[:1], ways[i : i + 1], way)
+            transform = net.analysis if way else net.pictures
+            assert torch.equal(alone, transform(pixels[i : i + 1], q[:1], ways[i : i + 1]))
+            torch.testing.assert_close(mixed[i : i + 1], alone)
+            # To a few units of the integers' features, of which a symbol has hundreds.
+            features = model.analyze(face[None], [50], [way], 1)[0].astype(np.float32)
+            expected = alone[0].permute(1, 2, 0).numpy()
+            unit = np.exp2(np.round(np.log2(np.abs(features).max((0, 1)) / np.abs(expected).max((0, 1)))))
+            assert np.abs(features / unit - expected).max() < 0.02 * np.abs(expected).max()
+    assert not torch.allclose(mixed[0], mixed[1], atol=1e-2)
+
+
 def test_no_plan_lets_a_sum_leave_32_bits():
     rng = np.random.default_rng(0)
     source = Span(np.full(64, 1000.0), -8191, 8191)

@@ -1,13 +1,18 @@
 """The integers of a weights file: written anew, and their cost told."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+import torch
 
-from lfic.errors import InvalidInputError
+from lfic.errors import InvalidInputError, WeightsError
 from lfic.format.integers import PREFIX
 from lfic.format.weights import load_arrays
-from lfic.network.load import load
-from lfic.train.integers import add_integers, costs, photo_files, report
+from lfic.network.integers import with_analysis
+from lfic.network.load import load, load_model
+from lfic.train.integers import add_integers, add_pictures, costs, photo_files, report
 
 
 class Faces:
@@ -39,6 +44,31 @@ def test_a_weights_file_gets_new_integers(face, tmp_path, monkeypatch):
     (cost,) = costs(load(out, recognizer=None), Faces(face).faces, [40])
     assert cost.psnr > 55 and cost.symbols < 0.01 and cost.levels < 0.1 and abs(cost.bits) < 0.01
     assert "40" in report([cost]) and np.isnan(cost.likeness_integers)
+
+
+def test_an_analysis_for_pictures_joins_weights_whose_decoder_stays(face, tmp_path, monkeypatch):
+    monkeypatch.setattr("lfic.network.integers.CALIBRATED", (40,))
+    net, out = with_analysis(load_model("face-v1")[0], load_model("face-v1")[0].analysis), tmp_path / "more.safetensors"
+    with torch.no_grad():
+        net.analysis.out.bias += 0.25
+    add_pictures("face-v1", net, {"step": 7}, out, Faces(face))
+    before, told = load_arrays("face-v1")
+    after, metadata = load_arrays(out)
+    for name, array in before.items():
+        if not name.startswith(("net.pictures.", f"{PREFIX}pictures.")):
+            np.testing.assert_array_equal(after[name], array)
+    assert json.loads(metadata["config"])["pictures"] and json.loads(metadata["training"])["pictures"] == {"step": 7}
+    assert json.loads(metadata["training"])["config"] == json.loads(told["training"])["config"]
+    old, new = (load(name, recognizer=None) for name in ("face-v1", out))
+    for aligned in (True, False):
+        plain = dataclasses.replace(new, integers=None, unit=None)
+        ours, floats, theirs = (m.drafted(m.tensor([face]), [40], aligned)[0][0] for m in (new, plain, old))
+        assert (ours - floats).abs().max() < 0.05
+        assert torch.equal(ours, theirs) == aligned
+    with torch.no_grad():
+        net.synthesis.lapped.bias += 1
+    with pytest.raises(WeightsError, match="of the checkpoint is not as in face-v1"):
+        add_pictures("face-v1", net, {}, out, Faces(face))
 
 
 def test_photos_are_found_or_missed(tmp_path):
