@@ -156,7 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     faces, photos = open_faces(args.data), photo_files(args.photos)
     if args.for_pictures is not None and checkpoint is not None:
         net, state = checkpoint
-        add_pictures(args.for_pictures, net, describe_training(state, 0), args.out, faces, photos)
+        text = pathlib.Path(args.card).read_text() if args.card else None
+        add_pictures(args.for_pictures, net, describe_training(state, 0), args.out, faces, photos, text)
     elif checkpoint is None:
         add_integers(args.checkpoint, args.out, faces, photos)
     else:

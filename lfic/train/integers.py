@@ -144,13 +144,14 @@ def add_pictures(
     out: PathLike,
     faces: FaceSource,
     photos: Sequence[PathLike] = (),
+    card: str | None = None,
 ) -> None:
     """Weights again, with the analysis of a trained network for pictures that are no template crops. Files of before
     and files of these weights are decoded by the same numbers.
 
     Args:
         name: of the weights. net: trained from them with all but the analysis as it was. training: what the metadata
-            are to say of that.
+            are to say of that. card: the model card, where it is not to stay.
 
     Raises:
         WeightsError: no such weights, without integers, or the network has another decoder.
@@ -184,6 +185,7 @@ def add_pictures(
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(dataclasses.replace(base.config, pictures=True))),
         "training": json.dumps({**json.loads(metadata["training"]), "pictures": dict(training)}),
+        "card": metadata.get("card", "") if card is None else card,
     }
     write_atomically(out, save(arrays, {**told, "digest": digest(arrays, told)}))
 

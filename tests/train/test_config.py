@@ -31,12 +31,15 @@ def test_each_shipped_run_starts_where_the_one_before_ended():
         f"{TrainConfig.load(path).run.out}/checkpoint" if path.parent == following.parent else path.parent.name
         for path, following in itertools.pairwise(SHIPPED)
     ]
-    assert [TrainConfig.load(path).network.start for path in SHIPPED] == ["", *ends]
+    # Another analysis of template crops begins where that of pictures did.
+    beside = [end.replace("6-pictures", "5-long") if end.startswith("runs/face-v1/6") else end for end in ends]
+    assert [TrainConfig.load(path).network.start for path in SHIPPED] == ["", *beside]
 
 
 def test_every_key_has_one_section():
     assert len(SECTION_OF) == sum(map(len, KEYS.values()))
-    assert {*KEYS["network"]} == {"start", *vars(CodecNetConfig())}
+    # An analysis of pictures joins weights in their export: a run trains one.
+    assert {*KEYS["network"], "pictures"} == {"start", *vars(CodecNetConfig())}
     assert network_config(NetworkConfig()) == CodecNetConfig()
 
 
