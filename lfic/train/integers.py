@@ -46,10 +46,10 @@ def measured_faces(faces: FaceSource, count: int) -> list[Pixels]:
 
 
 def synthetic() -> Iterator[Pixels]:
-    """Black, white, noise, chequers and colour ramps, 112 x 112."""
+    """Black, white, the saturated colours, noise, chequers and colour ramps, 112 x 112."""
     y, x = np.mgrid[:112, :112]
-    for value in (0, 255):
-        yield np.full((112, 112, 3), value, np.uint8)
+    for corner in np.ndindex(2, 2, 2):
+        yield np.broadcast_to(np.array(corner, np.uint8) * 255, (112, 112, 3))
     yield np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     for side in (1, 8):
         yield np.repeat(((x // side + y // side) % 2 * 255).astype(np.uint8)[:, :, None], 3, 2)
