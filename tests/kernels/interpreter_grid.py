@@ -103,6 +103,8 @@ def ragged(shape, dtype, turn):
         ).sum().backward()
     to_step = rap_unpool_backward(nhwc(grad), symbols, levels, step, quality)
     torch.testing.assert_close(to_step, leaf.grad, rtol=1e-5, atol=2e-3)
+    turned = step.transpose(0, 1).contiguous().transpose(0, 1)  # dense, but its rows do not follow each other
+    same(rap_unpool_backward(nhwc(grad), symbols, levels, turned, quality), to_step, "gradient of a turned table")
     room = height * width // 2 * shape[1]
     if room:  # a row that is too short: what is missing counts as 0
         short = symbols[:, :room].contiguous()

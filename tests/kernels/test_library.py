@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +18,11 @@ from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpo
 
 N, C, H, W, Q = 3, 16, 14, 9, 5
 OPS = torch.ops.lfic
+
+
+def turned(x):
+    """The same values in dense memory whose first two dimensions are the other way round."""
+    return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def case(count=N, seed=0, dtype=torch.float32):
@@ -56,6 +62,11 @@ def operations(count=N):
         ),
         "unpool": (OPS.rap_unpool, (symbols, levels, leaf[2], quality, H, W, torch.float32)),
         "unpool_backward": (OPS.rap_unpool_backward, (g, symbols, levels, step, quality)),
+        "dense_backward-turned": (
+            OPS.rap_dense_backward,
+            (g, g, y, levels, turned(gain), turned(step), quality, None, None, *[True] * 3),
+        ),
+        "unpool_backward-turned": (OPS.rap_unpool_backward, (g, symbols, levels, turned(step), quality)),
     }
 
 
@@ -63,6 +74,16 @@ def operations(count=N):
 def test_opcheck(name):
     operation, arguments = operations()[name]
     torch.library.opcheck(operation.default, arguments)
+
+
+@pytest.mark.parametrize("name", list(operations()))
+def test_fakes_have_the_memory_of_the_results(name):
+    operation, arguments = operations()[name]
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fakes = operation(*(mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in arguments))
+    found = operation(*arguments)
+    for a, b in zip(*((x if isinstance(x, tuple) else (x,)) for x in (fakes, found)), strict=True):
+        assert (a.shape, a.stride(), a.dtype, a.device) == (b.shape, b.stride(), b.dtype, b.device)
 
 
 class Bottleneck(nn.Module):
@@ -276,7 +297,11 @@ def test_inputs_and_gradients_of_any_layout():
         return [ragged, counts, *(o.detach() for o in outputs)], [leaf.grad for leaf in leaves]
 
     expected = run(lambda t: t)
-    for change in (strided, lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t):
+    for change in (
+        strided,
+        lambda t: turned(t) if t.ndim > 1 else t,
+        lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t,
+    ):
         found = run(change)
         assert all(torch.equal(a, b) for a, b in zip(found[0], expected[0]))
         for a, b in zip(found[1], expected[1]):
