@@ -36,7 +36,9 @@ def expect_features(shape: Sequence[int], **features: torch.Tensor | None) -> No
     first = next((x for x in features.values() if x is not None), None)
     for name, x in features.items():
         if x is not None and first is not None and x.device != first.device:
-            raise ValueError(f"{name} is on {x.device}, other features are on {first.device}; all must be on one device")
+            raise ValueError(
+                f"{name} is on {x.device}, other features are on {first.device}; all must be on one device"
+            )
         if x is not None and (x.dtype not in FLOATS or tuple(x.shape) != tuple(shape)):
             raise ValueError(
                 f"{name} is {x.dtype} {tuple(x.shape)}; needed is float32, float16 or bfloat16 {tuple(shape)}"
@@ -68,7 +70,9 @@ def expect_grid(
         if tensor is not None and tensor.device != device:
             raise ValueError(f"{name} is on {tensor.device}, the others are on {device}; all must be on one device")
     if tables and tables[0].shape[0] < 1:
-        raise ValueError(f"a table is {tuple(tables[0].shape)}; needed is [Q, {LEVELS}, {channels}] with Q of at least 1")
+        raise ValueError(
+            f"a table is {tuple(tables[0].shape)}; needed is [Q, {LEVELS}, {channels}] with Q of at least 1"
+        )
     expect("levels", levels, torch.uint8, (count, *regions(height, width)))
     if quality is not None:
         expect("quality", quality, torch.int64, (count,))

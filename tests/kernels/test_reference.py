@@ -306,7 +306,7 @@ def test_tensors_of_two_devices_are_refused(stranger):
     calls = {
         "quantize": (cpu.rap_quantize, elsewhere(y, levels, gain, quality, indexes)),
         "dense": (cpu.rap_dense, elsewhere(y, levels, gain, gain, quality, y, seed)),
-        "dense_backward": (cpu.rap_dense_backward, elsewhere(y, y, y, levels, gain, gain, quality) + [None, None]),
+        "dense_backward": (cpu.rap_dense_backward, [*elsewhere(y, y, y, levels, gain, gain, quality), None, None]),
         "unpool": (cpu.rap_unpool, [*elsewhere(symbols, levels, gain, quality), 8, 8]),
         "unpool_backward": (cpu.rap_unpool_backward, elsewhere(y, symbols, levels, gain, quality)),
     }
