@@ -2,7 +2,8 @@
 
     python benchmarks/bench_gpu_codec.py --seconds 45 --out results.csv [--device cuda]
 
-A row is appended to the CSV as soon as it is measured, the most telling first; measuring stops when the time is up.
+A row is appended to the CSV as soon as it is measured, the most telling first; measuring stops when the time is up, and
+what is left gets rows that say so in ``note``, as does what failed.
 ``stage:`` columns are milliseconds for 1,000 faces with the device waited for after each stage, so that nothing
 overlaps there; faces_per_s is measured without that. The faces are one face, shifted, mirrored, brighter and darker.
 """
@@ -60,7 +61,9 @@ FIELDS = (
     "python",
     "torch",
     "triton",
+    "note",
 )
+NO_TIME = "not run: no time left"
 PLAN = [  # (variant, faces, at once or 0 for the codec's own)
     ("float32", 1_000, 0),
     ("float32", 10_000, 0),
@@ -157,7 +160,7 @@ class Rows:
     """Appends to a CSV, whose first row are the names."""
 
     def __init__(self, path: pathlib.Path, device: torch.device) -> None:
-        self.path, self.always = path, machine(device)
+        self.path, self.always, self.written = path, machine(device), 0
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_text(",".join(FIELDS) + "\n")
@@ -165,7 +168,14 @@ class Rows:
     def add(self, row: dict[str, object]) -> None:
         with open(self.path, "a", newline="") as file:
             csv.DictWriter(file, FIELDS, lineterminator="\n").writerow(row | self.always)
+        self.written += 1
         print({key: value for key, value in row.items() if not key.startswith("stage:")}, flush=True)
+
+
+def not_run(variant: str, count: int, at_once: int, note: str) -> list[dict[str, object]]:
+    """Rows of both directions without figures."""
+    said = {"variant": variant, "faces": count, "at_once": at_once or "auto", "note": note}
+    return [{"what": what} | said for what in ("encode", "decode")]
 
 
 def measure(codec: Codec, faces: Tensor, variant: str, at_once: int, rows: Rows, deadline: float) -> None:
@@ -199,7 +209,7 @@ def measure(codec: Codec, faces: Tensor, variant: str, at_once: int, rows: Rows,
                 "at_once": at_once or "auto",
                 "faces_per_s": round(count / taken, 1),
                 "bytes": round(sum(map(len, data)) / count, 1),
-                "twice": round(second_passes(codec, faces) / count, 4) if what == "encode" and count <= 1_000 else "",
+                "twice": second_passes(codec, faces) if what == "encode" and count <= 1_000 else "",
                 "gpu_mib": torch.cuda.max_memory_allocated(device) >> 20 if device.type == "cuda" else "",
                 "host_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
                 **stages,
@@ -207,18 +217,24 @@ def measure(codec: Codec, faces: Tensor, variant: str, at_once: int, rows: Rows,
         )
 
 
-def second_passes(codec: Codec, faces: Tensor) -> int:
-    """How many faces were coded without positions as well."""
+def second_passes(codec: Codec, faces: Tensor) -> float | str:
+    """Which share of the faces was coded without positions as well; "" where integers stand in for the analyses and
+    neither runs."""
     seen = 0
 
     def count(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal seen
         seen += len(inputs[0])
 
-    hook = codec.model.net.analysis.register_forward_pre_hook(count)
-    codec.encode_batch(faces)
-    hook.remove()
-    return seen - len(faces)
+    net = codec.model.net
+    analyses = [net.analysis] if net.pictures is None else [net.analysis, net.pictures]
+    hooks = [analysis.register_forward_pre_hook(count) for analysis in analyses]
+    try:
+        codec.encode_batch(faces)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return round(seen / len(faces) - 1, 4) if seen else ""
 
 
 def agreement(codec: Codec, faces: Tensor) -> bool:
@@ -265,13 +281,16 @@ def main() -> None:
     threads, rows, wrong = args.threads or cores(), Rows(args.out, device), list[str]()
     print(f"{rows.always} {threads} threads of {os.cpu_count()}", flush=True)
     for number, (variant, count, at_once) in enumerate(PLAN):
-        if count > args.most or time.perf_counter() > deadline:
+        if count > args.most:
             continue
-        if number and 2.5 * count / 20_000 > deadline - time.perf_counter() and device.type == "cuda":
-            continue  # it would not be done in time at the speed that is hoped for
+        expected = 2.5 * count / 20_000 if number and device.type == "cuda" else 0.0  # at the speed that is hoped for
+        if time.perf_counter() + expected > deadline:
+            for row in not_run(variant, count, at_once, NO_TIME):
+                rows.add(row)
+            continue
         precision = variant.split(",")[0]
         codec = lfic.load_codec(device=device, threads=threads, precision=precision)  # type: ignore[arg-type]
-        faces = faces_on(device, count)
+        faces, already = faces_on(device, count), rows.written
         with setting(variant, at_once):
             try:
                 if number == 0 and not agreement(codec, faces[:128]):
@@ -282,6 +301,9 @@ def main() -> None:
             except Exception as error:  # the other rows are worth having
                 wrong.append(f"{variant}, {count} faces: {type(error).__name__}: {error}")
                 print(wrong[-1], flush=True)
+                note = f"not run: {type(error).__name__}: {(str(error) or '-').splitlines()[0][:80]}"
+                for row in not_run(variant, count, at_once, note)[rows.written - already :]:
+                    rows.add(row)
         del faces
     if wrong:
         raise SystemExit("\n".join(wrong))

@@ -1,27 +1,46 @@
 """The gradients of the training form in one pass and in two: y alone, the tables alone, both at once.
 
-    python benchmarks/gpu_passes.py [--device cuda] [--out FILE]
+    python benchmarks/gpu_passes.py [--device cuda] [--out FILE] [--seconds S]
+    python benchmarks/gpu_passes.py --profile FILE
+    python benchmarks/gpu_passes.py --once
 
 A line per shape and dtype with medians in microseconds: forward; rounded features with noisy symbols in one call and in
-two; backward to y, to the tables, to both; what a call keeps the host busy for.
+two; backward to y, to the tables, to both; what a call keeps the host busy for. What had no time left, and what failed,
+gets a line whose note says so. ``--profile`` writes what torch.profiler sees of forward and backward at N = 1 and 256:
+the kernels of the device, and what the host does. ``--once`` calls forward, backward and decoding once, for ncu.
 """
 
 import argparse
 import csv
 import functools
 import math
+import pathlib
 import statistics
+import time
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 import lfic.kernels  # noqa: F401  registers the operations
 from lfic.kernels.bench import bench
 
-FIELDS = ("device", "shape", "dtype", "call", "p50_us", "host_us")
+FIELDS = ("device", "shape", "dtype", "call", "p50_us", "host_us", "note")
+NAMES = ("N1-C192-14x14", "N256-C192-14x14", "N64-C192-64x64")
+DTYPES = ("fp16", "fp32")
+PROFILED = ("N1-C192-14x14", "N256-C192-14x14")
+CALLS = (
+    "rounded",
+    "noise from a seed",
+    "mixed from a seed",
+    "rounded, then noise",
+    "backward to y",
+    "backward to tables",
+    "backward to y and tables",
+)
 
 
 def calls(name, dtype, device, sets):
-    """{call: functions over buffers of their own}."""
+    """{call: functions over buffers of their own}, keys as CALLS."""
     shape = bench.shape_of(name)
     count, ops = shape[0], torch.ops.lfic
     y, levels, gain, step, quality = bench.case((count * sets, *shape[1:]), dtype, device)
@@ -48,35 +67,101 @@ def calls(name, dtype, device, sets):
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
-    parser.add_argument("--out")
-    args = parser.parse_args()
-    names = ("N1-C192-14x14", "N256-C192-14x14", "N64-C192-64x64") if args.device == "cuda" else ("N1-C16-8x8",)
+def report(path, *line):
+    """One line, on the screen and at the end of a CSV."""
+    print(*line[1:], flush=True)
+    if path:
+        with open(path, "a", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(FIELDS)
+            writer.writerow(line)
+
+
+def measure(device, names, path, seconds):
+    """Every call at every shape and dtype; nothing is begun after so many seconds."""
+    until, on = time.monotonic() + seconds, bench.device_name(device)
     for name in names:
-        for dtype in ("fp16", "fp32"):
+        for dtype in DTYPES:
+            if time.monotonic() > until:
+                for call in CALLS:
+                    report(path, on, name, dtype, call, "", "", bench.NO_TIME)
+                continue
             size = math.prod(bench.shape_of(name)) * bench.DTYPES[dtype].itemsize * 3
-            sets = bench.sets_for(size, "cuda") if args.device == "cuda" else 1
+            sets = bench.sets_for(size, "cuda") if device == "cuda" else 1
             with torch.no_grad():
-                for call, functions in calls(name, bench.DTYPES[dtype], args.device, sets).items():
+                for call, functions in calls(name, bench.DTYPES[dtype], device, sets).items():
+                    if time.monotonic() > until:
+                        report(path, on, name, dtype, call, "", "", bench.NO_TIME)
+                        continue
                     try:
-                        if args.device == "cuda":
+                        if device == "cuda":
                             times, host = bench.timed_in_graph(functions), bench.host_time(functions)
                         else:
                             times = bench.timed_on_cpu({"x": functions[0]}, 3, 0.0)["x"]
                             host = statistics.median(times)
                     except RuntimeError as error:
-                        print(name, dtype, call, str(error).splitlines()[0], flush=True)
+                        note = f"not run: {str(error).splitlines()[0][:80]}"
+                        report(path, on, name, dtype, call, "", "", note)
                         continue
-                    line = [name, dtype, call, f"{statistics.median(times) * 1e6:.5g}", f"{host * 1e6:.4g}"]
-                    print(*line, flush=True)
-                    if args.out:
-                        with open(args.out, "a", newline="") as file:
-                            writer = csv.writer(file, lineterminator="\n")
-                            if not file.tell():
-                                writer.writerow(FIELDS)
-                            writer.writerow([bench.device_name(args.device), *line])
+                    p50 = statistics.median(times)
+                    report(path, on, name, dtype, call, f"{p50 * 1e6:.5g}", f"{host * 1e6:.4g}", "")
+
+
+def training(name, device):
+    """Forward and backward at half precision, as a call without arguments."""
+    dtype = torch.float16
+    (given,) = bench.arguments("train", bench.shape_of(name), dtype, device)
+    return functools.partial(bench.forms("train", dtype, {})["lfic"], *given)
+
+
+def listed(name, device, rounds=20):
+    """What torch.profiler sees of one call, as text: kernels by time on the device, the host's work by its own."""
+    work = training(name, device)
+    work()
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
+    with profile(activities=activities) as found:
+        for _ in range(rounds):
+            work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+    text = ""
+    for where, key in (("device", "self_device_time_total"), ("host", "self_cpu_time_total")):
+        events = sorted(found.key_averages(), key=lambda event: -getattr(event, key))
+        events = [event for event in events if getattr(event, key) > 0]
+        total = sum(getattr(event, key) for event in events) / rounds
+        text += f"{name} fp16, forward and backward, {where}: {total:.1f} us a call; us, calls, what\n"
+        for event in events[:25]:
+            text += f"{getattr(event, key) / rounds:10.2f} {event.count / rounds:6.1f}  {event.key[:140]}\n"
+    return text
+
+
+def once(name, device):
+    """Each kernel that ncu looks at, once."""
+    shape, dtype = bench.shape_of(name), torch.float16
+    training(name, device)()
+    (given,) = bench.arguments("unpool", shape, dtype, device)
+    bench.forms("unpool", dtype, {})["lfic"](*given)
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--out", help="CSV to append every line to as it is measured")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument("--profile", type=pathlib.Path, help="write torch.profiler's lists of training to this file")
+    parser.add_argument("--once", action="store_true", help="call three kernels once, for a profiler around this")
+    args = parser.parse_args(argv)
+    small = args.device == "cpu"
+    if args.once:
+        once("N2-C16-8x8" if small else PROFILED[-1], args.device)
+    elif args.profile:
+        names = ("N1-C16-8x8", "N2-C16-8x8") if small else PROFILED
+        args.profile.write_text("\n".join(listed(name, args.device) for name in names))
+    else:
+        measure(args.device, ("N1-C16-8x8",) if small else NAMES, args.out, args.seconds)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@
 #     benchmarks/gpu_suite.sh [--seconds 270] [--out FOLDER] [--device cuda|cpu] [--workers N]
 #
 # Builds the extensions first if they are missing. Every figure is in the folder as soon as it is measured, and a step
-# that fails or runs out of its share leaves the others alone. Afterwards:
+# that fails or runs out of its share leaves the others alone; what had no time left has rows that say so. The shares
+# add up to 254 of 270 seconds; the code that is timed is compiled while tests run. Building takes what is left and then
+# of the last steps' time. The folder is benchmarks/results/gpu-CARD unless --out says otherwise. Afterwards:
 #
-#     suite.log      what ran, when, and what it printed           kernels.csv    the kernels, copy and baselines
+#     suite.log      what ran, when, and what it printed           kernels.csv    copy bandwidth, the kernels, baselines
 #     pytest.log     the tests that need a device                  variants.csv   launch shapes; passes.csv: one or two
-#     codec.csv      faces a second                                summary.txt    the short of it
+#     codec.csv      faces a second                                contention-*   the kernels in two processes at once
+#     profile.txt    torch.profiler's lists of training            ncu.txt        three kernels, where ncu is installed
+#     summary.txt    the short of it
 #
 # --device cpu rehearses every step with small shapes on a machine without a GPU.
 set -u
@@ -16,7 +20,7 @@ cd "$(dirname "$0")/.."
 
 seconds=270
 device=cuda
-out=${OUT:-benchmarks/results/gpu}
+out=${OUT:-}
 workers=$(env -u OMP_NUM_THREADS nproc)
 while (($#)); do
     case $1 in
@@ -28,6 +32,12 @@ while (($#)); do
     esac
     shift 2 || { echo "an option needs a value" >&2; exit 2; }
 done
+if [ -z "$out" ]; then
+    card=$device
+    [ "$device" = cuda ] && card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1)
+    card=$(printf %s "${card:-cuda}" | tr -cs '[:alnum:]' - | tr '[:upper:]' '[:lower:]')
+    out=benchmarks/results/gpu-${card%-}
+fi
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
 log=$out/suite.log
@@ -83,6 +93,9 @@ if ! "$python" -c "import lfic._coder, lfic._network, lfic.kernels._rap" 2>/dev/
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 
+# --- copy bandwidth: the yardstick of all that follows ------------------------------------------------------------------
+step bandwidth 8 "${bench[@]}" --only-copy
+
 # --- tests; meanwhile the code of what is timed later is compiled on the other cores -----------------------------------
 warm=("$python" -m lfic.kernels.bench.warm --device "$device")
 half=$(((workers + 1) / 2))
@@ -102,30 +115,49 @@ pytest() {
 }
 warm_up &
 warming=$!
-pytest tests-new 30 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
+pytest tests-new 26 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
 tests_exact() {
-    pytest tests-exact 45 "${parallel[@]}" -k exact
-    LFIC_PLAIN_MEMORY=1 pytest tests-plain 12 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
+    pytest tests-exact 36 "${parallel[@]}" -k exact
+    LFIC_PLAIN_MEMORY=1 pytest tests-plain 8 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
 }
 ((brief)) || tests_exact
 wait $warming
 
 # --- figures -----------------------------------------------------------------------------------------------------------
-step lfic 45 "${bench[@]}" --copy --baselines copy --refcheck --no-compile --dtype "${dtypes[@]}" \
+step lfic 40 "${bench[@]}" --baselines copy --refcheck --no-compile --dtype "${dtypes[@]}" \
     --shape "${shapes[@]}" --deadline @
 if [ -e benchmarks/bench_gpu_codec.py ]; then
-    OMP_NUM_THREADS=$workers step codec 48 "$python" benchmarks/bench_gpu_codec.py --device "$device" --seconds @ \
+    OMP_NUM_THREADS=$workers step codec 40 "$python" benchmarks/bench_gpu_codec.py --device "$device" --seconds @ \
         --out "$out/codec.csv"
 else
     say "codec: benchmarks/bench_gpu_codec.py is not there"
 fi
-step passes 14 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv"
+step passes 12 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv" --seconds @
+step profile 8 "$python" benchmarks/gpu_passes.py --device "$device" --profile "$out/profile.txt"
+# Two processes at once, the second as loud as the first: what a neighbor on the card costs.
+two_at_once() {
+    local file=$1
+    shift
+    "$@" --out "$file-1.csv" &
+    "$@" --out "$file-2.csv"
+    wait
+}
+export -f two_at_once
+step contention 10 bash -c 'two_at_once "$@"' - "$out/contention" "$python" -m lfic.kernels.bench --device "$device" \
+    --baselines copy --no-compile --dtype "${short[@]}" --shape "${most[0]}" --ops dense quantize unpool --deadline @
+if command -v ncu >/dev/null; then
+    step ncu 12 ncu --section SpeedOfLight --section Occupancy --section LaunchStats --section MemoryWorkloadAnalysis \
+        --kernel-name 'regex:rap_(dense|dense_backward|unpool)_kernel' --log-file "$out/ncu.txt" \
+        "$python" benchmarks/gpu_passes.py --device "$device" --once
+else
+    say "ncu: not installed"
+fi
 ((brief)) && tests_exact
-((brief)) || step baselines 40 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
+((brief)) || step baselines 24 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
     --ops train dense quantize unpool --deadline @
-pytest tests-large 16 -k two_to
+pytest tests-large 10 -k two_to
 if [ "$device" = cuda ]; then
-    step variants 30 "$python" -m lfic.kernels.bench.tune --shape N1-C192-14x14 N256-C192-14x14 --dtype fp16 \
+    step variants 20 "$python" -m lfic.kernels.bench.tune --shape N1-C192-14x14 N256-C192-14x14 --dtype fp16 \
         --ops dense dense_backward_tables quantize unpool --workers "$workers" --seconds @ --out "$out/variants.csv"
 fi
 
@@ -145,7 +177,8 @@ for r in rows:
     print(*(f"{r[k] or '-':>9}" for k in ("operation", "shape", "dtype", "what", "p50_us", "gb_per_s", "percent_of_copy",
                                           "times_lfic", "host_us", "check")), r["note"])
 END
-    cat "$out/passes.csv" "$out/codec.csv" 2>/dev/null
+    cat "$out/passes.csv" "$out/codec.csv" "$out"/contention-*.csv 2>/dev/null
+    head -n 12 "$out/profile.txt" 2>/dev/null
     grep -h "Launch(" "$log" 2>/dev/null
 } >"$out/summary.txt" 2>&1
 say "done"

@@ -32,8 +32,13 @@ def expect(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: Sequence[
 
 
 def expect_features(shape: Sequence[int], **features: torch.Tensor | None) -> None:
-    """ValueError unless each that is given is floating point of this shape."""
+    """ValueError unless each that is given is floating point of this shape, all on one device."""
+    first = next((x for x in features.values() if x is not None), None)
     for name, x in features.items():
+        if x is not None and first is not None and x.device != first.device:
+            raise ValueError(
+                f"{name} is on {x.device}, other features are on {first.device}; all must be on one device"
+            )
         if x is not None and (x.dtype not in FLOATS or tuple(x.shape) != tuple(shape)):
             raise ValueError(
                 f"{name} is {x.dtype} {tuple(x.shape)}; needed is float32, float16 or bfloat16 {tuple(shape)}"
@@ -48,13 +53,26 @@ def expect_grid(
     seed: torch.Tensor | None = None,
     indexes: torch.Tensor | None = None,
     symbols: torch.Tensor | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """ValueError unless what belongs to features of a shape [N, C, h, w] fits it.
 
     levels [N, hr, wr], quality [N], tables [Q, 3, C] of one Q, indexes as they are, a seed of one element, symbols
-    [N, K] with whole cells.
+    [N, K] with whole cells; C, h, w and Q at least 1. All lie on one device: that of the features, or where there are
+    none that of levels.
     """
     count, channels, height, width = shape
+    if channels < 1 or height < 1 or width < 1:
+        raise ValueError(f"features are {tuple(shape)}; needed is [N, C, h, w] with C, h and w of at least 1")
+    device = levels.device if device is None else device
+    named = (("levels", levels), ("quality", quality), ("seed", seed), ("indexes", indexes), ("symbols", symbols))
+    for name, tensor in (*named, *(("a table", table) for table in tables)):
+        if tensor is not None and tensor.device != device:
+            raise ValueError(f"{name} is on {tensor.device}, the others are on {device}; all must be on one device")
+    if tables and tables[0].shape[0] < 1:
+        raise ValueError(
+            f"a table is {tuple(tables[0].shape)}; needed is [Q, {LEVELS}, {channels}] with Q of at least 1"
+        )
     expect("levels", levels, torch.uint8, (count, *regions(height, width)))
     if quality is not None:
         expect("quality", quality, torch.int64, (count,))

@@ -76,7 +76,7 @@ def rap_quantize(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See ``ops.rap_quantize``; the third result is empty without indexes. Zeros are written whatever ``tail`` is."""
     expect_features(y.shape, y=y)
-    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes)
+    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes, device=y.device)
     levels, gain, quality = levels.contiguous(), gain.contiguous(), quality.contiguous()
     count, channels, height, width = y.shape
     symbols = torch.empty(count, height * width * channels, dtype=torch.int16)
@@ -126,7 +126,7 @@ def rap_unpool(
 def rap_unpool_backward(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     """Gradient of ``rap_unpool`` at step: float32 [Q, 3, C]; regions are added in their order."""
     expect_features(grad.shape, grad=grad)
-    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols)
+    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols, device=grad.device)
     symbols, levels, quality = symbols.contiguous(), levels.contiguous(), quality.contiguous()
     to_step = zeros(step.shape)
     _rap.unpool_backward(
@@ -153,7 +153,7 @@ def rap_dense(
 ) -> tuple[Tensor, Tensor]:
     """See ``ops.rap_quantize_dense``."""
     expect_features(y.shape, y=y, noise=noise)
-    expect_grid(y.shape, levels, quality, (gain, step), seed)
+    expect_grid(y.shape, levels, quality, (gain, step), seed, device=y.device)
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     dequantized, symbols = channels_last(y.shape, dtype), channels_last(y.shape, dtype)
     _rap.dense(
@@ -190,7 +190,7 @@ def rap_dense_backward(
     order."""
     expect_gradients(grad_features, grad_symbols)
     expect_features(y.shape, y=y, noise=noise, grad_features=grad_features, grad_symbols=grad_symbols)
-    expect_grid(y.shape, levels, quality, (gain, step), seed)
+    expect_grid(y.shape, levels, quality, (gain, step), seed, device=y.device)
     levels, gain, step, quality = levels.contiguous(), gain.contiguous(), step.contiguous(), quality.contiguous()
     grad_y = channels_last(y.shape, y.dtype) if to_y else y.new_empty(0)
     grad_gain = zeros(gain.shape) if to_gain else gain.new_empty(0)

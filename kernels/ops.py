@@ -2,10 +2,11 @@
 
 Registered with torch.library (namespace ``lfic``): torch.compile and torch.export see each as one node, autograd and
 vmap work through them. CPU tensors run a C++ kernel, CUDA tensors the Triton kernels. Values out of range (a level
-above 2, a quality without a row) are refused on the CPU; on CUDA looking would need a synchronisation, so they are
-clamped.
+above 2, a quality without a row) are refused on the CPU; on CUDA looking into tensors would need a synchronisation, so
+there they are clamped. A Python or numpy integer is checked on every device.
 """
 
+import numbers
 from collections.abc import Sequence
 from typing import overload
 
@@ -43,7 +44,7 @@ def rap_quantize(
             copied first.
         levels: uint8 [N, ceil(h/4), ceil(w/4)], each 0, 1 or 2: a region keeps one coefficient per 1, 2x2, 4x4 cells.
         gain: float32 [Q, 3, C].
-        quality: int64 [N], row of gain for each image; a Python int is the row of all of them.
+        quality: int64 [N], row of gain for each image; a Python or numpy integer is the row of all of them.
         indexes: int16 [Q, 3, C] or None: entropy-table index of every symbol of that row, level and channel.
         tail: False leaves what lies behind a row's symbols undefined: it need not be written then.
 
@@ -54,7 +55,8 @@ def rap_quantize(
         +-32767.
     """
     _check_features(y)
-    quality = _rows(quality, y.shape[0], y.device)
+    _check_table(gain, "gain")
+    quality = _rows(quality, gain, "gain", y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     if indexes is None:
         symbols, counts, _ = registration.quantize(y, levels, gain, quality, None, tail)
@@ -88,7 +90,7 @@ def rap_unpool(
     if height < 1 or width < 1:
         raise ValueError(f"height and width are {height} and {width}; both must be at least 1")
     _check_table(step, "step")
-    quality = _rows(quality, levels.shape[0], levels.device)
+    quality = _rows(quality, step, "step", levels.shape[0], levels.device)
     _check((levels.shape[0], step.shape[2], height, width), levels, step, quality, "step", levels.device)
     channels = step.shape[2]
     if (
@@ -135,7 +137,9 @@ def rap_quantize_dense(
     Gradients reach y, gain and step; they pass straight through rounding and clamping. Not-a-number stays.
     """
     _check_features(y)
-    quality = _rows(quality, y.shape[0], y.device)
+    _check_table(gain, "gain")
+    _check_table(step, "step")
+    quality = _rows(quality, gain, "gain", y.shape[0], y.device)
     _check(y.shape, levels, gain, quality, "gain", y.device)
     _check(y.shape, levels, step, quality, "step", y.device)
     if step.shape[0] != gain.shape[0]:
@@ -148,7 +152,10 @@ def rap_quantize_dense(
     if seed is not None:
         if noise is not None:
             raise ValueError("noise and seed are both given; give one of them")
-        if isinstance(seed, int):
+        if not isinstance(seed, Tensor):
+            seed = _integer("seed", seed, "int64 tensor of one element")
+            if not -(1 << 63) <= seed < 1 << 63:
+                raise ValueError(f"seed is {seed}; allowed are {-(1 << 63)}...{(1 << 63) - 1}, what int64 holds")
             seed = torch.full((1,), seed, dtype=torch.int64, device=y.device)
         if seed.dtype != torch.int64 or seed.numel() != 1 or seed.device != y.device:
             raise ValueError(f"seed is {_describe(seed)}; needed is torch.int64 of one element on {y.device}")
@@ -167,11 +174,23 @@ def rap_offsets(levels: Tensor, height: int, width: int) -> tuple[Tensor, Tensor
     return registration.offsets(levels, height, width)
 
 
-def _rows(quality: Tensor | int, count: int, device: torch.device) -> Tensor:
-    """A row for each image."""
-    if isinstance(quality, int):
-        return torch.full((count,), quality, dtype=torch.int64, device=device)
-    return quality
+def _integer(name: str, value: int, tensor: str) -> int:
+    """A Python int of an integer argument in whose place a tensor could stand."""
+    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):  # numpy's
+        return int(value)
+    raise ValueError(f"{name} is {value!r} ({type(value).__name__}); needed is an integer or an {tensor}")
+
+
+def _rows(quality: Tensor | int, table: Tensor, name: str, count: int, device: torch.device) -> Tensor:
+    """A row of a table [Q, 3, C] for each image. An integer is checked here: the host knows it."""
+    if isinstance(quality, Tensor):
+        return quality
+    quality = _integer("quality", quality, "int64 tensor [N]")
+    if not 0 <= quality < table.shape[0]:
+        raise ValueError(f"quality is {quality}; allowed are 0...{table.shape[0] - 1}, the rows of {name}")
+    return torch.full((count,), quality, dtype=torch.int64, device=device)
 
 
 def _describe(tensor: Tensor) -> str:
@@ -210,10 +229,10 @@ def _check_table(table: Tensor, name: str) -> None:
 def _check(
     y_shape: Sequence[int], levels: Tensor, table: Tensor, quality: Tensor, name: str, device: torch.device
 ) -> None:
-    """Shapes, dtypes and devices; values are looked at where they lie on the CPU, in the implementation."""
+    """Shapes, dtypes and devices of what belongs to a table that was checked; values that lie on the CPU are looked at
+    in the implementation."""
     count, channels, height, width = y_shape
     _check_levels(levels, count, height, width)
-    _check_table(table, name)
     if table.shape[2] != channels:
         raise ValueError(f"{name} is {_describe(table)}; needed is torch.float32 [Q, {LEVELS}, {channels}]")
     if tuple(quality.shape) != (count,) or quality.dtype != torch.int64:

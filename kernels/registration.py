@@ -81,7 +81,7 @@ def _(
     y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor, indexes: Tensor | None, tail: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     expect_features(y.shape, y=y)
-    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes)
+    expect_grid(y.shape, levels, quality, (gain,), indexes=indexes, device=y.device)
     with torch.cuda.device(y.device):
         symbols, counts, tables = triton_kernels()[0].rap_quantize(
             nhwc(y),
@@ -107,7 +107,7 @@ def _(
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     expect_features(y.shape, y=y, noise=noise)
-    expect_grid(y.shape, levels, quality, (gain, step), seed)
+    expect_grid(y.shape, levels, quality, (gain, step), seed, device=y.device)
     with torch.cuda.device(y.device):
         outputs: tuple[Tensor, Tensor] = triton_kernels()[1].rap_dense(
             nhwc(y),
@@ -140,7 +140,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     expect_gradients(grad_features, grad_symbols)
     expect_features(y.shape, y=y, noise=noise, grad_features=grad_features, grad_symbols=grad_symbols)
-    expect_grid(y.shape, levels, quality, (gain, step), seed)
+    expect_grid(y.shape, levels, quality, (gain, step), seed, device=y.device)
     with torch.cuda.device(y.device):
         grads: tuple[Tensor, Tensor, Tensor] = triton_kernels()[1].rap_dense_backward(
             nhwc(grad_features),
@@ -174,7 +174,7 @@ def _(
 @torch.library.impl(library, "rap_unpool_backward", "CUDA")
 def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
     expect_features(grad.shape, grad=grad)
-    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols)
+    expect_grid(grad.shape, levels, quality, (step,), symbols=symbols, device=grad.device)
     with torch.cuda.device(levels.device):
         to_step: Tensor = triton_kernels()[2].rap_unpool_backward(
             nhwc(grad), symbols.contiguous(), levels.contiguous(), step, quality.contiguous()
@@ -236,8 +236,8 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     return (
         channels_last(y.shape, y.dtype, y.device) if to_y else y.new_empty(0),
-        torch.empty_like(gain) if to_gain else gain.new_empty(0),
-        torch.empty_like(step) if to_step else step.new_empty(0),
+        gain.new_empty(gain.shape) if to_gain else gain.new_empty(0),
+        step.new_empty(step.shape) if to_step else step.new_empty(0),
     )
 
 
@@ -250,7 +250,7 @@ def _(
 
 @torch.library.register_fake("lfic::rap_unpool_backward", lib=library)
 def _(grad: Tensor, symbols: Tensor, levels: Tensor, step: Tensor, quality: Tensor) -> Tensor:
-    return torch.empty_like(step)
+    return step.new_empty(step.shape)
 
 
 # --- autograd --------------------------------------------------------------------------------------------------------

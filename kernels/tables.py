@@ -85,7 +85,8 @@ def empty_sums(plan: Plan, tables: int, device: torch.device) -> Tensor:
 
 def add_up(sums: Tensor, parts: int, quality: Tensor, tables: list[Tensor]) -> list[Tensor]:
     """Gradients of one or two tables, float32 [Q, 3, C], of which ``tables`` are examples."""
-    found = [torch.empty_like(table) for table in tables]
+    # empty_like would keep the strides of a table that is permuted; the kernel writes row after row.
+    found = [torch.empty(table.shape, device=table.device) for table in tables]
     qualities, levels, channels = found[0].shape
     rows, block, warps = TILE
     grid = (qualities * len(tables) * triton.cdiv(levels * channels, block),)

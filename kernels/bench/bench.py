@@ -4,13 +4,14 @@
     python -m lfic.kernels.bench
 
 On a GPU every figure is the time of one call inside a CUDA graph of many, whose calls go through enough sets of inputs
-and results that together they are four times the L2 cache, whatever N is; percentiles are over replays. Baselines run
-in the same process: eager PyTorch, the plain formulation compiled, and the fastest of the formulations written for
-torch.compile. ``copy`` is the device's own copy of the same bytes, the yardstick of ``percent_of_copy``. ``host_us`` is
-what a call keeps the host busy for outside a graph, ``peak_mb`` the memory that one call takes beyond its inputs. On
-the CPU calls are timed in turn. Every row says on which machine, with which versions and clock it was measured, and is
-appended to ``--out`` at once. Rows for a GPU that is not there say "not run". ``--interpret`` runs every Triton kernel
-under Triton's interpreter against the CPU's results, without figures.
+and results that together they are four times the L2 cache, whatever N is (eager PyTorch, whose calls are dozens of
+kernels, through at most 64 sets); percentiles are over replays. Baselines run in the same process: eager PyTorch, the
+plain formulation compiled, and the fastest of the formulations written for torch.compile. ``copy`` is the device's own
+copy of the same bytes, the yardstick of ``percent_of_copy``. ``host_us`` is what a call keeps the host busy for outside
+a graph, ``peak_mb`` the memory that one call takes beyond its inputs. On the CPU calls are timed in turn. Every row
+says on which machine, with which versions and clock it was measured, and is appended to ``--out`` at once. Rows for a
+GPU that is not there say "not run", those behind a deadline "not run: no time left". ``--interpret`` runs every Triton
+kernel under Triton's interpreter against the CPU's results, without figures.
 """
 
 import argparse
@@ -70,8 +71,10 @@ FIELDS = (
     "note",
 )
 L2_FACTOR = 4  # inputs and results together, in units of the L2 cache
-MOST_SETS = 1024  # calls in a graph
+MOST_SETS = 8192  # calls in a graph; one picture of SHAPES needs 3,600 of them where the L2 cache has 128 MiB
+EAGER_SETS = 64  # an eager call is dozens of kernels: a graph of fewer calls
 COPY_SIZES = (1 << 18, 1 << 22, 1 << 25, 1 << 28, 1 << 31)  # bytes read and written together
+NO_TIME = "not run: no time left"
 CHECKED = 2  # images that --refcheck computes on the CPU as well
 
 
@@ -405,8 +408,8 @@ def measure(
             every = arguments(operation, shape, dtype, device, sets)
             for what, form in chosen.items():
                 calls_ = [functools.partial(form, *given) for given in every]
-                if "eager" in what:  # dozens of kernels a call: a graph of fewer calls
-                    calls_ = calls_[:64]
+                if "eager" in what:
+                    calls_ = calls_[:EAGER_SETS]
                 try:
                     took = timed_in_graph(calls_, seconds)
                     extra = {"host_us": host_time(calls_) * 1e6, "peak_mb": peak(calls_[0])}
@@ -438,6 +441,15 @@ def recovered() -> None:
     """What is left of graphs and of captures that failed is given back."""
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
+
+
+def missed(
+    operation: str, name: str, dtype: str, device: str, whats: Sequence[str], compile: bool, note: str
+) -> list[Row]:
+    """Rows in place of those of ``measure``, without figures, with a note that says why."""
+    there = [what.strip() for what in forms(operation, DTYPES[dtype], COMPILED if compile else {})]
+    there += ["copy"] if device != "cpu" else []
+    return [row(operation, name, dtype, device, what, (), note=note) for what in whats if what in there]
 
 
 def not_run() -> list[Row]:
@@ -476,12 +488,15 @@ def append(path: str | os.PathLike[str], found: Iterable[Row]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
-    """Rows of a CSV, figures as numbers; of rows that were measured more than once the last."""
+    """Rows of a CSV, figures as numbers; of rows that were measured more than once the last. One that was not run takes
+    no figure's place."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     last: dict[tuple[str, ...], Row] = {}
     for one in rows:
         figures = {k: float(v) for k, v in one.items() if v and k in FIELDS[5:14]}
+        if not one["p50_us"] and last.get(key(one), one)["p50_us"] != "":
+            continue
         last[key(one)] = dict.fromkeys(FIELDS, "") | one | figures
     return list(last.values())
 
@@ -608,20 +623,24 @@ def run(
     deadline: float = float("inf"),
     report: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """All rows for one device, "cpu" or "cuda"; nothing is begun after ``deadline`` seconds. A measurement that fails
-    becomes a row that says so."""
+    """All rows for one device, "cpu" or "cuda"; nothing is begun after ``deadline`` seconds. A measurement that fails,
+    or that had no time left, becomes rows that say so."""
     began = time.monotonic()
     seconds = seconds if seconds is not None else 1.0 if device == "cpu" else 0.1
     found = []
     compile = compile and any("compile" in what for what in whats)
+    late = False
     for dtype, name, operation in itertools.product(
         dtypes or (("fp32",) if device == "cpu" else tuple(DTYPES)),
         shapes or (CPU_SHAPES if device == "cpu" else SHAPES),
         operations,
     ):
-        if time.monotonic() - began > deadline:
-            print(f"# {operation} {name} {dtype} and what follows: no time left", file=sys.stderr, flush=True)
-            break
+        if late or time.monotonic() - began > deadline:
+            late = True
+            for one in missed(operation, name, dtype, device, whats, compile, NO_TIME):
+                report(one)
+                found.append(one)
+            continue
         torch.compiler.reset()
         compiled = compilations() if compile else {}
         try:
@@ -652,6 +671,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--dtype", nargs="+", choices=list(DTYPES), help="default: fp32 on the CPU, all on a GPU")
     out.add_argument("--baselines", nargs="*", choices=WHATS[1:], help="what to measure beside lfic (default: all)")
     out.add_argument("--copy", action="store_true", help="measure the device's copy at five sizes first")
+    out.add_argument("--only-copy", action="store_true", help="as --copy, and nothing else")
     out.add_argument("--rounds", type=int, default=5, help="on the CPU, at least so many rounds (default 5)")
     out.add_argument("--seconds", type=float, help="for each measurement (default 1 on the CPU, 0.1 on a GPU)")
     out.add_argument("--deadline", type=float, default=float("inf"), help="begin nothing after so many seconds")
@@ -693,8 +713,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.out:
             append(args.out, [one])
 
-    for one in copies(device) if args.copy else ():
+    for one in copies(device) if args.copy or args.only_copy else ():
         report(one)
+    if args.only_copy:
+        return 0
     found = run(
         device,
         args.rounds,

@@ -47,7 +47,7 @@ class Analysed:
     """What the networks said of a piece; tensors may still be on their way through the device until ``done``.
 
     quality int64 [N]; levels uint8 [N, hr, wr]; symbols int16 [N, K], of which a row's first ``counts`` int64 [N]
-    count; doubtful bool [N] where the device has settled it.
+    count and the others say nothing; doubtful bool [N] where the device has settled it.
     """
 
     piece: Piece
@@ -128,7 +128,7 @@ def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece)
         with stage("levels"):
             levels = model.region_levels(y, q, a)
         with stage("quantize"):
-            symbols, counts = rap_quantize(y, levels, model.gain, q - 1)
+            symbols, counts = rap_quantize(y, levels, model.gain, q - 1, tail=False)
         if piece.decide and model.device.type == "cuda":
             with stage("decision"):
                 doubtful = in_doubt(model, y, levels, q)

@@ -63,20 +63,39 @@ class Pictures:
         return len(self.sizes)
 
     def tensor(self, indexes: Sequence[int]) -> Tensor:
-        """Pictures of one size: uint8 [N, 3, H, W] on the device."""
+        """Pictures of one size: uint8 [N, 3, H, W] on the device.
+
+        What lies on the host is gathered in one pinned buffer for a GPU: a copy of other memory may wait for all that
+        was launched before it, and each tensor of a list would be a copy of its own.
+        """
         if self.batch is not None:
             first, last = indexes[0], indexes[-1] + 1
-            run = last - first == len(indexes)
-            found = self.batch[first:last] if run else self.batch[torch.tensor(indexes, device=self.batch.device)]
+            if last - first == len(indexes):
+                found = self.batch[first:last]
+                if self.away(found) and not (found.is_pinned() and found.is_contiguous()):
+                    found = torch.empty_like(found, pin_memory=self.device.type == "cuda").copy_(found)
+            else:
+                among = torch.tensor(indexes)
+                if self.batch.is_cuda:
+                    among = among.pin_memory().to(self.batch.device, non_blocking=True)
+                room = on_host((len(indexes), *self.batch.shape[1:]), self.device) if self.away(self.batch) else None
+                found = torch.index_select(self.batch, 0, among, out=room)
             return found.to(self.device, non_blocking=True)
         parts = [self.parts[i] for i in indexes]
         tensors = [part for part in parts if isinstance(part, Tensor)]
         if len(tensors) == len(parts):
+            if all(self.away(part) for part in tensors):
+                room = on_host((len(tensors), *tensors[0].shape), self.device)
+                return torch.stack(tensors, out=room).to(self.device, non_blocking=True)
             return torch.stack([part.to(self.device, non_blocking=True) for part in tensors])
         arrays = [self.array(i) for i in indexes]
-        stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        stacked = on_host((len(arrays), *arrays[0].shape), self.device)
         np.stack(arrays, out=stacked.numpy())
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    def away(self, tensor: Tensor) -> bool:
+        """Whether a tensor has to go from the host to the device."""
+        return tensor.device.type == "cpu" and self.device.type != "cpu"
 
     def grey(self) -> list[int]:
         """The indexes of pictures whose red, green and blue are the same everywhere."""
@@ -101,6 +120,11 @@ class Pictures:
         part = self.batch[index] if self.batch is not None else self.parts[index]
         assert part is not None
         return to_rgb(part) if isinstance(part, Tensor) else part
+
+
+def on_host(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Empty uint8 memory of the host, pinned where a GPU is to copy it."""
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
 
 
 def is_ready(image: object) -> bool:

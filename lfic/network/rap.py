@@ -88,7 +88,7 @@ def pooled_symbols(y: Tensor, levels: Tensor, gain: Tensor, quality: Tensor) -> 
 
     y float [N, C, h, w]; levels uint8 [N, hr, wr]; gain float32 [100, 3, C]; quality int64 [N] in 1..100.
     """
-    symbols, counts = rap_quantize(y, levels, gain, quality - 1)
+    symbols, counts = rap_quantize(y, levels, gain, quality - 1, tail=False)
     rows: NDArray[np.int16] = symbols.cpu().numpy()
     return [rows[i, :count] for i, count in enumerate(counts.tolist())]
 

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 import lfic
 from lfic.batch import cores, encode, overlap, pieces
+from lfic.batch.pictures import Pictures
 from lfic.encoder.choose import clear_share
 from lfic.encoder.draft import estimate_bits, first_drafts
 from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError, MissingDependencyError
 from lfic.format import container
 from lfic.format.level_map import map_bits
+from lfic.kernels import rap_quantize
+from lfic.network import rap
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +173,81 @@ def test_pieces_change_no_decoded_pixel_and_no_order(codec, faces, monkeypatch):
         assert abs(len(a) - len(b)) <= 2
     for a, b in zip(codec.decode_batch(whole, out="numpy"), images):
         assert a.shape == b.shape
+
+
+class Copies(TorchFunctionMode):
+    """Stands in for a GPU: copies to it go to "meta", and ``sent`` has what was copied and whether the host went on at
+    once. Memory is pinned that was asked for with ``pin_memory``, or is named beforehand."""
+
+    def __init__(self, pinned=()):
+        super().__init__()
+        self.sent, self.pinned = [], {t.untyped_storage().data_ptr() for t in pinned}
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is torch.Tensor.is_pinned:
+            return args[0].untyped_storage().data_ptr() in self.pinned
+        if function is torch.Tensor.to and args[1] == torch.device("cuda"):
+            self.sent.append((args[0], kwargs["non_blocking"]))
+            return args[0].to("meta")
+        pin = kwargs.pop("pin_memory", False)
+        found = function(*args, **kwargs)
+        if pin:
+            self.pinned.add(found.untyped_storage().data_ptr())
+        return found
+
+
+@pytest.mark.parametrize("kind", ["batch", "permuted", "pinned", "expanded", "list", "arrays", "pictures", "mixed"])
+@pytest.mark.parametrize("indexes", [[1, 2, 3], [0, 2, 4]])
+def test_a_piece_goes_to_a_gpu_in_one_copy_of_pinned_memory(faces, kind, indexes):
+    batch = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    given = {
+        "batch": batch.contiguous(),
+        "permuted": batch,
+        "pinned": batch.contiguous(),
+        "expanded": batch[:1].expand(5, -1, -1, -1),
+        "list": list(batch),
+        "arrays": list(faces),
+        "pictures": [Image.fromarray(f) for f in faces],
+        "mixed": [batch[0], *faces[1:4], batch[4].contiguous()],
+    }[kind]
+
+    def wrong(*arguments):
+        raise AssertionError(arguments)
+
+    pictures = Pictures(given, torch.device("cuda"), lambda width, height: None, wrong)
+    with Copies([given] if kind == "pinned" else []) as copies:
+        found = pictures.tensor(indexes)
+    ((source, at_once),) = copies.sent
+    assert at_once and source.untyped_storage().data_ptr() in copies.pinned
+    expected = Pictures(given, torch.device("cpu"), lambda width, height: None, wrong).tensor(indexes)
+    assert torch.equal(source if source.shape[1] == 3 else source.permute(0, 3, 1, 2), expected)
+    assert found.shape == expected.shape and found.is_meta
+    if kind == "pinned" and indexes == [1, 2, 3]:
+        assert source.data_ptr() == given[1].data_ptr()  # as it lies
+
+
+def test_what_lies_behind_a_rows_symbols_is_in_no_file(codec, faces, blobs, monkeypatch):
+    """On a GPU it is whatever the memory held before."""
+    images, plain = [*faces, faces[0][:50], faces[1][:60, :44]], {}
+    ways = {"batch": {"quality": 30}, "effort": {"quality": 30, "effort": 1}}
+    for name, options in ways.items():
+        plain[name] = codec.encode_batch(images, **options)
+    assert plain["batch"][:5] == blobs
+    seen = []
+
+    def dirty(y, levels, gain, quality, tail=True):
+        symbols, counts = rap_quantize(y, levels, gain, quality)
+        seen.append(tail)
+        for row, kept in zip(symbols, counts.tolist()):
+            row[kept:] = torch.iinfo(torch.int16).min
+        return symbols, counts
+
+    monkeypatch.setattr(encode, "rap_quantize", dirty)
+    monkeypatch.setattr(rap, "rap_quantize", dirty)
+    for name, options in ways.items():
+        assert codec.encode_batch(images, **options) == plain[name], name
+    assert seen and not any(seen)
 
 
 def test_a_gpu_batch_comes_in_several_pieces():

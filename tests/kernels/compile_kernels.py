@@ -60,6 +60,8 @@ TESTED = {
     "table_sums",
     "quantize-fp16-partial-indexed",
     "quantize-fp32-whole",
+    "quantize-fp16-partial-tailless",
+    "quantize-fp32-partial-tailless",  # the codec's own
     "dense-fp16-whole-round",
     "dense-bf16-partial-round",
     "dense-fp32-partial-seed",

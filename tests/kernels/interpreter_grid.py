@@ -90,6 +90,7 @@ def ragged(shape, dtype, turn):
     same(features, reference.rap_unpool(symbols, levels, step, quality, height, width).to(out), f"features {out}")
     if dtype != torch.float32:
         return
+    tailless(y, levels, gain, quality, index, expected)
     starts, counts = rap_offsets(levels, height, width)
     expected = reference.rap_offsets(levels, height, width)
     same(starts.long(), expected[0], "starts")
@@ -103,6 +104,8 @@ def ragged(shape, dtype, turn):
         ).sum().backward()
     to_step = rap_unpool_backward(nhwc(grad), symbols, levels, step, quality)
     torch.testing.assert_close(to_step, leaf.grad, rtol=1e-5, atol=2e-3)
+    turned = step.transpose(0, 1).contiguous().transpose(0, 1)  # dense, but its rows do not follow each other
+    same(rap_unpool_backward(nhwc(grad), symbols, levels, turned, quality), to_step, "gradient of a turned table")
     room = height * width // 2 * shape[1]
     if room:  # a row that is too short: what is missing counts as 0
         short = symbols[:, :room].contiguous()
@@ -112,6 +115,26 @@ def ragged(shape, dtype, turn):
             reference.rap_unpool(whole, levels, step, quality, height, width).to(out),
             "short rows",
         )
+
+
+def tailless(y, levels, gain, quality, index, expected):
+    """Symbols as expected, and nothing written behind them: memory begins as the largest integer."""
+    poison = torch.iinfo(torch.int16).max
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = rap_quantize(nhwc(y), levels, gain, quality, index, False)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    same(found[1], expected[1], "counts without a tail")
+    for what, a, b in (
+        ("symbols", found[0], expected[0]),
+        ("table indexes", found[2], expected[2] if index is not None else None),
+    ):
+        if b is None:
+            continue
+        for ours, whole, kept in zip(a, b, found[1].tolist()):
+            same(ours[:kept], whole[:kept], f"{what} without a tail")
+            same(ours[kept:], torch.full_like(ours[kept:], poison), f"what lies behind the {what}")
 
 
 def dense(shape, dtype, turn):
@@ -171,6 +194,14 @@ def dense(shape, dtype, turn):
             cpu.rap_dense_backward(None, grads[1], y, *backward[1:], True, False, False)[0],
             "gradient without one at the features",
         )
+        for k, wanted in enumerate(((False, True, False), (False, False, True), (True, True, False))):
+            given = (grads[0], None) if (turn + k) % 2 else (None, grads[1])  # each grid meets both, dtype by dtype
+            found = rap_dense_backward(*map(nhwc, given), *backward, *wanted)
+            expected = cpu.rap_dense_backward(*given, y, *backward[1:], *wanted)
+            what = f"gradients at y, gain, step {wanted} of features, symbols {[g is not None for g in given]}"
+            same(found[0], expected[0], what)
+            for a, b in zip(found[1:], expected[1:]):
+                torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-3, msg=lambda text, what=what: f"{what}: {text}")
 
 
 if __name__ == "__main__":

@@ -171,6 +171,13 @@ def test_what_would_read_outside_a_tensor_is_refused():
         lambda: OPS.rap_dense(y, levels, gain, gain, quality, y[:1], None, False, y.dtype),
         lambda: OPS.rap_dense_backward(y[:1], None, y, levels, gain, gain, quality, None, None, True, True, True),
         lambda: OPS.rap_unpool(levels.flatten(1).short(), levels[:1], gain, quality, 14, 14, y.dtype),
+        lambda: OPS.rap_quantize(y, levels, gain[:0], quality, None),
+        lambda: OPS.rap_dense(y, levels, gain[:0], gain[:0], quality, None, None, False, y.dtype),
+        lambda: OPS.rap_quantize(y[:, :0], levels, gain[:, :, :0], quality, None),
+        lambda: OPS.rap_quantize(y, levels.cpu(), gain, quality, None),
+        lambda: OPS.rap_quantize(y, levels, gain.cpu(), quality, None),
+        lambda: OPS.rap_dense(y, levels, gain, gain, quality, y.cpu(), None, False, y.dtype),
+        lambda: OPS.rap_dense_backward(y.cpu(), None, y, levels, gain, gain, quality, None, None, True, True, True),
     ):
         with pytest.raises(ValueError):
             call()
@@ -222,6 +229,24 @@ def test_gradient_of_unpool():
         )
         grads.append(step.grad.cpu())
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-2)
+
+
+def test_gradients_of_turned_tables():
+    """Dense tables whose rows do not follow each other."""
+    y, levels, gain, quality = case(48, (14, 14), torch.float32)
+    symbols, _ = rap_quantize(y, levels, gain, quality)
+    device = on("cuda", y, symbols, levels, 1 / gain, quality)
+    turned = device[3].transpose(0, 1).contiguous().transpose(0, 1)
+    plain = OPS.rap_unpool_backward(*device)
+    assert torch.equal(OPS.rap_unpool_backward(*device[:3], turned, device[4]), plain)
+    torch.testing.assert_close(
+        plain.cpu(), OPS.rap_unpool_backward(y, symbols, levels, 1 / gain, quality), rtol=1e-4, atol=1e-2
+    )
+    tail = (None, None, True, True, True)
+    dense = (device[0], device[0], device[0], device[2])
+    found = OPS.rap_dense_backward(*dense, turned, turned, device[4], *tail)
+    for a, b in zip(found, OPS.rap_dense_backward(*dense, device[3], device[3], device[4], *tail)):
+        assert torch.equal(a, b) and a.stride() == b.stride()
 
 
 def test_values_out_of_range_are_clamped_without_reading_outside():

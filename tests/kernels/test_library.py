@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +19,11 @@ from lfic.kernels import rap_offsets, rap_quantize, rap_quantize_dense, rap_unpo
 
 N, C, H, W, Q = 3, 16, 14, 9, 5
 OPS = torch.ops.lfic
+
+
+def turned(x):
+    """The same values in dense memory whose first two dimensions are the other way round."""
+    return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def case(count=N, seed=0, dtype=torch.float32):
@@ -56,6 +63,11 @@ def operations(count=N):
         ),
         "unpool": (OPS.rap_unpool, (symbols, levels, leaf[2], quality, H, W, torch.float32)),
         "unpool_backward": (OPS.rap_unpool_backward, (g, symbols, levels, step, quality)),
+        "dense_backward-turned": (
+            OPS.rap_dense_backward,
+            (g, g, y, levels, turned(gain), turned(step), quality, None, None, *[True] * 3),
+        ),
+        "unpool_backward-turned": (OPS.rap_unpool_backward, (g, symbols, levels, turned(step), quality)),
     }
 
 
@@ -63,6 +75,16 @@ def operations(count=N):
 def test_opcheck(name):
     operation, arguments = operations()[name]
     torch.library.opcheck(operation.default, arguments)
+
+
+@pytest.mark.parametrize("name", list(operations()))
+def test_fakes_have_the_memory_of_the_results(name):
+    operation, arguments = operations()[name]
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fakes = operation(*(mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in arguments))
+    found = operation(*arguments)
+    for a, b in zip(*((x if isinstance(x, tuple) else (x,)) for x in (fakes, found)), strict=True):
+        assert (a.shape, a.stride(), a.dtype, a.device) == (b.shape, b.stride(), b.dtype, b.device)
 
 
 class Bottleneck(nn.Module):
@@ -203,12 +225,45 @@ def test_integers_for_quality_and_seed():
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
     symbols = rap_quantize(y, levels, gain, 3)[0]
     assert torch.equal(rap_unpool(symbols, levels, step, 3, H, W), rap_unpool(symbols, levels, step, three, H, W))
-    with pytest.raises(ValueError, match="quality"):
-        rap_quantize(y, levels, gain, Q)
+    assert torch.equal(rap_quantize(y, levels, gain, np.int16(3))[0], symbols)
+    assert torch.equal(
+        rap_quantize_dense(y, levels, gain, step, np.uint8(3), seed=np.int64(7))[1],
+        rap_quantize_dense(y, levels, gain, step, 3, seed=7)[1],
+    )
+    for device in ("cpu", "meta"):  # as on a GPU, nobody can look into tensors of meta
+        given = [t.to(device) for t in (y, levels, gain, symbols)]
+        for wrong in (-1, Q, 2**40, np.int64(Q)):
+            with pytest.raises(ValueError, match=r"quality is -?\d+; allowed are 0...4, the rows of gain"):
+                rap_quantize(*given[:3], wrong)
+            with pytest.raises(ValueError, match="the rows of gain"):
+                rap_quantize_dense(*given[:3], given[2], wrong)
+            with pytest.raises(ValueError, match="the rows of step"):
+                rap_unpool(given[3], given[1], given[2], wrong, H, W)
+    for wrong, kind in ((3.5, "float"), (True, "bool"), (np.float32(1), "float32"), (np.True_, "bool"), ("1", "str")):
+        with pytest.raises(ValueError, match=rf"quality is .*{kind}_?\); needed is an integer or an int64 tensor"):
+            rap_quantize(y, levels, gain, wrong)
+        with pytest.raises(ValueError, match=rf"seed is .*{kind}_?\); needed is an integer or an int64 tensor"):
+            rap_quantize_dense(y, levels, gain, step, 3, seed=wrong)
+    with pytest.raises(ValueError, match="what int64 holds"):
+        rap_quantize_dense(y, levels, gain, step, 3, seed=1 << 63)
     with pytest.raises(ValueError, match="neither noise nor seed"):
         rap_quantize_dense(y, levels, gain, step, 3, mixed=True)
     with pytest.raises(ValueError, match="5 rows|2 rows"):
         rap_quantize_dense(y, levels, gain, step[:2], 1)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_integers_in_one_graph(dynamic):
+    y, levels, gain, step, quality = case()
+
+    def work(y, row):
+        symbols, _ = rap_quantize(y, levels, gain, row)
+        return rap_unpool(symbols, levels, step, row, H, W), rap_quantize_dense(y, levels, gain, step, row, seed=row)[1]
+
+    run = torch.compile(work, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    for row in (3, 2, 4):
+        for a, b in zip(run(y, row), work(y, row)):
+            assert torch.equal(a, b)
 
 
 def test_gradient_of_every_image_by_vmap():
@@ -276,7 +331,11 @@ def test_inputs_and_gradients_of_any_layout():
         return [ragged, counts, *(o.detach() for o in outputs)], [leaf.grad for leaf in leaves]
 
     expected = run(lambda t: t)
-    for change in (strided, lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t):
+    for change in (
+        strided,
+        lambda t: turned(t) if t.ndim > 1 else t,
+        lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t,
+    ):
         found = run(change)
         assert all(torch.equal(a, b) for a, b in zip(found[0], expected[0]))
         for a, b in zip(found[1], expected[1]):

@@ -259,9 +259,62 @@ def test_whatever_would_read_outside_a_tensor_is_refused():
         lambda: ops.rap_unpool(symbols[:, :255], levels, step, quality, 8, 8, y.dtype),
         lambda: ops.rap_unpool_backward(y, symbols[:1], levels, step, quality),
         lambda: ops.rap_unpool_backward(y, symbols, levels, step[:, :, :3], quality),
+        lambda: ops.rap_unpool_backward(y, symbols, levels, step.flatten(), quality),
     ):
         with pytest.raises(ValueError):
             call()
+
+
+def test_tables_without_rows_and_grids_without_cells_are_refused():
+    """A clamped row of none would be row -1."""
+    y, levels, gain, quality = case((2, 4, 8, 8))
+    step, ops = 1 / gain, torch.ops.lfic
+    symbols, _ = rap_quantize(y, levels, gain, quality)
+    for call in (
+        lambda: ops.rap_quantize(y, levels, gain[:0], quality, None),
+        lambda: ops.rap_quantize(y, levels, gain[:0], quality, torch.zeros(0, 3, 4, dtype=torch.int16)),
+        lambda: ops.rap_dense(y, levels, gain[:0], step[:0], quality, None, None, False, y.dtype),
+        lambda: ops.rap_dense_backward(y, y, y, levels, gain[:0], step[:0], quality, None, None, *[True] * 3),
+        lambda: ops.rap_unpool(symbols, levels, step[:0], quality, 8, 8, y.dtype),
+        lambda: ops.rap_unpool_backward(y, symbols, levels, step[:0], quality),
+    ):
+        with pytest.raises(ValueError, match="Q of at least 1"):
+            call()
+    none = gain[:, :, :0]
+    for call in (
+        lambda: ops.rap_quantize(y[:, :0], levels, none, quality, None),
+        lambda: ops.rap_dense(y[:, :0], levels, none, none, quality, None, None, False, y.dtype),
+        lambda: ops.rap_unpool(symbols, levels, none, quality, 8, 8, y.dtype),
+        lambda: ops.rap_unpool(symbols, levels[:, :0], step, quality, 0, 8, y.dtype),
+        lambda: ops.rap_offsets(levels[:, :, :0], 8, 0),
+    ):
+        with pytest.raises(ValueError, match="C, h and w of at least 1"):
+            call()
+
+
+@pytest.mark.parametrize("stranger", range(7))
+def test_tensors_of_two_devices_are_refused(stranger):
+    """Each argument in turn on a device without memory; addresses would be read that are none."""
+    y, levels, gain, quality = case((2, 4, 8, 8))
+    indexes = torch.zeros(gain.shape, dtype=torch.int16)
+
+    def elsewhere(*tensors):
+        return [t.to("meta") if i == stranger else t for i, t in enumerate(tensors)]
+
+    symbols, _ = rap_quantize(y, levels, gain, quality)
+    seed = torch.tensor([1])
+    calls = {
+        "quantize": (cpu.rap_quantize, elsewhere(y, levels, gain, quality, indexes)),
+        "dense": (cpu.rap_dense, elsewhere(y, levels, gain, gain, quality, y, seed)),
+        "dense_backward": (cpu.rap_dense_backward, [*elsewhere(y, y, y, levels, gain, gain, quality), None, None]),
+        "unpool": (cpu.rap_unpool, [*elsewhere(symbols, levels, gain, quality), 8, 8]),
+        "unpool_backward": (cpu.rap_unpool_backward, elsewhere(y, symbols, levels, gain, quality)),
+    }
+    for name, (call, arguments) in calls.items():
+        if any(isinstance(t, torch.Tensor) and t.is_meta for t in arguments):
+            with pytest.raises(ValueError, match="all must be on one device"):
+                call(*arguments)
+                pytest.fail(name)
 
 
 def test_dense_symbols_are_the_ragged_ones():

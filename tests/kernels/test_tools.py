@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import csv
+import itertools
 import time
 import types
 
@@ -157,15 +158,48 @@ def test_benchmark_appends_figures_as_they_come(tmp_path, capsys):
     assert bench.main([*arguments, "--ops", "dense", "--dtype", "fp16", "fp32", "--compare", str(out)]) == 0
     assert "->" in capsys.readouterr().out and len(table(out)) > len(rows)
     assert out.read_text().count("p50_us") == 1
+    alone = tmp_path / "copy.csv"
+    assert bench.main(["--device", "cpu", "--only-copy", "--out", str(alone)]) == 0
+    assert {r["operation"] for r in table(alone)} == {"copy"} and all(r["gb_per_s"] for r in table(alone))
     for wrong in ("N9", "N0-C1-1x1"):
         with pytest.raises(SystemExit):
             bench.main(["--device", "cpu", "--shape", wrong])
 
 
-def test_a_run_stops_at_its_deadline_and_survives_what_fails(capsys, monkeypatch):
+def test_buffers_are_four_times_the_cache(monkeypatch):
+    """Whatever N is, up to the largest caches that there are."""
+    device = types.SimpleNamespace(L2_cache_size=0)
+    monkeypatch.setattr(bench.torch.cuda, "get_device_properties", lambda _: device)
+    for device.L2_cache_size in (m << 20 for m in (6, 40, 50, 60, 96, 128)):
+        for operation, name in itertools.product(bench.OPERATIONS, bench.SHAPES):
+            for dtype in bench.DTYPES.values():
+                size = bench.moved(operation, bench.shape_of(name), dtype)
+                assert bench.sets_for(size, "cuda") * size >= bench.L2_FACTOR * device.L2_cache_size
+        for size in bench.COPY_SIZES:
+            assert bench.sets_for(size, "cuda") * size >= bench.L2_FACTOR * device.L2_cache_size
+
+
+def test_a_figure_stays_where_a_later_run_had_no_time(tmp_path):
+    settings = {"seconds": 0.0, "shapes": ["N1-C16-4x4"], "compile": False, "operations": ["dense"], "whats": ["lfic"]}
+    figures = bench.run("cpu", 1, **settings)
+    late = bench.run("cpu", 1, deadline=-1.0, **settings)
+    for order in ((figures, late), (late, figures)):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.csv"
+        for rows in order:
+            bench.append(path, rows)
+        (one,) = bench.read(path)
+        assert one["p50_us"] > 0 and one["note"] == ""
+
+
+def test_a_run_stops_at_its_deadline_and_survives_what_fails(monkeypatch):
     settings = {"seconds": 0.0, "shapes": ["N1-C16-4x4"], "compile": False}
-    assert bench.run("cpu", 1, deadline=-1.0, **settings) == []
-    assert "no time left" in capsys.readouterr().err
+    told = []
+    late = bench.run("cpu", 1, deadline=-1.0, dtypes=["fp32", "bf16"], report=told.append, **settings)
+    assert told == late and {(r["operation"], r["dtype"]) for r in late if r["what"] == "lfic"} == {
+        (operation, dtype) for operation in bench.OPERATIONS for dtype in ("fp32", "bf16")
+    }
+    assert all(r["note"] == "not run: no time left" and r["p50_us"] == "" and r["bytes"] for r in late)
+    assert not any("compile" in r["what"] for r in late) and any(r["what"] == "eager" for r in late)
     measure = bench.measure
 
     def failing(operation, *arguments):
