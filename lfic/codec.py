@@ -153,7 +153,7 @@ class Codec:
                 symbols as well; each takes longer than the one before. Identity counts on aligned faces, through the
                 codec's recogniser; without one they serve pixels alone, at some cost of likeness.
             aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: of a 112 x 112 image
-                that is told from what it costs, and in doubt it is coded both ways and the smaller file is kept.
+                that is told from what the template's positions save.
             checksum: two more bytes that tell nearly all damage.
             faces: None: pictures are coded whole. "auto": the faces that a detector finds become layers of their own
                 over a coarse background (none where facenet-pytorch is not installed, or of a 112 x 112 image, which

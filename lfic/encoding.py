@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import decoder
 from .arguments import flag, integer
@@ -140,16 +139,14 @@ class Encoder(Integers):
         bare: bool,
         threads: int,
     ) -> list[bytes]:
-        """Pictures uint8 [H, W, 3] of one size at one quality; aligned None: each face as costs less."""
+        """Pictures uint8 [H, W, 3] of one size at one quality; aligned None: where the template's positions help."""
         first = aligned is not False and pixels[0].shape[:2] == (SIDE, SIDE)
         said = checksum, bare, threads
-        files, bits, doubtful = self.one_way(pixels, quality, first, aligned is None and first, *said)
-        again = [] if doubtful is None else np.flatnonzero(doubtful).tolist()
-        if again:
-            others, costs, _ = self.one_way([pixels[i] for i in again], quality, False, False, *said)
-            for i, other, cost in zip(again, others, costs, strict=True):
-                if cost < bits[i]:
-                    files[i] = other
+        files, beside = self.one_way(pixels, quality, first, aligned is None and first, *said)
+        if beside:
+            others, _ = self.one_way([pixels[i] for i in beside], quality, False, False, *said)
+            for i, other in zip(beside, others, strict=True):
+                files[i] = other
         return files
 
     def one_way(
@@ -161,8 +158,8 @@ class Encoder(Integers):
         checksum: bool,
         bare: bool,
         threads: int,
-    ) -> tuple[list[bytes], NDArray[np.float64], NDArray[np.bool_] | None]:
-        """(files, ideal bits of their payloads, which may cost less the other way)."""
+    ) -> tuple[list[bytes], list[int]]:
+        """(files, indexes of those that ``decide`` says to be off the template)."""
         coded = self.network.encode([(image, quality, aligned) for image in pixels], threads)
         rows, levels = in_rows([symbols for symbols, _ in coded]), np.stack([levels for _, levels in coded])
         size = pixels[0].shape[0], pixels[0].shape[1]

@@ -70,7 +70,7 @@ def test_weights_without_integers_are_refused(tmp_path, monkeypatch):
     arrays, metadata = load_arrays("face-v1")
     kept = {k: v for k, v in arrays.items() if not k.startswith("integers.")}
     path = tmp_path / "floats.safetensors"
-    save_file(kept, path, {**metadata, "digest": digest(kept)})
+    save_file(kept, path, {**metadata, "digest": digest(kept, metadata)})
     with pytest.raises(WeightsError, match="lfic export"):
         decoder.load(path)
     floats = lfic.load_codec(path)  # whoever has torch decodes with the float network

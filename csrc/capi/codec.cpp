@@ -68,9 +68,9 @@ int last_true(const std::function<bool(int)>& holds, int start) {
     return best;
 }
 
-// Bits with positions / without, of the same symbols: below it a face is taken as aligned; linear between these
+// Bits with positions / without, of the same symbols: up to it a face stands on the template; linear between these
 // qualities, and level beyond them. Of lfic/encoder/choose.py.
-double clearly_aligned(int quality) {
+double clear_share(int quality) {
     const struct {
         int quality;
         double share;
@@ -213,12 +213,9 @@ Codec::Draft Codec::best_draft(const uint8_t* rgb, uint32_t width, uint32_t heig
                                int threads) const {
     if (aligned >= 0 || width != kSide || height != kSide)
         return draft(rgb, width, height, quality, aligned > 0, threads);
-    Draft best = draft(rgb, width, height, quality, true, threads);
-    const double with = bits(best, true);
-    // A face that the positions help by so much is on the template: the networks need not run a second time.
-    if (with <= clearly_aligned(quality) * bits(best, false)) return best;
-    Draft other = draft(rgb, width, height, quality, false, threads);
-    return bits(other, false) < with ? other : best;
+    const Draft placed = draft(rgb, width, height, quality, true, threads);
+    if (bits(placed, true) <= clear_share(quality) * bits(placed, false)) return placed;
+    return draft(rgb, width, height, quality, false, threads);
 }
 
 std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum) const {

@@ -13,7 +13,7 @@ namespace lfic {
 
 struct EncodeSettings {
     int quality = 40;
-    int aligned = -1;  // -1: as costs less, where the picture is 112 x 112
+    int aligned = -1;  // -1: where positions help, of 112 x 112 pixels
     bool checksum = true;
     int threads = 1;
     std::size_t max_bytes = 0;  // 0: the quality counts

@@ -114,7 +114,7 @@ LFIC_API lfic_status lfic_levels(const lfic_model* model, const void* file, size
 /* Fill with lfic_encode_defaults first, or give null for them. */
 typedef struct lfic_encode_options {
     int quality;      /* 1 to 100; 40 by default */
-    int aligned;      /* 1 the face stands on the template, 0 not, -1 (by default) whichever is smaller */
+    int aligned;      /* 1 the face stands on the template, 0 not, -1 (by default) as its symbols say */
     int checksum;     /* 1 by default */
     int threads;      /* 0: one a core; 1 by default */
     size_t max_bytes; /* not 0: the largest quality whose file has at most so many bytes; quality is not read */

@@ -1,9 +1,9 @@
 """Pictures at given qualities -> files, in pieces: the networks of one piece run while the coder writes another.
 
-    pixels -> analysis, levels, symbols, which way is cheaper: device      rows of symbols -> payloads -> files: cores
+    pixels -> analysis, levels, symbols, on the template or not: device      rows of symbols -> payloads -> files: cores
 
 A face of 112 x 112 of which nobody says whether it stands on the template is taken as if it did; where what it costs
-leaves that in doubt it is coded without positions as well, and the smaller file is kept.
+says that it does not, it is coded again without positions.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ FLOATS_WITHIN = 0.99  # of the coder's ratio of bits lies that of the floats: so
 class Piece:
     """Pictures of one size to be coded one way.
 
-    decide: whether to look out for faces that cost less without positions.
+    decide: whether to look out for faces that the template's positions do not help.
     """
 
     indexes: list[int]
@@ -63,12 +63,11 @@ class Analysed:
 
 @dataclasses.dataclass
 class Coded:
-    """Files of a piece, the ideal bits of their payloads float64 [N], and the indexes of those in doubt."""
+    """Files of a piece, and the indexes of pictures to be coded again without positions."""
 
     piece: Piece
     files: list[bytes]
-    bits: NDArray[np.float64]
-    doubtful: list[int]
+    beside: list[int]
 
 
 def plain_files(
@@ -85,7 +84,7 @@ def plain_files(
     """Code pictures without layers, at effort 0.
 
     Args:
-        among: which of the pictures. quality: of each of all pictures. aligned: None: as costs less.
+        among: which of the pictures. quality: of each of all pictures. aligned: None: where positions help.
         put: takes (index, file) of each. bare: bare streams in place of files.
     """
 
@@ -95,7 +94,6 @@ def plain_files(
     def then(found: Analysed) -> Coded:
         return coded(model, found, checksum, threads, bare)
 
-    bits: dict[int, float] = {}
     again: list[list[int]] = []
     todo = [
         Piece(indexes, aligned is not False and free, aligned is None and free)
@@ -105,15 +103,13 @@ def plain_files(
     for found in then_elsewhere(todo, first, then, model.device):
         for i, data in zip(found.piece.indexes, found.files, strict=True):
             put(i, data)
-        if found.doubtful:
-            bits.update((i, float(b)) for i, b in zip(found.piece.indexes, found.bits))
-            again.append(found.doubtful)
+        if found.beside:
+            again.append(found.beside)
     if model.device.type != "cpu":  # large pieces use a GPU best
         again = list(pieces(pictures.sizes, model.device, [i for part in again for i in part]))
     for found in then_elsewhere([Piece(indexes, False, False) for indexes in again], first, then, model.device):
-        for i, data, cost in zip(found.piece.indexes, found.files, found.bits, strict=True):
-            if cost < bits[i]:
-                put(i, data)
+        for i, data in zip(found.piece.indexes, found.files, strict=True):
+            put(i, data)
 
 
 def analysed(model: Model, pixels: Tensor, quality: Sequence[int], piece: Piece) -> Analysed:
@@ -160,21 +156,19 @@ def coded(model: Model, found: Analysed, checksum: bool, threads: int, bare: boo
     with stage("to host"):
         symbols, levels, doubtful = on_host(found)
     piece = found.piece
-    files, bits, unclear = written(
+    files, beside = written(
         model,
         symbols,
         levels,
         found.quality,
         (found.height, found.width),
         piece.aligned,
-        piece.decide and doubtful is None,
+        piece.decide if doubtful is None else doubtful,
         checksum,
         coder_threads(threads),
         bare,
     )
-    doubtful = unclear if doubtful is None else doubtful
-    unsure = [] if doubtful is None else [piece.indexes[k] for k in np.flatnonzero(doubtful)]
-    return Coded(piece, files, bits, unsure)
+    return Coded(piece, files, [piece.indexes[k] for k in beside])
 
 
 def on_host(found: Analysed) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.bool_] | None]:

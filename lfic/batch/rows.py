@@ -1,4 +1,4 @@
-"""Rows of symbols -> files, and which faces to try the other way: the host's part of encoding, without torch."""
+"""Rows of symbols -> files, and which faces are off the template: the host's part of encoding, without torch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +18,40 @@ def written(
     quality: NDArray[np.int64],
     size: tuple[int, int],
     aligned: bool,
-    decide: bool,
+    decide: NDArray[np.bool_] | bool,
     checksum: bool,
     threads: int,
     bare: bool = False,
-) -> tuple[list[bytes], NDArray[np.float64], NDArray[np.bool_] | None]:
+) -> tuple[list[bytes], list[int]]:
     """Pictures of one size (height, width), coded one way.
 
     symbols int16 [N, K], of which a row's first ones count; levels uint8 [N, rows, columns]; quality int64 [N].
-    decide: whether to look out for faces that may cost less without positions. bare: bare streams in place of files.
+    decide: whether to look out for faces that the template's positions do not help, or for which of the N.
+    bare: bare streams in place of files.
 
     Returns:
-        (files, ideal bits of their payloads float64 [N], which are in doubt: bool [N], or None where nobody asked).
+        (files, indexes of those faces).
     """
     height, width = size
     first = levels[:, 0, 0]
     short = bare and is_short(container.Header(width, height, 1, 0, aligned, False, model.number))
     mapped = (levels != first[:, None, None]).any((1, 2)) | short
     said = levels, *cell_grid(height, width), quality
-    doubtful = None
+    beside: list[int] = []
     with stage("coder"):
         way = np.full(len(quality), aligned)
         payloads, bits = model.context.encode_rows(symbols, *said, way, mapped, threads)
-        if decide:
-            free = model.context.cost_rows(symbols, *said, ~way, mapped, threads)
-            doubtful = bits > clear_share(quality) * free
+        asked = np.flatnonzero(np.broadcast_to(decide, len(quality)))
+        if len(asked):
+            of_asked = symbols[asked], levels[asked], *cell_grid(height, width), quality[asked], ~way[asked]
+            free = model.context.cost_rows(*of_asked, mapped[asked], threads)
+            beside = asked[bits[asked] > clear_share(quality[asked]) * free].tolist()
     with stage("container"):
         if short:
-            return write_all(payloads, quality.tolist(), model.number), bits, doubtful
+            return write_all(payloads, quality.tolist(), model.number), beside
         modes = np.where(mapped, container.CODED_MAP, first).tolist()
         checked = checksum and not bare
         files = container.write_all(
             payloads, quality.tolist(), modes, width, height, aligned, checked, model.number, model.weights
         )
-    return files, bits, doubtful
+    return files, beside

@@ -1,5 +1,7 @@
 """Drafts: what the networks say of a face, and what its file will have."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,12 +20,17 @@ def test_real_bytes_are_the_estimated_bytes(codec, face, quality, aligned):
     assert abs(payload - estimate) <= 0.01 * estimate + 2
 
 
-def test_the_cheaper_way_is_found_and_a_face_on_the_template_needs_one_pass(codec, face, monkeypatch):
-    faces = [face, face[::-1].copy(), np.roll(face, 40, 1), face.transpose(1, 0, 2).copy()]
+def test_a_face_is_on_the_template_where_its_positions_help_and_needs_one_pass_then(codec, face, monkeypatch):
+    wall = np.full_like(face, (0, 200, 0))
+    faces = [face, np.roll(face, 4, 1), face[::-1].copy(), np.roll(face, 40, 1), face.transpose(1, 0, 2).copy(), wall]
     ways = [codec.encode_batch(faces, quality=60, aligned=way) for way in (True, False)]
-    for data, sizes in zip(codec.encode_batch(faces, quality=60), zip(*(map(len, way) for way in ways))):
-        assert len(data) <= min(sizes) * 1.01 + 2
-    assert any(len(free) < len(placed) for placed, free in zip(*ways))  # not all of them are on the template
+    drafts = first_drafts(codec.model, faces, 60, True)
+    found = []
+    for data, draft, *both in zip(codec.encode_batch(faces, quality=60), drafts, *ways, strict=True):
+        without = estimate_bits(codec.model, dataclasses.replace(draft, aligned=False))
+        found.append(bool(estimate_bits(codec.model, draft) <= choose.clear_share(60) * without))
+        assert data == both[0 if found[-1] else 1]
+    assert found[:2] == [True, True] and not found[-1] and found.count(False) >= 2
     passes, whole = [], exact.analyze
     monkeypatch.setattr(exact, "analyze", lambda *inputs: (passes.append(inputs[4].tolist()), whole(*inputs))[1])
     assert lfic.probe(codec.encode(face, quality=40)).aligned

@@ -183,6 +183,6 @@ def test_a_model_that_could_misbehave_is_refused(cpp_build, tmp_path):
     ):
         wrong = arrays | {name: value}
         path = tmp_path / "w.safetensors"
-        path.write_bytes(save(wrong, texts | {"digest": weights.digest(wrong)}))
+        path.write_bytes(save(wrong, texts | {"digest": weights.digest(wrong, texts)}))
         (found,) = read_files(cpp_build, path, [])
         assert found.startswith("WeightsError ") and words in found

@@ -27,7 +27,7 @@ def bits(context, symbols, levels, grid, quality, aligned):
 
 
 def encoded(pixels, quality=40, aligned=None, checksum=True):
-    """uint8 [H, W, 3] -> file; aligned None: on the template or not, as costs less."""
+    """uint8 [H, W, 3] -> file; aligned None: on the template where its positions help."""
     networks, context = loaded()
     height, width = pixels.shape[:2]
     grid = cell_grid(height, width)
@@ -39,11 +39,9 @@ def encoded(pixels, quality=40, aligned=None, checksum=True):
     if aligned is None and (height, width) == (SIDE, SIDE):
         symbols, levels = draft(True)
         on, off = (bits(context, symbols, levels, grid, quality, way) for way in (True, False))
-        aligned = True
-        if on > np.interp(quality, list(CLEAR), list(CLEAR.values())) * off:
-            other = draft(False)
-            if bits(context, *other, grid, quality, False) < on:
-                (symbols, levels), aligned = other, False
+        aligned = bool(on <= np.interp(quality, list(CLEAR), list(CLEAR.values())) * off)
+        if not aligned:
+            symbols, levels = draft(False)
     else:
         aligned = bool(aligned)
         symbols, levels = draft(aligned)
