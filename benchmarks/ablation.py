@@ -95,9 +95,9 @@ def sizes_of(start):
     """The sizes of the network that the variants go on with, as a configuration's section has them."""
     folder = pathlib.Path(start)
     found = export.load_checkpoint(folder)[0].config if folder.is_dir() else load_model(start)[0].config
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(found).items()
-    }
+    sizes = dataclasses.asdict(found)
+    del sizes["pictures"]  # a run trains one analysis
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in sizes.items()}
 
 
 def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):

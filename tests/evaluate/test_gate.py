@@ -60,7 +60,7 @@ def broken_weights(path):
         arrays, metadata = {key: file.get_tensor(key) for key in kept}, file.metadata()
     last = [key for key in arrays if key.startswith("net.synthesis") and key.endswith("bias")][-1]
     arrays[last] = arrays[last] + np.linspace(0.3, -0.3, len(arrays[last])).astype(arrays[last].dtype)
-    save_file(arrays, path, metadata={**metadata, "digest": digest(arrays)})
+    save_file(arrays, path, metadata={**metadata, "digest": digest(arrays, metadata)})
     return path
 
 
