@@ -154,19 +154,22 @@ def add_pictures(
             are to say of that. card: the model card, where it is not to stay.
 
     Raises:
-        WeightsError: no such weights, without integers, or the network has another decoder.
+        WeightsError: no such weights, without integers, or the network has another decoder or level head.
     """
     from safetensors.numpy import save
 
     base = load_model(name)[0]
     arrays, metadata = load_arrays(name)
     if f"{PREFIX}analysis.unit" not in arrays:
-        raise WeightsError(f"{name} hold no integers of an analysis: give them theirs first (lfic export {name} OUT)")
+        raise WeightsError(
+            f"{name} hold no integers of an analysis: give them theirs first (lfic export WEIGHTS OUT --data FACES)"
+        )
     state, trained = base.state_dict(), net.state_dict()
     other = [
         key
         for key, tensor in state.items()
-        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
+        if key.startswith(("synthesis.", "gains.", "level_head."))
+        and not torch.equal(tensor, trained.get(key, tensor[:0]))
     ]
     if other:
         raise WeightsError(
