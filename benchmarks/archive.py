@@ -9,7 +9,7 @@ PHOTOS: a folder of pictures of people; WORK: a folder for what is made. ``kills
 (turned ones, EXIF orientations, HEIC, AVIF, TIFF, 16 bits, CMYK, animations, broken and empty files), transcodes it to
 parquet and back once in peace and once with kill -9 at random moments, and compares every byte. ``prepare`` makes what
 ``rates`` reads, so that a quiet machine is needed for the measuring alone. Results are printed as JSON lines and kept
-as benchmarks/results/archive-kills.csv, -rates.csv and -memory.csv.
+as benchmarks/results/archive-kills.csv, -rates.csv and -memory.csv (-memory-without-torch.csv with --faces none).
 """
 
 import argparse
@@ -317,7 +317,9 @@ def main():
     work = {"kills": kills, "prepare": prepare, "rates": rates, "memory": memory}[args.what]
     code = work(args)
     if ROWS:
-        write_csv(f"archive-{args.what}", ROWS, NOTES[args.what].format(count=args.count, jobs=args.jobs))
+        # Workers without torch have a table of their own.
+        without = "-without-torch" if args.what == "memory" and args.faces == "none" else ""
+        write_csv(f"archive-{args.what}{without}", ROWS, NOTES[args.what].format(count=args.count, jobs=args.jobs))
     return code
 
 
