@@ -4,6 +4,7 @@ image -> analysis -> region levels -> pooled symbols -> context model + range co
 bytes -> container -> range coder + context model -> dequantise, unpool -> synthesis -> image
 """
 
+import dataclasses
 import functools
 import os
 import threading
@@ -30,6 +31,7 @@ from .batch.pieces import pieces
 from .batch.stages import stage
 from .coder import ContextModel
 from .decoder import DecodedFace, bare_of, image_of, private
+from .decoder import load as load_decoder
 from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
@@ -44,6 +46,7 @@ from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.container import usual as usual_file
 from .format.geometry import SIDE
 from .format.layers import Picture, Stream, as_grey
+from .format.look import Look, checked_look
 from .format.probe import Info, inspected, known_context
 from .format.weights import load_arrays, private_contexts
 from .image import ImageLike, to_rgb
@@ -294,10 +297,16 @@ class Codec:
 
     # ------------------------------------------------------------------------------------------------ decoding
 
-    def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
-        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
-        anything else."""
-        return self.decode_batch([data], max_pixels=max_pixels, container=container)[0]
+    def decode(
+        self,
+        data: Bytes,
+        max_pixels: int = DECODED_PIXELS,
+        container: Container = "file",
+        look: Look = "faithful",
+    ) -> Image.Image:
+        """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. look as for ``decode_batch``. Raises
+        ``LficError`` subclasses for anything else."""
+        return self.decode_batch([data], max_pixels=max_pixels, container=container, look=look)[0]
 
     @overload
     def decode_batch(
@@ -307,6 +316,7 @@ class Codec:
         max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
+        look: Look = "faithful",
     ) -> list[Image.Image]: ...
     @overload
     def decode_batch(
@@ -316,6 +326,7 @@ class Codec:
         max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
+        look: Look = "faithful",
     ) -> list[NDArray[np.uint8]]: ...
     @overload
     def decode_batch(
@@ -325,6 +336,7 @@ class Codec:
         max_pixels: int = DECODED_PIXELS,
         errors: Literal["raise"] = "raise",
         container: Container = "file",
+        look: Look = "faithful",
     ) -> Tensor: ...
     @overload
     def decode_batch(
@@ -335,6 +347,7 @@ class Codec:
         *,
         errors: Literal["return"],
         container: Container = "file",
+        look: Look = "faithful",
     ) -> list[Image.Image | LficError]: ...
     @overload
     def decode_batch(
@@ -345,6 +358,7 @@ class Codec:
         *,
         errors: Literal["return"],
         container: Container = "file",
+        look: Look = "faithful",
     ) -> list[NDArray[np.uint8] | LficError]: ...
     @overload
     def decode_batch(
@@ -355,6 +369,7 @@ class Codec:
         *,
         errors: Literal["return"],
         container: Container = "file",
+        look: Look = "faithful",
     ) -> list[Tensor | LficError]: ...
     @undisturbed
     def decode_batch(
@@ -364,19 +379,23 @@ class Codec:
         max_pixels: int = DECODED_PIXELS,
         errors: str = "raise",
         container: Container = "file",
+        look: Look = "faithful",
     ) -> Any:
         """List of bytes -> list of PIL images ("pil") or ndarrays ("numpy"), or a uint8 tensor [N, 3, H, W] ("tensor").
 
         "tensor" needs files of one size; its result stays on the codec's device. errors: "raise": the first bad file
         ends the call; the error says which, where there are several. "return": the others are decoded, and the list has
         the ``LficError`` in its place; "tensor" then gives a list of tensors [3, H, W] of any sizes. container: "bare"
-        for bare streams; files are read then as well.
+        for bare streams; files are read then as well. look: "vivid": by another synthesis, which is sharper and invents
+        detail, for people who look and never for recognisers; a CPU computes it, in integers, whatever the device.
 
         Raises:
+            WeightsError: weights without that look.
             ContainerError: no lfic file, or one that this codec's model did not write, or more than ``max_pixels``.
             CorruptStreamError: damage.
         """
         one_of("out", out, "pil", "numpy", "tensor")
+        model = self.model if checked_look(look) == "faithful" else self._vivid
         blobs = sequence_of("blobs", blobs)
         failed = Failures(errors, len(blobs), "file")
         pictures: dict[int, Picture] = {}  # those of several streams
@@ -411,13 +430,15 @@ class Codec:
         )
         shown: list[Any] = [None] * len(blobs)
         parts: dict[int, dict[int, Tensor]] = {i: {} for i in pictures}
-        for piece in decoded(self.model, streams, self.threads):
+        for piece in decoded(model, streams, self.threads):
             for k, reason in piece.wrong.items():
                 failed(owners[piece.indexes[k]], CorruptStreamError(reason))
             if pictures:
                 for stream, pixels in zip(piece.indexes, piece.pixels, strict=True):
                     if owners[stream] in parts:
                         parts[owners[stream]][stream] = pixels
+            if model.device != self.model.device:
+                piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             with stage("result"):
                 keep(piece, owners, parts, batch if whole else None, shown, out)
         for i, picture in pictures.items():
@@ -429,6 +450,12 @@ class Codec:
             else:
                 shown[i] = as_wanted(pixels, out, picture.grey)
         return batch if whole else failed.among(shown)
+
+    @functools.cached_property
+    def _vivid(self) -> Model:
+        """The model with the synthesis of the other look, in integers."""
+        network = load_decoder(self.model.source, "vivid").network
+        return dataclasses.replace(self.model, integers=network, device=torch.device("cpu"))
 
     @undisturbed
     def decode_faces(

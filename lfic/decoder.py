@@ -25,6 +25,7 @@ from .format.geometry import SIDE
 from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
+from .format.look import Look, checked_look, look_path
 from .format.payload import decode_payloads
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -186,13 +187,13 @@ def faces_of(picture: Picture, streams: Sequence[Pixels]) -> list[DecodedFace]:
     ]
 
 
-def load(name: str | os.PathLike[str]) -> Decoder:
-    """A bundled model by name, or a weights file.
+def load(name: str | os.PathLike[str], look: Look = "faithful") -> Decoder:
+    """A bundled model by name, or a weights file. look: "vivid": by its other synthesis, which invents detail.
 
     Raises:
-        WeightsError: no such model, a damaged file, or one without integer networks.
+        WeightsError: no such model or look, a damaged file, or one without integer networks.
     """
-    found = read(name)
+    found = read(look_path(name, checked_look(look)))
     if found is None:
         raise WeightsError(
             f"{weights.weights_path(name)} holds no integer networks: add them with `lfic export WEIGHTS "
@@ -215,9 +216,9 @@ def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | No
 
 
 @functools.lru_cache(maxsize=4)
-def bundled(name: str) -> Decoder:
+def bundled(name: str, look: Look = "faithful") -> Decoder:
     """A bundled model's decoder, loaded once."""
-    return load(name)
+    return load(name, look)
 
 
 class Decodes(Protocol):
@@ -231,12 +232,22 @@ class Decodes(Protocol):
 private: dict[bytes, Decodes] = {}  # of private weights that this process has loaded, by what files say of them
 
 
-def decode(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
+def decode(
+    data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file", look: Look = "faithful"
+) -> Image.Image:
     """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. container: "bare" for a bare stream.
+    look: "vivid" is sharper and invents detail: for people who look, never for recognisers.
 
     Files of private weights need ``load_codec`` of these before.
     """
-    return writer(data, max_pixels, container).decode(data, max_pixels, container)
+    if checked_look(look) == "faithful":
+        return writer(data, max_pixels, container).decode(data, max_pixels, container)
+    number = read_as(data, max_pixels, container).model
+    if number == PRIVATE:
+        raise ContainerError(
+            "the file was written with private weights: load_codec(PATH OF THE WEIGHTS).decode has their looks"
+        )
+    return bundled(MODELS[number], look).decode(data, max_pixels, container)
 
 
 def decode_faces(data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> list[DecodedFace]:

@@ -96,6 +96,7 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/evaluate/report/page.html",
         "lfic/weights/face-v1.safetensors",
         "lfic/weights/face-v1-decoder.safetensors",
+        "lfic/weights/face-v1-vivid.safetensors",
         "lfic/weights/dlib-resnet.safetensors",
     }
     assert wanted <= names
@@ -104,7 +105,8 @@ def test_wheel_has_every_module_and_data_file(built):
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}
     assert weights.pop("lfic/weights/dlib-resnet.safetensors") <= 6e6
-    assert weights.pop("lfic/weights/face-v1-decoder.safetensors") <= 4.3e6
+    for name in ("decoder", "vivid"):
+        assert weights.pop(f"lfic/weights/face-v1-{name}.safetensors") <= 4.3e6
     assert sum(weights.values()) <= 23e6  # half precision, and the integers beside it, of three networks
     assert built[1].stat().st_size < 40e6
 

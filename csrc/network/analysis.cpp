@@ -34,7 +34,8 @@ struct Analysis::Tile {
     Run rows, columns, seen_rows, seen_columns;
 };
 
-Analysis::Analysis(const Reader& reader, const Kernels& kernels, const std::string& at) : kernels_(kernels) {
+Analysis::Analysis(const Reader& reader, const Kernels& kernels, const std::string& at, const std::string& head)
+    : kernels_(kernels) {
     const Span pixels = {-255, 255};
     gain_ = reader.values<float>("analysis.gain", Type::f32, {kQualities, kLevels, -1});
     channels_ = static_cast<int>(gain_.size()) / (kQualities * kLevels);
@@ -66,16 +67,16 @@ Analysis::Analysis(const Reader& reader, const Kernels& kernels, const std::stri
         throw InvalidInput(at + "out and " + at + "detail have to make " + std::to_string(channels_) + " channels");
     if (detail_.low < -kFeatureLimit || detail_.high > kFeatureLimit)
         throw InvalidInput("integers." + at + "detail.range is wider than -16383 to 16383");
-    head_enter_ = reader.linear("level_head.enter", 3 * channels_, {-2 * kFeatureLimit, 2 * kFeatureLimit}, false);
-    head_enter_.unit = reader.unit("level_head.enter");
+    head_enter_ = reader.linear(head + "enter", 3 * channels_, {-2 * kFeatureLimit, 2 * kFeatureLimit}, false);
+    head_enter_.unit = reader.unit(head + "enter");
     const int hidden = head_enter_.outputs;
     const Span entered = silu_span(head_enter_.unit, head_enter_.high);
     // The tensor has (channel, row, column), memory (row, column, channel).
-    head_mix_ = reader.linear("level_head.mix", 9 * hidden, entered, true, by_place(hidden, 3));
-    head_out_ = reader.linear("level_head.out", hidden, silu_span(head_mix_.unit, head_mix_.high));
+    head_mix_ = reader.linear(head + "mix", 9 * hidden, entered, true, by_place(hidden, 3));
+    head_out_ = reader.linear(head + "out", hidden, silu_span(head_mix_.unit, head_mix_.high));
     if (head_mix_.outputs != hidden || head_mix_.unit != head_enter_.unit ||
-        reader.outputs("level_head.out") != kLevels)
-        throw InvalidInput("the layers of the level head do not fit each other");
+        reader.outputs(head + "out") != kLevels)
+        throw InvalidInput("the layers of " + head + "enter, mix and out do not fit each other");
 }
 
 void Analysis::run_tile(const Picture* pictures, const std::uint8_t* const* rgb, std::int16_t* const* features,

@@ -12,8 +12,9 @@ namespace lfic::network {
 
 class Analysis {
   public:
-    // Of the layers whose names begin with `at`; gains, places and the level head are the same for all.
-    Analysis(const Reader& reader, const Kernels& kernels, const std::string& at = "analysis.");
+    // Of the layers whose names begin with `at`, and a level head's with `head`; gains and places are the same for all.
+    Analysis(const Reader& reader, const Kernels& kernels, const std::string& at = "analysis.",
+             const std::string& head = "level_head.");
 
     int channels() const { return channels_; }
     const float* gain() const { return gain_.data(); }

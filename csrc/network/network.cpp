@@ -65,7 +65,8 @@ struct Model::Parts {
         if (analysis && analysis->channels() != synthesis.channels())
             throw InvalidInput("the analysis makes " + std::to_string(analysis->channels()) +
                                " channels, the synthesis reads " + std::to_string(synthesis.channels()));
-        if (analysis && reader.has("pictures.lapped.weight")) pictures.emplace(reader, kernels, "pictures.");
+        if (analysis && reader.has("pictures.lapped.weight"))
+            pictures.emplace(reader, kernels, "pictures.", "pictures_head.");
     }
     const Analysis& encoder(bool aligned) const {
         if (!analysis) throw InvalidInput("the weights hold no analysis: they decode alone");

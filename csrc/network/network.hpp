@@ -16,14 +16,15 @@
 //     synthesis.  enter_inner  inner.<i>.{depthwise,expand,project}  up_inner  enter
 //                 middle.<i>.{...}  up  fine.<i>.{...}  lapped
 //     analysis.   lapped  fine.<i>.{...}  down  middle.<i>.{...}  down_inner  inner.<i>.{...}  out  detail
-//     pictures.   the analysis's layers once more, for pictures that are no template crops; may be absent
 //     level_head. enter  mix  out
+//     pictures.  pictures_head.   the analysis's and the level head's layers once more, for pictures that are no
+//                                 template crops; may be absent
 //
-// Besides: <block>.expand.unit uint8 [1] and level_head.{enter,mix}.unit (fraction bits of SiLU's argument),
+// Besides: <block>.expand.unit uint8 [1] and the heads' {enter,mix}.unit (fraction bits of SiLU's argument),
 // {analysis,synthesis}.position int16 [14, 14, C] and position_inner int16 [7, 7, C], synthesis.level int16 [3, C],
 // synthesis.step int32 [100, 3, C], level_head.position int16 [4, 4, 3], analysis.gain float32 [100, 3, C],
 // analysis.unit uint8 [C] (fraction bits of the features, for whoever wants them as real numbers).
-// Whoever wants to decode alone leaves out "integers.analysis.", "integers.pictures." and "integers.level_head.".
+// Whoever wants to decode alone keeps "integers.synthesis." alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>

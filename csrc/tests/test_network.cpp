@@ -108,19 +108,18 @@ void test_variants() {
     }
 }
 
-// What is no template crop is analysed by layers of its own where the weights have them.
+// What is no template crop is analysed, and given its levels, by layers of its own where the weights have them.
 void test_pictures() {
     const RandomNetwork random(16, 16, 16, 32, 3), other(16, 16, 16, 32, 4);
-    Tensors both = random.tensors;
-    const std::string prefix = "integers.analysis.";
-    for (const auto& [name, tensor] : other.tensors) {
-        const std::string layer = name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : "";
-        if (!layer.empty() && layer != "gain" && layer.rfind("position", 0) != 0)
-            both["integers.pictures." + layer] = tensor;
-    }
-    Tensors second = random.tensors;  // the second analysis alone
-    for (const auto& [name, tensor] : both)
-        if (name.rfind("integers.pictures.", 0) == 0) second[prefix + name.substr(18)] = tensor;
+    Tensors both = random.tensors, second = random.tensors;  // second: those of pictures alone
+    const std::pair<std::string, std::string> parts[] = {{"integers.analysis.", "integers.pictures."},
+                                                         {"integers.level_head.", "integers.pictures_head."}};
+    for (const auto& [name, tensor] : other.tensors)
+        for (const auto& [from, to] : parts) {
+            const std::string layer = name.rfind(from, 0) == 0 ? name.substr(from.size()) : "";
+            if (layer.empty() || layer == "gain" || layer.rfind("position", 0) == 0) continue;
+            both[to + layer] = second[name] = tensor;
+        }
     Faces faces = random_faces(16);
     faces.pictures[3].aligned = false;  // of one size, and not alike
     const Results found = everything(Model(both), faces, 1), first = everything(Model(random.tensors), faces, 1),
@@ -130,10 +129,14 @@ void test_pictures() {
         CHECK(found[i] == first[i]);  // decoding has nothing to do with it
         const std::size_t symbols = faces.pictures.size() + 2 * i;
         CHECK(found[symbols] == (faces.pictures[i].aligned ? first : last)[symbols]);
+        CHECK(found[symbols + 1] == (faces.pictures[i].aligned ? first : last)[symbols + 1]);
         CHECK(first[symbols] != last[symbols]);
     }
-    both.erase("integers.pictures.detail.weight");
-    CHECK(throws<InvalidInput>([&] { Model model(both); }));
+    for (const char* name : {"integers.pictures.detail.weight", "integers.pictures_head.mix.weight"}) {
+        Tensors less = both;
+        less.erase(name);
+        CHECK(throws<InvalidInput>([&] { Model model(less); }));
+    }
 }
 
 void test_refusals() {

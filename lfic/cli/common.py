@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # these load numpy and torch
 
     from ..codec import Codec
     from ..encoding import Encoder
+    from ..format.look import Look
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -83,8 +84,13 @@ def load_codec(args: argparse.Namespace) -> "Codec":
     return codec.load_codec(args.model or codec.DEFAULT_MODEL, device=args.device, recognizer=recognizer)
 
 
-def decoder_for(args: argparse.Namespace) -> Any:
-    """What has ``decode`` and ``decode_faces``: on the CPU integers, which need no torch."""
+def decoder_for(args: argparse.Namespace, look: "Look" = "faithful") -> Any:
+    """What has ``decode`` and ``decode_faces``: on the CPU, and for another look, integers, which need no torch."""
+    if look != "faithful":
+        from .. import decoder
+        from ..encoder.options import DEFAULT_MODEL
+
+        return decoder.load(args.model or DEFAULT_MODEL, look)
     if args.device != "cpu":
         return load_codec(args)
     if args.model is None:

@@ -42,6 +42,12 @@ def add_parser(commands: Commands) -> None:
         help="write the face layers, aligned crops as they were coded (112 x 112 pixels; large faces at high "
         "qualities 224 or 448), to this folder instead",
     )
+    parser.add_argument(
+        "--look",
+        choices=["faithful", "vivid"],
+        default="faithful",
+        help="vivid: sharper, with detail that is invented; for people who look, never for recognisers",
+    )
     parser.add_argument("--bare", action="store_true", help="the files are bare streams, as encode --bare writes them")
     parser.set_defaults(run=run)
 
@@ -53,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.faces is not None:
         return write_faces(args)
     names = targets(args, lambda path: ".png")
-    codec = decoder_for(args)
+    codec = decoder_for(args, args.look)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         target = names[path]
@@ -75,6 +81,8 @@ def write_faces(args: argparse.Namespace) -> int:
     """Each file's faces to FOLDER/NAME-1.png, NAME-2.png, ...; returns the exit code."""
     from ..format.container import DECODED_PIXELS
 
+    if args.look != "faithful":
+        raise InvalidInputError("--faces and --look vivid exclude each other: recognisers are to see what was coded")
     if args.out is not None:
         raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
     args.faces.mkdir(parents=True, exist_ok=True)

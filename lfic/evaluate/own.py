@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format.look import Look, look_path
 from .cache import content_key
 from .interface import EvaluatedCodec, Pixels, Setting
 
@@ -46,10 +47,12 @@ def lfic_codec(
     recognizer: str | None = None,
     whole: bool = False,
     layers: bool = False,
+    look: Look = "faithful",
 ) -> EvaluatedCodec:
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
-    whole: it is given whole pictures; layers: it looks for faces in them, and codes those as layers.
+    whole: it is given whole pictures; layers: it looks for faces in them, and codes those as layers. look: how its
+    files are shown.
     A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
     encoder's efforts look through, None: the one that ships; it should be none of those that measure.
     """
@@ -72,14 +75,16 @@ def lfic_codec(
         return codec.encode_batch(list(images), quality=int(quality), effort=effort, aligned=aligned, faces=faces)
 
     name += " layers" if found else ""
+    name += "" if look == "faithful" else f" {look}"
+    shown = "" if look == "faithful" else f" {look} {weights_key(str(look_path(weights, look)))}"
     way = " layers" if found else " whole" if whole else ""
     return EvaluatedCodec(
         name if effort == 0 else f"{name} effort {effort}",
         tuple(settings),
         encode,
-        lambda files: codec.decode_batch(files, out="numpy"),
+        lambda files: codec.decode_batch(files, out="numpy", look=look),
         lambda data: 5,
-        f"{weights_key(weights)} code {code_key()} effort {effort}{key}{way} {device}",
+        f"{weights_key(weights)} code {code_key()} effort {effort}{key}{way}{shown} {device}",
         threads=False,
         batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),

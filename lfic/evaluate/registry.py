@@ -24,6 +24,7 @@ def on_first_use(module: str, name: str, **options: Any) -> EvaluatedCodec:
 CODECS: dict[str, Callable[..., EvaluatedCodec]] = {
     "lfic": lfic_codec,
     "lfic-layers": partial(lfic_codec, layers=True),
+    "lfic-vivid": partial(lfic_codec, look="vivid"),
     "jpeg": jpeg,
     "jpeg444": partial(jpeg, subsampling="4:4:4"),
     "jpeg-grey": partial(jpeg, grey=True),

@@ -129,8 +129,12 @@ def template_weight(floor: float = 0.25) -> Tensor:
     changed in place)."""
     middles = torch.arange(SIDE, dtype=torch.float32) + 0.5
     y, x = torch.meshgrid(middles, middles, indexing="ij")
-    distance = ((x - 56) / 46) ** 2 + ((y - 68) / 54) ** 2
-    return (floor + (1 - floor) * torch.sigmoid((1.15 - distance) * 6))[None, None]
+    return (floor + (1 - floor) * on_face(x, y))[None, None]
+
+
+def on_face(x: Tensor, y: Tensor) -> Tensor:
+    """How far places of the template, in pixels from its left and upper edge, are on its face: 1 to 0."""
+    return torch.sigmoid((1.15 - ((x - 56) / 46) ** 2 - ((y - 68) / 54) ** 2) * 6)
 
 
 def landmark_weight(landmarks: Tensor, height: int, width: int, floor: float = 0.25) -> Tensor:

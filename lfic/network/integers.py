@@ -366,27 +366,42 @@ def integer_arrays(net: CodecNet, pictures: Iterable[NDArray[np.uint8]]) -> dict
     return export.arrays
 
 
+def synthesis_arrays(net: CodecNet, pictures: Iterable[NDArray[np.uint8]]) -> dict[str, NDArray[Any]]:
+    """The synthesis alone, as ``integer_arrays``: "synthesis.<layer>"."""
+    export = Export(net, look(net, pictures))
+    export.synthesis()
+    return export.arrays
+
+
 def with_analysis(net: CodecNet, analysis: nn.Module) -> CodecNet:
-    """A network that shares all but its analysis with another one, and uses it for everything."""
+    """A network that shares all but its analysis and level head with another one: that analysis and the head of
+    pictures, for everything."""
     out = copy.copy(net)
-    out._modules = {**net._modules, "analysis": analysis, "pictures": None}
+    head = net.level_head if net.pictures_head is None else net.pictures_head
+    out._modules = {**net._modules, "analysis": analysis, "level_head": head, "pictures": None, "pictures_head": None}
     return out
 
 
-# Of an analysis, what that of pictures shares: it makes the same features.
-SHARED = ("analysis.gain", "analysis.unit", "analysis.position", "analysis.position_inner")
+# What pictures share with template crops: they have the same features, and no places.
+SHARED = ("analysis.gain", "analysis.unit", "analysis.position", "analysis.position_inner", "level_head.position")
+RENAMED = {"analysis": "pictures", "level_head": "pictures_head"}
 
 
 def picture_arrays(
     net: CodecNet, pictures: Iterable[NDArray[np.uint8]], unit: NDArray[np.uint8]
 ) -> dict[str, NDArray[Any]]:
-    """The analysis of pictures that are no template crops, as ``integer_arrays``: "pictures.<layer>".
+    """The analysis and the level head of pictures that are no template crops, as ``integer_arrays``:
+    "pictures.<layer>" and "pictures_head.<layer>".
 
     Args:
-        net: a network whose ``analysis`` that is. unit: of the features of the model that it joins, uint8 [C].
+        net: a network whose ``analysis`` and ``level_head`` these are. unit: of the features of the model that they
+            join, uint8 [C].
     """
     export = Export(net, look(net, pictures))
-    export.analysis(unit)
-    return {
-        name.replace("analysis.", "pictures.", 1): array for name, array in export.arrays.items() if name not in SHARED
-    }
+    export.level_head(export.analysis(unit))
+    found = {}
+    for name, array in export.arrays.items():
+        part, _, layer = name.partition(".")
+        if name not in SHARED:
+            found[f"{RENAMED[part]}.{layer}"] = array
+    return found

@@ -32,7 +32,7 @@ class CodecNetConfig:
     groups: int = 6
     hidden1: int = 128
     hidden2: int = 64
-    pictures: bool = False  # whether pictures that are no template crops have an analysis of their own
+    pictures: bool = False  # whether pictures that are no template crops have an analysis and a head of their own
 
 
 @dataclasses.dataclass
@@ -60,6 +60,7 @@ class CodecNet(nn.Module):
         self.analysis = Analysis(c.channels, c.widths, c.analysis_blocks)
         self.pictures = Analysis(c.channels, c.widths, c.analysis_blocks) if c.pictures else None
         self.level_head = LevelHead(c.channels)
+        self.pictures_head = LevelHead(c.channels) if c.pictures else None
         self.gains = Gains(c.channels)
         self.entropy = EntropyModel(c.channels, c.groups, c.hidden1, c.hidden2)
         self.synthesis = Synthesis(c.channels, c.widths, c.synthesis_blocks)
@@ -98,6 +99,9 @@ class CodecNet(nn.Module):
         """Features -> logits float [N, 3, hr, wr]."""
         scaled = y * self.entropy.value_scale.exp()[:, None, None]
         logits: Tensor = self.level_head(scaled, quality, aligned)
+        if self.pictures_head is not None:
+            other = self.pictures_head(scaled, quality, torch.zeros_like(aligned))
+            logits = torch.where(aligned[:, None, None, None], logits, other)
         return logits
 
     def region_levels(self, y: Tensor, quality: Tensor, aligned: Tensor) -> Tensor:

@@ -77,11 +77,10 @@ def photo(
     return pixels, points
 
 
-def face_of(landmarks: NDArray[np.float64], height: int, width: int) -> tuple[NDArray[np.float64], float]:
-    """(matrix float64 [2, 3], template -> picture; share of it that is face, 0 where the face does not count)."""
+def face_of(landmarks: NDArray[np.float64], height: int, width: int) -> tuple[NDArray[np.float64], bool]:
+    """(matrix float64 [2, 3], template -> picture; whether the face counts: not too small, most of it inside)."""
     matrix = similarity_transform(TEMPLATE_112, landmarks)
     scale = float(np.hypot(*matrix[:, 0]))
     at = FACE @ matrix[:, :2].T + matrix[:, 2]
     inside = float(((at > -0.5) & (at < np.array([width, height]) - 0.5)).all(1).mean())
-    share = len(FACE) * FACE_GRID**2 * scale**2 * inside / (height * width)
-    return matrix, min(1.0, share) if scale >= SMALLEST_FACE and inside >= INSIDE else 0.0
+    return matrix, scale >= SMALLEST_FACE and inside >= INSIDE

@@ -30,6 +30,7 @@ from .integers import (
     measured_faces,
     photo_files,
     report,
+    write_look,
 )
 from .state import network_config
 from .tables import calibrate
@@ -120,6 +121,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="write WEIGHTS, a bundled model's name or a .safetensors file, with the checkpoint's analysis for "
         "pictures that are no template crops; their decoder stays, byte for byte",
     )
+    parser.add_argument(
+        "--look-of",
+        metavar="WEIGHTS",
+        help="write the checkpoint's synthesis as another look of files by WEIGHTS, a bundled model's name or a "
+        ".safetensors file; OUT is WEIGHTS-vivid.safetensors beside them",
+    )
     parser.add_argument("--faces", type=int, default=6000, help="how many of them (default 6000)")
     parser.add_argument("--photos", help="folder of pictures that are no faces, for the integers' ranges as well")
     parser.add_argument(
@@ -151,9 +158,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)
-    if args.for_pictures is not None and checkpoint is None:
-        parser.error("--for-pictures takes a checkpoint folder, not weights")
+    for option in ("for_pictures", "look_of"):
+        if getattr(args, option) is not None and checkpoint is None:
+            parser.error(f"--{option.replace('_', '-')} takes a checkpoint folder, not weights")
+    if args.for_pictures is not None and args.look_of is not None:
+        parser.error("--for-pictures and --look-of exclude each other: they write files of two kinds")
     faces, photos = open_faces(args.data), photo_files(args.photos)
+    if args.look_of is not None and checkpoint is not None:
+        net, state = checkpoint
+        shown = pathlib.Path(args.card).read_text() if args.card else ""
+        write_look(args.look_of, net, describe_training(state, 0), args.out, faces, photos, shown)
+        return 0
     if args.for_pictures is not None and checkpoint is not None:
         net, state = checkpoint
         text = pathlib.Path(args.card).read_text() if args.card else None

@@ -17,7 +17,7 @@ from ..files import PathLike, write_atomically
 from ..format.integers import PREFIX
 from ..format.weights import FORMAT, digest, load_arrays
 from ..image import open_image, to_rgb
-from ..network.integers import integer_arrays, picture_arrays
+from ..network.integers import integer_arrays, picture_arrays, synthesis_arrays
 from ..network.load import Model, Pixels, load_model
 from ..network.net import CodecNet
 
@@ -146,15 +146,15 @@ def add_pictures(
     photos: Sequence[PathLike] = (),
     card: str | None = None,
 ) -> None:
-    """Weights again, with the analysis of a trained network for pictures that are no template crops. Files of before
-    and files of these weights are decoded by the same numbers.
+    """Weights again, with the analysis and the level head of a trained network for pictures that are no template crops.
+    Files of before and files of these weights are decoded by the same numbers.
 
     Args:
-        name: of the weights. net: trained from them with all but the analysis as it was. training: what the metadata
-            are to say of that. card: the model card, where it is not to stay.
+        name: of the weights. net: trained from them with its decoder as it was. training: what the metadata are to say
+            of that. card: the model card, where it is not to stay.
 
     Raises:
-        WeightsError: no such weights, without integers, or the network has another decoder or level head.
+        WeightsError: no such weights, without integers, or the network has another decoder.
     """
     from safetensors.numpy import save
 
@@ -168,18 +168,18 @@ def add_pictures(
     other = [
         key
         for key, tensor in state.items()
-        if key.startswith(("synthesis.", "gains.", "level_head."))
-        and not torch.equal(tensor, trained.get(key, tensor[:0]))
+        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
     ]
     if other:
         raise WeightsError(
-            f"{other[0]} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.']"
+            f"{other[0]} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.', "
+            "'level_head.']"
         )
-    arrays = {
-        key: value for key, value in arrays.items() if not key.startswith(("net.pictures.", f"{PREFIX}pictures."))
-    }
-    for key, tensor in net.analysis.state_dict().items():
-        arrays[f"net.pictures.{key}"] = tensor.half().numpy()
+    replaced = tuple(f"{prefix}pictures{part}." for prefix in ("net.", PREFIX) for part in ("", "_head"))
+    arrays = {key: value for key, value in arrays.items() if not key.startswith(replaced)}
+    for part, module in (("pictures", net.analysis), ("pictures_head", net.level_head)):
+        for key, tensor in module.state_dict().items():
+            arrays[f"net.{part}.{key}"] = tensor.half().numpy()
     found = picture_arrays(net, calibration_pictures(faces, photos), arrays[f"{PREFIX}analysis.unit"])
     arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
@@ -191,6 +191,39 @@ def add_pictures(
         "card": metadata.get("card", "") if card is None else card,
     }
     write_atomically(out, save(arrays, {**told, "digest": digest(arrays, told)}))
+
+
+def write_look(
+    name: PathLike,
+    net: CodecNet,
+    training: Mapping[str, Any],
+    out: PathLike,
+    faces: FaceSource,
+    photos: Sequence[PathLike] = (),
+    card: str = "",
+) -> None:
+    """What decoding takes of weights, with the synthesis of a trained network: another look of their files.
+
+    Args:
+        name: of the weights. net: trained from them, the synthesis alone. training: what the metadata are to say of
+            that. card: the model card.
+
+    Raises:
+        WeightsError: no such weights, or the network has other gains, or sizes that integers don't take.
+    """
+    from safetensors.numpy import save
+
+    base = load_model(name)[0]
+    arrays, metadata = load_arrays(name)
+    if not torch.allclose(base.gain, net.gain, rtol=4e-3):  # weights files have parameters in half precision
+        raise WeightsError(
+            f"the checkpoint's gains are not those of {name}: train from them with [schedule] learns = ['synthesis.']"
+        )
+    kept = {key: value for key, value in arrays.items() if key.startswith(("context.", "tables."))}
+    found = synthesis_arrays(net, calibration_pictures(faces, photos))
+    kept |= {f"{PREFIX}{key}": np.ascontiguousarray(value) for key, value in found.items()}
+    told = {"format": FORMAT, "source": metadata["digest"], "training": json.dumps(training), "card": card}
+    write_atomically(out, save(kept, {**told, "digest": digest(kept, told)}))
 
 
 def photo_files(folder: str | None) -> list[pathlib.Path]:

@@ -15,6 +15,7 @@ from ..format.geometry import LEVELS, SIDE
 from ..metric.chroma import low_chroma
 from ..metric.hybrid import HybridMetric
 from ..metric.identity import identity_distance
+from ..metric.pixel import on_face
 from ..network.net import TrainingOutput
 from .batches import batches
 from .drawn import DrawnIdentity
@@ -42,6 +43,15 @@ def on_template(pixels: Tensor, matrix: Tensor) -> Tensor:
     grid = torch.stack([(2 * places[..., 0] + 1) / width - 1, (2 * places[..., 1] + 1) / height - 1], -1)
     fine = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return F.avg_pool2d(fine, FINER)
+
+
+def faces_in(matrix: Tensor, height: int, width: int) -> Tensor:
+    """How far pixels are on the face: float [n, 1, height, width] in 0..1; matrix as in ``on_template``."""
+    a, b = matrix[:, 0, 0, None, None], matrix[:, 1, 0, None, None]  # a similarity: [[a, -b], [b, a]]
+    y, x = torch.meshgrid(*(torch.arange(side, device=matrix.device) for side in (height, width)), indexing="ij")
+    x, y = x - matrix[:, 0, 2, None, None], y - matrix[:, 1, 2, None, None]
+    square = a * a + b * b
+    return on_face((a * x + b * y) / square + 0.5, (a * y - b * x) / square + 0.5)[:, None]
 
 
 class PictureLoss:
@@ -74,7 +84,7 @@ class PictureLoss:
             loss = (out.bits / weights.scale).mean()
             return loss, {"picture_loss": loss.detach(), "picture_bytes": out.bits.detach().mean() / 8 / area}
         assert out.pixels is not None
-        terms = self.metric(out.pixels, batch.pixels, pixel_weight=weights.pixel)
+        terms = self.metric(out.pixels, batch.pixels, weights.map, pixel_weight=weights.pixel)
         chroma, cosine = low_chroma(out.pixels, batch.pixels), weights.beta.new_full((), float("nan"))
         total = terms.total
         if self.loss.chroma_weight:
@@ -106,14 +116,18 @@ class PictureLoss:
 
     def weights(self, batch: PictureBatch, area: float, identity: bool) -> Weights:
         """What the terms of each picture count; area: how many times as many pixels as a crop it has. What is not face
-        counts as in a crop without identity."""
+        counts as in a crop without identity, and ``background_weight`` times where a face is seen."""
         b = beta(batch.quality, self.loss)
-        alone, face = torch.full_like(batch.face, self.loss.pixel_only_weight), batch.face * identity
+        seen = (batch.visible * identity)[:, None, None, None]
+        behind = self.loss.pixel_only_weight * torch.where(seen, self.loss.background_weight, 1.0)
+        face = faces_in(batch.matrix, *batch.pixels.shape[2:]) * seen
+        each = torch.lerp(behind, pixel_weights(batch.quality, self.loss)[:, None, None, None], face)
+        mean = each.mean((1, 2, 3))
         return Weights(
             beta=b,
             scale=loss_scale(b, self.loss) * area,
-            pixel=area * torch.lerp(alone, pixel_weights(batch.quality, self.loss), face),
-            map=torch.ones_like(batch.pixels[:, :1]),
+            pixel=area * mean,
+            map=each / mean[:, None, None, None],
         )
 
     def identity(self, looks: DrawnIdentity, shown: Tensor, original: Tensor, matrix: Tensor, which: Tensor) -> Tensor:

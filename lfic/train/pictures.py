@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..align import template_matrix
 from ..data.picturepack import PicturePack
+from ..encoder.background import uncovered
+from ..errors import InvalidInputError
+from ..format.compose import coverage
+from ..format.place import Place
 from .batches import Drawn, sampling_weights
 from .cut import LARGEST_ZOOM, face_of, photo
 from .sections import DataConfig
@@ -30,14 +35,12 @@ class PictureBatch:
     """This process's pictures of a step.
 
     pixels uint8 [N, 3, H, W] (later float in 0..1); matrix float [N, 2, 3]: template -> picture, in pixels; visible
-    bool [N]: its face counts; face float [N]: share of the picture that is face, 0 where it does not count; quality
-    int64 [N] in 1..100; uniform_level int64 [N]: one level for all regions, or -1.
+    bool [N]: its face counts; quality int64 [N] in 1..100; uniform_level int64 [N]: one level for all regions, or -1.
     """
 
     pixels: Tensor
     matrix: Tensor
     visible: Tensor
-    face: Tensor
     quality: Tensor
     uniform_level: Tensor
 
@@ -59,17 +62,25 @@ class PictureBatch:
 def stacked(pictures: Sequence[tuple[Pixels, Landmarks | None]], quality: Tensor, level: Tensor) -> PictureBatch:
     """Pictures of one size, with the landmarks of their faces or None, as a batch."""
     height, width = pictures[0][0].shape[:2]
-    nobody = np.eye(2, 3), 0.0
+    nobody = np.eye(2, 3), False
     faces = [nobody if landmarks is None else face_of(landmarks, height, width) for _, landmarks in pictures]
-    share = torch.tensor([share for _, share in faces])
     return PictureBatch(
         pixels=torch.from_numpy(np.stack([pixels for pixels, _ in pictures])).permute(0, 3, 1, 2),
         matrix=torch.tensor(np.array([matrix for matrix, _ in faces]), dtype=torch.float32),
-        visible=share > 0,
-        face=share,
+        visible=torch.tensor([seen for _, seen in faces]),
         quality=quality,
         uniform_level=level,
     )
+
+
+def without_face(pixels: Pixels, landmarks: Landmarks) -> tuple[Pixels, Landmarks | None]:
+    """What a layer leaves of a picture to its background; the picture itself where its face can't be a layer."""
+    height, width = pixels.shape[:2]
+    try:
+        place = Place.nearest(template_matrix(landmarks), width, height)
+    except InvalidInputError:
+        return pixels, landmarks
+    return uncovered(pixels, coverage([place], width, height), 0), None
 
 
 class PictureSteps(Drawn[PictureBatch]):
@@ -105,6 +116,8 @@ class PictureSteps(Drawn[PictureBatch]):
             index = int(np.searchsorted(ends, rng.random() * ends[-1], "right"))
             pixels, landmarks = photo(self.pack, index, height, width, rng)
             pixels = wall(pixels, landmarks, rng) if made else pixels
+            if rng.random() < self.data.picture_uncovered:
+                pixels, landmarks = without_face(pixels, landmarks)
         if grey:
             pixels = np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
         return pixels, landmarks

@@ -37,6 +37,7 @@ class DataConfig(Section):
     # In pixels: one height and one width of these for all of a step.
     picture_sides: list[int] = dataclasses.field(default_factory=lambda: list(range(64, 193, 16)))
     picture_grey: float = 0.1  # share of the pictures without colour
+    picture_uncovered: float = 0.0  # share of the photos whose face is left out, as a background's under a layer
     picture_synthetic: float = (
         0.1  # share of flat colours, gradients, text, faces before a wall: lfic/train/synthetic.py
     )
@@ -49,7 +50,7 @@ class DataConfig(Section):
         self.at_least(1, "batch", "picture_batch")
         self.at_least(0, "workers", "jitter")
         self.shares("source_floor", "generic", "grey", "jitter_scale", "jitter_share", "jpeg", "uniform_share")
-        self.shares("picture_grey", "picture_synthetic")
+        self.shares("picture_grey", "picture_synthetic", "picture_uncovered")
         if not 1 <= self.jpeg_lowest <= 95:
             raise self.refusal("jpeg_lowest", "allowed are 1 to 95")
         if not 1 <= self.quality_highest <= 100:
@@ -108,6 +109,7 @@ class LossConfig(Section):
     texture_weight: float = 0.0  # beside a squared error of weight 1: lfic/metric/pixel.py
     chroma_weight: float = 0.0  # beside a squared error of weight 1: lfic/metric/chroma.py
     face_floor: float = 0.25  # w far from the face of an aligned crop; 1 at its centre
+    background_weight: float = 1.0  # of what is not face in a picture whose face is seen, times pixel_only_weight
 
     # The recogniser of the identity term: a file or "facenet:NAME", or a list of them; empty: no identity term.
     recognizer: str | list[str] = ""
@@ -136,7 +138,7 @@ class LossConfig(Section):
         self.at_least(0, "feature_weight", "adversarial_weight", "feature_matching", "level_faces")
         self.at_least(0, "discriminator_learning_rate", "chroma_weight")
         self.at_least(1, "discriminator_width")
-        self.shares("face_floor", "identity_share")
+        self.shares("face_floor", "identity_share", "background_weight")
         self.above(0, "identity_share")
         self.one_of("adversarial_loss", "lsgan", "hinge")
         if self.pixel_weight_high and not self.pixel_weight:

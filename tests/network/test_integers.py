@@ -127,14 +127,20 @@ def test_any_network_of_these_layers_can_be_exported(face):
     assert np.abs(shown.astype(np.int16) - plain).max() <= 1
 
 
-def test_pictures_have_an_analysis_of_their_own(face):
+def test_pictures_have_an_analysis_and_a_level_head_of_their_own(face):
     torch.manual_seed(1)
     net = CodecNet(CodecNetConfig(32, (16, 32, 48), (1, 1, 2), (1, 1, 1), 2, 16, 16, pictures=True)).eval()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
+        net.level_head.quality[:], net.pictures_head.quality[:] = torch.eye(3)[0] * 9, torch.eye(3)[2] * 9
     model = integer_model({f"{PREFIX}{k}": v for k, v in integer_arrays(net, [face, face[:40, :72]]).items()})
     assert model is not None
+    for (_, levels), way in zip(model.encode([(face, 50, True), (face, 50, False)]), (0, 2), strict=True):
+        assert (levels == way).all()
+    with torch.inference_mode():
+        logits = net.level_logits(torch.zeros(2, 32, 14, 14), torch.tensor([50, 50]), torch.tensor([True, False]))
+    assert (logits.argmax(1) == torch.tensor([0, 2])[:, None, None]).all()
     pixels = tiles.unit(torch.from_numpy(np.stack([face, face])).permute(0, 3, 1, 2))
     q, ways = torch.tensor([50, 50]), torch.tensor([True, False])
     with torch.inference_mode():

@@ -257,7 +257,7 @@ def test_what_is_captured_asks_for_no_number(monkeypatch):
 
     yes, numbers = some(6, dtype=torch.bool), some(6, dtype=torch.int64)
     crops = Batch(some(6, 3, 112, 112), None, None, yes, None, numbers, numbers, yes)
-    pictures = PictureBatch(some(6, 3, 48, 64), some(6, 2, 3), yes, some(6), numbers, numbers)
+    pictures = PictureBatch(some(6, 3, 48, 64), some(6, 2, 3), yes, numbers, numbers)
     with pytest.raises(RuntimeError):
         bool(crops.aligned.any())
     for total in (loss(net, crops, 9)[0], PictureLoss(loss, 6)(net, pictures, 9)[0]):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+import lfic
+from lfic import decoder
 from lfic.errors import InvalidInputError, WeightsError
 from lfic.format.integers import PREFIX
 from lfic.format.weights import load_arrays
 from lfic.network.integers import with_analysis
 from lfic.network.load import load, load_model
-from lfic.train.integers import add_integers, add_pictures, costs, photo_files, report
+from lfic.train.integers import add_integers, add_pictures, costs, photo_files, report, write_look
 
 
 class Faces:
@@ -51,11 +53,12 @@ def test_an_analysis_for_pictures_joins_weights_whose_decoder_stays(face, tmp_pa
     net, out = with_analysis(load_model("face-v1")[0], load_model("face-v1")[0].analysis), tmp_path / "more.safetensors"
     with torch.no_grad():
         net.analysis.out.bias += 0.25
+        net.level_head.quality += torch.tensor([0.0, 0.0, 99.0])
     add_pictures("face-v1", net, {"step": 7}, out, Faces(face))
     before, told = load_arrays("face-v1")
     after, metadata = load_arrays(out)
     for name, array in before.items():
-        if not name.startswith(("net.pictures.", f"{PREFIX}pictures.")):
+        if not name.startswith(("net.pictures", f"{PREFIX}pictures")):
             np.testing.assert_array_equal(after[name], array)
     assert json.loads(metadata["config"])["pictures"] and json.loads(metadata["training"])["pictures"] == {"step": 7}
     assert json.loads(metadata["training"])["config"] == json.loads(told["training"])["config"]
@@ -65,10 +68,30 @@ def test_an_analysis_for_pictures_joins_weights_whose_decoder_stays(face, tmp_pa
         ours, floats, theirs = (m.drafted(m.tensor([face]), [40], aligned)[0][0] for m in (new, plain, old))
         assert (ours - floats).abs().max() < 0.05
         assert torch.equal(ours, theirs) == aligned
+        assert (new.drafted(new.tensor([face]), [40], aligned)[1] == 2).all() == (not aligned)
     with torch.no_grad():
         net.synthesis.lapped.bias += 1
     with pytest.raises(WeightsError, match="of the checkpoint is not as in face-v1"):
         add_pictures("face-v1", net, {}, out, Faces(face))
+
+
+def test_a_look_is_what_decoding_takes_with_another_synthesis(face, tmp_path, monkeypatch):
+    monkeypatch.setattr("lfic.network.integers.CALIBRATED", (40,))
+    net, out = load_model("face-v1")[0], tmp_path / "face-v1-vivid.safetensors"
+    with torch.no_grad():
+        net.synthesis.lapped.bias += 0.1  # brighter, by some 13 levels
+    write_look("face-v1", net, {"step": 7}, out, Faces(face), card="it invents nothing")
+    look, plain = decoder.load(out), decoder.load("face-v1")
+    assert look.number == plain.number == 0
+    data = lfic.encode(face, quality=60)
+    brighter = np.asarray(look.decode(data), float) - np.asarray(plain.decode(data), float)
+    assert 9 < np.median(brighter) < 16
+    assert load_arrays(out)[1]["card"] == "it invents nothing"
+    assert not [key for key in load_arrays(out)[0] if key.startswith(("net.", f"{PREFIX}analysis."))]
+    with torch.no_grad():
+        next(net.gains.parameters()).add_(1)
+    with pytest.raises(WeightsError, match="gains are not those of face-v1"):
+        write_look("face-v1", net, {}, out, Faces(face))
 
 
 def test_photos_are_found_or_missed(tmp_path):

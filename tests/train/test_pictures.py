@@ -9,9 +9,11 @@ from train_pictures import PICTURES, make_picture_packs
 
 from lfic.align import TEMPLATE_112
 from lfic.data.picturepack import PicturePack
+from lfic.metric.pixel import template_weight
 from lfic.train.cut import face_of, photo
-from lfic.train.picture_loss import on_template
-from lfic.train.pictures import PictureSteps, stacked
+from lfic.train.loss import TrainingLoss
+from lfic.train.picture_loss import PictureLoss, faces_in, on_template
+from lfic.train.pictures import PictureSteps, stacked, without_face
 from lfic.train.synthetic import KINDS, synthetic, wall
 from lfic.train.world import World
 
@@ -39,7 +41,7 @@ def test_pictures_are_a_function_of_seed_and_step(pack):
         assert batch.pixels.dtype == torch.uint8 and batch.pixels.shape[0] == 3
         assert {*batch.pixels.shape[2:]} <= {48, 64, 80}
         assert batch.quality.min() >= 1 and batch.quality.max() <= 100
-        assert ((batch.face > 0) == batch.visible).all() and batch.face.max() <= 1 and not batch.aligned.any()
+        assert batch.visible.dtype == torch.bool and not batch.aligned.any()
 
 
 def test_processes_draw_rows_of_the_whole(pack):
@@ -83,9 +85,45 @@ def test_the_warp_takes_landmarks_onto_the_template(side):
 
 
 def test_faces_too_small_or_outside_do_not_count():
-    assert face_of(TEMPLATE_112, 112, 112)[1] > 0.4
-    assert face_of(TEMPLATE_112 * 0.3 + 20, 112, 112)[1] == 0  # too small
-    assert face_of(TEMPLATE_112 + np.array([60, 0]), 112, 112)[1] == 0  # half of it is outside
+    assert face_of(TEMPLATE_112, 112, 112)[1]
+    assert not face_of(TEMPLATE_112 * 0.3 + 20, 112, 112)[1]  # too small
+    assert not face_of(TEMPLATE_112 + np.array([60, 0]), 112, 112)[1]  # half of it is outside
+
+
+def test_pixels_weigh_by_how_far_they_are_on_the_face():
+    landmarks = (TEMPLATE_112 - 56) @ np.array([[0.0, -0.5], [0.5, 0.0]]) + [70, 60]  # turned by a quarter, and smaller
+    matrix = torch.from_numpy(np.stack([face_of(points, 112, 140)[0] for points in (TEMPLATE_112, landmarks)])).float()
+    upright, turned = faces_in(matrix, 112, 140)
+    torch.testing.assert_close(upright[:, :, :112], template_weight(0.0)[0])
+    assert upright[0, :, 125:].max() < 0.01 and turned.max() > 0.99
+    back = on_template(turned[None].expand(1, 3, -1, -1), matrix[1:])[:, :1]
+    assert (back - template_weight(0.0)).abs().max() < 0.05
+
+
+def test_a_background_counts_less_where_a_face_is_seen(pack):
+    chosen = settings(**PICTURES, background_weight=0.1, pixel_weight=20.0, pixel_only_weight=50.0)
+    loss = PictureLoss(TrainingLoss(chosen.loss, chosen.schedule, World(), None, 9), 2)
+    faces = [(np.zeros((112, 160, 3), np.uint8), landmarks) for landmarks in (TEMPLATE_112, None)]
+    batch = stacked(faces, torch.tensor([30, 30]), torch.tensor([-1, -1])).to(torch.device("cpu"))
+    area = 160 / 112
+    for identity, background in ((True, 5.0), (False, 50.0)):
+        weights = loss.weights(batch, area, identity)
+        each = weights.map * weights.pixel[:, None, None, None] / area
+        assert abs(each[0, 0, 5, 150] - background) < 0.01
+        assert abs(each[0, 0, 68, 56] - (20 if identity else 50)) < 0.2 and (each[1] - 50).abs().max() < 1e-4
+
+
+def test_a_face_is_left_out_as_a_layer_leaves_it(pack):
+    rng = np.random.default_rng(0)
+    pixels = np.full((100, 120, 3), 90, np.uint8)
+    pixels[40:80, 40:80] = rng.integers(0, 256, (40, 40, 3))
+    left, landmarks = without_face(pixels, (TEMPLATE_112 - 56) * 0.7 + 60)
+    assert landmarks is None and left.shape == pixels.shape and np.ptp(left[45:75, 45:75]) < 20
+    assert (left[:5] == 90).all()
+    outside = TEMPLATE_112 + 300
+    assert without_face(pixels, outside)[1] is outside
+    found = [steps_of(pack, picture_uncovered=share, picture_synthetic=0.0)[1].visible for share in (0.0, 1.0)]
+    assert found[0].any() and not found[1].any()
 
 
 def test_the_gradient_passes_the_warp():
