@@ -5,17 +5,19 @@
 Draws faces, codes them aligned at each quality, and decodes every file in both looks. Prints and writes
 benchmarks/results/looks.csv:
 
-    frechet      Fréchet distance (Heusel et al. 2017) between originals and decoded faces, of the means and deviations
-                 over places of the feature maps inside dlib-resnet, which no loss looked through; the row without a
-                 quality is that between two halves of the originals, times 100
-    similarity   cosine of originals and decoded faces as the recognizer sees it
+    frechet        Fréchet distance (Heusel et al. 2017) between originals and decoded faces, times 100, of the means
+                   and deviations over places of the feature maps inside dlib-resnet, whose first layer halves pictures
+    frechet_fine   the same, not times 100, inside the P-Net of MTCNN, which sees every pixel
+                   (no loss looked through either; the row without a quality is between two halves of the originals)
+    sharpness      energy of the decoded pictures' gradients over that of the originals'
+    similarity     cosine of originals and decoded faces as the recognizer sees it
     psnr_db, ssimulacra2, flip, grid_pattern   as lfic evaluate has them, of the first ``--pictures`` faces
 
 With ``--sheet FILE`` it draws the first faces: a row of originals, then both looks at each quality.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from common import write_csv
 from large_faces import quality
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 import lfic
 from lfic.errors import LficError
@@ -30,22 +33,46 @@ from lfic.evaluate.data import load_faces
 from lfic.evaluate.judges import load_judge
 from lfic.evaluate.looks import MEASURES, looks_of
 from lfic.evaluate.tables import Row
-from lfic.metric.identity import Recognizer, load_recognizer
+from lfic.metric.identity import load_recognizer
 
 Pixels = NDArray[np.uint8]
 LOOKS = ("faithful", "vivid")
+SCALES = {"frechet": 100.0, "frechet_fine": 1.0}
 BATCH = 32
 
 
-def described(network: Recognizer, pictures: Sequence[Pixels]) -> NDArray[np.float64]:
-    """Pictures uint8 [H, W, 3] -> features float64 [N, D]: means and deviations over places of the maps."""
+def described(maps_of: Callable[[Tensor], list[Tensor]], pictures: Sequence[Pixels]) -> NDArray[np.float64]:
+    """Pictures uint8 [H, W, 3] -> features float64 [N, D]: means and deviations over places of the maps that a network
+    makes of pixels float [N, 3, H, W] in 0..1."""
     found = []
     for first in range(0, len(pictures), BATCH):
         batch = np.stack(pictures[first : first + BATCH])
         with torch.inference_mode():
-            maps = network.describe(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255)[1]
+            maps = maps_of(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255)
         found.append(torch.cat([part for x in maps for part in (x.mean((2, 3)), x.std((2, 3)))], 1).double().numpy())
     return np.concatenate(found)
+
+
+def networks() -> dict[str, Callable[[Tensor], list[Tensor]]]:
+    """By column: pixels float [N, 3, H, W] in 0..1 -> feature maps."""
+    from facenet_pytorch.models.mtcnn import PNet
+
+    eyes, proposer = load_recognizer("bundled"), PNet().eval()
+
+    def fine(pixels: Tensor) -> list[Tensor]:
+        x, found = (255 * pixels - 127.5) / 128, []
+        for name, layer in list(proposer.named_children())[:7]:  # what follows tells faces and boxes
+            x = layer(x)
+            found += [x] * name.startswith("prelu")
+        return found
+
+    return {"frechet": lambda pixels: eyes.describe(pixels)[1], "frechet_fine": fine}
+
+
+def gradients(pictures: Sequence[Pixels]) -> float:
+    """Mean squared difference of neighbours."""
+    x = np.stack(pictures).astype(np.float32)
+    return float((np.diff(x, axis=1) ** 2).mean() + (np.diff(x, axis=2) ** 2).mean())
 
 
 def frechet(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -61,16 +88,17 @@ def frechet(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
     """(a row for each quality and look, a note on the faces); draws the sheet."""
-    judge, codec, eyes = load_judge(args.recognizer), lfic.load_codec(args.weights), load_recognizer("bundled")
+    judge, codec, seen = load_judge(args.recognizer), lfic.load_codec(args.weights), networks()
 
     def choose(names: list[str]) -> list[str]:
         return [names[i] for i in np.random.default_rng(args.seed).permutation(len(names))[: args.count]]
 
     faces = load_faces(args.faces, landmarks=args.landmarks, choose=choose)
     originals = list(faces.pixels)
-    wanted, embedded = described(eyes, originals), judge.embed(faces.pixels)
-    half = len(originals) // 2
-    rows: list[Row] = [{"quality": "", "look": "original", "frechet": 100 * frechet(wanted[:half], wanted[half:])}]
+    wanted = {name: described(network, originals) for name, network in seen.items()}
+    embedded, edges, half = judge.embed(faces.pixels), gradients(originals), len(originals) // 2
+    halves = {name: SCALES[name] * frechet(x[:half], x[half:]) for name, x in wanted.items()}
+    rows: list[Row] = [{"quality": "", "look": "original", **halves}]
     sheet = [originals[: args.drawn]]
     for at in args.qualities:
         files = codec.encode_batch(originals, quality=at, aligned=True)
@@ -82,7 +110,11 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
                 "quality": at,
                 "look": look,
                 "bytes": float(np.mean([len(file) for file in files])),
-                "frechet": 100 * frechet(wanted, described(eyes, shown)),
+                **{
+                    name: SCALES[name] * frechet(wanted[name], described(network, shown))
+                    for name, network in seen.items()
+                },
+                "sharpness": gradients(shown) / edges,
                 "similarity": float((judge.embed(np.stack(shown)) * embedded).sum(1).mean()),
                 **{name: float(means[name]) for name in ("psnr_db", "ssimulacra2", "flip")},
                 "grid_pattern": float(np.sqrt(means["pattern_energy"])),
@@ -93,8 +125,7 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
             print(f"quality {at}, {look}:", "  ".join(told), flush=True)
     if args.sheet:
         Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in sheet])).save(args.sheet)
-    note = f"{len(originals)} faces; similarity by {judge.name}; Fréchet distances by dlib-resnet"
-    return rows, f"{note}; {args.weights}"
+    return rows, f"{len(originals)} faces; similarity by {judge.name}; {args.weights}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -55,7 +55,7 @@ def test_what_has_no_such_look(codec, files, face, tmp_path, capsys):
     for decode in (lfic.decode, codec.decode, lambda data, look: codec.decode_batch([data], look=look)):
         with pytest.raises(InvalidInputError, match="look is 'sharp'; allowed are"):
             decode(files[0], look="sharp")
-    own = written(tmp_path / "own.safetensors")
+    own = written(tmp_path / "looked-at.safetensors")
     private = lfic.load_codec(own, recognizer=None)
     data = private.encode(face, quality=20)
     with pytest.raises(WeightsError, match="have no look 'vivid'"):
@@ -70,10 +70,10 @@ def test_what_has_no_such_look(codec, files, face, tmp_path, capsys):
 
 
 def test_weights_of_ones_own_have_a_look_of_their_own(face, tmp_path):
-    own = written(tmp_path / "own.safetensors")
+    own = written(tmp_path / "looked-at.safetensors")
     arrays, _ = load_arrays("face-v1-vivid")
     told = {"format": FORMAT, "source": "0" * 64}
-    shown = tmp_path / "own-vivid.safetensors"
+    shown = tmp_path / "looked-at-vivid.safetensors"
     shown.write_bytes(save(arrays, {**told, "digest": digest(arrays, told)}))
     with pytest.raises(WeightsError, match="made for weights of another digest"):
         look_path(own, "vivid")

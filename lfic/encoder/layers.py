@@ -35,7 +35,7 @@ STRETCHES = ((10, 3, 1, 25), (25, 2, 1, 25), (50, 1, 5, 40), (100, 0, 20, 100))
 # From this quality on a face larger than the template is coded with more pixels than that. 24 faces of UTKFace that
 # are 2.2 times as large, bytes, PSNR against the face at its size, SSIMULACRA2, casia's cosine:
 #     112 x 112   quality 40: 220; 26.7; 13.5; 0.912   60: 431; 29.7; 44.2; 0.965   100: 1,211; 33.4; 68.3; 0.989
-#     224 x 224   quality 20: 284; 27.9; 23.5; 0.760   40: 563; 31.4; 53.0; 0.917    60: 1,195; 35.0; 71.9; 0.977
+#     224 x 224   quality 20: 248; 27.6; 20.1; 0.723   40: 495; 31.1; 51.6; 0.904    60: 1,059; 34.7; 71.1; 0.972
 # So below it pixels would be paid with likeness, and from it on nothing is lost.
 LARGE_FROM = 60
 
