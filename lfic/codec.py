@@ -433,12 +433,12 @@ class Codec:
         for piece in decoded(model, streams, self.threads):
             for k, reason in piece.wrong.items():
                 failed(owners[piece.indexes[k]], CorruptStreamError(reason))
+            if model.device != self.model.device:
+                piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             if pictures:
                 for stream, pixels in zip(piece.indexes, piece.pixels, strict=True):
                     if owners[stream] in parts:
                         parts[owners[stream]][stream] = pixels
-            if model.device != self.model.device:
-                piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             with stage("result"):
                 keep(piece, owners, parts, batch if whole else None, shown, out)
         for i, picture in pictures.items():

@@ -1,9 +1,12 @@
 """The other look of a file: the same symbols, shown by another synthesis."""
 
+import copy
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import torch
 from own_weights import written
 from PIL import Image
 from safetensors.numpy import save
@@ -46,6 +49,13 @@ def test_every_way_to_decode_shows_the_same(codec, files, tmp_path):
         np.testing.assert_array_equal(np.asarray(Image.open(target)), np.asarray(vivid))
 
 
+def test_pixels_go_to_the_codecs_device(files):
+    elsewhere = copy.copy(lfic.load_codec(recognizer=None))
+    elsewhere.model = dataclasses.replace(elsewhere.model, device=torch.device("meta"))
+    found = elsewhere.decode_batch(files[:2], out="tensor", errors="return", look="vivid")
+    assert [pixels.device.type for pixels in found] == ["meta", "meta"]
+
+
 def test_tensors_in_the_other_look(codec, files):
     (tensor,) = codec.decode_batch(files[:1], out="tensor", look="vivid")
     np.testing.assert_array_equal(tensor.permute(1, 2, 0).numpy(), np.asarray(lfic.decode(files[0], look="vivid")))
@@ -67,17 +77,23 @@ def test_what_has_no_such_look(codec, files, face, tmp_path, capsys):
     (tmp_path / "a.lfic").write_bytes(files[0])
     assert main(["decode", str(tmp_path / "a.lfic"), "--look", "vivid", "--faces", str(tmp_path / "faces")]) == 1
     assert "exclude each other" in capsys.readouterr().err
+    assert main(["decode", str(tmp_path / "a.lfic"), "--look", "vivid", "--device", "cuda"]) == 1
+    assert "leave --device cuda out" in capsys.readouterr().err
 
 
 def test_weights_of_ones_own_have_a_look_of_their_own(face, tmp_path):
     own = written(tmp_path / "looked-at.safetensors")
     arrays, _ = load_arrays("face-v1-vivid")
-    told = {"format": FORMAT, "source": "0" * 64}
+    told = {"format": FORMAT, "source": "0" * 64, "look": "vivid"}
     shown = tmp_path / "looked-at-vivid.safetensors"
     shown.write_bytes(save(arrays, {**told, "digest": digest(arrays, told)}))
     with pytest.raises(WeightsError, match="made for weights of another digest"):
         look_path(own, "vivid")
     told["source"] = load_arrays(own)[1]["digest"]
+    plain = {key: value for key, value in told.items() if key != "look"}  # as what decoding takes is cut
+    shown.write_bytes(save(arrays, {**plain, "digest": digest(arrays, plain)}))
+    with pytest.raises(WeightsError, match="is no look of weights"):
+        look_path(own, "vivid")
     shown.write_bytes(save(arrays, {**told, "digest": digest(arrays, told)}))
     codec = lfic.load_codec(own, recognizer=None)
     expected = lfic.decode(lfic.encode(face, quality=20), look="vivid")

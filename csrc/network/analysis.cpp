@@ -74,8 +74,7 @@ Analysis::Analysis(const Reader& reader, const Kernels& kernels, const std::stri
     // The tensor has (channel, row, column), memory (row, column, channel).
     head_mix_ = reader.linear(head + "mix", 9 * hidden, entered, true, by_place(hidden, 3));
     head_out_ = reader.linear(head + "out", hidden, silu_span(head_mix_.unit, head_mix_.high));
-    if (head_mix_.outputs != hidden || head_mix_.unit != head_enter_.unit ||
-        reader.outputs(head + "out") != kLevels)
+    if (head_mix_.outputs != hidden || head_mix_.unit != head_enter_.unit || reader.outputs(head + "out") != kLevels)
         throw InvalidInput("the layers of " + head + "enter, mix and out do not fit each other");
 }
 

@@ -87,6 +87,8 @@ def load_codec(args: argparse.Namespace) -> "Codec":
 def decoder_for(args: argparse.Namespace, look: "Look" = "faithful") -> Any:
     """What has ``decode`` and ``decode_faces``: on the CPU, and for another look, integers, which need no torch."""
     if look != "faithful":
+        if args.device != "cpu":
+            raise InvalidInputError(f"--look {look} is computed on the CPU: leave --device {args.device} out")
         from .. import decoder
         from ..encoder.options import DEFAULT_MODEL
 

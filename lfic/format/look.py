@@ -33,9 +33,12 @@ def look_path(name: PathLike, look: Look) -> pathlib.Path:
     if look == "faithful":
         return path
     shown = path.with_name(f"{path.stem}-{look}.safetensors")
+    mend = f"leave look out, or write it with `lfic export CHECKPOINT {shown.name} --data FACES --look-of WEIGHTS`"
     if not shown.is_file():
-        raise WeightsError(f"the weights {name} have no look {look!r} ({shown}): leave look out, or take face-v1")
-    wanted, found = tensors.metadata(path).get("digest"), tensors.metadata(shown).get("source")
-    if found != wanted:
-        raise WeightsError(f"{shown} was made for weights of another digest than {path}: export the look anew")
+        raise WeightsError(f"the weights {name} have no look {look!r}, there is no {shown}: {mend}")
+    told = tensors.metadata(shown)
+    if told.get("look") != look:
+        raise WeightsError(f"{shown} is no look of weights, it says {told.get('look')!r} and not {look!r}: {mend}")
+    if "source" not in told or told["source"] != tensors.metadata(path).get("digest"):
+        raise WeightsError(f"{shown} was made for weights of another digest than {path}: {mend}")
     return shown

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..data.sources import open_faces
 from ..errors import InvalidInputError, WeightsError
+from ..format.weights import weights_path
 from ..network import onnx
 from ..network.integers import integer_arrays, supports
 from ..network.load import load, save_model
@@ -163,11 +164,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"--{option.replace('_', '-')} takes a checkpoint folder, not weights")
     if args.for_pictures is not None and args.look_of is not None:
         parser.error("--for-pictures and --look-of exclude each other: they write files of two kinds")
+    if args.look_of is not None:
+        wanted = f"{weights_path(args.look_of).stem}-vivid.safetensors"
+        if pathlib.Path(args.out).name != wanted:
+            raise InvalidInputError(
+                f"OUT is {args.out!r}; a look of {args.look_of} is called {wanted}, and lies beside them"
+            )
     faces, photos = open_faces(args.data), photo_files(args.photos)
     if args.look_of is not None and checkpoint is not None:
         net, state = checkpoint
-        shown = pathlib.Path(args.card).read_text() if args.card else ""
-        write_look(args.look_of, net, describe_training(state, 0), args.out, faces, photos, shown)
+        training = describe_training(state, 0)
+        card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
+        write_look(args.look_of, net, training, args.out, faces, photos, card)
         return 0
     if args.for_pictures is not None and checkpoint is not None:
         net, state = checkpoint

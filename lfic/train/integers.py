@@ -209,20 +209,38 @@ def write_look(
             that. card: the model card.
 
     Raises:
-        WeightsError: no such weights, or the network has other gains, or sizes that integers don't take.
+        WeightsError: no such weights, or the network has another analysis or other gains, or sizes that integers don't
+            take.
     """
     from safetensors.numpy import save
 
     base = load_model(name)[0]
     arrays, metadata = load_arrays(name)
-    if not torch.allclose(base.gain, net.gain, rtol=4e-3):  # weights files have parameters in half precision
+    trained = net.state_dict()
+    other = [
+        key
+        for key, tensor in base.state_dict().items()
+        if key.startswith(("analysis.", "gains."))
+        and (
+            key not in trained
+            or tensor.shape != trained[key].shape
+            or not torch.equal(tensor, trained[key].half().float())
+        )
+    ]
+    if other:
         raise WeightsError(
-            f"the checkpoint's gains are not those of {name}: train from them with [schedule] learns = ['synthesis.']"
+            f"{other[0]} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['synthesis.']"
         )
     kept = {key: value for key, value in arrays.items() if key.startswith(("context.", "tables."))}
     found = synthesis_arrays(net, calibration_pictures(faces, photos))
     kept |= {f"{PREFIX}{key}": np.ascontiguousarray(value) for key, value in found.items()}
-    told = {"format": FORMAT, "source": metadata["digest"], "training": json.dumps(training), "card": card}
+    told = {
+        "format": FORMAT,
+        "source": metadata["digest"],
+        "look": "vivid",
+        "training": json.dumps(training),
+        "card": card,
+    }
     write_atomically(out, save(kept, {**told, "digest": digest(kept, told)}))
 
 

@@ -103,7 +103,7 @@ class PictureLoss:
                 cosine = 1 - distance.mean()
         each = (out.bits + weights.beta * total) / weights.scale
         loss = (each * (LIMIT / each.detach()).clamp(max=1)).mean()
-        error = terms.pixel.mean()
+        error = (out.pixels - batch.pixels).square().mean()
         figures = {
             "picture_loss": loss,
             "picture_bytes": out.bits.mean() / 8 / area,
@@ -127,7 +127,7 @@ class PictureLoss:
             beta=b,
             scale=loss_scale(b, self.loss) * area,
             pixel=area * mean,
-            map=each / mean[:, None, None, None],
+            map=each / mean.clamp(min=1e-9)[:, None, None, None],
         )
 
     def identity(self, looks: DrawnIdentity, shown: Tensor, original: Tensor, matrix: Tensor, which: Tensor) -> Tensor:

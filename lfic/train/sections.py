@@ -37,7 +37,7 @@ class DataConfig(Section):
     # In pixels: one height and one width of these for all of a step.
     picture_sides: list[int] = dataclasses.field(default_factory=lambda: list(range(64, 193, 16)))
     picture_grey: float = 0.1  # share of the pictures without colour
-    picture_uncovered: float = 0.0  # share of the photos whose face is left out, as a background's under a layer
+    picture_uncovered: float = 0.0  # share of the photos that lose their face where it could be a layer
     picture_synthetic: float = (
         0.1  # share of flat colours, gradients, text, faces before a wall: lfic/train/synthetic.py
     )

@@ -86,11 +86,11 @@ def test_a_look_is_what_decoding_takes_with_another_synthesis(face, tmp_path, mo
     data = lfic.encode(face, quality=60)
     brighter = np.asarray(look.decode(data), float) - np.asarray(plain.decode(data), float)
     assert 9 < np.median(brighter) < 16
-    assert load_arrays(out)[1]["card"] == "it invents nothing"
+    assert load_arrays(out)[1]["card"] == "it invents nothing" and load_arrays(out)[1]["look"] == "vivid"
     assert not [key for key in load_arrays(out)[0] if key.startswith(("net.", f"{PREFIX}analysis."))]
     with torch.no_grad():
         next(net.gains.parameters()).add_(1)
-    with pytest.raises(WeightsError, match="gains are not those of face-v1"):
+    with pytest.raises(WeightsError, match="gains.log_gain of the checkpoint is not as in face-v1"):
         write_look("face-v1", net, {}, out, Faces(face))
 
 
