@@ -216,16 +216,11 @@ def write_look(
 
     base = load_model(name)[0]
     arrays, metadata = load_arrays(name)
-    trained = net.state_dict()
+    trained = {key: tensor.half().float() for key, tensor in net.state_dict().items()}  # as a weights file has them
     other = [
         key
         for key, tensor in base.state_dict().items()
-        if key.startswith(("analysis.", "gains."))
-        and (
-            key not in trained
-            or tensor.shape != trained[key].shape
-            or not torch.equal(tensor, trained[key].half().float())
-        )
+        if key.startswith(("analysis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
     ]
     if other:
         raise WeightsError(
@@ -234,13 +229,8 @@ def write_look(
     kept = {key: value for key, value in arrays.items() if key.startswith(("context.", "tables."))}
     found = synthesis_arrays(net, calibration_pictures(faces, photos))
     kept |= {f"{PREFIX}{key}": np.ascontiguousarray(value) for key, value in found.items()}
-    told = {
-        "format": FORMAT,
-        "source": metadata["digest"],
-        "look": "vivid",
-        "training": json.dumps(training),
-        "card": card,
-    }
+    told = {"format": FORMAT, "source": metadata["digest"], "look": "vivid", "card": card}
+    told["training"] = json.dumps(training)
     write_atomically(out, save(kept, {**told, "digest": digest(kept, told)}))
 
 
