@@ -433,18 +433,18 @@ class Codec:
         for piece in decoded(model, streams, self.threads):
             for k, reason in piece.wrong.items():
                 failed(owners[piece.indexes[k]], CorruptStreamError(reason))
-            if model.device != self.model.device:
-                piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             if pictures:
                 for stream, pixels in zip(piece.indexes, piece.pixels, strict=True):
                     if owners[stream] in parts:
                         parts[owners[stream]][stream] = pixels
+            if model.device != self.model.device:
+                piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             with stage("result"):
                 keep(piece, owners, parts, batch if whole else None, shown, out)
         for i, picture in pictures.items():
             if i in failed.found:
                 continue
-            pixels = composed(picture, [found for _, found in sorted(parts[i].items())])
+            pixels = composed(picture, [found for _, found in sorted(parts[i].items())]).to(self.model.device)
             if whole:
                 batch[i] = pixels
             else:
