@@ -69,7 +69,7 @@ def starting_tensors(start: str) -> Mapping[str, Tensor]:
         return tensors
     state: Mapping[str, Tensor] = load_model(start)[0].state_dict()
     # What is trained is one analysis; that of pictures joins it in the export.
-    return {name: tensor for name, tensor in state.items() if not name.startswith("pictures.")}
+    return {name: tensor for name, tensor in state.items() if not name.startswith(("pictures.", "pictures_head."))}
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], schedule: ScheduleConfig) -> torch.optim.Optimizer:
