@@ -444,7 +444,7 @@ class Codec:
         for i, picture in pictures.items():
             if i in failed.found:
                 continue
-            pixels = composed(picture, [found for _, found in sorted(parts[i].items())]).to(self.model.device)
+            pixels = composed(picture, [found for _, found in sorted(parts[i].items())], self.model.device)
             if whole:
                 batch[i] = pixels
             else:
@@ -587,15 +587,13 @@ def array_of(pixels: Tensor) -> NDArray[np.uint8]:
     return out
 
 
-def composed(picture: Picture, streams: Sequence[Tensor]) -> Tensor:
-    """What a picture shows, uint8 [3, H, W]; its streams' pixels uint8 [3, h, w] in their order."""
-    if picture.plain:
-        return streams[0]
+def composed(picture: Picture, streams: Sequence[Tensor], device: torch.device) -> Tensor:
+    """What a picture with layers shows, uint8 [3, H, W] on a device; its streams' pixels uint8 [3, h, w] in order."""
     arrays = [array_of(stream) for stream in streams]
     background = None if picture.background is None else arrays.pop(0)
     painted = [(pixels, layer.place) for pixels, layer in zip(arrays, picture.layers, strict=True)]
     shown = compose(background, picture.exponent, painted, picture.width, picture.height)
-    return torch.from_numpy(shown).to(streams[0].device).permute(2, 0, 1)
+    return torch.from_numpy(shown).to(device).permute(2, 0, 1)
 
 
 def as_batch(images: Any) -> Any:

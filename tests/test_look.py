@@ -102,6 +102,15 @@ def test_weights_of_ones_own_have_a_look_of_their_own(face, tmp_path):
     )
 
 
+def test_the_guide_says_how_far_off_pure_green_is():
+    green = np.zeros((96, 96, 3), np.uint8)
+    green[:, :, 1] = 255
+    data = lfic.encode(green, quality=40)
+    for look, levels in (("faithful", 12), ("vivid", 28)):
+        error = np.asarray(lfic.decode(data, look=look), np.float64) - green
+        assert abs(np.sqrt((error**2).mean()) - levels) < 1
+
+
 def test_the_look_that_ships_says_what_it_is():
     metadata = load_arrays("face-v1-vivid")[1]
     assert metadata["source"] == load_arrays("face-v1")[1]["digest"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 import lfic
 from lfic import _file, reader
-from lfic.format.weights import load_arrays
+from lfic.format.weights import load_arrays, weights_path
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = sorted(p for p in (ROOT / "tests" / "data" / "golden").glob("*.lfic") if p.stem != "face-bare")
@@ -158,6 +158,12 @@ def test_weights_of_ones_own(dlfic, tmp_path):
     dlfic(GOLDEN[0], "-o", tmp_path / "a.png")
     dlfic(GOLDEN[0], "-o", tmp_path / "b.png", "--model", path)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_vivid_look_is_a_weights_file(dlfic, tmp_path):
+    dlfic("--model", weights_path("face-v1-vivid"), GOLDEN[0], "-o", tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as png:
+        assert np.array_equal(np.asarray(png), np.asarray(lfic.decode(GOLDEN[0].read_bytes(), look="vivid")))
 
 
 def test_help_and_version(dlfic):
