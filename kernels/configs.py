@@ -86,14 +86,14 @@ def spread(
 def tile(chosen: Launch, channels: int, count: int, each: int) -> Tile:
     """Tile for ``count`` images of ``each`` regions: as many channels as divide C well, the rest in regions.
 
-    Where C is no multiple of 16 it has a quarter of the elements: accesses are narrow there, and their many addresses
+    Where C is no multiple of 16 it has an eighth of the elements: accesses are narrow there, and their many addresses
     would spill registers. Where the work would leave multiprocessors idle it becomes smaller, and its warps fewer, down
     to 64 elements.
     """
     elements, warps = chosen.elements, chosen.warps
-    if channels % 16:
-        elements = max(128, elements // 4)
     least = 64
+    if channels % 16:
+        elements = max(least, elements // 8)
     if chosen is INTERPRETED:
         block = max(16, min(64, 1 << (channels - 1).bit_length()))
         return Tile(max(1, min(elements // block, 1 << (each - 1).bit_length())), block, warps, None)
