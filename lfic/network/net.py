@@ -143,12 +143,9 @@ class CodecNet(nn.Module):
         cells = F.one_hot(levels.long(), LEVELS).permute(0, 3, 1, 2).to(y.dtype)
         cells = expand_regions(cells, *y.shape[-2:])
         steps = torch.einsum("nlhw,nlc->nchw", cells, step[quality - 1])
-        height, width = y.shape[-2:]
-        shares = [cells[:, level] / footprint(level, height, width, y) for level in range(LEVELS)]
-        share = sum(shares[1:], start=shares[0])
         with torch.autocast(y.device.type, enabled=False):
             mean, log_scale = self.entropy(features, steps, cells.argmax(1), quality, aligned)
-        return features, cells, self.entropy.bits(symbols, mean, log_scale).sum(1) * share
+        return features, cells, self.entropy.bits(symbols, mean, log_scale).sum(1) * shares(cells)
 
     def forward(
         self,
@@ -186,6 +183,13 @@ class CodecNet(nn.Module):
         features, cells, bits = self.coded(y, levels, quality, aligned, noise)
         out = self.synthesis(features, cells, quality, aligned, *pixels.shape[-2:]).float() if synthesize else None
         return TrainingOutput(out, bits.sum((1, 2)), levels, logits, y)
+
+
+def shares(cells: Tensor) -> Tensor:
+    """What a kept cell counts at each cell of its footprint: one-hot levels float [N, 3, h, w] -> float [N, h, w]."""
+    height, width = cells.shape[-2:]
+    each = [cells[:, level] / footprint(level, height, width, cells) for level in range(LEVELS)]
+    return sum(each[1:], start=each[0])
 
 
 def footprint(level: int, height: int, width: int, like: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ..network.net import TrainingOutput
 from .adversary import Adversary
 from .batches import Batch
 from .drawn import DrawnIdentity, DrawnLook
+from .generation import generation_bits
 from .identity import Look, Recognizers, SeenLook, TargetEmbeddings, WholeLook
 from .levels import level_loss, region_costs
 from .pictures import PictureBatch
@@ -113,8 +114,20 @@ class TrainingLoss:
         assert out.pixels is not None
         terms = self.beside(terms, out.pixels, batch, weights, look)
         loss = ((out.bits + weights.beta * terms.total) / weights.scale).mean()
-        head = self.head_loss(net, out, batch, weights, look)
-        return loss + head, self.figures(loss, out, terms, look.seen), out
+        beside, figures = self.generations(net, out, batch, weights)
+        beside = beside + self.head_loss(net, out, batch, weights, look)
+        return loss + beside, self.figures(loss, out, terms, look.seen) | figures, out
+
+    def generations(
+        self, net: nn.Module, out: TrainingOutput, batch: Batch | PictureBatch, weights: Weights
+    ) -> tuple[Tensor, Figures]:
+        """What decoded pictures that are coded again add to the loss, 0-d, and how much it is."""
+        weight, count = self.loss.generation_weight, min(self.loss.generation_faces, len(batch.pixels))
+        if not weight:
+            return out.bits.new_zeros(()), {}
+        bits = generation_bits(net, out, batch.quality, batch.aligned, count)
+        loss = weight * (bits / weights.scale[:count]).mean()
+        return loss, {"generation": loss.detach()}
 
     def weights(self, batch: Batch, phase: Phase) -> Weights:
         """What the terms of each face count."""
@@ -230,6 +243,8 @@ class TrainingLoss:
         figures |= {f"level{level}": (out.levels == level).float().mean() for level in range(1, LEVELS)}
         if self.loss.feature_weight:
             figures["features"] = nothing
+        if self.loss.generation_weight:
+            figures["generation"] = nothing
         if self.adversary:
             figures |= {"adversarial": nothing, "discriminator": nothing}
         if terms is not None and seen is not None:

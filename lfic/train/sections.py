@@ -128,6 +128,11 @@ class LossConfig(Section):
     discriminator_width: int = 32  # channels of its first layer
     discriminator_learning_rate: float = 2e-4
 
+    # Reconstructions of a step, in each process, that are analysed again: what their symbols then are off by counts as
+    # this many bits, see lfic/train/generation.py.
+    generation_weight: float = 0.0
+    generation_faces: int = 4
+
     # Faces of a step, over all processes, on which the head that chooses levels sees what each would cost:
     # lfic/train/levels.py.
     level_faces: int = 2
@@ -136,7 +141,8 @@ class LossConfig(Section):
         self.above(0, "beta_low", "beta_high")
         self.at_least(0, "pixel_weight", "pixel_weight_high", "pixel_only_weight", "texture_weight", "identity_weight")
         self.at_least(0, "feature_weight", "adversarial_weight", "feature_matching", "level_faces")
-        self.at_least(0, "discriminator_learning_rate", "chroma_weight")
+        self.at_least(0, "discriminator_learning_rate", "chroma_weight", "generation_weight")
+        self.at_least(1, "generation_faces")
         self.at_least(1, "discriminator_width")
         self.shares("face_floor", "identity_share", "background_weight")
         self.above(0, "identity_share")

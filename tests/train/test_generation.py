@@ -1,0 +1,74 @@
+"""Decoded pictures that are coded again: how far their symbols are from those that they came from."""
+
+import math
+
+import pytest
+import torch
+from train_faces import column, config, make_pack, make_recognizer
+
+from lfic.network.net import CodecNet, CodecNetConfig
+from lfic.network.rap import pooled_symbols
+from lfic.train.generation import MARGIN, generation_bits
+from lfic.train.loop import run
+
+SMALL = CodecNetConfig(8, (16, 16, 16), (1, 1, 1), (1, 1, 1), 4, 32, 16)
+QUALITY, ALIGNED = torch.tensor([70, 30, 90]), torch.ones(3, dtype=torch.bool)
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(1)
+    return CodecNet(SMALL)
+
+
+def coded(net, level):
+    torch.manual_seed(2)
+    faces = torch.nn.functional.interpolate(torch.rand(3, 3, 7, 7), (112, 112), mode="bicubic").clamp(0, 1)
+    return net(faces, QUALITY, ALIGNED, uniform_level=torch.full((3,), level))
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_kept_cell_counts_once_and_beyond_the_margin(net, level, monkeypatch):
+    out = coded(net, level)
+    moved = out.features.detach().clone().requires_grad_(True)
+    monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: moved[: len(pixels)] + 0.1)
+    found = generation_bits(net, out, QUALITY, ALIGNED, 2)
+    size = 1 << level
+    for i in range(2):
+        gain = net.gain[QUALITY[i] - 1, level].detach()[:, None, None]
+        y = torch.nn.functional.avg_pool2d(out.features[i].detach(), size, ceil_mode=True)
+        off = ((y + 0.1) * gain - (y * gain).round()).abs() - MARGIN
+        torch.testing.assert_close(found[i].detach(), off.clamp(min=0).square().sum(), rtol=1e-4, atol=1e-4)
+    assert found.shape == (2,)
+
+
+def test_the_gradient_reaches_the_analysis_alone(net):
+    out = coded(net, 1)
+    generation_bits(net, out, QUALITY, ALIGNED, 3).sum().backward()
+    moved = {
+        name.split(".")[0] for name, value in net.named_parameters() if value.grad is not None and value.grad.any()
+    }
+    assert moved == {"analysis"}
+
+
+def test_a_picture_whose_symbols_come_back_costs_nothing(net, monkeypatch):
+    """With an analysis that finds what it is to find, whatever it costs to code."""
+    out = coded(net, 1)
+    assert any(row.any() for row in pooled_symbols(out.features.detach(), out.levels, net.gain.detach(), QUALITY))
+    gain = net.gain.detach()[QUALITY - 1, 1][:, :, None, None]
+    symbols = (torch.nn.functional.avg_pool2d(out.features.detach(), 2) * gain).round()
+    exact = (symbols / gain).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: exact)
+    assert generation_bits(net, out, QUALITY, ALIGNED, 3).max() == 0
+
+
+def test_runs_log_it_and_learn_from_it(tmp_path):
+    pack, recognizer = make_pack(tmp_path), str(make_recognizer(tmp_path / "tiny.pt"))
+    settings = {"steps": 3, "recognizer": recognizer, "identity_from": 0, "optimizer": "adam"}
+    ends = []
+    for weight in (0.0, 5.0):
+        chosen = config(pack, tmp_path / str(weight), **settings, generation_weight=weight, generation_faces=1)
+        ends.append(run(chosen).net.state_dict())
+        if weight:
+            assert all(math.isfinite(value) for value in column(chosen.run.out, "generation").values())
+    assert any(not torch.equal(ends[0][name], ends[1][name]) for name in ends[0] if name.startswith("analysis."))
