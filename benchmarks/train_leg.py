@@ -1,7 +1,7 @@
 r"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
     python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--entropy-seconds 40]
-    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/9-analysis.toml --second "" \
+    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/11-analysis.toml --second "" \
         --start face-v1
 
 Reads the configurations, by default face-v2's first two, and what they name in data/; makes the pack of crops that they

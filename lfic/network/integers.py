@@ -387,6 +387,15 @@ SHARED = ("analysis.gain", "analysis.unit", "analysis.position", "analysis.posit
 RENAMED = {"analysis": "pictures", "level_head": "pictures_head"}
 
 
+def crop_arrays(
+    net: CodecNet, pictures: Iterable[NDArray[np.uint8]], unit: NDArray[np.uint8]
+) -> dict[str, NDArray[Any]]:
+    """The analysis and the level head of template crops, as ``integer_arrays``; unit: of the features, uint8 [C]."""
+    export = Export(net, look(net, pictures))
+    export.level_head(export.analysis(unit))
+    return export.arrays
+
+
 def picture_arrays(
     net: CodecNet, pictures: Iterable[NDArray[np.uint8]], unit: NDArray[np.uint8]
 ) -> dict[str, NDArray[Any]]:
@@ -397,10 +406,8 @@ def picture_arrays(
         net: a network whose ``analysis`` and ``level_head`` these are. unit: of the features of the model that they
             join, uint8 [C].
     """
-    export = Export(net, look(net, pictures))
-    export.level_head(export.analysis(unit))
     found = {}
-    for name, array in export.arrays.items():
+    for name, array in crop_arrays(net, pictures, unit).items():
         part, _, layer = name.partition(".")
         if name not in SHARED:
             found[f"{RENAMED[part]}.{layer}"] = array

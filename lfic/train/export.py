@@ -2,7 +2,8 @@
 
 The network is stored in half precision, the entropy model as integers, its tables counted on real symbols
 (lfic/train/tables.py); beside it stand the transforms as integers (lfic/network/integers.py). A weights file in place
-of the checkpoint gets new integers alone. With --for-pictures the checkpoint's analysis joins other weights.
+of the checkpoint gets new integers alone. With --for-crops or --for-pictures the checkpoint's analysis joins other
+weights.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from .checkpoint import load_tensors, read_state
 from .config import sectioned
 from .integers import (
     MEASURED,
+    add_analysis,
     add_integers,
-    add_pictures,
     calibration_pictures,
     costs,
     measured_faces,
@@ -35,6 +36,8 @@ from .integers import (
 )
 from .state import network_config
 from .tables import calibrate
+
+JOINING = ("for_crops", "for_pictures", "look_of")  # options by which a part of a checkpoint joins other weights
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[CodecNet, dict[str, Any]]:
@@ -117,10 +120,15 @@ def make_parser() -> argparse.ArgumentParser:
         "synthesis.onnx to this folder instead",
     )
     parser.add_argument(
+        "--for-crops",
+        metavar="WEIGHTS",
+        help="write WEIGHTS, a bundled model's name or a .safetensors file, with the checkpoint's analysis for crops "
+        "on the template; their decoder stays, byte for byte",
+    )
+    parser.add_argument(
         "--for-pictures",
         metavar="WEIGHTS",
-        help="write WEIGHTS, a bundled model's name or a .safetensors file, with the checkpoint's analysis for "
-        "pictures that are no template crops; their decoder stays, byte for byte",
+        help="the same with an analysis for pictures that are no template crops",
     )
     parser.add_argument(
         "--look-of",
@@ -159,11 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.out.endswith(".safetensors"):
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)
-    for option in ("for_pictures", "look_of"):
-        if getattr(args, option) is not None and checkpoint is None:
-            parser.error(f"--{option.replace('_', '-')} takes a checkpoint folder, not weights")
-    if args.for_pictures is not None and args.look_of is not None:
-        parser.error("--for-pictures and --look-of exclude each other: they write files of two kinds")
+    chosen = [f"--{name.replace('_', '-')}" for name in JOINING if getattr(args, name) is not None]
+    if chosen and checkpoint is None:
+        parser.error(f"{chosen[0]} takes a checkpoint folder, not weights")
+    if len(chosen) > 1:
+        parser.error(f"{' and '.join(chosen)} exclude each other: they write files of several kinds")
     if args.look_of is not None:
         wanted = f"{weights_path(args.look_of).stem}-vivid.safetensors"
         if pathlib.Path(args.out).name != wanted:
@@ -177,10 +185,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
         write_look(args.look_of, net, training, args.out, faces, photos, card)
         return 0
-    if args.for_pictures is not None and checkpoint is not None:
+    joined = args.for_crops or args.for_pictures
+    if joined and checkpoint is not None:
         net, state = checkpoint
         text = pathlib.Path(args.card).read_text() if args.card else None
-        add_pictures(args.for_pictures, net, describe_training(state, 0), args.out, faces, photos, text)
+        part = "crops" if args.for_crops else "pictures"
+        add_analysis(joined, net, describe_training(state, 0), args.out, faces, photos, text, part)
     elif checkpoint is None:
         add_integers(args.checkpoint, args.out, faces, photos)
     else:

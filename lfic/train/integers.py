@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..data.base import FaceSource
@@ -17,7 +18,7 @@ from ..files import PathLike, write_atomically
 from ..format.integers import PREFIX
 from ..format.weights import FORMAT, digest, load_arrays
 from ..image import open_image, to_rgb
-from ..network.integers import integer_arrays, picture_arrays, synthesis_arrays
+from ..network.integers import crop_arrays, integer_arrays, picture_arrays, synthesis_arrays
 from ..network.load import Model, Pixels, load_model
 from ..network.net import CodecNet
 
@@ -137,7 +138,14 @@ def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Seque
     write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
 
 
-def add_pictures(
+# What a trained analysis is for -> (its modules in weights, how their integers are made).
+PARTS: dict[str, tuple[tuple[str, str], Callable[..., dict[str, NDArray[Any]]]]] = {
+    "crops": (("analysis", "level_head"), crop_arrays),
+    "pictures": (("pictures", "pictures_head"), picture_arrays),
+}
+
+
+def add_analysis(
     name: PathLike,
     net: CodecNet,
     training: Mapping[str, Any],
@@ -145,16 +153,18 @@ def add_pictures(
     faces: FaceSource,
     photos: Sequence[PathLike] = (),
     card: str | None = None,
+    part: str = "pictures",
 ) -> None:
-    """Weights again, with the analysis and the level head of a trained network for pictures that are no template crops.
-    Files of before and files of these weights are decoded by the same numbers.
+    """Weights again, with the analysis and the level head of a trained network. Files of before and files of these
+    weights are decoded by the same numbers.
 
     Args:
         name: of the weights. net: trained from them with its decoder as it was. training: what the metadata are to say
-            of that. card: the model card, where it is not to stay.
+            of that. card: the model card, where it is not to stay. part: what the analysis is for: "crops", those on
+            the template, or "pictures", all others.
 
     Raises:
-        WeightsError: no such weights, without integers, or the network has another decoder.
+        WeightsError: no such weights, without integers, or the network has another decoder or other sizes.
     """
     from safetensors.numpy import save
 
@@ -164,33 +174,43 @@ def add_pictures(
         raise WeightsError(
             f"{name} hold no integers of an analysis: give them theirs first (lfic export WEIGHTS OUT --data FACES)"
         )
-    state, trained = base.state_dict(), net.state_dict()
-    other = [
-        key
-        for key, tensor in state.items()
-        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
-    ]
-    if other:
-        raise WeightsError(
-            f"{other[0]} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.', "
-            "'level_head.']"
-        )
-    replaced = tuple(f"{prefix}pictures{part}." for prefix in ("net.", PREFIX) for part in ("", "_head"))
+    check_decoder(base, net, name)
+    modules, integers = PARTS[part]
+    replaced = tuple(f"{prefix}{module}." for prefix in ("net.", PREFIX) for module in modules)
+    unit = arrays[f"{PREFIX}analysis.unit"]
     arrays = {key: value for key, value in arrays.items() if not key.startswith(replaced)}
-    for part, module in (("pictures", net.analysis), ("pictures_head", net.level_head)):
-        for key, tensor in module.state_dict().items():
-            arrays[f"net.{part}.{key}"] = tensor.half().numpy()
-    found = picture_arrays(net, calibration_pictures(faces, photos), arrays[f"{PREFIX}analysis.unit"])
-    arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
+    for module, trained in zip(modules, (net.analysis, net.level_head), strict=True):
+        for key, tensor in trained.state_dict().items():
+            arrays[f"net.{module}.{key}"] = tensor.half().numpy()
+    arrays |= {
+        f"{PREFIX}{key}": value for key, value in integers(net, calibration_pictures(faces, photos), unit).items()
+    }
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    pictures = base.config.pictures or part == "pictures"
     told = {
         **metadata,
         "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(dataclasses.replace(base.config, pictures=True))),
-        "training": json.dumps({**json.loads(metadata["training"]), "pictures": dict(training)}),
+        "config": json.dumps(dataclasses.asdict(dataclasses.replace(base.config, pictures=pictures))),
+        "training": json.dumps({**json.loads(metadata["training"]), part: dict(training)}),
         "card": metadata.get("card", "") if card is None else card,
     }
     write_atomically(out, save(arrays, {**told, "digest": digest(arrays, told)}))
+
+
+def check_decoder(base: CodecNet, net: CodecNet, name: PathLike) -> None:
+    """Refuse a network whose analysis can't join the weights that ``base`` is of."""
+    sizes = {key: value for key, value in dataclasses.asdict(base.config).items() if key != "pictures"}
+    trained = dataclasses.asdict(net.config)
+    for key, value in sizes.items():
+        if trained[key] != value:
+            raise WeightsError(f"{key} of the checkpoint is {trained[key]}, of {name} {value}: they must be equal")
+    state = net.state_dict()
+    for key, tensor in base.state_dict().items():
+        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, state.get(key, tensor[:0])):
+            raise WeightsError(
+                f"{key} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.', "
+                "'level_head.']"
+            )
 
 
 def write_look(

@@ -14,7 +14,8 @@ from lfic.format.integers import PREFIX
 from lfic.format.weights import load_arrays
 from lfic.network.integers import with_analysis
 from lfic.network.load import load, load_model
-from lfic.train.integers import add_integers, add_pictures, costs, photo_files, report, write_look
+from lfic.network.net import CodecNet
+from lfic.train.integers import add_analysis, add_integers, costs, photo_files, report, write_look
 
 
 class Faces:
@@ -54,7 +55,7 @@ def test_an_analysis_for_pictures_joins_weights_whose_decoder_stays(face, tmp_pa
     with torch.no_grad():
         net.analysis.out.bias += 0.25
         net.level_head.quality += torch.tensor([0.0, 0.0, 99.0])
-    add_pictures("face-v1", net, {"step": 7}, out, Faces(face))
+    add_analysis("face-v1", net, {"step": 7}, out, Faces(face))
     before, told = load_arrays("face-v1")
     after, metadata = load_arrays(out)
     for name, array in before.items():
@@ -72,7 +73,32 @@ def test_an_analysis_for_pictures_joins_weights_whose_decoder_stays(face, tmp_pa
     with torch.no_grad():
         net.synthesis.lapped.bias += 1
     with pytest.raises(WeightsError, match="of the checkpoint is not as in face-v1"):
-        add_pictures("face-v1", net, {}, out, Faces(face))
+        add_analysis("face-v1", net, {}, out, Faces(face))
+
+
+def test_an_analysis_for_crops_joins_weights_whose_decoder_and_pictures_stay(face, tmp_path, monkeypatch):
+    monkeypatch.setattr("lfic.network.integers.CALIBRATED", (40,))
+    net, out = load_model("face-v1")[0], tmp_path / "more.safetensors"
+    with torch.no_grad():
+        net.analysis.out.bias += 0.25
+        net.level_head.quality += torch.tensor([0.0, 0.0, 99.0])
+    add_analysis("face-v1", net, {"step": 7}, out, Faces(face), part="crops")
+    before, after = load_arrays("face-v1")[0], load_arrays(out)[0]
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        if not name.startswith(tuple(f"{x}{part}." for x in ("net.", PREFIX) for part in ("analysis", "level_head"))):
+            np.testing.assert_array_equal(after[name], array)
+    np.testing.assert_array_equal(before[f"{PREFIX}analysis.unit"], after[f"{PREFIX}analysis.unit"])
+    assert json.loads(load_arrays(out)[1]["training"])["crops"] == {"step": 7}
+    old, new = (load(name, recognizer=None) for name in ("face-v1", out))
+    for aligned in (True, False):
+        plain = dataclasses.replace(new, integers=None, unit=None)
+        ours, floats, theirs = (m.drafted(m.tensor([face]), [40], aligned)[0][0] for m in (new, plain, old))
+        assert (ours - floats).abs().max() < 0.05
+        assert torch.equal(ours, theirs) == (not aligned)
+    other = CodecNet(dataclasses.replace(net.config, analysis_blocks=(1, 2, 6)))
+    with pytest.raises(WeightsError, match="analysis_blocks of the checkpoint is .*6.*, of face-v1 "):
+        add_analysis("face-v1", other, {}, out, Faces(face), part="crops")
 
 
 def test_a_look_is_what_decoding_takes_with_another_synthesis(face, tmp_path, monkeypatch):
