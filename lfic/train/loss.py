@@ -17,7 +17,7 @@ from ..network.net import TrainingOutput
 from .adversary import Adversary
 from .batches import Batch
 from .drawn import DrawnIdentity, DrawnLook
-from .generation import generation_bits
+from .generation import generation_error
 from .identity import Look, Recognizers, SeenLook, TargetEmbeddings, WholeLook
 from .levels import level_loss, region_costs
 from .pictures import PictureBatch
@@ -114,19 +114,16 @@ class TrainingLoss:
         assert out.pixels is not None
         terms = self.beside(terms, out.pixels, batch, weights, look)
         loss = ((out.bits + weights.beta * terms.total) / weights.scale).mean()
-        beside, figures = self.generations(net, out, batch, weights)
+        beside, figures = self.generations(net, out, batch)
         beside = beside + self.head_loss(net, out, batch, weights, look)
         return loss + beside, self.figures(loss, out, terms, look.seen) | figures, out
 
-    def generations(
-        self, net: nn.Module, out: TrainingOutput, batch: Batch | PictureBatch, weights: Weights
-    ) -> tuple[Tensor, Figures]:
+    def generations(self, net: nn.Module, out: TrainingOutput, batch: Batch | PictureBatch) -> tuple[Tensor, Figures]:
         """What decoded pictures that are coded again add to the loss, 0-d, and how much it is."""
         weight, count = self.loss.generation_weight, min(self.loss.generation_faces, len(batch.pixels))
         if not weight:
             return out.bits.new_zeros(()), {}
-        bits = generation_bits(net, out, batch.quality, batch.aligned, count)
-        loss = weight * (bits / weights.scale[:count]).mean()
+        loss = weight * generation_error(net, out, batch.quality, batch.aligned, count).mean()
         return loss, {"generation": loss.detach()}
 
     def weights(self, batch: Batch, phase: Phase) -> Weights:

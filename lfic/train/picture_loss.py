@@ -111,7 +111,7 @@ class PictureLoss:
             "picture_cos": cosine,
             "picture_chroma": self.loss.chroma_weight * chroma.mean() / error,  # beside the pixel term
         }
-        again, of_generations = self.crops.generations(net, out, batch, weights)
+        again, of_generations = self.crops.generations(net, out, batch)
         figures |= {f"picture_{name}": figure for name, figure in of_generations.items()}
         loss = loss + again + self.head_loss(net, out, batch, weights, looks)
         return loss, {name: figure.detach() for name, figure in figures.items()}

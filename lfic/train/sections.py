@@ -128,8 +128,8 @@ class LossConfig(Section):
     discriminator_width: int = 32  # channels of its first layer
     discriminator_learning_rate: float = 2e-4
 
-    # Reconstructions of a step, in each process, that are analysed again: what their symbols then are off by counts as
-    # this many bits, see lfic/train/generation.py.
+    # Of how far the symbols of reconstructions are off that are analysed again (lfic/train/generation.py), whatever the
+    # quality; and on how many of a step, in each process.
     generation_weight: float = 0.0
     generation_faces: int = 4
 

@@ -8,7 +8,7 @@ from train_faces import column, config, make_pack, make_recognizer
 
 from lfic.network.net import CodecNet, CodecNetConfig
 from lfic.network.rap import pooled_symbols
-from lfic.train.generation import MARGIN, generation_bits
+from lfic.train.generation import MARGIN, generation_error
 from lfic.train.loop import run
 
 SMALL = CodecNetConfig(8, (16, 16, 16), (1, 1, 1), (1, 1, 1), 4, 32, 16)
@@ -30,21 +30,24 @@ def coded(net, level):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_kept_cell_counts_once_and_beyond_the_margin(net, level, monkeypatch):
     out = coded(net, level)
-    moved = out.features.detach().clone().requires_grad_(True)
-    monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: moved[: len(pixels)] + 0.1)
-    found = generation_bits(net, out, QUALITY, ALIGNED, 2)
+    shift = torch.linspace(0, 2, 8)[:, None, None] / net.gain[QUALITY[0] - 1, level].detach()[:, None, None]
+    moved = (out.features.detach() + shift).requires_grad_(True)
+    monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: moved[: len(pixels)])
+    found = generation_error(net, out, QUALITY, ALIGNED, 2)
     size = 1 << level
     for i in range(2):
         gain = net.gain[QUALITY[i] - 1, level].detach()[:, None, None]
         y = torch.nn.functional.avg_pool2d(out.features[i].detach(), size, ceil_mode=True)
-        off = ((y + 0.1) * gain - (y * gain).round()).abs() - MARGIN
-        torch.testing.assert_close(found[i].detach(), off.clamp(min=0).square().sum(), rtol=1e-4, atol=1e-4)
+        off = (((y + shift) * gain - (y * gain).round()).abs() - MARGIN).clamp(min=0)
+        wanted = torch.where(off < 0.5, off.square(), off - 0.25).mean()
+        assert (off > 0.5).any() and (off < 0.5).any()
+        torch.testing.assert_close(found[i].detach(), wanted, rtol=1e-4, atol=1e-6)
     assert found.shape == (2,)
 
 
 def test_the_gradient_reaches_the_analysis_alone(net):
     out = coded(net, 1)
-    generation_bits(net, out, QUALITY, ALIGNED, 3).sum().backward()
+    generation_error(net, out, QUALITY, ALIGNED, 3).sum().backward()
     moved = {
         name.split(".")[0] for name, value in net.named_parameters() if value.grad is not None and value.grad.any()
     }
@@ -59,7 +62,7 @@ def test_a_picture_whose_symbols_come_back_costs_nothing(net, monkeypatch):
     symbols = (torch.nn.functional.avg_pool2d(out.features.detach(), 2) * gain).round()
     exact = (symbols / gain).repeat_interleave(2, 2).repeat_interleave(2, 3)
     monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: exact)
-    assert generation_bits(net, out, QUALITY, ALIGNED, 3).max() == 0
+    assert generation_error(net, out, QUALITY, ALIGNED, 3).max() == 0
 
 
 def test_runs_log_it_and_learn_from_it(tmp_path):
