@@ -86,9 +86,9 @@ def spread(
 def tile(chosen: Launch, channels: int, count: int, each: int) -> Tile:
     """Tile for ``count`` images of ``each`` regions: as many channels as divide C well, the rest in regions.
 
-    Where C is no multiple of 16 it has an eighth of the elements: accesses are narrow there, and their many addresses
-    would spill registers. Where the work would leave multiprocessors idle it becomes smaller, and its warps fewer, down
-    to 64 elements.
+    Where C is no multiple of 16 it has an eighth of the elements, but 64 at least: accesses are narrow there, and their
+    many addresses would spill registers. Its warps stay as many: fewer would hold more values each. Where the work
+    would leave multiprocessors idle it becomes smaller, and its warps fewer, down to 64 elements.
     """
     elements, warps = chosen.elements, chosen.warps
     least = 64

@@ -38,10 +38,21 @@ class TrainConfig:
                 f"it needs [network] start, found {self.network.start!r}, and [loss] level_faces above 0, found "
                 f"{self.loss.level_faces}",
             )
+        if self.loss.generation_weight:
+            self._check_generations()
         if self.run.graphs:
             self._check_graphs()
         if self.data.pictures:
             self._check_pictures()
+
+    def _check_generations(self) -> None:
+        learns = self.schedule.learns
+        if self.schedule.levels_only or (learns and not any(name.startswith("analysis") for name in learns)):
+            raise self.loss.refusal(
+                "generation_weight",
+                "its gradient reaches the analysis alone, which has to learn; found were "
+                + listed({("schedule", "learns"): learns, ("schedule", "levels_only"): self.schedule.levels_only}),
+            )
 
     def _check_pictures(self) -> None:
         wanted: dict[tuple[str, str], Any] = {

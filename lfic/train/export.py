@@ -123,7 +123,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--for-crops",
         metavar="WEIGHTS",
         help="write WEIGHTS, a bundled model's name or a .safetensors file, with the checkpoint's analysis for crops "
-        "on the template; their decoder stays, byte for byte",
+        "on the template, and for all pictures where WEIGHTS have no analysis of their own for these; their decoder "
+        "stays, byte for byte",
     )
     parser.add_argument(
         "--for-pictures",
@@ -171,7 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen and checkpoint is None:
         parser.error(f"{chosen[0]} takes a checkpoint folder, not weights")
     if len(chosen) > 1:
-        parser.error(f"{' and '.join(chosen)} exclude each other: they write files of several kinds")
+        parser.error(
+            f"{' and '.join(chosen)} exclude each other: give one of them, and join the next to what that one wrote"
+        )
     if args.look_of is not None:
         wanted = f"{weights_path(args.look_of).stem}-vivid.safetensors"
         if pathlib.Path(args.out).name != wanted:
@@ -185,11 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
         write_look(args.look_of, net, training, args.out, faces, photos, card)
         return 0
-    joined = args.for_crops or args.for_pictures
-    if joined and checkpoint is not None:
+    part = "pictures" if args.for_crops is None else "crops"
+    joined = args.for_pictures if args.for_crops is None else args.for_crops
+    if joined is not None and checkpoint is not None:
         net, state = checkpoint
         text = pathlib.Path(args.card).read_text() if args.card else None
-        part = "crops" if args.for_crops else "pictures"
         add_analysis(joined, net, describe_training(state, 0), args.out, faces, photos, text, part)
     elif checkpoint is None:
         add_integers(args.checkpoint, args.out, faces, photos)

@@ -161,7 +161,8 @@ def add_analysis(
     Args:
         name: of the weights. net: trained from them with its decoder as it was. training: what the metadata are to say
             of that. card: the model card, where it is not to stay. part: what the analysis is for: "crops", those on
-            the template, or "pictures", all others.
+            the template (and all pictures where the weights have no analysis of their own for these), or "pictures",
+            all others.
 
     Raises:
         WeightsError: no such weights, without integers, or the network has another decoder or other sizes.
@@ -197,6 +198,11 @@ def add_analysis(
     write_atomically(out, save(arrays, {**told, "digest": digest(arrays, told)}))
 
 
+# What decoding takes of a network beside its entropy model, whose floats weights don't hold, and the unit of features
+# that the level head is told.
+SHARED = ("synthesis.", "gains.", "entropy.value_scale")
+
+
 def check_decoder(base: CodecNet, net: CodecNet, name: PathLike) -> None:
     """Refuse a network whose analysis can't join the weights that ``base`` is of."""
     sizes = {key: value for key, value in dataclasses.asdict(base.config).items() if key != "pictures"}
@@ -206,7 +212,7 @@ def check_decoder(base: CodecNet, net: CodecNet, name: PathLike) -> None:
             raise WeightsError(f"{key} of the checkpoint is {trained[key]}, of {name} {value}: they must be equal")
     state = net.state_dict()
     for key, tensor in base.state_dict().items():
-        if key.startswith(("synthesis.", "gains.")) and not torch.equal(tensor, state.get(key, tensor[:0])):
+        if key.startswith(SHARED) and not torch.equal(tensor, state.get(key, tensor[:0])):
             raise WeightsError(
                 f"{key} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.', "
                 "'level_head.']"

@@ -123,7 +123,9 @@ class TrainingLoss:
         weight, count = self.loss.generation_weight, min(self.loss.generation_faces, len(batch.pixels))
         if not weight:
             return out.bits.new_zeros(()), {}
-        loss = weight * generation_error(net, out, batch.quality, batch.aligned, count).mean()
+        with self.autocast():
+            error = generation_error(net, out, batch.quality, batch.aligned, count)
+        loss = weight * error.mean()
         return loss, {"generation": loss.detach()}
 
     def weights(self, batch: Batch, phase: Phase) -> Weights:

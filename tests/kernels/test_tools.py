@@ -91,6 +91,9 @@ def test_large_work_keeps_the_launch_of_the_table():
     assert configs.tile(configs.Launch(1024, 4), 192, 256, 16) == (16, 64, 4, None)
     assert configs.tile(configs.Launch(1024, 4), 192, 64, 256) == (16, 64, 4, None)
     assert configs.tile(configs.Launch(1024, 4), 192, 1, 16) == (1, 64, 1, None)
+    # Narrow accesses, whose addresses would spill: few elements, as many warps.
+    assert configs.tile(configs.Launch(1024, 4), 193, 256, 16) == (4, 32, 4, None)
+    assert configs.tile(configs.Launch(256, 4), 1, 256, 16) == (4, 16, 4, None)
 
 
 def test_tuning_takes_what_is_fastest_over_all_shapes_and_prints_a_row_of_the_table():

@@ -70,6 +70,11 @@ def test_every_key_has_one_section():
         ("[network]\nwidths = [1, 2]\n", r"\[network\] widths is \[1, 2\]; needed are three numbers"),
         ("[network]\ngroups = 5\n", r"\[network\] groups is 5; it must divide channels, found 96"),
         ("[schedule]\nlevels_only = true\n", r"levels_only is True; it needs \[network\] start, found ''"),
+        (
+            '[loss]\ngeneration_weight = 5.0\n[schedule]\nlearns = ["synthesis."]\n',
+            r"generation_weight is 5.0; its gradient reaches the analysis alone.*learns = \['synthesis.'\]",
+        ),
+        ("[loss]\ngeneration_faces = 0\n", r"\[loss\] generation_faces is 0; it must be at least 1"),
         ("[run]\nthreads = 1\nthreads = 2\n", "no TOML file.*line 3"),
         ("[run\n", "no TOML file.*line 1"),
     ],

@@ -1,7 +1,9 @@
 """Decoded pictures that are coded again: how far their symbols are from those that they came from."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from train_faces import column, config, make_pack, make_recognizer
@@ -45,6 +47,42 @@ def test_a_kept_cell_counts_once_and_beyond_the_margin(net, level, monkeypatch):
     assert found.shape == (2,)
 
 
+def test_maps_of_several_levels_count_kept_cells(net, monkeypatch):
+    out = coded(net, 0)
+    levels = torch.tensor([[0, 1, 2, 0], [1, 2, 0, 1], [2, 0, 1, 2], [0, 1, 2, 0]], dtype=torch.uint8)
+    out = dataclasses.replace(out, levels=levels.expand(3, -1, -1).contiguous())
+    features = out.features.detach()
+    monkeypatch.setattr(net, "analyze", lambda pixels, quality, aligned: features[:1] + 0.3)
+    found = generation_error(net, out, QUALITY, ALIGNED, 1)
+    gain = net.gain.detach()
+    errors = []
+    for top, left in np.ndindex(4, 4):  # regions of 4 x 4 cells, the last ones of two
+        level = int(levels[top, left])
+        cells = features[0, :, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4]
+        scale = gain[QUALITY[0] - 1, level][:, None, None]
+        kept = torch.nn.functional.avg_pool2d(cells, 1 << level, ceil_mode=True)
+        off = (((kept + 0.3) * scale - (kept * scale).round()).abs() - MARGIN).clamp(min=0)
+        errors.append(torch.where(off < 0.5, off.square(), off - 0.25).flatten())
+    torch.testing.assert_close(found[0], torch.cat(errors).mean(), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_coded_again_is_what_a_file_shows(net, monkeypatch):
+    """In 8 bits, and within their range."""
+    out, seen = coded(net, 1), []
+    out = dataclasses.replace(out, pixels=out.pixels * 3 - 1)
+
+    def look(pixels, quality, aligned):
+        seen.append((pixels, quality, aligned))
+        return out.features[: len(pixels)]
+
+    monkeypatch.setattr(net, "analyze", look)
+    generation_error(net, out, QUALITY, ALIGNED, 2)
+    ((pixels, quality, aligned),) = seen
+    assert out.pixels.min() < 0 and pixels.min() == 0 and pixels.max() <= 1 and len(pixels) == 2
+    torch.testing.assert_close(pixels * 255, (pixels * 255).round(), rtol=0, atol=1e-4)
+    assert quality.tolist() == [70, 30] and aligned.all()
+
+
 def test_the_gradient_reaches_the_analysis_alone(net):
     out = coded(net, 1)
     generation_error(net, out, QUALITY, ALIGNED, 3).sum().backward()
@@ -73,5 +111,6 @@ def test_runs_log_it_and_learn_from_it(tmp_path):
         chosen = config(pack, tmp_path / str(weight), **settings, generation_weight=weight, generation_faces=1)
         ends.append(run(chosen).net.state_dict())
         if weight:
-            assert all(math.isfinite(value) for value in column(chosen.run.out, "generation").values())
+            logged = column(chosen.run.out, "generation")
+            assert len(logged) == 3 and all(0 < value < math.inf for value in logged.values())
     assert any(not torch.equal(ends[0][name], ends[1][name]) for name in ends[0] if name.startswith("analysis."))

@@ -73,6 +73,16 @@ def test_pictures_move_the_network_and_one_recognizer_will_do(packs, recognizers
     assert "picture_loss" not in (tmp_path / "none" / "log.csv").read_text()
 
 
+def test_decoded_pictures_are_coded_again(packs, recognizers, tmp_path):
+    one = {"recognizer_weights": [], "recognizer_shares": [], "steps": 2}
+    again = run(picture_config(packs, recognizers[0], tmp_path / "again", **one, generation_weight=5.0))
+    without = run(picture_config(packs, recognizers[0], tmp_path / "none", **one))
+    for name in ("generation", "picture_generation"):
+        assert len(found := column(tmp_path / "again", name)) == 2 and min(found.values()) > 0
+    same = dict(zip(again.names, [torch.equal(a, b) for a, b in zip(again.parameters, without.parameters)]))
+    assert not all(equal for name, equal in same.items() if name.startswith("analysis."))
+
+
 def test_pictures_without_a_recognizer(packs, tmp_path):
     run(picture_config(packs, "", tmp_path / "blind", recognizer_weights=[], recognizer_shares=[], steps=1))
     assert str(column(tmp_path / "blind", "picture_cos")[1]) == "nan"
