@@ -60,20 +60,25 @@ def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
 
 
 def test_symbol_gradient_is_the_derivative(codec, face):
-    """Finite differences of D in single symbols, at a mixed level map."""
+    """Finite differences of D in single symbols, at a mixed level map. A whole step is far for some of them, so that the
+    steepest sixteen have a say each."""
     levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
     draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
     candidate = search.Candidate(codec.model, draft, face)
     _, gradient = candidate.gradient(levels, draft.symbols)
     slope = search.symbol_gradient(candidate, levels, len(draft.symbols), gradient)
-    k = int(np.argmax(np.abs(slope)))
-    values = []
-    for move in (-1, 1):
+
+    def distortion(k, move):
         symbols = draft.symbols.copy()
         symbols[k] += move
         with torch.no_grad():
             pixels = codec.model.net.synthesize(
                 candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
             )
-            values.append(float(candidate.distortion(pixels)))
-    assert (values[1] - values[0]) / 2 == pytest.approx(slope[k], rel=0.3)
+            return float(candidate.distortion(pixels))
+
+    steepest = np.argsort(-np.abs(slope))[:16]
+    found = np.array([(distortion(k, 1) - distortion(k, -1)) / 2 for k in steepest])
+    assert (np.sign(found) == np.sign(slope[steepest])).all()
+    assert np.median(np.abs(found / slope[steepest] - 1)) < 0.2
+    assert np.corrcoef(found, slope[steepest])[0, 1] > 0.95
