@@ -60,8 +60,10 @@ def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
 
 
 def test_symbol_gradient_is_the_derivative(codec, face):
-    """Finite differences of D in single symbols, at a mixed level map. A whole step is far for some of them, so that the
-    steepest sixteen have a say each."""
+    """Finite differences of D in single symbols, at a mixed level map.
+
+    A whole step is far for some of them, so that the steepest sixteen have a say each.
+    """
     levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
     draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
     candidate = search.Candidate(codec.model, draft, face)
