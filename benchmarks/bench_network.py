@@ -229,7 +229,7 @@ def by_pixels(folder: pathlib.Path) -> list[dict[str, Any]]:
     rows = []
     for height, width in [*((side, side) for side in SIDES), LARGE]:
         path = folder / f"{height}x{width}.lfic"
-        path.write_bytes(model.encode(picture(height, width), quality=QUALITY))
+        path.write_bytes(model.encode(picture(height, width), quality=QUALITY, resolution="full"))
         for way in ("decode", "encode"):
             found = []
             for _ in range(5 if height < 1000 else 1 if height > 2000 else 3):

@@ -100,7 +100,7 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
     rows: list[Row] = [{"side": 112, "quality": "", "bytes": "", **plain}]
     for side, sources, qualities in ((112, small, args.small), (224, originals, args.large)):
         for quality in qualities:
-            files = codec.encode_batch(sources, quality=quality, aligned=side == 112)
+            files = codec.encode_batch(sources, quality=quality, aligned=side == 112, resolution="full")
             decoded = [np.asarray(one) for one in codec.decode_batch(files, out="numpy")]
             shown = decoded if side == 224 else [enlarged(face) for face in decoded]
             judged = decoded if side == 112 else [reduced(face) for face in decoded]

@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, Unpack, cast, overload
+from typing import Any, Literal, NoReturn, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,21 @@ from .encoder import layers, rate_control
 from .encoder.choose import best_drafts
 from .encoder.draft import files
 from .encoder.options import DEFAULT_MODEL as DEFAULT_MODEL
-from .encoder.options import BatchOptions, Faces, SharedOptions, check_bounds, check_image
+from .encoder.options import (
+    BatchOptions,
+    Faces,
+    Resolution,
+    SharedOptions,
+    check_bounds,
+    check_image,
+    check_resolution,
+)
 from .encoder.rate_control import DEFAULT_QUALITY
+from .encoder.resolution import TOGETHER, all_reduced, as_reduced, largest_reduced
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from .format import bare
 from .format.bare import Container, read_as
-from .format.compose import compose
+from .format.compose import compose, may_shrink
 from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .format.container import usual as usual_file
 from .format.geometry import SIDE
@@ -122,6 +131,7 @@ class Codec:
         face_quality: int | None = None,
         background_quality: int | None = None,
         container: Container = "file",
+        resolution: Resolution = "auto",
         errors: Literal["raise"] = "raise",
     ) -> list[bytes]: ...
     @undisturbed
@@ -138,6 +148,7 @@ class Codec:
         face_quality: int | None = None,
         background_quality: int | None = None,
         container: Container = "file",
+        resolution: Resolution = "auto",
         errors: str = "raise",
     ) -> Any:
         """Images -> list of bytes.
@@ -148,7 +159,7 @@ class Codec:
             quality: 1 to 100, or one for each image; 40 where neither it nor a bound is given.
             max_bytes: the file has at most so many bytes: the quality at which it fits while one more would not. Where
                 not even quality 1 does, every region is pooled to level 2, and then a picture larger than a face is
-                coded at a half, a quarter or an eighth of its size.
+                coded at less and less of its size.
             min_similarity: the smallest quality at which the recogniser finds the decoded face that like the original,
                 -1 to 1: 1 is the same picture, 0 another person. Of a picture with layers it is asked of every face.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the
@@ -162,12 +173,16 @@ class Codec:
                 over a coarse background (none where facenet-pytorch is not installed, or of a 112 x 112 image, which
                 is a face). Or one entry an image: None, "auto", or landmarks, float [5, 2] in pixels of each face.
             face_quality, background_quality: 1 to 100, of a picture with layers; ``quality`` and what goes with it by
-                default. The background's scale reaches lower than that of faces: below 50 it is coded at a half, a
-                quarter or an eighth of its size. A face that is larger than 112 x 112 in its picture is coded with 224
+                default. The background's scale reaches lower than that of faces: below 63 it is coded at seven eighths
+                to an eighth of its sides. A face that is larger than 112 x 112 in its picture is coded with 224
                 or 448 pixels a side from quality 60 on, unless ``min_similarity`` is what is asked for. Under
                 ``max_bytes`` what is not given here is found.
             container: "bare": no checksum, and 1 byte of header for an aligned face; only who knows what the bytes are
                 can read them.
+            resolution: of a picture without layers. "auto": below quality 63 it is coded at seven to five eighths of
+                its sides, of 112 pixels at least, unless it is too sharp for that (above quality 15), and at less where
+                ``max_bytes`` asks for it; decoded it has its own size again. "full": never, and never under
+                ``min_similarity``.
             errors: "raise": the first picture that can't be coded ends the call; the error says which, where there are
                 several. "return": the others are coded, and the list has the ``LficError`` in its place.
 
@@ -183,6 +198,7 @@ class Codec:
         if min_similarity is not None and self.model.looks_through is None:
             self.embed([])
         bare.check_form(container)
+        check_resolution(resolution)
         short = container == "bare"
         checksum = flag("checksum", checksum) and not short
         aligned = None if aligned is None else flag("aligned", aligned)
@@ -213,12 +229,19 @@ class Codec:
             except LficError as error:
                 failed(i, error)
         rest = [i for i in pictures.indexes if i not in photos and i not in failed.found]
-        if max_bytes is None and min_similarity is None and not effort:
+        bounds = max_bytes, min_similarity
+        if bounds == (None, None):
+            small = [i for i in rest if resolution == "auto" and may_shrink(*pictures.sizes[i][::-1], qualities[i])]
+            for first in range(0, len(small), TOGETHER):
+                arrays = {i: pictures.array(i) for i in small[first : first + TOGETHER]}
+                self._code_small(arrays, qualities, effort, checksum, out)
+            rest = [i for i in rest if not out[i]]
+        if bounds == (None, None) and not effort:
             plain_files(self.model, pictures, rest, qualities, aligned, checksum, self.threads, out.__setitem__, short)
         else:
-            bounds = max_bytes, min_similarity
+            auto = resolution == "auto"
             self._searched(
-                pictures, rest, qualities, *bounds, effort, aligned, checksum, short, out.__setitem__, failed
+                pictures, rest, qualities, *bounds, effort, aligned, checksum, short, auto, out.__setitem__, failed
             )
         with stage("grey"):
             for i in pictures.grey():
@@ -236,6 +259,7 @@ class Codec:
         aligned: bool | None,
         checksum: bool,
         bare: bool,
+        auto: bool,
         put: Callable[[int, bytes], None],
         failed: Failures,
     ) -> None:
@@ -248,23 +272,58 @@ class Codec:
                     put(i, blob)
                 continue
             pixels = pictures.tensor(group)
-            found: list[bytes | InvalidInputError] = (
-                rate_control.largest_files(model, pixels, max_bytes, effort, aligned, checksum, threads, bare)
-                if max_bytes is not None
-                else rate_control.smallest_files(
+            if max_bytes is None:
+                found = rate_control.smallest_files(
                     model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads, bare
                 )
+                for i, result in zip(group, found, strict=True):
+                    if isinstance(result, bytes):
+                        put(i, result)
+                    else:
+                        failed(i, result)
+                continue
+
+            def smaller(
+                picture: int, quality: int, group: Sequence[int] = group, max_bytes: int = max_bytes
+            ) -> bytes | None:
+                i = group[picture]
+                if not (auto and may_shrink(*pictures.sizes[i][::-1], max(quality, 1))):
+                    return None
+                return largest_reduced(model, pictures.array(i), quality, max_bytes, effort, checksum, threads)
+
+            largest = rate_control.largest_files(
+                model, pixels, max_bytes, effort, aligned, checksum, threads, bare, instead=smaller
             )
-            for i, result in zip(group, found, strict=True):
+            for i, best in zip(group, largest, strict=True):
                 try:
-                    if not isinstance(result, bytes):
-                        if max_bytes is None:
-                            raise result
-                        photo = layers.Photo(pictures.array(i), [])
-                        result = layers.at_any_size(model, photo, result, max_bytes, checksum)
-                    put(i, result)
+                    pixels_of = functools.partial(pictures.array, i)
+                    put(i, layers.fitting(model, pixels_of, best, max_bytes, checksum, auto))
                 except InvalidInputError as error:
                     failed(i, error)
+
+    def _code_small(
+        self,
+        arrays: Mapping[int, NDArray[np.uint8]],
+        quality: Sequence[int],
+        effort: int,
+        checksum: bool,
+        out: list[bytes],
+    ) -> None:
+        """The files of those pictures, by index, that are coded smaller than they are."""
+        found = all_reduced(arrays, quality, coder_threads(self.threads))
+        if not found:
+            return
+        small, coded = list(found.values()), [b""] * len(found)
+        pictures = Pictures([one.pixels for one in small], self.model.device, lambda width, height: None, raised)
+        qualities, among = [one.quality for one in small], range(len(small))
+        if not effort:
+            plain_files(self.model, pictures, among, qualities, False, checksum, self.threads, coded.__setitem__)
+        for group in pieces(pictures.sizes, self.model.device, among) if effort else ():
+            drafts = best_drafts(self.model, pictures.tensor(group), [qualities[i] for i in group], effort, False)
+            for i, data in zip(group, files(self.model, drafts, checksum, coder_threads(self.threads)), strict=True):
+                coded[i] = data
+        for i, data, one in zip(found, coded, small, strict=True):
+            out[i] = as_reduced(data, one)
 
     def _photos(
         self, pictures: Pictures, faces: Faces | Sequence[Faces], aligned: bool | None, failed: Failures
@@ -533,7 +592,7 @@ class Codec:
     def region_levels(
         self, image: ImageLike, quality: int = DEFAULT_QUALITY, aligned: bool | None = None
     ) -> NDArray[np.uint8]:
-        """What RAP decides for an image: levels uint8 [ceil(h/32), ceil(w/32)]."""
+        """What RAP decides for an image that is coded at its own size: levels uint8 [ceil(h/32), ceil(w/32)]."""
         quality = integer("quality", quality, 1, 100)
         aligned = None if aligned is None else flag("aligned", aligned)
         return best_drafts(self.model, [to_rgb(image)], quality, 0, aligned)[0].levels
@@ -542,6 +601,11 @@ class Codec:
     def embed(self, images: Sequence[ImageLike]) -> Tensor:
         """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
         return self.model.embed([to_rgb(image) for image in images])
+
+
+def raised(index: int, error: LficError) -> NoReturn:
+    """Of pictures that can all be coded."""
+    raise error
 
 
 def keep(
@@ -592,7 +656,7 @@ def composed(picture: Picture, streams: Sequence[Tensor], device: torch.device) 
     arrays = [array_of(stream) for stream in streams]
     background = None if picture.background is None else arrays.pop(0)
     painted = [(pixels, layer.place) for pixels, layer in zip(arrays, picture.layers, strict=True)]
-    shown = compose(background, picture.exponent, painted, picture.width, picture.height)
+    shown = compose(background, picture.reduction, painted, picture.width, picture.height)
     return torch.from_numpy(shown).to(device).permute(2, 0, 1)
 
 

@@ -152,7 +152,7 @@ def composed(picture: Picture, streams: Sequence[Pixels]) -> Pixels:
     rest = list(streams)
     background = None if picture.background is None else rest.pop(0)
     painted = [(pixels, layer.place) for pixels, layer in zip(rest, picture.layers, strict=True)]
-    return compose(background, picture.exponent, painted, picture.width, picture.height)
+    return compose(background, picture.reduction, painted, picture.width, picture.height)
 
 
 def bare_of(picture: Picture, context: ContextModel) -> bytes:

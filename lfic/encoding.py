@@ -14,11 +14,22 @@ import numpy as np
 
 from . import decoder
 from .arguments import flag, integer
+from .batch.cores import cores
 from .batch.rows import written
 from .encoder import layers, rate_control
 from .encoder.integers import Integers
-from .encoder.options import DEFAULT_MODEL, EncodeOptions, Faces, SharedOptions, check_bounds, check_image
+from .encoder.options import (
+    DEFAULT_MODEL,
+    EncodeOptions,
+    Faces,
+    Resolution,
+    SharedOptions,
+    check_bounds,
+    check_image,
+    check_resolution,
+)
 from .encoder.rate_control import DEFAULT_QUALITY, in_rows
+from .encoder.resolution import all_reduced, as_reduced, largest_reduced, reduced
 from .errors import InvalidInputError
 from .extras import needed
 from .format import bare
@@ -53,6 +64,7 @@ class Encoder(Integers):
         face_quality: int | None = None,
         background_quality: int | None = None,
         container: Container = "file",
+        resolution: Resolution = "auto",
     ) -> bytes:
         """One image -> bytes, those of ``Codec.encode``, whose options these are.
 
@@ -62,6 +74,7 @@ class Encoder(Integers):
         """
         check_bounds(quality, max_bytes, min_similarity, effort, face_quality, background_quality)
         bare.check_form(container)
+        check_resolution(resolution)
         if effort or min_similarity is not None:
             raise InvalidInputError(NEITHER)
         short = container == "bare"
@@ -72,7 +85,8 @@ class Encoder(Integers):
         check_image(width, height, aligned)
         wanted = DEFAULT_QUALITY if quality is None else integer("quality", quality, 1, 100)
         photo = layers.Photo(pixels, layers.chosen_places(faces, lambda: pixels, (height, width), aligned))
-        data = self._coded(photo, wanted, max_bytes, aligned, checksum, face_quality, background_quality, short)
+        auto = resolution == "auto"
+        data = self._coded(photo, wanted, max_bytes, aligned, checksum, face_quality, background_quality, short, auto)
         return as_grey(data) if is_grey(pixels) else data
 
     def encode_batch(
@@ -83,9 +97,11 @@ class Encoder(Integers):
         if not serves(options):
             raise InvalidInputError(NEITHER)
         integer("threads", threads, 0, 256)
+        resolution = options.get("resolution", "auto")
+        check_resolution(resolution)
         if unknown := sorted(set(options) - WORDS):
             raise TypeError(f"encode_batch() got an unexpected keyword argument '{unknown[0]}'")
-        plain = {"quality", "aligned", "checksum", "effort", "min_similarity"}
+        plain = {"quality", "aligned", "checksum", "effort", "min_similarity", "resolution"}
         if any(value is not None for name, value in options.items() if name not in plain):
             if not images:  # options are checked all the same
                 bare.check_form(options.get("container", "file"))
@@ -95,14 +111,21 @@ class Encoder(Integers):
         aligned, checksum = options.get("aligned"), flag("checksum", options.get("checksum", True))
         aligned = None if aligned is None else flag("aligned", aligned)
         pixels = [to_rgb(image) for image in images]
-        sizes: dict[tuple[int, int], list[int]] = {}
-        for i, array in enumerate(pixels):
+        for array in pixels:
             check_image(array.shape[1], array.shape[0], aligned)
-            sizes.setdefault(array.shape[:2], []).append(i)
+        shrinking = dict(enumerate(pixels)) if resolution == "auto" else {}
+        small = all_reduced(shrinking, [quality] * len(pixels), threads or cores())
+        kinds: dict[tuple[tuple[int, ...], int, bool], list[int]] = {}  # by size, quality, and whether smaller
+        for i, array in enumerate(pixels):
+            one = small.get(i)
+            kind = (array.shape, quality, False) if one is None else (one.pixels.shape, one.quality, True)
+            kinds.setdefault(kind, []).append(i)
         files = [b""] * len(pixels)
-        for members in sizes.values():
-            found = self.plain([pixels[i] for i in members], quality, aligned, checksum, False, threads)
+        for (_, own, smaller), members in kinds.items():
+            shown = [small[i].pixels if smaller else pixels[i] for i in members]
+            found = self.plain(shown, own, False if smaller else aligned, checksum, False, threads)
             for i, data in zip(members, found, strict=True):
+                data = as_reduced(data, small[i]) if smaller else data
                 files[i] = as_grey(data) if is_grey(pixels[i]) else data
         return files
 
@@ -116,6 +139,7 @@ class Encoder(Integers):
         face_quality: int | None,
         background_quality: int | None,
         short: bool,
+        auto: bool,
     ) -> bytes:
         """A photo's file, with layers or without, by options that have been checked."""
         pixels = photo.pixels
@@ -126,9 +150,18 @@ class Encoder(Integers):
             behind = layers.background_for(face) if background_quality is None else background_quality
             return layers.layered_file(self, photo, face, behind, 0, checksum)
         if max_bytes is None:
-            return self.plain([pixels], wanted, aligned, checksum, short, 0)[0]
-        (found,) = rate_control.largest_files(self, self.tensor([pixels]), max_bytes, 0, aligned, checksum, 1, short)
-        return found if isinstance(found, bytes) else layers.at_any_size(self, photo, found, max_bytes, checksum)
+            small = reduced(pixels, wanted, 0) if auto else None
+            if small is None:
+                return self.plain([pixels], wanted, aligned, checksum, short, 0)[0]
+            return as_reduced(self.plain([small.pixels], small.quality, False, checksum, False, 0)[0], small)
+
+        def smaller(picture: int, quality: int) -> bytes | None:
+            return largest_reduced(self, pixels, quality, max_bytes, 0, checksum) if auto else None
+
+        (best,) = rate_control.largest_files(
+            self, self.tensor([pixels]), max_bytes, 0, aligned, checksum, 1, short, instead=smaller
+        )
+        return layers.fitting(self, lambda: pixels, best, max_bytes, checksum, auto)
 
     def plain(
         self,

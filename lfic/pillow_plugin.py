@@ -53,7 +53,7 @@ class LficImageFile(ImageFile.ImageFile):
         self._data: bytes | None = data
         self._guard = threading.RLock()
         self._size, self._mode = (picture.width, picture.height), "L" if picture.grey else "RGB"
-        self.info["quality"] = picture.streams[-1].header.quality
+        self.info["quality"] = picture.layers[-1].stream.header.quality if picture.layers else picture.quality
         self.tile = []
 
     def load(self) -> Any:

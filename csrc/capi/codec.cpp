@@ -176,7 +176,7 @@ void Codec::decode(const File& file, uint8_t* rgb, int threads) const {
     std::vector<Painted> faces;
     for (std::size_t k = 0; k < file.layers.size(); ++k)
         faces.push_back({pixels[first + k].data(), file.layers[k].place, file.layers[k].size()});
-    compose(first ? pixels[0].data() : nullptr, file.exponent, faces, file.width, file.height, rgb, threads);
+    compose(first ? pixels[0].data() : nullptr, file.reduction, faces, file.width, file.height, rgb, threads);
 }
 
 Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
@@ -218,13 +218,26 @@ Codec::Draft Codec::best_draft(const uint8_t* rgb, uint32_t width, uint32_t heig
     return draft(rgb, width, height, quality, false, threads);
 }
 
-std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum) const {
+Codec::Draft Codec::reduced_draft(const uint8_t* rgb, uint32_t width, uint32_t height, const Resolution& at,
+                                  int threads) const {
+    const auto columns = static_cast<uint32_t>(shrunk_side(width, at.reduction));
+    const auto rows = static_cast<uint32_t>(shrunk_side(height, at.reduction));
+    std::vector<uint8_t> pixels(std::size_t{3} * columns * rows);
+    shrink(rgb, at.reduction, width, height, pixels.data(), threads);
+    Draft out = draft(pixels.data(), columns, rows, at.quality, false, threads);
+    out.stream.grey = is_grey(rgb, std::size_t{width} * height);
+    return out;
+}
+
+std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum, uint32_t width, uint32_t height,
+                                     int reduction) const {
     Stream stream = draft.stream;
     const std::vector<uint8_t> payload = encode_payload(*context_, stream, draft.symbols, stream.level_mode);
     stream.payload = {payload.data(), payload.size()};
     File file;
-    file.width = stream.width;
-    file.height = stream.height;
+    file.width = width;
+    file.height = height;
+    file.reduction = reduction;
     file.model = number_;
     file.checksum = checksum;
     file.grey = stream.grey;
@@ -242,16 +255,32 @@ std::vector<uint8_t> Codec::largest(const uint8_t* rgb, uint32_t width, uint32_t
     const auto fits = [&](int quality) {
         const Draft found = best_draft(rgb, width, height, quality, way, settings.threads);
         way = found.stream.aligned;
-        auto file = bytes_of(found, settings.checksum);
+        auto file = bytes_of(found, settings.checksum, width, height);
         if (file.size() > settings.max_bytes) return false;
         best = std::move(file);
         return true;
     };
-    if (last_true(fits, kStart)) return best;
+    const int found = last_true(fits, kStart);
+    if (!settings.full) {
+        // The size that a picture of the quality found, or of 1 where none fits, is coded at; then the best of that
+        // size.
+        Resolution smaller = resolution_for(rgb, width, height, std::max(found, 1), settings.threads);
+        const auto smaller_fits = [&](int quality) {
+            smaller.quality = quality;
+            auto file = bytes_of(reduced_draft(rgb, width, height, smaller, settings.threads), settings.checksum, width,
+                                 height, smaller.reduction);
+            if (file.size() > settings.max_bytes) return false;
+            best = std::move(file);
+            return true;
+        };
+        if (smaller.reduction && last_true(smaller_fits, smaller.quality)) return best;
+    }
+    if (found) return best;
     // Even quality 1 is too large: pool everything as coarsely as it goes, and search again.
     std::size_t least = 0;
     const auto coarse_fits = [&](int quality) {
-        auto file = bytes_of(draft(rgb, width, height, quality, way > 0, settings.threads, true), settings.checksum);
+        auto file = bytes_of(draft(rgb, width, height, quality, way > 0, settings.threads, true), settings.checksum,
+                             width, height);
         least = file.size();
         if (least > settings.max_bytes) return false;
         best = std::move(file);
@@ -277,8 +306,14 @@ std::vector<uint8_t> Codec::encode(const uint8_t* rgb, uint32_t width, uint32_t 
         throw InvalidInput("aligned=1 needs 112 x 112 pixels; found " + std::to_string(width) + " x " +
                            std::to_string(height));
     if (settings.max_bytes) return largest(rgb, width, height, settings);
+    if (!settings.full) {
+        const Resolution at = resolution_for(rgb, width, height, settings.quality, settings.threads);
+        if (at.reduction)
+            return bytes_of(reduced_draft(rgb, width, height, at, settings.threads), settings.checksum, width, height,
+                            at.reduction);
+    }
     return bytes_of(best_draft(rgb, width, height, settings.quality, settings.aligned, settings.threads),
-                    settings.checksum);
+                    settings.checksum, width, height);
 }
 
 }  // namespace lfic

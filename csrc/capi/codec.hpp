@@ -17,6 +17,7 @@ struct EncodeSettings {
     bool checksum = true;
     int threads = 1;
     std::size_t max_bytes = 0;  // 0: the quality counts
+    bool full = false;          // a picture is never coded smaller than it is
 };
 
 enum class Part { all, decoding };  // of the networks: what only decodes needs no analysis
@@ -51,7 +52,11 @@ class Codec {
                 bool coarsest = false) const;
     Draft best_draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, int aligned, int threads) const;
     double bits(const Draft& draft, bool aligned) const;
-    std::vector<uint8_t> bytes_of(const Draft& draft, bool checksum) const;
+    // Of a picture of width x height pixels, whose draft may be smaller by a reduction.
+    std::vector<uint8_t> bytes_of(const Draft& draft, bool checksum, uint32_t width, uint32_t height,
+                                  int reduction = 0) const;
+    // The picture smaller by a reduction, not on the template.
+    Draft reduced_draft(const uint8_t* rgb, uint32_t width, uint32_t height, const Resolution&, int threads) const;
     std::vector<uint8_t> largest(const uint8_t* rgb, uint32_t width, uint32_t height, const EncodeSettings&) const;
 
     int number_;

@@ -164,10 +164,10 @@ lfic_status lfic_probe(const void* data, size_t size, uint64_t max_pixels, lfic_
                  file.height,
                  file.version,
                  file.model,
-                 file.background ? file.background->quality : 0,
+                 file.quality(),
                  file.background && file.background->aligned,
                  file.checksum,
-                 file.exponent,
+                 eighths(file.reduction) << (6 - shift(file.reduction)),
                  static_cast<int>(file.layers.size()),
                  file.grey,
                  payload};
@@ -258,7 +258,7 @@ lfic_status lfic_levels(const lfic_model* model, const void* data, size_t size, 
 }
 
 void lfic_encode_defaults(lfic_encode_options* options) {
-    if (options) *options = {40, -1, 1, 1, 0, 0};
+    if (options) *options = {40, -1, 1, 1, 0, 0, 0};
 }
 
 lfic_status lfic_encode(const lfic_model* model, const void* rgb, uint32_t width, uint32_t height,
@@ -273,8 +273,8 @@ lfic_status lfic_encode(const lfic_model* model, const void* rgb, uint32_t width
         thread_count(options.threads);
         if (options.aligned < -1 || options.aligned > 1)
             throw InvalidInput("aligned is " + std::to_string(options.aligned) + "; allowed are -1, 0 and 1");
-        const EncodeSettings settings{options.quality, options.aligned, options.checksum != 0, options.threads,
-                                      options.max_bytes};
+        const EncodeSettings settings{options.quality, options.aligned,   options.checksum != 0,
+                                      options.threads, options.max_bytes, options.full != 0};
         const std::size_t tight = std::size_t{3} * width, stride = stride_of(options.stride, width);
         const uint8_t* pixels = static_cast<const uint8_t*>(rgb);
         std::vector<uint8_t> packed;

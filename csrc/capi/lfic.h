@@ -70,10 +70,10 @@ typedef struct lfic_info {
     uint32_t width, height; /* pixels */
     int version;            /* of the format: 1, 2 for a photo of layers, 3 for a grey picture without */
     int model;              /* 0 face-v1, 255 private weights */
-    int quality;            /* 1 to 100: of the picture, or of the background; 0 without one */
+    int quality;            /* 1 to 100: of the picture, or of the background of one with layers; 0 without one */
     int aligned;            /* 1: a face on the template */
     int checksum;           /* 1: the file ends with one, and it is right */
-    int exponent;           /* the background has 2^-exponent of the picture's size */
+    int scale;              /* of what was coded (of the background), in 64ths of the picture's sides: 64 is all */
     int layers;             /* faces painted over the background: 0 to 64 */
     int grey;               /* 1: shown without colour */
     size_t payload_bytes;   /* of all streams */
@@ -119,6 +119,7 @@ typedef struct lfic_encode_options {
     int threads;      /* 0: one a core; 1 by default */
     size_t max_bytes; /* not 0: the largest quality whose file has at most so many bytes; quality is not read */
     size_t stride;    /* bytes from row to row; 0: three times the width */
+    int full;         /* 1: a picture is never coded smaller than it is; 0 by default: below quality 63 it may be */
 } lfic_encode_options;
 LFIC_API void lfic_encode_defaults(lfic_encode_options* options);
 

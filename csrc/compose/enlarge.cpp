@@ -13,13 +13,12 @@ namespace {
 constexpr int kMargin = 2;         // pixels beyond the edge that the cubic sees
 constexpr std::size_t kBand = 64;  // rows that a thread takes at once
 
-// Where output row or column `offset` of the 2^exponent of a source pixel lies, from that pixel on: whole pixels, and
-// the weights of the four around it.
+// Where output row or column `at` lies in the source: the pixel before it, and the weights of the four around it.
 struct Phase {
-    int cell;
+    int64_t cell;
     const int16_t* weights;
-    Phase(int offset, int exponent) {
-        const int position = ((2 * offset + 1 - (1 << exponent)) * (kPhases / 2)) >> exponent;
+    Phase(int64_t at, int reduction) {
+        const int64_t position = ((2 * at + 1) * (kPhases / 2) * eighths(reduction) >> shift(reduction)) - kPhases / 2;
         cell = position >> 6;
         weights = kCubic[position & (kPhases - 1)].data();
     }
@@ -56,10 +55,18 @@ LFIC_AVX2 void along_avx2(const int32_t* sums, const int16_t* w, std::size_t cou
 }
 #endif
 
+// A row of the picture, pixel by pixel. sums: of a row of the background, of which `middle` is the first pixel.
+void row_of_pixels(const int32_t* middle, const std::vector<Phase>& columns, uint8_t* to) {
+    for (const Phase& column : columns) {
+        along(middle + 3 * (column.cell - 1), column.weights, 3, to);
+        to += 3;
+    }
+}
+
 }  // namespace
 
-void enlarge(const uint8_t* background, int exponent, int64_t width, int64_t height, uint8_t* out, int threads) {
-    if (exponent == 0) {
+void enlarge(const uint8_t* background, int reduction, int64_t width, int64_t height, uint8_t* out, int threads) {
+    if (reduction == 0) {
         std::memcpy(out, background, static_cast<std::size_t>(width * height) * 3);
         return;
     }
@@ -68,31 +75,36 @@ void enlarge(const uint8_t* background, int exponent, int64_t width, int64_t hei
 #ifdef LFIC_AVX2
     if (has_avx2()) down_by = &down_avx2, along_by = &along_avx2;
 #endif
-    const int factor = 1 << exponent;
-    const int64_t columns = shrunk_side(width, exponent), rows = shrunk_side(height, exponent);
+    const bool whole = eighths(reduction) == 8;  // each pixel of the background becomes `factor` of a row
+    const int times = reduction >> 2, factor = whole ? 1 << times : 0;
+    const int64_t columns = shrunk_side(width, reduction), rows = shrunk_side(height, reduction);
     const std::size_t row = static_cast<std::size_t>(columns) * 3;
+    std::vector<Phase> places;
+    for (int64_t x = 0; x < (whole ? factor : width); ++x) places.emplace_back(x, reduction);
     parallel(static_cast<std::size_t>(height), kBand, thread_count(threads), [&](std::size_t first, std::size_t last) {
         std::vector<int32_t> sums(row + 2 * 3 * kMargin);
         std::vector<std::vector<uint8_t>> phases(static_cast<std::size_t>(factor), std::vector<uint8_t>(row));
         int32_t* const middle = sums.data() + 3 * kMargin;
         for (std::size_t y = first; y < last; ++y) {
-            const Phase vertical(static_cast<int>(y) & (factor - 1), exponent);
-            const int64_t cell = static_cast<int64_t>(y >> exponent) + vertical.cell;
+            const Phase vertical(static_cast<int64_t>(y), reduction);
             const uint8_t* four[4];
             for (int k = 0; k < 4; ++k)
-                four[k] = background + std::clamp<int64_t>(cell + k - 1, 0, rows - 1) * static_cast<int64_t>(row);
+                four[k] =
+                    background + std::clamp<int64_t>(vertical.cell + k - 1, 0, rows - 1) * static_cast<int64_t>(row);
             down_by(four, vertical.weights, row, middle);
             for (int k = 0; k < kMargin; ++k) {
                 std::copy(middle, middle + 3, sums.begin() + 3 * k);
                 std::copy(middle + row - 3, middle + row, sums.end() - 3 * (k + 1));
             }
-            for (int f = 0; f < factor; ++f) {
-                const Phase horizontal(f, exponent);
-                along_by(middle + 3 * (horizontal.cell - 1), horizontal.weights, row, phases[f].data());
-            }
             uint8_t* to = out + y * static_cast<std::size_t>(width) * 3;
+            if (!whole) {
+                row_of_pixels(middle, places, to);
+                continue;
+            }
+            for (int f = 0; f < factor; ++f)
+                along_by(middle + 3 * (places[f].cell - 1), places[f].weights, row, phases[f].data());
             for (int64_t x = 0; x < width; ++x, to += 3) {
-                const uint8_t* from = phases[x & (factor - 1)].data() + (x >> exponent) * 3;
+                const uint8_t* from = phases[x & (factor - 1)].data() + (x >> times) * 3;
                 to[0] = from[0], to[1] = from[1], to[2] = from[2];
             }
         }

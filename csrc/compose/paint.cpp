@@ -203,10 +203,10 @@ void cover(int32_t* left, int64_t width, int64_t height, const Place& place, int
     });
 }
 
-void compose(const uint8_t* background, int exponent, const std::vector<Painted>& faces, int64_t width, int64_t height,
+void compose(const uint8_t* background, int reduction, const std::vector<Painted>& faces, int64_t width, int64_t height,
              uint8_t* picture, int threads) {
     if (background)
-        enlarge(background, exponent, width, height, picture, threads);
+        enlarge(background, reduction, width, height, picture, threads);
     else
         std::memset(picture, 128, static_cast<std::size_t>(width * height) * 3);
     for (const Painted& face : faces) paint(picture, width, height, face, threads);

@@ -128,9 +128,9 @@ void check(const File& file) {
         throw Error("the picture is " + text(file.width) + " x " + text(file.height) + "; allowed are 1 to " +
                     text(kMaxPictureSide) + " pixels a side");
     if (file.plain() || (!file.background && file.layers.empty()))
-        throw Error("a file of version 2 has face layers, or a background of half the size or less");
-    if (file.exponent < 0 || file.exponent > kMaxExponent)
-        throw Error("the background's exponent is " + std::to_string(file.exponent) + "; allowed are 0 to 3");
+        throw Error("a file of version 2 has face layers, or a background smaller than the picture");
+    if (file.reduction < 0 || file.reduction > kMaxReduction)
+        throw Error("the background's reduction is " + std::to_string(file.reduction) + "; allowed are 0 to 15");
     if (file.layers.size() > kMaxLayers)
         throw Error("the picture has " + text(file.layers.size()) + " layers; allowed are " + text(kMaxLayers));
     int64_t covered = 0;
@@ -178,13 +178,12 @@ class Parts {
     }
     void background(File& out, bool last) {
         const uint8_t* two = take(2, "background's description");
-        if (two[0] & 1 || two[1] >> 4)
+        if (two[0] & 1 || two[1] >> 6)
             throw ContainerError("a bit of the background's description at byte " + text(at_ - 2) + " is unknown");
         const int quality = checked_quality(two[0] >> 1);
-        out.exponent = two[1] >> 2;
-        const uint32_t up = (1u << out.exponent) - 1;
-        out.background = Stream{(out.width + up) >> out.exponent,
-                                (out.height + up) >> out.exponent,
+        out.reduction = (two[1] >> 2 & 3) << 2 | two[1] >> 4;
+        out.background = Stream{static_cast<uint32_t>(shrunk_side(out.width, out.reduction)),
+                                static_cast<uint32_t>(shrunk_side(out.height, out.reduction)),
                                 quality,
                                 two[1] & 3,
                                 false,
@@ -293,7 +292,7 @@ void put_version_2(std::vector<uint8_t>& out, const File& file) {
         const Stream& stream = *file.background;
         check_stream(stream);
         out.push_back(static_cast<uint8_t>(stream.quality << 1));
-        out.push_back(static_cast<uint8_t>(file.exponent << 2 | stream.level_mode));
+        out.push_back(static_cast<uint8_t>((file.reduction & 3) << 4 | file.reduction >> 2 << 2 | stream.level_mode));
         put_payload(out, stream.payload, file.layers.empty());
     }
     for (std::size_t k = 0; k < file.layers.size(); ++k) {

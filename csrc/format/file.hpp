@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "compose/place.hpp"
+#include "compose/compose.hpp"
 #include "format/bits.hpp"
 
 namespace lfic {
@@ -22,7 +22,6 @@ inline constexpr uint64_t kDecodedPixels = 50000000;  // that are decoded unless
 inline constexpr uint32_t kMaxPictureSide = 1 << 19;  // 65,536 cells, what the coder takes
 inline constexpr uint32_t kLeastSide = 16;            // a shorter side costs as much
 inline constexpr std::size_t kMaxLayers = 64;
-inline constexpr int kMaxExponent = 3;
 inline constexpr int kMaxCover = 8;  // the layers' boxes may cover the picture so many times
 
 // Of the model with this number; null for one that is not known.
@@ -51,14 +50,21 @@ struct Layer {
 // What a file holds. Payloads point into the file's bytes.
 struct File {
     uint32_t width = 0, height = 0;
-    int version = 1, model = 0, exponent = 0;
+    int version = 1, model = 0;
+    int reduction = 0;  // of the background, csrc/compose/compose.hpp
     bool checksum = true, grey = false;
     std::array<uint8_t, 4> weights{};  // first bytes of the digest of private weights; zeros where it is not known
     std::optional<Stream> background;
     std::vector<Layer> layers;
 
+    // Of the picture, or of the background of one with layers; 0 without one.
+    int quality() const {
+        if (!background) return 0;
+        const int own = background->quality - (layers.empty() ? finer(reduction) : 0);
+        return own > 1 ? own : 1;
+    }
     // One stream and nothing else: a file of version 1, or 3 of a grey picture.
-    bool plain() const { return background && exponent == 0 && layers.empty(); }
+    bool plain() const { return background && reduction == 0 && layers.empty(); }
 };
 
 // Throws ContainerError for no lfic file, an unknown version, model or flag, or more than `max_pixels`; CorruptStream

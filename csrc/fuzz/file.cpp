@@ -38,13 +38,12 @@ Input valid(Random& random) {
     file.height = standard ? kSide : side(random, 300, 1 << 12);
     const bool layers = one_in(random, 3);
     if (!layers || one_in(random, 2)) {
-        file.exponent = layers || one_in(random, 4) ? random.between(0, kMaxExponent) : 0;
-        const auto up = (uint32_t{1} << file.exponent) - 1;
-        file.background = Stream{(file.width + up) >> file.exponent,
-                                 (file.height + up) >> file.exponent,
+        file.reduction = layers || one_in(random, 4) ? random.between(0, kMaxReduction) : 0;
+        file.background = Stream{static_cast<uint32_t>(shrunk_side(file.width, file.reduction)),
+                                 static_cast<uint32_t>(shrunk_side(file.height, file.reduction)),
                                  quality(random),
                                  random.between(0, kCodedMap),
-                                 !layers && file.exponent == 0 && standard && one_in(random, 2),
+                                 !layers && file.reduction == 0 && standard && one_in(random, 2),
                                  payload(0)};
     }
     if (layers)

@@ -88,7 +88,7 @@ Stream random_stream(Random& random, const Codec& codec, Stream stream, Input& p
 void shrink(Random& random, File& file) {
     if (!file.background) file.background = file.layers.front().stream;
     file.layers.clear();
-    file.exponent = 0;
+    file.reduction = 0;
     file.model = kPrivate;
     file.background->aligned = false;
     file.width = file.background->width = static_cast<uint32_t>(random.between(1, kUsualSide));
@@ -114,21 +114,24 @@ Input valid(Random& random) {
     };
     file.width = drawn();
     file.height = drawn();
-    file.exponent = photo || one_in(random, 4) ? random.between(0, kMaxExponent) : 0;
-    const uint32_t up = (1u << file.exponent) - 1;
-    const bool aligned = standard && !file.exponent && one_in(random, 2);
+    file.reduction = photo || one_in(random, 4) ? random.between(0, kMaxReduction) : 0;
+    const bool aligned = standard && !file.reduction && one_in(random, 2);
     if (!photo || one_in(random, 4))
-        file.background = random_stream(
-            random, codec,
-            {(file.width + up) >> file.exponent, (file.height + up) >> file.exponent, quality(), 0, aligned, {}},
-            payloads[0]);
+        file.background = random_stream(random, codec,
+                                        {static_cast<uint32_t>(shrunk_side(file.width, file.reduction)),
+                                         static_cast<uint32_t>(shrunk_side(file.height, file.reduction)),
+                                         quality(),
+                                         0,
+                                         aligned,
+                                         {}},
+                                        payloads[0]);
     if (photo)
         for (std::size_t k = 1, count = static_cast<std::size_t>(random.between(1, 3)); k <= count; ++k) {
             Layer layer = random_layer(random, large ? random.between(0, kMaxSize) : 0, quality());
             layer.stream = random_stream(random, codec, layer.stream, payloads[k]);
             file.layers.push_back(layer);
         }
-    if (!file.background && file.exponent) file.exponent = 0;
+    if (!file.background && file.reduction) file.reduction = 0;
     try {
         return write_file(file);
     } catch (const InvalidInput&) {  // boxes or layers too large for the picture

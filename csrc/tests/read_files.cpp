@@ -25,7 +25,7 @@ static std::string described(const ContextModel& model, const View& view) {
     const File file = read_file(view, 1 << 20);
     std::ostringstream out;
     out << "ok " << file.width << ' ' << file.height << " v" << file.version << " m" << file.model << " e"
-        << file.exponent << " c" << file.checksum;
+        << file.reduction << " c" << file.checksum;
     const auto stream = [&](const Stream& s) {
         Sha256 sha;
         const Symbols decoded = decode_payload(model, s);

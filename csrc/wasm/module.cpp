@@ -26,7 +26,7 @@ EXPORT(unload) void unload(lfic_model* model) {
     lfic_model_free(model);
 }
 
-// out: width, height, version, model, quality, aligned, checksum, exponent, layers, grey, payload bytes.
+// out: width, height, version, model, quality, aligned, checksum, scale in 64ths, layers, grey, payload bytes.
 EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, int* out) {
     lfic_info info;
     const int status = lfic_probe(file, size, static_cast<uint64_t>(max_pixels), &info);
@@ -38,7 +38,7 @@ EXPORT(probe) int probe(const void* file, std::size_t size, double max_pixels, i
                           info.quality,
                           info.aligned,
                           info.checksum,
-                          info.exponent,
+                          info.scale,
                           info.layers,
                           info.grey,
                           static_cast<int>(info.payload_bytes)};
@@ -92,7 +92,7 @@ EXPORT(file_of_bare) int file_of_bare(const void* bare, std::size_t bare_size, v
 // pixels: RGBA of which the last is not read; they become RGB where they lie. *size as for lfic_encode.
 EXPORT(encode)
 int encode(const lfic_model* model, uint8_t* pixels, uint32_t width, uint32_t height, int quality, int aligned,
-           int checksum, std::size_t max_bytes, void* file, std::size_t* size) {
+           int checksum, int full, std::size_t max_bytes, void* file, std::size_t* size) {
     const std::size_t count = std::size_t{width} * height;
     for (std::size_t i = 0; i < count; ++i)
         for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = pixels[4 * i + c];
@@ -101,6 +101,7 @@ int encode(const lfic_model* model, uint8_t* pixels, uint32_t width, uint32_t he
     options.quality = quality;
     options.aligned = aligned;
     options.checksum = checksum;
+    options.full = full;
     options.max_bytes = max_bytes;
     return lfic_encode(model, pixels, width, height, &options, file, size);
 }

@@ -129,7 +129,8 @@ class FaceFinding(Work):
             if not isinstance(found, Exception)
             for number, face in enumerate(found)
         ]
-        options = self.encoding | {"aligned": True if self.aligned else None}
+        # A face that is as large as the template has it would become smaller than that.
+        options = {"resolution": "full"} | self.encoding | {"aligned": True if self.aligned else None}
         coded = together(
             [(i, crop) for i, (_, _, crop) in enumerate(crops)],
             lambda some: self.loaded.encode_batch(some, **options),
@@ -198,8 +199,8 @@ class FaceFinding(Work):
                     return Outcome()
                 meta = {"source": record.origin, "face": 1} | where(None, picture)
                 return Outcome((Record(f"{record.key}-1", LFIC, data, record.meta | meta),), note=self.without_effect)
-            if not picture.layers:
-                return Outcome(note="no face")
+            if not picture.layers:  # coded smaller, but whole: its faces are looked for
+                return Outcome()
             return Outcome(tuple(layer_records(record, picture)), note=self.without_effect)
 
         outcome = guarded(copy)

@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 import time
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..format.geometry import SIDE
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             "bytes": len(data),
             "size": f"{found.width}x{found.height}",
             "quality": found.layers[0].quality if found.layers else found.quality,
+            **({"scale": str(Fraction(found.scale))} if found.scale != 1 and not found.layers else {}),
             **({"faces": len(found.layers)} if found.layers or (options["faces"] and not is_crop(found)) else {}),
             "seconds": round(time.perf_counter() - began, 3),
         }

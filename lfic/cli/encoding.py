@@ -44,7 +44,7 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
 
 
 def add_layers(parser: argparse.ArgumentParser) -> None:
-    """--faces, --face-quality, --background-quality, --aligned."""
+    """--faces, --face-quality, --background-quality, --resolution, --aligned."""
     parser.add_argument(
         "--faces",
         choices=("auto", "none"),
@@ -57,6 +57,13 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
         "--background-quality",
         type=quality,
         help="1 to 100, of what is behind them (default: what suits theirs)",
+    )
+    parser.add_argument(
+        "--resolution",
+        choices=("auto", "full"),
+        default="auto",
+        help="auto: below quality 63 a picture without layers is coded smaller than it is, not below 112 pixels, and "
+        "not a sharp one above quality 15; full: never (default auto)",
     )
     parser.add_argument(
         "--aligned", action="store_true", help="the photos are 112 x 112 crops on the alignment template"
@@ -86,6 +93,7 @@ def layers_of(args: argparse.Namespace) -> dict[str, Any]:
         "face_quality": args.face_quality,
         "background_quality": args.background_quality,
         "aligned": args.aligned or None,
+        "resolution": args.resolution,
     }
 
 

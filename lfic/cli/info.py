@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from fractions import Fraction
 from typing import Any
 
 from .common import Commands, add_model, each, read
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             "checksum": found.checksum,
             **({"grey": True} if found.grey else {}),
             "levels": found.levels.tolist() if args.json else "/".join(map(str, counts)) if sum(counts) else "coded",
-            **({"background": f"1/{1 << found.exponent}"} if found.exponent else {}),
+            **({"scale": str(Fraction(found.scale))} if found.scale != 1 else {}),
             **({"faces": layers if args.json else len(layers)} if layers else {}),
         }
 

@@ -1,5 +1,6 @@
 """What a background is coded from: the picture without what layers cover, at a fraction of its size."""
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -7,39 +8,43 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..format.compose import Pixels
+from ..format.layers import background_scale, background_size
 
 Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 [h, w, C]
 
 LEAST_WEIGHT = 1 / 64  # of a pixel's surroundings: below it the colour comes from farther away
 
 
-def uncovered(pixels: Pixels, left: NDArray[np.int32], exponent: int) -> Pixels:
-    """The background of a picture, 2^exponent times as small, continued smoothly under the layers.
+def uncovered(pixels: Pixels, left: NDArray[np.int32], reduction: int) -> Pixels:
+    """The background of a picture, smaller by a reduction, continued smoothly under the layers.
 
     Args:
         pixels: uint8 [H, W, 3].
         left: how much of the background is seen at each pixel, int32 [H, W] in 0..256, by ``compose.coverage``.
-        exponent: 0 to 3.
+        reduction: 0 to 15.
 
     Returns:
-        uint8 [ceil(H / 2^exponent), ceil(W / 2^exponent), 3].
+        uint8 [h, w, 3] of ``layers.background_size``.
     """
     weight = (left / 256).astype(np.float32)
-    colour = shrunk(pixels.astype(np.float32) * weight[:, :, None], exponent)
-    filled = pulled(colour, shrunk(weight[:, :, None], exponent))
+    colour = shrunk(pixels.astype(np.float32) * weight[:, :, None], reduction)
+    filled = pulled(colour, shrunk(weight[:, :, None], reduction))
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
 
 
-def shrunk(values: Floats, exponent: int) -> Floats:
-    """float32 [H, W, C] -> 2^exponent times as small, by a triangle filter that keeps positions."""
-    if exponent == 0:
+def shrunk(values: Floats, reduction: int) -> Floats:
+    """float32 [H, W, C] -> smaller by a reduction, by a filter of Lanczos that keeps positions."""
+    if reduction == 0:
         return values
-    factor = 1 << exponent
-    height, width = -(-values.shape[0] // factor), -(-values.shape[1] // factor)
-    pad = ((0, height * factor - values.shape[0]), (0, width * factor - values.shape[1]), (0, 0))
+    n, k = background_scale(reduction)
+    width, height = background_size(values.shape[1], values.shape[0], reduction)
+    seen = width * (1 << k) / n, height * (1 << k) / n  # of the picture, continued to whole pixels of the background
+    pad = ((0, math.ceil(seen[1]) - values.shape[0]), (0, math.ceil(seen[0]) - values.shape[1]), (0, 0))
     padded = np.pad(values, pad, mode="edge")
     planes = [
-        Image.fromarray(np.ascontiguousarray(padded[:, :, c])).resize((width, height), Image.Resampling.LANCZOS)
+        Image.fromarray(np.ascontiguousarray(padded[:, :, c])).resize(
+            (width, height), Image.Resampling.LANCZOS, (0, 0, *seen)
+        )
         for c in range(padded.shape[2])
     ]
     return np.stack([np.asarray(plane) for plane in planes], 2)

@@ -27,10 +27,21 @@ from .rate_control import DEFAULT_QUALITY, last_true, shown
 if TYPE_CHECKING:
     from ..network.load import Model
 
-# Of the background's own scale, 1 to 100: (up to, exponent, quality at the stretch's start and end). Where two
-# exponents give equally large backgrounds, the finer picture: squared error outside the faces of 24 LFW originals, by a
-# throw-away script.
-STRETCHES = ((10, 3, 1, 25), (25, 2, 1, 25), (50, 1, 5, 40), (100, 0, 20, 100))
+# Of the background's own scale, 1 to 100: (up to, reduction, quality at the stretch's start and end). Of all reductions
+# and qualities those with the least squared error outside the faces of 24 LFW originals at their bytes, and each
+# stretch begins with more bytes than the one before ends with (docs/log/resolution.md).
+STRETCHES = (
+    (8, 12, 1, 18),
+    (14, 10, 4, 16),
+    (25, 8, 9, 26),
+    (32, 7, 22, 30),
+    (38, 6, 26, 31),
+    (46, 4, 25, 33),
+    (52, 3, 27, 36),
+    (57, 2, 32, 37),
+    (62, 1, 35, 40),
+    (100, 0, 36, 100),
+)
 
 # From this quality on a face larger than the template is coded with more pixels than that. 24 faces of UTKFace that
 # are 2.2 times as large, bytes, PSNR against the face at its size, SSIMULACRA2, casia's cosine:
@@ -96,11 +107,11 @@ def detected_places(pixels: Pixels, device: str = "cpu") -> list[Place]:
 
 
 def background_step(quality: int) -> tuple[int, int]:
-    """The background's scale, 1 to 100 -> (exponent, quality of its stream)."""
+    """The background's scale, 1 to 100 -> (reduction, quality of its stream)."""
     first = 1
-    for last, exponent, low, high in STRETCHES:
+    for last, reduction, low, high in STRETCHES:
         if quality <= last:
-            return exponent, round(low + (high - low) * (quality - first) / (last - first))
+            return reduction, round(low + (high - low) * (quality - first) / (last - first))
         first = last + 1
     raise InvalidInputError(f"background_quality is {quality}; allowed are the integers 1 to 100")
 
@@ -154,23 +165,28 @@ class Photo:
 
     @functools.cached_property
     def backgrounds(self) -> dict[int, tuple[Pixels, NDArray[np.bool_]]]:
-        """By exponent: pixels, and which of their regions no pixel of is seen."""
+        """By reduction: pixels, and which of their regions no pixel of is seen."""
         return {}
 
-    def hidden(self, side: int) -> NDArray[np.bool_]:
-        """Which squares of ``side`` pixels no one sees anything of: bool [ceil(H / side), ceil(W / side)]."""
-        height, width = self.left.shape
-        padded = np.pad(self.left, ((0, -height % side), (0, -width % side)))
-        blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
-        out: NDArray[np.bool_] = (blocks == 0).all((1, 3))
+    def hidden(self, reduction: int) -> NDArray[np.bool_]:
+        """Which regions of a background no one sees anything of: bool [rows, columns]."""
+        n, k = layers.background_scale(reduction)
+        edges = []
+        for side, own in zip(self.size, layers.background_size(*self.size, reduction), strict=True):
+            starts = np.arange(-(-own // (REGION * STRIDE)) + 1) * (REGION * STRIDE << k)
+            edges.append((np.minimum(starts[:-1] // n, side), np.minimum(-(-starts[1:] // n), side)))
+        (left, right), (top, bottom) = edges
+        seen = np.pad(self.left > 0, ((0, 1), (0, 1)))
+        rows = np.logical_or.reduceat(seen, np.stack([top, bottom], 1).ravel(), 0)[::2]
+        out: NDArray[np.bool_] = ~np.logical_or.reduceat(rows, np.stack([left, right], 1).ravel(), 1)[:, ::2]
         return out
 
-    def background(self, exponent: int) -> tuple[Pixels, NDArray[np.bool_]]:
+    def background(self, reduction: int) -> tuple[Pixels, NDArray[np.bool_]]:
         """``backgrounds``, made when first asked for."""
-        if exponent not in self.backgrounds:
-            hidden = self.hidden(REGION * STRIDE << exponent)
-            self.backgrounds[exponent] = uncovered(self.pixels, self.left, exponent), hidden
-        return self.backgrounds[exponent]
+        if reduction not in self.backgrounds:
+            hidden = self.hidden(reduction)
+            self.backgrounds[reduction] = uncovered(self.pixels, self.left, reduction), hidden
+        return self.backgrounds[reduction]
 
 
 def layered_file(
@@ -185,10 +201,10 @@ def layered_file(
 ) -> bytes:
     """The file of a photo: a layer for each face at one quality, the background at its own. large: large faces may have
     more than 112 x 112 pixels."""
-    exponent, quality = background_step(background_quality)
-    behind = background_draft(model, photo, exponent, quality)
+    reduction, quality = background_step(background_quality)
+    behind = background_draft(model, photo, reduction, quality)
     faces = face_drafts(model, photo, face_quality, effort, large)
-    return assembled(model, photo, behind, exponent, faces, checksum, threads)
+    return assembled(model, photo, behind, reduction, faces, checksum, threads)
 
 
 def face_drafts(model: Transforms, photo: Photo, quality: int, effort: int, large: bool) -> list[Draft]:
@@ -224,9 +240,9 @@ def least_face_quality(model: "Model", photo: Photo, min_similarity: float, effo
     return quality
 
 
-def background_draft(model: Transforms, photo: Photo, exponent: int, quality: int) -> Draft:
+def background_draft(model: Transforms, photo: Photo, reduction: int, quality: int) -> Draft:
     """The background's draft; regions that no one sees are pooled as coarsely as goes."""
-    pixels, hidden = photo.background(exponent)
+    pixels, hidden = photo.background(reduction)
     draft = first_drafts(model, [pixels], quality, False)[0]
     levels = np.where(hidden, np.uint8(2), draft.levels)
     if (levels != draft.levels).any():
@@ -239,7 +255,7 @@ def assembled(
     model: Transforms,
     photo: Photo,
     behind: Draft,
-    exponent: int,
+    reduction: int,
     faces: Sequence[Draft],
     checksum: bool,
     threads: int = 1,
@@ -252,13 +268,26 @@ def assembled(
         for draft, payload in zip(drafts, payloads(model, drafts, threads), strict=True)
     ]
     painted = tuple(Layer(place, stream) for place, stream in zip(photo.places, streams[1:], strict=True))
-    return layers.write(Picture(width, height, streams[0], exponent, painted, checksum, model.number, model.weights))
+    return layers.write(Picture(width, height, streams[0], reduction, painted, checksum, model.number, model.weights))
 
 
-def at_any_size(model: Transforms, photo: Photo, failure: InvalidInputError, max_bytes: int, checksum: bool) -> bytes:
-    """A file of a part of the size, where the picture does not fit as it is; of a face ``failure`` is raised."""
+def fitting(
+    model: Transforms,
+    pixels: Callable[[], Pixels],
+    found: bytes | InvalidInputError,
+    max_bytes: int,
+    checksum: bool,
+    auto: bool = True,
+) -> bytes:
+    """``found``, or where the picture does not fit as it is a file of a part of its size. Of a face, and unless
+    ``auto``, the error is raised."""
+    if isinstance(found, bytes):
+        return found
+    if not auto:
+        raise found
+    photo = Photo(pixels(), [])
     if photo.pixels.shape[0] * photo.pixels.shape[1] <= SIDE**2:
-        raise failure
+        raise found
     return largest_layered(model, photo, max_bytes, None, None, 0, checksum)
 
 

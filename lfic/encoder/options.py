@@ -14,6 +14,7 @@ from ..image import check_size
 
 DEFAULT_MODEL = "face-v1"
 
+Resolution: TypeAlias = Literal["auto", "full"]
 Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None  # found, landmarks float [5, 2] of each, or no layers
 
 
@@ -29,6 +30,7 @@ class SharedOptions(TypedDict, total=False):
     face_quality: int | None
     background_quality: int | None
     container: Container
+    resolution: Resolution
 
 
 class BatchOptions(TypedDict, total=False):
@@ -44,6 +46,7 @@ class BatchOptions(TypedDict, total=False):
     face_quality: int | None
     background_quality: int | None
     container: Container
+    resolution: Resolution
 
 
 class EncodeOptions(SharedOptions, total=False):
@@ -77,6 +80,12 @@ def check_bounds(
     for name, value in (("face_quality", face_quality), ("background_quality", background_quality)):
         if value is not None:
             integer(name, value, 1, 100)
+
+
+def check_resolution(resolution: str) -> None:
+    """Raise unless it is one of ``Resolution``."""
+    if resolution not in ("auto", "full"):
+        raise InvalidInputError(f"resolution is {resolution!r}; allowed are 'auto' and 'full'")
 
 
 def check_image(width: int, height: int, aligned: bool | None) -> None:

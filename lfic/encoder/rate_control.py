@@ -102,8 +102,13 @@ def largest_files(
     checksum: bool,
     threads: int = 1,
     bare: bool = False,
+    coarsest: bool = True,
+    instead: Callable[[int, int], bytes | None] = lambda picture, quality: None,
 ) -> list[bytes | InvalidInputError]:
     """Pictures uint8 [N, 3, H, W] -> for each the file of the largest quality that has at most ``max_bytes``.
+
+    coarsest: whether levels of 2 are tried. instead: (picture, that quality, or 0 where none fits) -> a file that is
+    taken in its place, or None.
 
     Where not even quality 1 fits, every region is pooled to level 2 and the search starts again; an error in a file's
     place says that that is too large as well. An effort's files are sought from there on, in ``EFFORT_TRIALS`` at most.
@@ -126,8 +131,13 @@ def largest_files(
         trials = [(i, search.next()) for i, search in enumerate(searches) if not search.done]
     best: list[bytes | InvalidInputError] = []
     for i, (search, way) in enumerate(zip(searches, ways, strict=True)):
-        if not search.last:
+        other = instead(i, search.last)
+        if other is not None:
+            best.append(other)
+        elif not search.last and coarsest:
             best.append(coarsest_file(model, pixels[i : i + 1], max_bytes, way, checksum, bare))
+        elif not search.last:
+            best.append(too_small(max_bytes, len(found[i][1])))
         elif effort:
             best.append(
                 improved_file(model, pixels[i : i + 1], search, found[i][search.last], effort, way, checksum, bare)
@@ -217,9 +227,14 @@ def coarsest_file(
     best = last_true(fits, 1)
     if best:
         return blobs[best]
+    return too_small(max_bytes, len(blobs[1]))
+
+
+def too_small(max_bytes: int, least: int) -> InvalidInputError:
+    """What is told where not even the smallest file fits."""
     return InvalidInputError(
-        f"max_bytes is {max_bytes}, but the smallest file of this image has {len(blobs[1])} bytes: allow more, or "
-        "shrink the image"
+        f"max_bytes is {max_bytes}, but the smallest file of this image has {least} bytes: allow more, or shrink the "
+        "image"
     )
 
 

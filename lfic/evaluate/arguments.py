@@ -95,7 +95,8 @@ def add_codecs(group: argparse._ArgumentGroup) -> None:
         "--codecs",
         default="lfic,jpeg,jpeg2000,webp,avif,jxl",
         help="names, comma separated; NAME:S/S/S gives a codec's settings, lfic@N lfic at effort N; lfic-layers, with "
-        "--whole: the faces that the detector finds are layers; lfic-vivid: its files in the look that invents detail",
+        "--whole: the faces that the detector finds are layers; lfic-full: no picture is coded smaller than it is; "
+        "lfic-vivid: its files in the look that invents detail",
     )
     group.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
     group.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")

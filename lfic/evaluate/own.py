@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoder.options import Resolution
 from ..format.look import Look, look_path
 from .cache import content_key
 from .interface import EvaluatedCodec, Pixels, Setting
@@ -48,11 +49,12 @@ def lfic_codec(
     whole: bool = False,
     layers: bool = False,
     look: Look = "faithful",
+    resolution: Resolution = "auto",
 ) -> EvaluatedCodec:
     """lfic itself, through its public batch calls; the faces stand on the template, so it is told so.
 
     whole: it is given whole pictures; layers: it looks for faces in them, and codes those as layers. look: how its
-    files are shown.
+    files are shown. resolution: "full": no picture is coded smaller than it is.
     A 112 x 112 file has 3 bytes of header and 2 of checksum. ``recognizer``: TorchScript file of the network that the
     encoder's efforts look through, None: the one that ships; it should be none of those that measure.
     """
@@ -72,12 +74,15 @@ def lfic_codec(
     def encode(images: Sequence[Pixels], quality: Setting) -> list[bytes]:
         faces = found.of(images) if found else None
         aligned = None if whole else True
-        return codec.encode_batch(list(images), quality=int(quality), effort=effort, aligned=aligned, faces=faces)
+        return codec.encode_batch(
+            list(images), quality=int(quality), effort=effort, aligned=aligned, faces=faces, resolution=resolution
+        )
 
     name += " layers" if found else ""
     name += "" if look == "faithful" else f" {look}"
+    name += "" if resolution == "auto" else f" {resolution}"
     shown = "" if look == "faithful" else f" {look} {weights_key(str(look_path(weights, look)))}"
-    way = " layers" if found else " whole" if whole else ""
+    way = (" layers" if found else " whole" if whole else "") + ("" if resolution == "auto" else " full")
     return EvaluatedCodec(
         name if effort == 0 else f"{name} effort {effort}",
         tuple(settings),
@@ -89,7 +94,7 @@ def lfic_codec(
         batch=16 if whole else 64,
         fine_settings=tuple(range(1, 101)),
         region_levels=None
-        if found
+        if whole and (found or resolution == "auto")
         else lambda image, quality: codec.region_levels(image, quality=quality, aligned=None if whole else True),
         looks_through=looks_through,
         loss=recognizers_in_loss(weights),

@@ -23,6 +23,7 @@ def on_first_use(module: str, name: str, **options: Any) -> EvaluatedCodec:
 
 CODECS: dict[str, Callable[..., EvaluatedCodec]] = {
     "lfic": lfic_codec,
+    "lfic-full": partial(lfic_codec, resolution="full"),
     "lfic-layers": partial(lfic_codec, layers=True),
     "lfic-vivid": partial(lfic_codec, look="vivid"),
     "jpeg": jpeg,

@@ -7,7 +7,7 @@ from ..errors import InvalidInputError
 from .interface import EvaluatedCodec
 from .registry import CODECS
 
-OWN = ("lfic", "lfic-layers", "lfic-vivid")  # whose effort is given with @
+OWN = ("lfic", "lfic-full", "lfic-layers", "lfic-vivid")  # whose effort is given with @
 ALLOWED = {  # settings by the beginning of a codec's name: of the first that fits
     "lfic": (1, 100),
     "jpeg2000": (1, 10000),

@@ -14,13 +14,33 @@ from .place import Place
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 
-def enlarged(pixels: Pixels, exponent: int, width: int, height: int, threads: int = 1) -> Pixels:
-    """A background of ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels -> uint8 [height, width, 3].
+def enlarged(pixels: Pixels, reduction: int, width: int, height: int, threads: int = 1) -> Pixels:
+    """A background of ``layers.background_size`` -> uint8 [height, width, 3].
 
     Raises:
-        InvalidInputError: another shape or dtype, or an exponent outside 0 to 3.
+        InvalidInputError: another shape or dtype, or a reduction outside 0 to 15.
     """
-    return _compose.enlarge(pixels, exponent, width, height, threads)
+    return _compose.enlarge(pixels, reduction, width, height, threads)
+
+
+def shrunk(pixels: Pixels, reduction: int, threads: int = 1) -> Pixels:
+    """uint8 [H, W, 3] -> uint8 [h, w, 3] of ``layers.background_size``, by the cubic of ``enlarged``, as wide as the
+    reduction asks for. Errors as there."""
+    return _compose.shrink(pixels, reduction, threads)
+
+
+def may_shrink(width: int, height: int, quality: int) -> bool:
+    """Whether ``resolution_for`` of such a picture depends on what it shows; else it has its own size."""
+    return _compose.most_reduction(width, height, quality) > 0
+
+
+def resolution_for(pixels: Pixels, quality: int, threads: int = 1) -> tuple[int, int]:
+    """(reduction, quality of its stream) that a picture uint8 [H, W, 3] without layers is coded at.
+
+    Below quality 63 it becomes smaller, unless it is a sharp one; csrc/compose/resolution.cpp has the bounds. The
+    stream's quality is higher than the picture's, so that bits and errors weigh as much as before.
+    """
+    return _compose.resolution(pixels, quality, threads)
 
 
 def paint(picture: Pixels, template: Pixels, place: Place, threads: int = 1) -> None:
@@ -42,7 +62,7 @@ def coverage(places: Sequence[Place], width: int, height: int, threads: int = 1)
 
 def compose(
     background: Pixels | None,
-    exponent: int,
+    reduction: int,
     layers: Sequence[tuple[Pixels, Place]],
     width: int,
     height: int,
@@ -52,7 +72,7 @@ def compose(
     if background is None:
         picture = np.full((height, width, 3), 128, np.uint8)
     else:
-        picture = enlarged(background, exponent, width, height, threads)
+        picture = enlarged(background, reduction, width, height, threads)
     for template, place in layers:
         paint(picture, template, place, threads)
     return picture

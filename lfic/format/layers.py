@@ -5,7 +5,7 @@ Versions 1 and 3 are one stream (container.py). Version 2:
     byte 0   0xFC
     byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
     [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
-    background: quality (7) 0 | 0000 exponent (2) level map (2) [length as LEB128] payload
+    background: quality (7) 0 | 00 eighths less (2) halvings (2) level map (2) [length as LEB128] payload
     a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2)
                 [length] payload
     [CRC-16 of all before, big-endian]
@@ -37,7 +37,9 @@ from .place import LEAST_OCTAVE, OCTAVE, Place
 
 VERSION = 2
 MAX_LAYERS = 64
-MAX_EXPONENT = 3
+MAX_REDUCTION = 15
+# Steps of quality by which a picture that is coded smaller has a finer stream, by reduction: csrc/compose/compose.hpp.
+FINER = (0, 4, 8, 13, 20, 24, 28, 33, 40, 44, 48, 53, 60, 63, 68, 73)
 MAX_COVER = 8  # the layers' boxes may cover the picture so many times: what painting may cost
 MAX_SIZE = 2
 LAYER_BYTES = 7
@@ -69,14 +71,14 @@ class Layer:
 class Picture:
     """What a file of either version holds.
 
-    background: its stream has ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels; None: mid-grey. ``plain``:
-    one stream and nothing else, a version 1 or 3 file. grey: shown without colour; headers of its streams say so too.
+    background: of the size that ``reduction`` says, 0 to 15 (``background_size``); None: mid-grey. ``plain``: one
+    stream and nothing else, a version 1 or 3 file. grey: shown without colour; headers of its streams say so too.
     """
 
     width: int
     height: int
     background: Stream | None
-    exponent: int = 0
+    reduction: int = 0
     layers: tuple[Layer, ...] = ()
     checksum: bool = True
     model: int = 0
@@ -85,7 +87,14 @@ class Picture:
 
     @property
     def plain(self) -> bool:
-        return self.background is not None and self.exponent == 0 and not self.layers
+        return self.background is not None and self.reduction == 0 and not self.layers
+
+    @property
+    def quality(self) -> int:
+        """Of the picture, or of the background of one with layers; 0 without one."""
+        if self.background is None:
+            return 0
+        return max(self.background.header.quality - (0 if self.layers else FINER[self.reduction]), 1)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -93,9 +102,16 @@ class Picture:
         return (() if self.background is None else (self.background,)) + tuple(layer.stream for layer in self.layers)
 
 
-def background_size(width: int, height: int, exponent: int) -> tuple[int, int]:
+def background_scale(reduction: int) -> tuple[int, int]:
+    """A background's sides in parts of the picture's: (n, k) for n / 2^k. Each fourth reduction halves them, those
+    between take an eighth, two or three of them away."""
+    return 8 - (reduction & 3), 3 + (reduction >> 2)
+
+
+def background_size(width: int, height: int, reduction: int) -> tuple[int, int]:
     """(width, height) of a background's own pixels."""
-    return -(-width >> exponent), -(-height >> exponent)
+    n, k = background_scale(reduction)
+    return -(-width * n >> k), -(-height * n >> k)
 
 
 def write(picture: Picture) -> bytes:
@@ -115,7 +131,9 @@ def write(picture: Picture) -> bytes:
     out += leb128(picture.width - 1) + leb128(picture.height - 1)
     if picture.background is not None:
         header = picture.background.header
-        out += bytes([header.quality << 1, picture.exponent << 2 | header.level_mode])
+        out += bytes(
+            [header.quality << 1, (picture.reduction & 3) << 4 | picture.reduction >> 2 << 2 | header.level_mode]
+        )
         out += with_length(picture.background, not picture.layers)
     for number, layer in enumerate(picture.layers, 1):
         last = number == len(picture.layers)
@@ -186,11 +204,11 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
                 f"the checksum is 0x{found:04X}, the file says 0x{stored:04X} (noticed at byte {end})"
             )
     parts = Parts(view, at, end, (checksum, model, weights, grey))
-    background, exponent = None, 0
+    background, reduction = None, 0
     if with_background:
-        background, exponent = parts.background(width, height, with_layers)
+        background, reduction = parts.background(width, height, with_layers)
     painted = tuple(parts.layers()) if with_layers else ()
-    picture = Picture(width, height, background, exponent, painted, checksum, model, weights, grey)
+    picture = Picture(width, height, background, reduction, painted, checksum, model, weights, grey)
     check(picture, ContainerError)
     return picture
 
@@ -219,11 +237,12 @@ class Parts:
 
     def background(self, width: int, height: int, layers_follow: bool) -> tuple[Stream, int]:
         first, second = self.take(2, "background's description")
-        if first & 1 or second >> 4:
+        if first & 1 or second >> 6:
             raise ContainerError(f"a bit of the background's description at byte {self.at - 2} is unknown")
-        quality, exponent, mode = quality_of(first), second >> 2, second & 3
-        size = background_size(width, height, exponent)
-        return Stream(self.header(*size, quality, mode, False), self.payload(not layers_follow)), exponent
+        quality, mode = quality_of(first), second & 3
+        reduction = (second >> 2 & 3) << 2 | second >> 4
+        size = background_size(width, height, reduction)
+        return Stream(self.header(*size, quality, mode, False), self.payload(not layers_follow)), reduction
 
     def layers(self) -> Iterator[Layer]:
         more, count = True, 0
@@ -257,9 +276,9 @@ def check(picture: Picture, error: type[ContainerError] | type[InvalidInputError
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise error(f"the picture is {width} x {height}; allowed are 1 to {MAX_SIDE} pixels a side")
     if picture.plain or not picture.streams:
-        raise error("a file of version 2 has face layers, or a background of half the size or less")
-    if not 0 <= picture.exponent <= MAX_EXPONENT:
-        raise error(f"the background's exponent is {picture.exponent}; allowed are 0 to {MAX_EXPONENT}")
+        raise error("a file of version 2 has face layers, or a background smaller than the picture")
+    if not 0 <= picture.reduction <= MAX_REDUCTION:
+        raise error(f"the background's reduction is {picture.reduction}; allowed are 0 to {MAX_REDUCTION}")
     if len(picture.layers) > MAX_LAYERS:
         raise error(f"the picture has {len(picture.layers)} layers; allowed are {MAX_LAYERS}")
     covered = 0

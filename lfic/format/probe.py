@@ -13,7 +13,7 @@ from . import weights
 from .bare import Container, read_as
 from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .geometry import SIDE
-from .layers import Stream
+from .layers import Stream, background_scale
 from .payload import uniform_levels
 
 NO_LEVELS = np.zeros((0, 0), np.uint8)
@@ -60,11 +60,12 @@ class LayerInfo(Facts):
 class Info(Facts):
     """What ``probe`` finds: pixels, model, bytes of the file and of all its payloads.
 
-    quality, aligned and levels uint8 [rows, columns] are those of the picture's stream, or of the background, which has
-    2^-exponent of the picture's size; a file without a background has quality 0 and no levels there. layers: of the
-    faces painted over it. grey: shown without colour. weights: of a file by private weights the start of their digest,
-    in hex, where it says so; levels that only they can tell are empty, [0, 0]. ``as_dict()`` is for JSON; equal files
-    have equal ``Info``.
+    quality, aligned and levels uint8 [rows, columns] are those of the picture, or of the background where there are
+    layers; a file without a background has quality 0 and no levels there. scale: of the sides of what was coded, 1
+    where it has the picture's size: a region has 32 / scale of the picture's pixels a side; a stream that is smaller is
+    finer than its picture's quality. layers: of the faces painted over it. grey: shown without colour. weights: of a
+    file by private weights the start of their digest, in hex, where it says so; levels that only they can tell are
+    empty, [0, 0]. ``as_dict()`` is for JSON; equal files have equal ``Info``.
     """
 
     width: int
@@ -76,7 +77,7 @@ class Info(Facts):
     levels: NDArray[np.uint8]
     bytes: int
     payload_bytes: int
-    exponent: int = 0
+    scale: float = 1.0
     layers: tuple[LayerInfo, ...] = ()
     weights: str = ""
     grey: bool = False
@@ -102,13 +103,13 @@ def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Conta
         picture.width,
         picture.height,
         MODELS[picture.model],
-        0 if whole is None else whole.header.quality,
+        picture.quality,
         whole is not None and whole.header.aligned,
         picture.checksum,
         NO_LEVELS if whole is None else levels_of(whole, contexts),
         len(data),
         sum(len(stream.payload) for stream in picture.streams),
-        picture.exponent,
+        scale_of(picture.reduction),
         tuple(
             LayerInfo(
                 layer.stream.header.quality,
@@ -122,6 +123,12 @@ def inspected(data: Bytes, max_pixels: int, contexts: Contexts, container: Conta
         picture.weights.hex(),
         picture.grey,
     )
+
+
+def scale_of(reduction: int) -> float:
+    """A background's sides, in parts of the picture's."""
+    n, k = background_scale(reduction)
+    return n / (1 << k)
 
 
 def levels_of(stream: Stream, contexts: Contexts) -> NDArray[np.uint8]:

@@ -235,8 +235,8 @@ def write_look(
             that. card: the model card.
 
     Raises:
-        WeightsError: no such weights, or the network has another analysis or other gains, or sizes that integers don't
-            take.
+        WeightsError: no such weights, or the network has other gains, by which its synthesis reads symbols, or sizes
+            that integers don't take.
     """
     from safetensors.numpy import save
 
@@ -246,7 +246,7 @@ def write_look(
     other = [
         key
         for key, tensor in base.state_dict().items()
-        if key.startswith(("analysis.", "gains.")) and not torch.equal(tensor, trained.get(key, tensor[:0]))
+        if key.startswith("gains.") and not torch.equal(tensor, trained.get(key, tensor[:0]))
     ]
     if other:
         raise WeightsError(

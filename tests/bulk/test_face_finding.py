@@ -93,6 +93,15 @@ def test_layers_are_copied(files, codec):
     assert layered.note is None and single.note is None
 
 
+def test_faces_of_files_that_were_coded_smaller_are_found(files, codec):
+    data = codec.encode(Image.open(files / "a.png"), quality=35)
+    assert lfic.probe(data).scale < 1
+    work = FaceFinding()
+    work.prepare()
+    (outcome,) = work([Record("a", ".lfic", data)])
+    assert len(outcome.records) >= 1 and not outcome.error and not outcome.note
+
+
 def test_options_without_effect_on_layers_are_told(files, codec):
     data = codec.encode(Image.open(files / "a.png"), faces="auto", quality=40)
     for work in (FaceFinding(crop="square"), FaceFinding(margin=9), FaceFinding(encoding={"max_bytes": 300})):
@@ -107,7 +116,7 @@ def test_margins_and_squares(files, crop):
     work.prepare()
     (outcome,) = work([Record("a", ".png", path=str(files / "a.png"))])
     shown = lfic.decode(outcome.records[0].data)
-    assert shown.size == (160, 160)
+    assert shown.size == (160, 160) and lfic.probe(outcome.records[0].data).scale == 1
     (face,) = lfic.faces.detect(Image.open(files / "a.png"))
     if crop == "square":
         left, top, right, bottom = face.box

@@ -15,6 +15,7 @@ from own_weights import written
 from PIL import Image
 
 import lfic
+from lfic import encoding
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
@@ -50,7 +51,7 @@ def library(prefix):
 
 class Info(c.Structure):
     _fields_ = [("width", c.c_uint32), ("height", c.c_uint32)] + [
-        (name, c.c_int) for name in ("version", "model", "quality", "aligned", "checksum", "exponent", "layers", "grey")
+        (name, c.c_int) for name in ("version", "model", "quality", "aligned", "checksum", "scale", "layers", "grey")
     ]
     _fields_ += [("payload_bytes", c.c_size_t)]
 
@@ -61,7 +62,7 @@ class DecodeOptions(c.Structure):
 
 class EncodeOptions(c.Structure):
     _fields_ = [(name, c.c_int) for name in ("quality", "aligned", "checksum", "threads")]
-    _fields_ += [("max_bytes", c.c_size_t), ("stride", c.c_size_t)]
+    _fields_ += [("max_bytes", c.c_size_t), ("stride", c.c_size_t), ("full", c.c_int)]
 
 
 def error(library):
@@ -155,13 +156,14 @@ def test_golden_files(library):
         assert (pixels == np.asarray(lfic.decode(data).convert("RGB"))).all(), path.stem
         info, expected = Info(), lfic.probe(data)
         assert library[0].lfic_probe(data, c.c_size_t(len(data)), c.c_uint64(0), c.byref(info)) == OK
-        for name in ("width", "height", "quality", "aligned", "checksum", "exponent", "payload_bytes"):
+        for name in ("width", "height", "quality", "aligned", "checksum", "payload_bytes"):
             assert getattr(info, name) == getattr(expected, name), name
+        assert info.scale == 64 * expected.scale
         assert (
             info.layers == len(expected.layers)
             and info.model == 0
             and info.grey == expected.grey
-            and info.version == (2 if info.layers or info.exponent else 3 if info.grey else 1)
+            and info.version == (2 if info.layers or info.scale < 64 else 3 if info.grey else 1)
         )
         count = c.c_size_t(10_000)
         levels = (c.c_uint8 * count.value)()
@@ -208,6 +210,20 @@ def test_encoding_is_python_s_integers(library, face, photo):
         assert (decode(library, data)[1] == np.asarray(lfic.decode(data))).all()
 
 
+def test_pictures_are_coded_smaller(library, face, photo):
+    soft = np.asarray(Image.fromarray(face).resize((250, 200), Image.Resampling.BICUBIC))
+    integers = encoding.load("face-v1")
+    for pixels in (soft, np.repeat(soft[:, :, :1], 3, 2), photo(200, 250)):
+        for options in ({"quality": 10}, {"quality": 40}, {"quality": 60}, {"max_bytes": 250}, {"max_bytes": 400}):
+            status, data, _ = encode(library, pixels, **options)
+            assert status == OK and data == integers.encode(pixels, **options), options
+            if pixels is soft:
+                assert lfic.probe(data).scale < 1
+            whole = encode(library, pixels, **options, full=1)[1]
+            assert whole == integers.encode(pixels, **options, resolution="full") and lfic.probe(whole).scale == 1
+            assert (decode(library, data)[1] == np.asarray(lfic.decode(data).convert("RGB"))).all()
+
+
 @pytest.mark.parametrize("bound", [75, 150, 333])
 def test_the_largest_quality_that_fits(library, face, bound):
     status, data, _ = encode(library, face, max_bytes=bound)
@@ -218,7 +234,7 @@ def test_the_largest_quality_that_fits(library, face, bound):
 
 def test_a_bound_that_only_the_coarsest_levels_meet(library, photo):
     bound = len(encoded(photo(200, 170), 1)) - 4
-    status, data, _ = encode(library, photo(200, 170), max_bytes=bound)
+    status, data, _ = encode(library, photo(200, 170), max_bytes=bound, full=1)
     assert status == OK and len(data) <= bound and (lfic.probe(data).levels == 2).all()
 
 

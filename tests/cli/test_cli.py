@@ -41,6 +41,29 @@ def test_encode_info_decode(png, tmp_path, capsys):
     assert "112x112" in capsys.readouterr().out
 
 
+def test_a_picture_is_coded_smaller(png, tmp_path, capsys):
+    large = tmp_path / "large.png"
+    Image.open(png).resize((250, 200), Image.Resampling.BICUBIC).save(large)
+    said = {}
+    for resolution in ("auto", "full"):
+        out = str(tmp_path / f"{resolution}.lfic")
+        options = ["--faces", "none", "--quality", "30", "--resolution", resolution]
+        assert main(["encode", str(large), "-o", out, "--json", *options]) == 0
+        (row,) = lines(capsys)
+        assert row["quality"] == 30 and row["size"] == "250x200"
+        assert main(["info", out, "--json"]) == 0
+        (info,) = lines(capsys)
+        assert info["quality"] == 30 and info.get("scale") == row.get("scale")
+        said[resolution] = row.get("scale")
+    assert said == {"auto": "5/8", "full": None}
+    target = tmp_path / "archive"
+    assert (
+        main(["transcode", str(large), str(target), "--faces", "none", "--quality", "30", "--resolution", "full"]) == 0
+    )
+    (made,) = target.rglob("*.lfic")
+    assert made.read_bytes() == (tmp_path / "full.lfic").read_bytes()
+
+
 def test_other_process_decodes_the_same(png, tmp_path, face):
     """Encode here, decode there: what a file means does not depend on the process."""
     data = lfic.encode(face, quality=40)

@@ -142,7 +142,7 @@ def test_a_large_picture_fits_into_few_bytes(codec, photo):
     large = photo(700, 900)
     data = codec.encode(large, max_bytes=200)
     info = lfic.probe(data)
-    assert len(data) <= 200 and info.exponent >= 2 and info.layers == () and data[1] >> 5 == 2
+    assert len(data) <= 200 and info.scale <= 0.25 and info.layers == () and data[1] >> 5 == 2
     assert codec.decode(data).size == (900, 700)
     error = np.abs(np.asarray(codec.decode(data), float).mean((0, 1)) - large.mean((0, 1))).max()
     assert error < 8  # its colours on the whole are right
@@ -213,16 +213,16 @@ def test_the_background_goes_on_under_the_layers(astronaut, landmarks):
     np.testing.assert_array_equal(filled[left == 256], marked[left == 256])
     green = filled[left == 0].astype(int)
     assert (green[:, 1] - green[:, [0, 2]].mean(1)).mean() < 40
-    assert uncovered(marked, left, 2).shape == (75, 80, 3)
-    nothing = uncovered(marked, np.zeros_like(left), 3)
+    assert uncovered(marked, left, 8).shape == (75, 80, 3)
+    nothing = uncovered(marked, np.zeros_like(left), 12)
     assert nothing.shape == (38, 40, 3)
 
 
 @pytest.mark.parametrize("quality", range(1, 101))
 def test_the_backgrounds_scale_rises(quality):
-    exponent, of_stream = layers.background_step(quality)
-    assert 1 <= of_stream <= 100 and 0 <= exponent <= 3
+    reduction, of_stream = layers.background_step(quality)
+    assert 1 <= of_stream <= 100 and 0 <= reduction <= 15
     if quality > 1:
         before, _ = layers.background_step(quality - 1)
-        assert exponent <= before and layers.background_for(quality) >= layers.background_for(quality - 1)
+        assert reduction <= before and layers.background_for(quality) >= layers.background_for(quality - 1)
     assert layers.background_for(100) == 100

@@ -67,13 +67,14 @@ def test_from_the_command_line(photos, world, tmp_path, capsys):
     common += ["--allow-missing", "--bootstrap", "0", "--quiet", "--out", str(tmp_path / "out"), "--looks", "1"]
     common += ["--pictures", "1"]
     common += ["--cache", str(tmp_path / "cache.sqlite")]
-    assert main([*common, "--whole", "--codecs", "lfic:5,lfic-layers:5,webp:10"]) == 0
+    assert main([*common, "--whole", "--codecs", "lfic:5,lfic-full:5,lfic-layers:5,webp:10"]) == 0
     rows = {row["codec"]: row for row in read_csv(tmp_path / "out.csv") if row["protocol"] == "both"}
-    assert set(rows) == {"uncompressed", "lfic", "lfic layers", "WebP"}
-    assert rows["lfic layers"]["bytes"] < rows["lfic"]["bytes"] < rows["WebP"]["bytes"]
+    assert set(rows) == {"uncompressed", "lfic", "lfic full", "lfic layers", "WebP"}
+    assert rows["lfic layers"]["bytes"] < rows["lfic"]["bytes"] < rows["lfic full"]["bytes"]
+    assert rows["lfic full"]["bytes"] < rows["WebP"]["bytes"]
     page = (tmp_path / "out.html").read_text()
     assert "against bytes, photos" in page and "ROC near 1000 bytes" in page and "2000 bytes" in page
-    assert "Photos at equal bytes" in page and 'class="faces" style="--columns: 4"' in page  # all columns are in sight
+    assert "Photos at equal bytes" in page and 'class="faces" style="--columns: 5"' in page  # all columns are in sight
     assert page.count('<img class="face"') > 10 and "Looks at equal bytes" not in page  # one setting each
     assert main([*common, "--codecs", "lfic-layers:5"]) == 2
     assert "give --whole" in capsys.readouterr().err

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lfic
 from lfic.format import compose, place
+from lfic.format.layers import background_scale, background_size
 from lfic.format.place import Place
 
 
@@ -31,12 +33,12 @@ def test_weights_sum_to_one():
     assert reference.RAMP[0] == 0 and reference.RAMP[-1] == 256 and (np.diff(reference.RAMP) >= 0).all()
 
 
-@pytest.mark.parametrize("exponent", [1, 2, 3])
+@pytest.mark.parametrize("exponent", [1, 2, 3])  # by which it is halved
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (130, 77), (600, 16)])
 def test_enlarging_is_bicubic(photo, exponent, size):
     height, width = size
     small = photo(-(-height >> exponent), -(-width >> exponent))
-    found = compose.enlarged(small, exponent, width, height)
+    found = compose.enlarged(small, 4 * exponent, width, height)
     whole = (small.shape[1] << exponent, small.shape[0] << exponent)
     expected = np.asarray(Image.fromarray(small).resize(whole, Image.Resampling.BICUBIC), np.int16)[:height, :width]
     inner = expected[8:-8, 8:-8]
@@ -44,7 +46,45 @@ def test_enlarging_is_bicubic(photo, exponent, size):
     if inner.size:  # at the edge Pillow renormalises, here the last pixel is repeated
         assert np.abs(found[8:-8, 8:-8] - inner).max() <= 4 and np.abs(found[8:-8, 8:-8] - inner).mean() < 0.5
     flat = np.full_like(small, 77)
-    assert (compose.enlarged(flat, exponent, width, height) == 77).all()
+    assert (compose.enlarged(flat, 4 * exponent, width, height) == 77).all()
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 3, 4, 6, 8])
+def test_shrinking_is_bicubic(photo, reduction):
+    whole = photo(256, 320)
+    n, k = background_scale(reduction)
+    width, height = background_size(320, 256, reduction)
+    found = compose.shrunk(whole, reduction)
+    assert found.shape == (height, width, 3)
+    at = height * 2**k / n, width * 2**k / n  # what the result shows, which may reach beyond the picture
+    padded = np.pad(whole, ((0, math.ceil(at[0]) - 256), (0, math.ceil(at[1]) - 320), (0, 0)), mode="edge")
+    box = (0, 0, at[1], at[0])
+    expected = np.asarray(Image.fromarray(padded).resize((width, height), Image.Resampling.BICUBIC, box), np.int16)
+    inner = np.abs(found - expected)[2:-2, 2:-2]  # at the edge Pillow renormalises, here the last pixel is repeated
+    assert inner.max() <= 3 and inner.mean() < 0.3  # Pillow rounds to 8 bits between its passes
+
+
+def test_what_is_shrunk_and_enlarged_stays_in_its_place(photo):
+    whole = photo(200, 240)
+    for reduction in range(1, 8):
+        again = compose.enlarged(compose.shrunk(whole, reduction), reduction, 240, 200).astype(int)
+        errors = {
+            (y, x): np.square(again[8:-8, 8:-8] - np.roll(whole, (y, x), (0, 1))[8:-8, 8:-8].astype(int)).mean()
+            for y in (-1, 0, 1)
+            for x in (-1, 0, 1)
+        }
+        assert min(errors, key=errors.get) == (0, 0), reduction
+
+
+@pytest.mark.parametrize(
+    ("reduction", "threads", "message"),
+    [(-1, 1, "the reduction is -1"), (16, 1, "the reduction is 16"), (1, 300, "threads is 300")],
+)
+def test_bad_shrinking(photo, reduction, threads, message):
+    with pytest.raises(lfic.InvalidInputError, match=message):
+        compose.shrunk(photo(32, 32), reduction, threads)
+    with pytest.raises(lfic.InvalidInputError, match=r"picture has shape \(32, 32\)"):
+        compose.shrunk(photo(32, 32)[:, :, 0], 1)
 
 
 def catmull_rom(picture, y, x):
@@ -108,7 +148,7 @@ def test_a_small_face_does_not_alias(face):
 
 def test_the_same_integers_as_ever(face):
     """Digests of what this painted when the format was fixed."""
-    canvas = compose.enlarged(face[:50, :63], 2, 250, 199)
+    canvas = compose.enlarged(face[:50, :63], 8, 250, 199)
     compose.paint(canvas, face, Place(3000, 5000, 190, 500))
     compose.paint(canvas, face[:, ::-1], Place(7000, 2000, 70, 40))
     assert hashlib.sha256(canvas.tobytes()).hexdigest()[:16] == "593247290bf0ee25"

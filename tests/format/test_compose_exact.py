@@ -8,21 +8,35 @@ import pytest
 
 import lfic
 from lfic.format import compose
+from lfic.format.layers import background_size
 from lfic.format.place import Place
 
 SIZES = ((1, 1), (1, 300), (130, 3), (64, 65), (150, 220))
 
 
-@pytest.mark.parametrize("exponent", [0, 1, 2, 3])
+@pytest.mark.parametrize("reduction", range(16))
 @pytest.mark.parametrize("size", SIZES)
-def test_enlarging(exponent, size):
+def test_enlarging(reduction, size):
     height, width = size
     rng = np.random.default_rng(height)
-    small = rng.integers(0, 256, (-(-height >> exponent), -(-width >> exponent), 3), dtype=np.uint8)
+    small = rng.integers(0, 256, (*background_size(width, height, reduction)[::-1], 3), dtype=np.uint8)
     small[rng.random(small.shape[:2]) < 0.4] = 255  # overshoots are clamped
-    expected = reference.enlarged(small, exponent, width, height)
+    expected = reference.enlarged(small, reduction, width, height)
     for threads in (1, 3):
-        assert (compose.enlarged(small, exponent, width, height, threads) == expected).all()
+        assert (compose.enlarged(small, reduction, width, height, threads) == expected).all()
+
+
+@pytest.mark.parametrize("reduction", range(1, 16))
+@pytest.mark.parametrize("size", SIZES)
+def test_shrinking(reduction, size):
+    rng = np.random.default_rng(size[1])
+    whole = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    whole[rng.random(size) < 0.4] = 255
+    expected = reference.shrunk(whole, reduction)
+    for threads in (1, 3):
+        assert (compose.shrunk(whole, reduction, threads) == expected).all()
+    flat = np.full_like(whole, 201)
+    assert (compose.shrunk(flat, reduction) == 201).all()
 
 
 def places(count, seed):
@@ -63,7 +77,7 @@ def test_a_large_photo_takes_no_memory_beside_itself(face):
     small = np.ascontiguousarray(np.resize(face, (375, 500, 3)))
     place = Place(4096, 4096, 500, 20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = compose.compose(small, 3, [(face, place)], width, height)
+    found = compose.compose(small, 12, [(face, place)], width, height)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kilobytes
     assert grown < 60_000
     where, u, v = reference.template_coordinates(place, width, height)
@@ -71,7 +85,7 @@ def test_a_large_photo_takes_no_memory_beside_itself(face):
     u, v = u[rows, columns], v[rows, columns]
     alpha = reference.opacity(u, v)[..., None]
     colour = reference.sampled(face, u.ravel(), v.ravel(), place.halvings()).reshape(100, 100, 3)
-    behind = reference.enlarged(small[:225], 3, width, 1600)[1500:, 1500:1600].astype(int)  # rows behind are not seen
+    behind = reference.enlarged(small[:225], 12, width, 1600)[1500:, 1500:1600].astype(int)  # rows behind are not seen
     assert (found[1500:1600, 1500:1600] == (behind * (256 - alpha) + colour * alpha + 128) >> 8).all()
 
 
@@ -91,6 +105,6 @@ def test_what_painting_refuses(face):
         with pytest.raises(lfic.InvalidInputError, match="place"):
             compose.paint(np.zeros((20, 30, 3), np.uint8), face, wrong)
     with pytest.raises(lfic.InvalidInputError, match=r"\(5, 5, 3\)"):
-        compose.enlarged(face, 2, 20, 20)
-    with pytest.raises(lfic.InvalidInputError, match="exponent"):
-        compose.enlarged(face, 4, 20, 20)
+        compose.enlarged(face, 8, 20, 20)
+    with pytest.raises(lfic.InvalidInputError, match="reduction"):
+        compose.enlarged(face, 16, 20, 20)

@@ -31,7 +31,7 @@ def expected(context, data):
     """What read_files.cpp says of a file, by Python."""
     try:
         picture = layers.read(data, 1 << 20)
-        out = f"ok {picture.width} {picture.height} v{version(picture)} m{picture.model} e{picture.exponent}"
+        out = f"ok {picture.width} {picture.height} v{version(picture)} m{picture.model} e{picture.reduction}"
         out += f" c{int(picture.checksum)}"
         places = [None] * (picture.background is not None) + [layer.place for layer in picture.layers]
         for place, stream in zip(places, picture.streams, strict=True):

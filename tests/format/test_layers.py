@@ -30,12 +30,12 @@ def pictures(draw):
         size = draw(st.sampled_from([k for k in range(3) if k == 0 or place.scale >= layers.least_scale(k)]))
         return Layer(place, stream((112 << size, 112 << size), size == 0))
 
-    exponent = draw(st.integers(0, 3))
+    reduction = draw(st.integers(0, 15))
     painted = tuple(face(place) for place in draw(st.lists(PLACES, max_size=4)))
-    behind = stream(background_size(width, height, exponent), False) if draw(st.booleans()) else None
+    behind = stream(background_size(width, height, reduction), False) if draw(st.booleans()) else None
     if behind is None:
-        exponent = 0
-    picture = Picture(width, height, behind, exponent, painted, checksum, model, grey=grey)
+        reduction = 0
+    picture = Picture(width, height, behind, reduction, painted, checksum, model, grey=grey)
     hypothesis.assume(picture.streams and not picture.plain)
     boxes = [place.place.box(width, height) for place in painted]
     hypothesis.assume(sum((r - x) * (b - y) for x, y, r, b in boxes) <= layers.MAX_COVER * width * height)
@@ -70,7 +70,7 @@ def example(**changes):
     header = Header(125, 125, 20, 1, False, False)
     face = Header(112, 112, 40, 1, True, False)
     painted = (Layer(Place(4000, 4100, 200, 3), Stream(face, b"face")), Layer(Place(9, 8, 10, 500), Stream(face, b"x")))
-    return dataclasses.replace(Picture(250, 249, Stream(header, b"behind"), 1, painted, False, 0), **changes)
+    return dataclasses.replace(Picture(250, 249, Stream(header, b"behind"), 4, painted, False, 0), **changes)
 
 
 def test_every_cut_is_told():
@@ -84,7 +84,7 @@ def test_a_file_has_one_form():
     plain = Picture(250, 249, Stream(Header(250, 249, 20, 1, False, False), b"whole"), checksum=False)
     assert write(plain)[1] >> 5 == 1  # a version 1 file: no second way to write it
     blob = bytearray(write(example(layers=())))
-    blob[6 + 1] &= 0b11  # the exponent becomes 0: now it says what version 1 says
+    blob[6 + 1] &= 0b11  # the reduction becomes 0: now it says what version 1 says
     with pytest.raises(ContainerError, match="has face layers"):
         read(bytes(blob))
     with pytest.raises(InvalidInputError, match="has face layers"):

@@ -30,7 +30,7 @@ def leb128(data, at):
 
 
 def parse(data):
-    """(width, height, (exponent, header, payload) or None, [(x, y, scale, angle, size, header, payload)])."""
+    """(width, height, ((n, k), header, payload) or None, [(x, y, scale, angle, size, header, payload)])."""
     assert data[0] == 0xFC and data[1] >> 5 == 2 and not data[1] & 0b10  # model 0
     end = len(data) - (2 if data[1] & 4 else 0)
     width, at = leb128(data, 2)
@@ -43,10 +43,11 @@ def parse(data):
         return data[at : at + length], at + length
 
     if data[1] >> 4 & 1:
-        quality, exponent, mode = data[at] >> 1, data[at + 1] >> 2 & 3, data[at + 1] & 3
+        quality, mode = data[at] >> 1, data[at + 1] & 3
+        n, k = 8 - (data[at + 1] >> 4 & 3), 3 + (data[at + 1] >> 2 & 3)
         coded, at = payload(at + 2, not more)
-        size = math.ceil(width / 2**exponent), math.ceil(height / 2**exponent)
-        background = exponent, container.Header(*size, quality, mode), coded
+        size = math.ceil(width * n / 2**k), math.ceil(height * n / 2**k)
+        background = (n, k), container.Header(*size, quality, mode), coded
     while more:
         quality, more = data[at] >> 1, data[at] & 1
         bits = f"{int.from_bytes(data[at + 1 : at + 7], 'big'):048b}"
@@ -71,9 +72,9 @@ def weighted(pixels, i, j):
     return [min(max((value + 2**19) >> 20, 0), 255) for value in total]
 
 
-def enlarged(pixels, exponent, width, height):
+def enlarged(pixels, n, k, width, height):
     def at(position):
-        return ((2 * position + 1 - 2**exponent) * 32) >> exponent
+        return ((2 * position + 1) * 32 * n >> k) - 32
 
     return [[weighted(pixels, at(y), at(x)) for x in range(width)] for y in range(height)]
 
@@ -126,22 +127,22 @@ def grey(pixels):
     return [[[(77 * r + 150 * g + 29 * b + 128) >> 8] * 3 for r, g, b in row] for row in pixels]
 
 
-@pytest.mark.parametrize(("exponent", "colour"), [(0, True), (1, True), (3, True), (1, False)])
-def test_the_text_is_what_decoders_do(codec, face, photo, exponent, colour):
+@pytest.mark.parametrize(("reduction", "colour"), [(0, True), (4, True), (12, True), (4, False), (1, True), (7, True)])
+def test_the_text_is_what_decoders_do(codec, face, photo, reduction, colour):
     width, height = 96, 66
     points = [layers.Place(3000, 3000, 192, 300), layers.Place(3000, 5000, 100, 500)]  # the first is of 224 x 224
     points += [layers.Place(6000, 2500, 40, 77), layers.Place(100, 8000, 175, 256)]
-    behind = codec.encode(photo(-(-height >> exponent), -(-width >> exponent)), quality=30, aligned=False)
+    behind = codec.encode(photo(*layers.background_size(width, height, reduction)[::-1]), quality=30, aligned=False)
     crops = [codec.encode(photo(224, 224), quality=30)]
     crops += [codec.encode(face, quality=q, aligned=True) for q in (20, 40, 60)]
     streams = [layers.read(data).streams[0] for data in (behind, *crops)]
     painted = tuple(layers.Layer(place, stream) for place, stream in zip(points, streams[1:]))
-    data = layers.write(layers.Picture(width, height, streams[0], exponent, painted, grey=not colour))
+    data = layers.write(layers.Picture(width, height, streams[0], reduction, painted, grey=not colour))
     told = (lambda *of: shown(codec, *of)) if colour else (lambda *of: grey(shown(codec, *of)))
     assert data[1] & 1 == (not colour)
     found_width, found_height, background, faces = parse(data)
     assert (found_width, found_height, len(faces)) == (width, height, 4)
-    picture = enlarged(told(*background[1:]), background[0], width, height) if exponent else None
+    picture = enlarged(told(*background[1:]), *background[0], width, height) if reduction else None
     picture = picture or told(*background[1:])
     for x, y, scale, angle, size, header, coded in faces:
         paint(picture, told(header, coded), x, y, scale, angle, size)

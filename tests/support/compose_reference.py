@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfic.format.geometry import SIDE
+from lfic.format.layers import background_scale, background_size
 from lfic.format.place import ONE, PICTURE_ONE, Place
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
 
 PHASES = 64
 EDGE = (32, 640)  # in 1/64 template pixels from its edge: nothing of a layer is seen before, all of it behind
-BAND = 256  # rows that are enlarged at once, so that memory stays small: a multiple of 8
+BAND = 256  # rows that are enlarged at once, so that memory stays small
 MARGIN = 2  # pixels beyond the edge that the cubic sees
 
 
@@ -42,34 +43,58 @@ def ramp() -> NDArray[np.int32]:
 CUBIC, RAMP = cubic(), ramp()
 
 
-def enlarged(pixels: Pixels, exponent: int, width: int, height: int) -> Pixels:
-    """A background of ceil(height / 2^exponent) x ceil(width / 2^exponent) pixels -> uint8 [height, width, 3]."""
-    if exponent == 0:
+def enlarged(pixels: Pixels, reduction: int, width: int, height: int) -> Pixels:
+    """A background of ``layers.background_size`` -> uint8 [height, width, 3]."""
+    if reduction == 0:
         return pixels
+    n, k = background_scale(reduction)
     out = np.empty((height, width, 3), np.uint8)
     padded = np.pad(pixels, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge").astype(np.int32)
     for top in range(0, height, BAND):
         bottom = min(top + BAND, height)
-        first = top >> exponent
-        rows = stretched(padded[first : ((bottom - 1) >> exponent) + 2 * MARGIN + 1], exponent, bottom - top)
-        whole = stretched(rows.transpose(1, 0, 2), exponent, width).transpose(1, 0, 2)
+        rows = stretched(padded, n, k, top, bottom)
+        whole = stretched(rows.transpose(1, 0, 2), n, k, 0, width).transpose(1, 0, 2)
         out[top:bottom] = np.clip((whole + (1 << 19)) >> 20, 0, 255)
     return out
 
 
-def stretched(source: NDArray[np.int32], exponent: int, count: int) -> NDArray[np.int32]:
-    """The first ``count`` rows of a picture 2^exponent times as tall; it has MARGIN rows more on both sides."""
-    factor = 1 << exponent
-    out = np.empty((count, *source.shape[1:]), np.int32)
-    for offset in range(min(factor, count)):  # rows of one phase lie 2^exponent apart
-        position = (2 * offset + 1 - factor) * (PHASES // 2) >> exponent  # in 1/64 source pixels
-        cell, phase = divmod(position, PHASES)
-        rows = out[offset::factor]
-        for k, weight in enumerate(CUBIC[phase]):
-            at = cell + MARGIN + k - 1
-            part = source[at : at + len(rows)] * weight
-            rows[...] = part if k == 0 else rows + part
+def stretched(source: NDArray[np.int32], n: int, k: int, first: int, last: int) -> NDArray[np.int32]:
+    """Rows ``first`` to ``last`` of a picture 2^k / n times as tall; the source has MARGIN rows more on both sides."""
+    position = ((2 * np.arange(first, last) + 1) * (PHASES // 2) * n >> k) - PHASES // 2  # in 1/64 source pixels
+    cell, phase = position >> 6, position & (PHASES - 1)
+    out = np.zeros((last - first, *source.shape[1:]), np.int32)
+    for tap in range(4):
+        weights = CUBIC[phase, tap].reshape(-1, *[1] * (source.ndim - 1))
+        out += source[cell + MARGIN + tap - 1] * weights
     return out
+
+
+def shrunk(pixels: Pixels, reduction: int) -> Pixels:
+    """uint8 [H, W, 3] -> uint8 of ``layers.background_size``: the same cubic, as wide as a pixel of the result."""
+    n, k = background_scale(reduction)
+    width, height = background_size(pixels.shape[1], pixels.shape[0], reduction)
+    unit = 2 << k  # of a pixel of the result; a source pixel has 2 n
+
+    def taps(at: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        middle = (2 * at + 1) * unit // 2
+        rows = np.arange((middle - 2 * unit) // (2 * n) - 2, (middle + 2 * unit) // (2 * n) + 3)
+        x = np.abs((2 * rows + 1) * n - middle)
+        near, far = (3 * x - 5 * unit) * x * x + 2 * unit**3, ((5 * unit - x) * x - 8 * unit**2) * x + 4 * unit**3
+        w = np.where(x <= unit, near, np.where(x < 2 * unit, far, 0))
+        rows, w = rows[x < 2 * unit], w[x < 2 * unit]
+        weights = (2 * (w << 14) + w.sum()) // (2 * w.sum())
+        weights[weights.argmax()] += 2**14 - weights.sum()
+        return np.clip(rows, 0, side - 1), weights
+
+    tall = np.empty((height, pixels.shape[1], 3), np.int64)
+    for y in range(height):
+        rows, weights = taps(y, pixels.shape[0])
+        tall[y] = (np.tensordot(weights, pixels[rows].astype(np.int64), 1) + 128) >> 8
+    out = np.empty((height, width, 3), np.int64)
+    for x in range(width):
+        columns, weights = taps(x, pixels.shape[1])
+        out[:, x] = (np.tensordot(tall[:, columns], weights, ([1], [0])) + (1 << 19)) >> 20
+    return np.clip(out, 0, 255).astype(np.uint8)
 
 
 def halved(pixels: Pixels) -> Pixels:
@@ -146,13 +171,13 @@ def coverage(places: Sequence[Place], width: int, height: int) -> NDArray[np.int
 
 
 def compose(
-    background: Pixels | None, exponent: int, layers: Sequence[tuple[Pixels, Place]], width: int, height: int
+    background: Pixels | None, reduction: int, layers: Sequence[tuple[Pixels, Place]], width: int, height: int
 ) -> Pixels:
     """A picture uint8 [height, width, 3]; without a background it is mid-grey where no layer is."""
     if background is None:
         picture = np.full((height, width, 3), 128, np.uint8)
     else:
-        picture = enlarged(background, exponent, width, height)
+        picture = enlarged(background, reduction, width, height)
     for template, place in layers:
         paint(picture, template, place)
     return picture

@@ -16,6 +16,7 @@ from integer_encoder import encoded
 from PIL import Image
 
 import lfic
+from lfic import encoding
 
 pytestmark = pytest.mark.slow  # emscripten compiles for half a minute
 
@@ -118,7 +119,8 @@ def test_node_gives_the_same_integers(package, tmp_path, face, photo):
         "least": (face, {"quality": 1, "aligned": False, "checksum": False}),
         "bytes": (face, {"maxBytes": 200}),
         "odd": (photo(75, 121), {"quality": 77}),
-        "large": (photo(300, 410), {"quality": 15}),
+        "large": (photo(300, 410), {"quality": 15, "resolution": "full"}),
+        "smaller": (photo(300, 410), {"quality": 15}),
     }
     bad = [b"", b"\xfc", b"no", files["face-q40"][:-1], files["photo"] + b"x", files["face-q40"][:2] + b"\xff\0\0"]
     rgba = {n: np.dstack([p, np.full(p.shape[:2], 7, np.uint8)]) for n, (p, _) in pictures.items()}
@@ -146,6 +148,7 @@ def test_node_gives_the_same_integers(package, tmp_path, face, photo):
         says = found["probed"][name]
         assert (says["width"], says["height"], says["quality"]) == (info.width, info.height, info.quality)
         assert (says["levels"], says["payloadBytes"]) == (info.levels.ravel().tolist(), info.payload_bytes)
+        assert says["scale"] == info.scale
         for (matrix, quality, sha), layer in zip(
             found["faces"][name], lfic.load_codec().decode_faces(data), strict=True
         ):
@@ -157,6 +160,10 @@ def test_node_gives_the_same_integers(package, tmp_path, face, photo):
             info = lfic.probe(data)
             options = {"quality": info.quality, "aligned": info.aligned}
             assert len(data) <= 200 < len(encoded(pixels, info.quality + 1, info.aligned))
+        if name == "smaller":
+            assert lfic.probe(data).scale < 1 and data == encoding.load("face-v1").encode(pixels, **options)
+            continue
+        options.pop("resolution", None)
         assert data == encoded(pixels, **options), name
     for text, data in zip(found["refused"], bad, strict=True):
         with pytest.raises(lfic.LficError) as refused:

@@ -35,24 +35,58 @@ Array<T> writable(const py::handle& object, const char* name, py::ssize_t axes) 
     return py::reinterpret_borrow<Array<T>>(array);
 }
 
-void check_size(int exponent, int64_t width, int64_t height) {
-    if (exponent < 0 || exponent > 3)
-        throw InvalidInput("the exponent is " + std::to_string(exponent) + "; allowed are 0 to 3");
+Array<uint8_t> picture_of(const py::handle& object) {
+    auto array = view<uint8_t>(object, "picture");
+    if (array.ndim() != 3 || array.shape(2) != 3)
+        throw InvalidInput("picture has shape " + text_of(object.attr("shape")) + "; needed is [height, width, 3]");
+    return array;
+}
+
+void check_size(int reduction, int64_t width, int64_t height) {
+    if (reduction < 0 || reduction > kMaxReduction)
+        throw InvalidInput("the reduction is " + std::to_string(reduction) + "; allowed are 0 to 15");
     if (width < 1 || height < 1 || width > kMaxPictureSide || height > kMaxPictureSide)
         throw InvalidInput("the picture is " + std::to_string(width) + " x " + std::to_string(height) +
                            "; allowed are 1 to " + std::to_string(kMaxPictureSide) + " pixels a side");
 }
 
-Array<uint8_t> enlarge_background(const py::handle& pixels, int exponent, int64_t width, int64_t height, int threads) {
-    check_size(exponent, width, height);
+Array<uint8_t> enlarge_background(const py::handle& pixels, int reduction, int64_t width, int64_t height, int threads) {
+    check_size(reduction, width, height);
     const auto from =
-        shaped<uint8_t>(pixels, "background", {shrunk_side(height, exponent), shrunk_side(width, exponent), 3});
+        shaped<uint8_t>(pixels, "background", {shrunk_side(height, reduction), shrunk_side(width, reduction), 3});
     Array<uint8_t> out({height, width, int64_t{3}});
     uint8_t* to = out.mutable_data();
     const uint8_t* data = from.data();
     const py::gil_scoped_release release;
-    enlarge(data, exponent, width, height, to, threads);
+    enlarge(data, reduction, width, height, to, threads);
     return out;
+}
+
+Array<uint8_t> shrink_picture(const py::handle& pixels, int reduction, int threads) {
+    const auto from = picture_of(pixels);
+    const int64_t height = from.shape(0), width = from.shape(1);
+    check_size(reduction, width, height);
+    Array<uint8_t> out({shrunk_side(height, reduction), shrunk_side(width, reduction), int64_t{3}});
+    uint8_t* to = out.mutable_data();
+    const uint8_t* data = from.data();
+    const py::gil_scoped_release release;
+    shrink(data, reduction, width, height, to, threads);
+    return out;
+}
+
+py::tuple resolution(const py::handle& pixels, int quality, int threads) {
+    const auto from = picture_of(pixels);
+    const int64_t height = from.shape(0), width = from.shape(1);
+    check_size(0, width, height);
+    if (quality < 1 || quality > 100)
+        throw InvalidInput("quality is " + std::to_string(quality) + "; allowed are the integers 1 to 100");
+    const uint8_t* data = from.data();
+    Resolution found{};
+    {
+        const py::gil_scoped_release release;
+        found = resolution_for(data, width, height, quality, threads);
+    }
+    return py::make_tuple(found.reduction, found.quality);
 }
 
 // Of a layer, by its first side; what is no layer's side is refused by the check of the shape.
@@ -94,8 +128,11 @@ PYBIND11_MODULE(_compose, m, pybind11::mod_gil_not_used()) {
     using namespace lfic::bindings;
     m.doc() = "Painting of pictures in integers, csrc/compose; use it through lfic.format.compose.";
     translate_errors();
-    m.def("enlarge", &enlarge_background, py::arg("background"), py::arg("exponent"), py::arg("width"),
+    m.def("enlarge", &enlarge_background, py::arg("background"), py::arg("reduction"), py::arg("width"),
           py::arg("height"), py::arg("threads") = 1);
+    m.def("shrink", &shrink_picture, py::arg("picture"), py::arg("reduction"), py::arg("threads") = 1);
+    m.def("resolution", &resolution, py::arg("picture"), py::arg("quality"), py::arg("threads") = 1);
+    m.def("most_reduction", &lfic::most_reduction, py::arg("width"), py::arg("height"), py::arg("quality"));
     m.def("paint", &paint_face, py::arg("picture"), py::arg("template"), py::arg("x"), py::arg("y"), py::arg("scale"),
           py::arg("angle"), py::arg("threads") = 1);
     m.def("cover", &cover_by, py::arg("left"), py::arg("x"), py::arg("y"), py::arg("scale"), py::arg("angle"),

@@ -21,8 +21,8 @@ export interface Info {
   /** The face stands on the 112 x 112 template. */
   aligned: boolean;
   checksum: boolean;
-  /** The background has 2^-exponent of the picture's size. */
-  exponent: number;
+  /** Of the picture's or background's stream, in parts of the picture's sides: 1, or less where it is coded smaller. */
+  scale: number;
   /** Faces painted over the background. */
   layers: number;
   /** Shown without colour. */
@@ -54,6 +54,8 @@ export interface EncodeOptions {
   aligned?: boolean;
   /** True by default. */
   checksum?: boolean;
+  /** "full": a picture is never coded smaller than it is; "auto" by default. */
+  resolution?: "auto" | "full";
 }
 
 export interface DecodeOptions {

@@ -87,7 +87,7 @@ export class Codec {
       const f = new Int32Array(this.#wasm.memory.buffer, out, 11);
       return {
         width: f[0], height: f[1], version: f[2], model: MODELS[f[3]], quality: f[4], aligned: f[5] === 1,
-        checksum: f[6] === 1, exponent: f[7], layers: f[8], grey: f[9] === 1, payloadBytes: f[10],
+        checksum: f[6] === 1, scale: f[7] / 64, layers: f[8], grey: f[9] === 1, payloadBytes: f[10],
         bytes: size,
       };
     });
@@ -122,8 +122,8 @@ export class Codec {
 
   /** The level, 0 to 2, of each region of 32 x 32 pixels of the picture or its background: {rows, columns, data}. */
   levels(file) {
-    const { width, height, exponent } = this.probe(file);
-    const along = (side) => Math.ceil(Math.ceil(side / 2 ** exponent) / 32);
+    const { width, height, scale } = this.probe(file);
+    const along = (side) => Math.ceil(Math.ceil(side * scale) / 32);
     const [rows, columns] = [along(height), along(width)];
     return this.#withFile(file, [rows * columns, 4], (data, size, out, count) => {
       this.#setWord(count, rows * columns);
@@ -142,7 +142,9 @@ export class Codec {
   }
 
   /** {width, height, data} in RGBA -> a file. aligned: the face stands on the template (undefined: as costs less). */
-  encode({ width, height, data }, { quality = 40, maxBytes = 0, aligned, checksum = true } = {}) {
+  encode({ width, height, data }, { quality = 40, maxBytes = 0, aligned, checksum = true, resolution = "auto" } = {}) {
+    if (resolution !== "auto" && resolution !== "full")
+      throw new LficError(1, `resolution is '${resolution}'; allowed are 'auto' and 'full'`);
     if (data.length !== 4 * width * height) throw new LficError(1, `data has ${data.length} bytes, not 4 a pixel`);
     for (let room = 4096; ; ) {
       const out = this.#with([data.length, room, 4], ([pixels, file, size]) => {
@@ -150,7 +152,8 @@ export class Codec {
         this.#setWord(size, room);
         const way = aligned === undefined ? -1 : aligned ? 1 : 0;
         const status = this.#wasm.encode(
-          this.#model, pixels, width, height, quality, way, checksum ? 1 : 0, maxBytes, file, size,
+          this.#model, pixels, width, height, quality, way, checksum ? 1 : 0, resolution === "full" ? 1 : 0, maxBytes, file,
+          size,
         );
         if (status === 5) {
           room = this.#word(size);

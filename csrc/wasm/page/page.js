@@ -72,7 +72,7 @@ function showSeen() {
   if (!$("regions").checked) return;
   const { rows, columns, data } = state.codec.levels(file);
   const context = canvas.getContext("2d");
-  const side = 32 * 2 ** info.exponent;
+  const side = 32 / info.scale;
   const colours = ["rgb(194 65 12 / 45%)", "rgb(234 179 8 / 35%)", "rgb(37 99 235 / 35%)"];
   for (let y = 0; y < rows; y++)
     for (let x = 0; x < columns; x++) {
