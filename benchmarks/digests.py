@@ -17,9 +17,11 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "support"))
 BUILD = ROOT / "build" / "digests"
-FILES = ("face-q1", "face-q40", "face-q100", "face-free", "square", "wide", "one-pixel", "photo")
+FILES = (
+    *("face-q1", "face-q40", "face-q100", "face-free", "square", "wide", "one-pixel", "photo"),
+    *("smaller", "photo-eighths"),
+)
 FOLDERS = ("coder", "compose", "format", "network", "rap", "capi")
 JS = """
 const rgb = ({ data }) => data.filter((_, i) => i % 4 < 3);
@@ -74,14 +76,16 @@ def by_program(command: list[str | pathlib.Path], simd: str, weights: pathlib.Pa
 
 def by_python() -> list[list[str]]:
     import numpy as np
-    from integer_encoder import encoded
 
     import lfic
+    from lfic import encoding
 
+    encoder = encoding.load("face-v1")
+    assert encoder is not None
     out = []
     for path in golden():
         pixels = np.asarray(lfic.decode(path.read_bytes()).convert("RGB"))
-        data = encoded(pixels)
+        data = encoder.encode(pixels)
         out.append([hashlib.sha256(part).hexdigest()[:16] for part in (pixels.tobytes(), data)])
     return out
 

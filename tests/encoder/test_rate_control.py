@@ -22,9 +22,9 @@ def test_max_bytes_is_kept_and_used(codec, face, max_bytes):
 
 def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
     image = photo(160, 160)
-    lowest = len(codec.encode(image, quality=1))
+    lowest = len(codec.encode(image, quality=1, resolution="full"))
     bound = lowest - 4
-    data = codec.encode(image, max_bytes=bound)
+    data = codec.encode(image, max_bytes=bound, resolution="full")
     assert 0.9 * bound <= len(data) <= bound
     assert (codec.probe(data).levels == 2).all()
     least = len(
@@ -33,7 +33,7 @@ def test_a_bound_below_quality_1_is_used_as_well(codec, photo):
         )[0]
     )
     between = (least + bound) // 2
-    smaller = codec.encode(image, max_bytes=between)
+    smaller = codec.encode(image, max_bytes=between, resolution="full")
     assert least <= len(smaller) <= between and codec.probe(data).quality > codec.probe(smaller).quality
 
 

@@ -133,7 +133,7 @@ def test_the_text_is_what_decoders_do(codec, face, photo, reduction, colour):
     points = [layers.Place(3000, 3000, 192, 300), layers.Place(3000, 5000, 100, 500)]  # the first is of 224 x 224
     points += [layers.Place(6000, 2500, 40, 77), layers.Place(100, 8000, 175, 256)]
     behind = codec.encode(photo(*layers.background_size(width, height, reduction)[::-1]), quality=30, aligned=False)
-    crops = [codec.encode(photo(224, 224), quality=30)]
+    crops = [codec.encode(photo(224, 224), quality=30, resolution="full")]
     crops += [codec.encode(face, quality=q, aligned=True) for q in (20, 40, 60)]
     streams = [layers.read(data).streams[0] for data in (behind, *crops)]
     painted = tuple(layers.Layer(place, stream) for place, stream in zip(points, streams[1:]))
