@@ -18,10 +18,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 BUILD = ROOT / "build" / "digests"
-FILES = (
-    *("face-q1", "face-q40", "face-q100", "face-free", "square", "wide", "one-pixel", "photo"),
-    *("smaller", "photo-eighths"),
-)
+FILES = ("face-q1", "face-q40", "face-q100", "wide", "one-pixel", "photo", "smaller", "photo-eighths")
 FOLDERS = ("coder", "compose", "format", "network", "rap", "capi")
 JS = """
 const rgb = ({ data }) => data.filter((_, i) => i % 4 < 3);
