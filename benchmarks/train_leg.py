@@ -92,7 +92,8 @@ def main() -> int:
         small = {"batch": 6, "picture_batch": 2, "workers": 1}
         configs = [one.changed(data=small, loss={"level_faces": 1}) for one in configs]
     first, *others = configs
-    make_crops(first)
+    if first.data.faces != first.data.pictures:
+        make_crops(first)
     folder = pathlib.Path(first.run.out)
     stop = end - args.entropy_seconds - RESERVE
     try:

@@ -70,6 +70,8 @@ class NetworkConfig(Section):
     # What the network of a fresh run begins as: a checkpoint folder, a weights file or the name of a bundled model, of
     # the sizes below or with fewer blocks; empty: random numbers.
     start: str = ""
+    # Whether that is the analysis which a weights file has for pictures, and not the one for crops.
+    start_pictures: bool = False
     channels: int = 96  # of the features
     # Channels at a quarter, an eighth and a sixteenth of the size, and how many blocks there.
     widths: list[int] = dataclasses.field(default_factory=lambda: [64, 128, 256])

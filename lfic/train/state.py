@@ -29,6 +29,9 @@ from .sections import NetworkConfig, ScheduleConfig
 from .soap import Soap
 from .world import World
 
+# Parts of a weights file's network that code pictures, and those that they take the place of.
+PICTURES = {"pictures.": "analysis.", "pictures_head.": "level_head."}
+
 
 def network_config(sizes: NetworkConfig | Mapping[str, Any]) -> CodecNetConfig:
     """``CodecNetConfig`` of a configuration's section; what a stored one lacks is at its default."""
@@ -58,9 +61,9 @@ def begin_with(net: CodecNet, tensors: Mapping[str, Tensor], place: str) -> None
         torch.nn.init.zeros_(block.project.weight)
 
 
-def starting_tensors(start: str) -> Mapping[str, Tensor]:
+def starting_tensors(start: str, pictures: bool = False) -> Mapping[str, Tensor]:
     """The network of a checkpoint folder, averaged (which lags, and is a better place to go on from than the last
-    step), or of a weights file."""
+    step), or of a weights file; pictures: with the analysis and the level head that it has for pictures."""
     folder = pathlib.Path(start)
     if folder.is_dir():
         tensors = load_tensors(folder, "average")
@@ -69,7 +72,18 @@ def starting_tensors(start: str) -> Mapping[str, Tensor]:
         return tensors
     state: Mapping[str, Tensor] = load_model(start)[0].state_dict()
     # What is trained is one analysis; that of pictures joins it in the export.
-    return {name: tensor for name, tensor in state.items() if not name.startswith(("pictures.", "pictures_head."))}
+    one = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(PICTURES))}
+    if not pictures:
+        return one
+    others = {
+        own + name.removeprefix(prefix): tensor
+        for prefix, own in PICTURES.items()
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+    if not others:
+        raise WeightsError(f"{start} has no analysis of its own for pictures: set [network] start_pictures = false")
+    return one | others
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], schedule: ScheduleConfig) -> torch.optim.Optimizer:
@@ -96,7 +110,8 @@ class Trainer:
         self.names = [name for name, _ in self.net.named_parameters()]
         self.parameters = [parameter for _, parameter in self.net.named_parameters()]
         if config.network.start:
-            begin_with(self.net, starting_tensors(config.network.start), config.network.start)
+            tensors = starting_tensors(config.network.start, config.network.start_pictures)
+            begin_with(self.net, tensors, config.network.start)
         prefixes = ("level_head.",) if config.schedule.levels_only else tuple(config.schedule.learns)
         if prefixes:
             self.learn_only(prefixes)
@@ -199,7 +214,7 @@ class Trainer:
         """Refuse to go on as another network or with another optimiser; what a stored configuration lacks is not
         known."""
         wanted = self.config.sections()
-        settings = [("network", key) for key in wanted["network"] if key != "start"] + [("schedule", "optimizer")]
+        settings = [("network", key) for key in wanted["network"] if not key.startswith("start")] + [("schedule", "optimizer")]
         for section, key in settings:
             found, given = stored.get(section, {}).get(key, wanted[section][key]), wanted[section][key]
             if found != given:
