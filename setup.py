@@ -20,26 +20,33 @@ from distutils.command.build_scripts import build_scripts  # setuptools brings d
 ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 
-WEIGHTS = "lfic/weights/face-v1.safetensors"
-DECODER = "lfic/weights/face-v1-decoder.safetensors"
+MODELS = "face-v1", "face-v2"
+DECODER = "lfic/weights/face-v2-decoder.safetensors"
 EXACT = "-ffp-contract=off", "-fno-trapping-math"
 
 
-def digest() -> str:
-    """What the bundled weights say of themselves."""
-    with open(WEIGHTS, "rb") as file:
+def weights(model: str) -> str:
+    return f"lfic/weights/{model}.safetensors"
+
+
+def digest(model: str) -> str:
+    """What bundled weights say of themselves, as a definition for the compiler."""
+    with open(weights(model), "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    found: str = header["__metadata__"]["digest"]
-    return found
+    found = header["__metadata__"]["digest"]
+    return f'-DLFIC_{model.upper().replace("-", "_")}_DIGEST="{found}"'
 
 
-def extension(name: str, *folders: str, flags: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> Pybind11Extension:
-    """All of csrc/<folders> and csrc/bindings/<name>, and ``files``, as one extension module."""
+def extension(
+    name: str, *folders: str, flags: tuple[str, ...] = (), files: tuple[str, ...] = (), depends: tuple[str, ...] = ()
+) -> Pybind11Extension:
+    """All of csrc/<folders> and csrc/bindings/<name>, and ``files``, as one extension module. depends: what the flags
+    are read from."""
     parts = [*folders, f"bindings/{name.rpartition('_')[2]}"]
     return Pybind11Extension(
         name,
         sorted([*files, *(path for part in parts for path in glob(f"csrc/{part}/*.cpp"))]),
-        depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
+        depends=sorted([*depends, *glob("csrc/**/*.hpp", recursive=True)]),
         include_dirs=["csrc"],
         cxx_std=17,
         extra_compile_args=["-O3", "-fvisibility=hidden", *flags],
@@ -131,8 +138,9 @@ setup(
         extension(
             "lfic._file",
             *("coder", "compose", "format", "network", "png", "rap"),
-            flags=(*EXACT, f'-DLFIC_FACE_V1_DIGEST="{digest()}"'),
+            flags=(*EXACT, *map(digest, MODELS)),
             files=("csrc/capi/codec.cpp",),
+            depends=tuple(map(weights, MODELS)),
         ),
         # No multiply-add is contracted, so that symbols are the same everywhere; what compares floats may run as
         # vectors.

@@ -42,6 +42,7 @@ STAGES = (
     "headers",
     "coder",
     "container",
+    "grey",
     "synthesis",
     "result",
 )

@@ -18,7 +18,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 BUILD = ROOT / "build" / "digests"
-FILES = ("face-q1", "face-q40", "face-q100", "wide", "one-pixel", "photo", "smaller", "photo-eighths")
+FILES = ("face-q1", "face-q40", "face-q100", "wide", "photo", "v2-wide", "v2-smaller", "v2-photo")
+MODELS = ("face-v1", "face-v2")
 FOLDERS = ("coder", "compose", "format", "network", "rap", "capi")
 JS = """
 const rgb = ({ data }) => data.filter((_, i) => i % 4 < 3);
@@ -37,11 +38,20 @@ def golden() -> list[pathlib.Path]:
     return [ROOT / "tests" / "data" / "golden" / f"{name}.lfic" for name in FILES]
 
 
-def face_v1() -> str:
-    """The digest that the shipped weights say."""
+def definitions() -> list[str]:
+    """The digests that the shipped weights say, as the compiler is given them."""
     from lfic.format import weights
 
-    return weights.load_arrays("face-v1")[1]["digest"]
+    names = {model: model.upper().replace("-", "_") for model in MODELS}
+    return [f'-DLFIC_{name}_DIGEST="{weights.load_arrays(model)[1]["digest"]}"' for model, name in names.items()]
+
+
+def merged() -> pathlib.Path:
+    """The shipped weights in one file."""
+    out = BUILD / "face-v2.safetensors"
+    BUILD.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, ROOT / "csrc" / "wasm" / "weights.py", out], check=True)
+    return out
 
 
 def built(name: str, compiler: str) -> pathlib.Path:
@@ -50,14 +60,15 @@ def built(name: str, compiler: str) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     objects = []
     sources = [path for part in FOLDERS for path in sorted((ROOT / "csrc" / part).glob("*.cpp"))]
-    # The digest of the shipped weights is compiled in.
-    depends = [*(ROOT / "csrc").rglob("*.hpp"), ROOT / "lfic" / "weights" / "face-v1.safetensors"]
+    # The digests of the shipped weights are compiled in.
+    shipped = [ROOT / "lfic" / "weights" / f"{model}.safetensors" for model in MODELS]
+    depends = [*(ROOT / "csrc").rglob("*.hpp"), *shipped]
     newest = max(path.stat().st_mtime for path in depends)
     for source in [*sources, ROOT / "csrc" / "tests" / "digests.cpp"]:
         out = folder / f"{source.parent.name}-{source.stem}.o"
         objects.append(out)
         if not out.exists() or out.stat().st_mtime < max(newest, source.stat().st_mtime):
-            flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-Icsrc", f'-DLFIC_FACE_V1_DIGEST="{face_v1()}"']
+            flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-Icsrc", *definitions()]
             subprocess.run([compiler, *flags, "-c", source, "-o", out], check=True, cwd=ROOT)
     subprocess.run([compiler, "-static", *objects, "-pthread", "-o", folder / "digests"], check=True)
     return folder / "digests"
@@ -77,7 +88,7 @@ def by_python() -> list[list[str]]:
     import lfic
     from lfic import encoding
 
-    encoder = encoding.load("face-v1")
+    encoder = encoding.load("face-v2")
     assert encoder is not None
     out = []
     for path in golden():
@@ -149,9 +160,9 @@ def rows(weights: pathlib.Path, python: bool) -> dict[str, list[list[str]] | str
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, help="write the table there as well")
-    parser.add_argument("--weights", type=pathlib.Path, default=ROOT / "lfic" / "weights" / "face-v1.safetensors")
+    parser.add_argument("--weights", type=pathlib.Path, help="other weights than the shipped ones, for the C++ builds")
     arguments = parser.parse_args()
-    found = rows(arguments.weights, arguments.weights.parent.name == "weights")
+    found = rows(arguments.weights or merged(), arguments.weights is None)
     ran = [row for row in found.values() if not isinstance(row, str)]
     lines = ["| machine | " + " | ".join(FILES) + " | files made |", "|---" * (len(FILES) + 2) + "|"]
     for name, row in found.items():

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--webp", type=quality, nargs="*", default=(20, 60), help="of WebP's files")
     parser.add_argument("--count", type=int, default=64, help="photos to draw")
     parser.add_argument("--seed", type=int, default=5, help="of the drawing")
-    parser.add_argument("--weights", default="face-v1", help="a bundled name or a .safetensors file")
+    parser.add_argument("--weights", default="face-v2", help="a bundled name or a .safetensors file")
     parser.add_argument("--name", default="generations", help="writes benchmarks/results/NAME.csv")
     args = parser.parse_args(argv)
     if args.count < 1:

@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=3, help="of the drawing")
     parser.add_argument("--small", type=quality, nargs="+", default=SMALL, help="qualities at 112 pixels")
     parser.add_argument("--large", type=quality, nargs="+", default=LARGE, help="qualities at 224 pixels")
-    parser.add_argument("--weights", default="face-v1", help="a bundled name or a .safetensors file")
+    parser.add_argument("--weights", default="face-v2", help="a bundled name or a .safetensors file")
     parser.add_argument("--name", default="large-faces", help="writes benchmarks/results/NAME.csv")
     args = parser.parse_args(argv)
     if args.count < 1 or not args.scale > 0:

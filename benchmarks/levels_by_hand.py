@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--qualities", type=quality, nargs="+", help="of every rule; each rule's own by default")
     parser.add_argument("--count", type=int, default=24, help="photos to draw")
     parser.add_argument("--seed", type=int, default=5, help="of the drawing")
-    parser.add_argument("--weights", default="face-v1", help="a bundled name or a .safetensors file")
+    parser.add_argument("--weights", default="face-v2", help="a bundled name or a .safetensors file")
     parser.add_argument("--name", default="levels-by-hand", help="writes benchmarks/results/NAME.csv")
     args = parser.parse_args(argv)
     if args.count < 1:

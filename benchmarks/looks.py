@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=2000, help="faces to draw")
     parser.add_argument("--pictures", type=int, default=100, help="of them, for the measures of pairs of pictures")
     parser.add_argument("--seed", type=int, default=4, help="of the drawing")
-    parser.add_argument("--weights", default="face-v1", help="a bundled name or a .safetensors file")
+    parser.add_argument("--weights", default="face-v2", help="a bundled name or a .safetensors file")
     parser.add_argument("--sheet", metavar="FILE", help="draw the first faces")
     parser.add_argument("--drawn", type=int, default=8, help="faces on the sheet")
     parser.add_argument("--name", default="looks", help="writes benchmarks/results/NAME.csv")

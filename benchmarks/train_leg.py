@@ -1,12 +1,13 @@
 r"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
-    python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--entropy-seconds 40]
+    PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--second-seconds 60]
     python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/11-analysis.toml --second "" \
         --start face-v1
 
-Reads the configurations, by default face-v2's first two, and what they name in data/; makes the pack of crops that they
-name of the packed pictures, with all cores. The first run begins with as many steps as it takes to know their pace, and
-goes on with as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
+Reads the configurations, by default face-v2's, and what they name in data/; makes the pack of crops that they name of
+the packed pictures, with all cores. A configuration for a CPU gets what a GPU needs: captured steps, more pictures in
+each, processes that make them. The first run begins with as many steps as it takes to know their pace, and goes on with
+as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
 """
 
 import argparse
@@ -26,9 +27,14 @@ from lfic.data.picturepack import PicturePack
 from lfic.train.config import TrainConfig
 from lfic.train.loop import run
 
-PACE_SECONDS = 45  # of steps, before their number is settled
+PACE_STEPS = 120  # before their number is settled, at the first rate
+PACE_SECONDS = 150  # of which compilations and captures take most
 PACED = {"log_every": 10}
-RESERVE = 12  # seconds for starting anew, captures and files
+RESERVE = 20  # seconds for starting anew, captures and files
+ON_CUDA = {
+    "data": {"workers": 13, "picture_batch": 64},
+    "run": {"device": "cuda", "graphs": True, "threads": 4, "log_every": 50, "save_every": 1000},
+}
 
 pack: PicturePack
 
@@ -71,11 +77,11 @@ def main() -> int:
     """Command line: see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, required=True, help="for all of it")
-    parser.add_argument("--entropy-seconds", type=float, default=40, help="of those, for the second run (default 40)")
+    parser.add_argument("--second-seconds", type=float, default=60, help="of those, for the second run (default 60)")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--first", default="configs/face-v2/1-pictures.toml", help="configuration of the first run")
     parser.add_argument("--start", help="what the first run begins with, in the place of its configuration's")
-    parser.add_argument("--second", default="configs/face-v2/2-entropy.toml", help="of the second; empty: none")
+    parser.add_argument("--second", default="configs/face-v2/2-generations.toml", help="of the second; empty: none")
     parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
     parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
     args = parser.parse_args()
@@ -85,8 +91,10 @@ def main() -> int:
     if args.start:
         configs[0] = configs[0].changed(network={"start": args.start})
     if len(configs) == 1:
-        args.entropy_seconds = 0
-    if args.device == "cpu":
+        args.second_seconds = 0
+    if args.device == "cuda":
+        configs = [one if one.run.device == "cuda" else one.changed(**ON_CUDA) for one in configs]
+    else:
         configs = [one.changed(run={"device": "cpu", "graphs": False, "log_every": 2}) for one in configs]
     if args.small:
         small = {"batch": 6, "picture_batch": 2, "workers": 1}
@@ -95,9 +103,11 @@ def main() -> int:
     if first.data.faces != first.data.pictures:
         make_crops(first)
     folder = pathlib.Path(first.run.out)
-    stop = end - args.entropy_seconds - RESERVE
+    stop = end - args.second_seconds - RESERVE
+    constant = {"integers_from": 1.0, "final_learning_rate": first.schedule.learning_rate}
+    paced = first.changed(run=PACED, schedule={"steps": PACE_STEPS, **constant})
     try:
-        trainer = run(first.changed(run=PACED), PACE_SECONDS)
+        trainer = run(paced, PACE_SECONDS)
     except Exception:
         if not first.run.graphs:
             raise

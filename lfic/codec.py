@@ -464,7 +464,7 @@ class Codec:
         with stage("headers"):
             for i, blob in enumerate(blobs):
                 try:
-                    usual = usual_file(blob, max_pixels) if self.model.number == 0 else None
+                    usual = usual_file(blob, max_pixels) if 0 in self.model.numbers else None
                     if usual is not None:
                         streams.append(usual)
                         owners.append(i)
@@ -496,7 +496,7 @@ class Codec:
                 for stream, pixels in zip(piece.indexes, piece.pixels, strict=True):
                     if owners[stream] in parts:
                         parts[owners[stream]][stream] = pixels
-            if model.device != self.model.device:
+            if piece.pixels.device != self.model.device:
                 piece = dataclasses.replace(piece, pixels=piece.pixels.to(self.model.device))
             with stage("result"):
                 keep(piece, owners, parts, batch if whole else None, shown, out)
@@ -513,8 +513,12 @@ class Codec:
     @functools.cached_property
     def _vivid(self) -> Model:
         """The model with the synthesis of the other look, in integers."""
-        network = load_decoder(self.model.source, "vivid").network
-        return dataclasses.replace(self.model, integers=network, device=torch.device("cpu"))
+        shown, template = load_decoder(self.model.source, "vivid"), self.model.template
+        cpu = torch.device("cpu")
+        if template is None or shown.template is None:
+            return dataclasses.replace(self.model, integers=shown.network, device=cpu)
+        vivid = dataclasses.replace(template, integers=shown.template.network, device=cpu)
+        return dataclasses.replace(self.model, template=vivid)
 
     @undisturbed
     def decode_faces(
@@ -548,12 +552,13 @@ class Codec:
         Raises:
             ContainerError, CorruptStreamError: as ``decode``.
         """
-        return bare_of(self._read(data, MAX_PIXELS, container), self.model.context)
+        picture = self._read(data, MAX_PIXELS, container)
+        return bare_of(picture, self.model.part(picture.streams[0].header).context)
 
     def _read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this codec's model wrote."""
         picture = read_as(data, max_pixels, container)
-        if picture.model != self.model.number:
+        if picture.model not in self.model.numbers:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; this codec has "
                 f"{MODELS[self.model.number]}: give the weights that wrote it, --model or load_codec(PATH)"
@@ -583,8 +588,8 @@ class Codec:
         model = self.model
 
         def context(header: Header) -> ContextModel | None:
-            own = header.model == model.number and header.weights in (b"", model.weights)
-            return model.context if own else known_context(header)
+            own = header.model in model.numbers and header.weights in (b"", model.weights)
+            return model.part(header).context if own else known_context(header)
 
         return inspected(data, max_pixels, context, container)
 

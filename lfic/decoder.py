@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,13 @@ from .errors import ContainerError, WeightsError
 from .format import bare, layers, tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, Bytes
+from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, TEMPLATES, Bytes
 from .format.geometry import SIDE
 from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
 from .format.layers import Picture, Stream
 from .format.look import Look, checked_look, look_path
+from .format.parts import Parts
 from .format.payload import decode_payloads
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -56,14 +57,16 @@ class DecodedFace:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Decoder:
+class Decoder(Parts):
     """What decoding computes with; nothing of it changes. context: the entropy model; network: the synthesis; number:
-    what files say of the model; weights: and of private weights. Safe to call from several threads."""
+    what files say of the model; weights: and of private weights; template: what codes aligned streams where that is
+    another model. Safe to call from several threads."""
 
     context: ContextModel
     network: IntegerModel
     number: int
     weights: bytes = b""
+    template: Self | None = None
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
@@ -112,12 +115,13 @@ class Decoder:
         Raises:
             ContainerError, CorruptStreamError: as ``decode``.
         """
-        return bare_of(self.read(data, MAX_PIXELS, container), self.context)
+        picture = self.read(data, MAX_PIXELS, container)
+        return bare_of(picture, self.part(picture.streams[0].header).context)
 
     def read(self, data: Bytes, max_pixels: int, container: Container) -> Picture:
         """A file, or a bare stream, that this model wrote."""
         picture = read_as(data, max_pixels, container)
-        if picture.model != self.number:
+        if picture.model not in self.numbers:
             raise ContainerError(
                 f"the file was written by model {MODELS[picture.model]}; these weights are {MODELS[self.number]}: load "
                 "those that wrote it"
@@ -131,6 +135,15 @@ class Decoder:
 
     def streams(self, streams: Sequence[Stream], threads: int = 1) -> list[Pixels]:
         """Coded pictures of any sizes -> uint8 [H, W, 3] each."""
+        parts = [self.part(stream.header) for stream in streams]
+        out: dict[int, Pixels] = {}
+        for part in {id(part): part for part in parts}.values():
+            places = [i for i, other in enumerate(parts) if other is part]
+            out |= zip(places, part._own_streams([streams[i] for i in places], threads), strict=True)
+        return [out[i] for i in range(len(streams))]
+
+    def _own_streams(self, streams: Sequence[Stream], threads: int) -> list[Pixels]:
+        """``streams`` of this part."""
         found = decode_payloads(self.context, [(s.header, memoryview(s.payload)) for s in streams], threads)
         coded = [
             (symbols, levels, s.header.height, s.header.width, s.header.quality, s.header.aligned)
@@ -193,13 +206,20 @@ def load(name: str | os.PathLike[str], look: Look = "faithful") -> Decoder:
     Raises:
         WeightsError: no such model or look, a damaged file, or one without integer networks.
     """
-    found = read(look_path(name, checked_look(look)))
+    checked_look(look)
+    found = read(name)
     if found is None:
         raise WeightsError(
             f"{weights.weights_path(name)} holds no integer networks: add them with `lfic export WEIGHTS "
             "OUT.safetensors --data FACES`"
         )
-    return found
+    if look == "faithful":
+        return found
+    if found.template is not None:  # which alone has other looks
+        return dataclasses.replace(found, template=bundled(MODELS[found.template.number], look))
+    other = read(look_path(name, look))
+    assert other is not None
+    return other
 
 
 def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | None:
@@ -212,7 +232,8 @@ def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | No
     if network is None:
         return None
     number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
-    return Decoder(weights.context_model(arrays), network, number, told)
+    template = bundled(MODELS[TEMPLATES[number]]) if number in TEMPLATES and networks == DECODING else None
+    return Decoder(weights.context_model(arrays), network, number, told, template)
 
 
 @functools.lru_cache(maxsize=4)

@@ -34,7 +34,7 @@ from .errors import InvalidInputError
 from .extras import needed
 from .format import bare
 from .format.bare import Container
-from .format.container import PRIVATE
+from .format.container import MODELS, PRIVATE, TEMPLATES
 from .format.geometry import SIDE
 from .format.grey import is_grey
 from .format.integers import PREFIX
@@ -193,11 +193,12 @@ class Encoder(Integers):
         threads: int,
     ) -> tuple[list[bytes], list[int]]:
         """(files, indexes of those that ``decide`` says to be off the template)."""
-        coded = self.network.encode([(image, quality, aligned) for image in pixels], threads)
+        part = self.of(aligned)
+        coded = part.network.encode([(image, quality, aligned) for image in pixels], threads)
         rows, levels = in_rows([symbols for symbols, _ in coded]), np.stack([levels for _, levels in coded])
         size = pixels[0].shape[0], pixels[0].shape[1]
         qualities = np.full(len(pixels), quality, np.int64)
-        return written(self, rows, levels, qualities, size, aligned, decide, checksum, threads, bare)
+        return written(part, rows, levels, qualities, size, aligned, decide, checksum, threads, bare)
 
 
 @functools.lru_cache(maxsize=4)
@@ -211,7 +212,8 @@ def load(name: str) -> Encoder | None:
     found = decoder.read(name, PREFIX)
     if found is None or not found.network.has_analysis:
         return None
-    made = Encoder(found.context, found.network, found.number, found.weights)
+    template = load(MODELS[TEMPLATES[found.number]]) if found.number in TEMPLATES else None
+    made = Encoder(found.context, found.network, found.number, found.weights, template)
     if made.number == PRIVATE:
         decoder.private.setdefault(made.weights, made)
         private_contexts.setdefault(made.weights, made.context)

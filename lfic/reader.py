@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .format.container import Bytes
     from .format.look import Look
 
-WEIGHTS = pathlib.Path(__file__).parent / "weights" / "face-v1-decoder.safetensors"  # what decoding takes of face-v1
+WEIGHTS = (
+    pathlib.Path(__file__).parent / "weights" / "face-v2-decoder.safetensors"
+)  # what decoding takes of both models
 DECODED_PIXELS = 50_000_000  # as lfic.format.container has it
 
 

@@ -66,9 +66,10 @@ def test_weights_without_integers_are_refused(tmp_path, monkeypatch):
     from safetensors.numpy import save_file
 
     from lfic.format.weights import digest, load_arrays
+    from lfic.network.restored import restored
 
     arrays, metadata = load_arrays("face-v1")
-    kept = {k: v for k, v in arrays.items() if not k.startswith("integers.")}
+    kept = {k: v for k, v in restored(arrays).items() if not k.startswith("integers.")}
     path = tmp_path / "floats.safetensors"
     save_file(kept, path, {**metadata, "digest": digest(kept, metadata)})
     with pytest.raises(WeightsError, match="lfic export"):

@@ -38,7 +38,8 @@ def test_every_way_to_decode_shows_the_same(codec, files, tmp_path):
         faithful, vivid = lfic.decode(data), lfic.decode(data, look="vivid")
         assert vivid.size == faithful.size and vivid.mode == faithful.mode
         difference = np.asarray(vivid, np.float64) - np.asarray(faithful, np.float64)
-        assert 0.5 < np.abs(difference).mean() < 12  # another picture of the same
+        least = 0.2 if lfic.probe(data).layers else 0.5  # the background has no other look
+        assert least < np.abs(difference).mean() < 12  # another picture of the same
         for other in (codec.decode(data, look="vivid"), batch[number]):
             np.testing.assert_array_equal(np.asarray(other), np.asarray(vivid))
         np.testing.assert_array_equal(arrays[number][:, :, 0], np.asarray(vivid.convert("RGB"))[:, :, 0])
@@ -102,13 +103,14 @@ def test_weights_of_ones_own_have_a_look_of_their_own(face, tmp_path):
     )
 
 
-def test_the_guide_says_how_far_off_pure_green_is():
+def test_pure_green_is_nearly_green_in_either_look():
+    """Whole pictures have one look; it was 57 levels of 255 once, and 12 later."""
     green = np.zeros((96, 96, 3), np.uint8)
     green[:, :, 1] = 255
     data = lfic.encode(green, quality=40)
-    for look, levels in (("faithful", 12), ("vivid", 28)):
-        error = np.asarray(lfic.decode(data, look=look), np.float64) - green
-        assert abs(np.sqrt((error**2).mean()) - levels) < 1
+    assert lfic.decode(data, look="vivid").tobytes() == lfic.decode(data).tobytes()
+    error = np.asarray(lfic.decode(data), np.float64) - green
+    assert np.sqrt((error**2).mean()) < 8
 
 
 def test_the_look_that_ships_says_what_it_is():

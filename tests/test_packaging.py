@@ -95,7 +95,8 @@ def test_wheel_has_every_module_and_data_file(built):
         "lfic/assets/astronaut.png",
         "lfic/evaluate/report/page.html",
         "lfic/weights/face-v1.safetensors",
-        "lfic/weights/face-v1-decoder.safetensors",
+        "lfic/weights/face-v2.safetensors",
+        "lfic/weights/face-v2-decoder.safetensors",
         "lfic/weights/face-v1-vivid.safetensors",
         "lfic/weights/dlib-resnet.safetensors",
     }
@@ -105,9 +106,9 @@ def test_wheel_has_every_module_and_data_file(built):
     assert not [name for name in names if not name.startswith(("lfic/", "lfic-"))]
     weights = {i.filename: i.file_size for i in zipfile.ZipFile(built[1]).infolist() if "safetensors" in i.filename}
     assert weights.pop("lfic/weights/dlib-resnet.safetensors") <= 6e6
-    for name in ("decoder", "vivid"):
-        assert weights.pop(f"lfic/weights/face-v1-{name}.safetensors") <= 4.3e6
-    assert sum(weights.values()) <= 23e6  # half precision, and the integers beside it, of three networks
+    assert weights.pop("lfic/weights/face-v1-vivid.safetensors") <= 4.3e6
+    assert weights.pop("lfic/weights/face-v2-decoder.safetensors") <= 8.6e6  # of both models
+    assert sum(weights.values()) <= 19e6  # the integers of two models, and what restores their floats
     assert built[1].stat().st_size < 40e6
 
 

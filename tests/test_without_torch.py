@@ -86,7 +86,7 @@ print(json.dumps(found))
 
 def test_with_torch_the_same_bytes(codec, face, photo):
     """Faces near the choice between on the template and off it among them."""
-    model = encoding.load("face-v1")
+    model = encoding.load("face-v2")
     for shift in range(0, 24, 3):
         image = np.roll(face, (shift, -shift), (0, 1))
         for quality in (3, 20, 40, 100):
@@ -114,7 +114,7 @@ def test_options_are_checked_as_the_codecs(codec, face):
             codec.encode(face, **options)
         assert str(ours.value) == str(theirs.value)
     with pytest.raises(lfic.InvalidInputError, match="load_codec"):
-        encoding.load("face-v1").encode(face, effort=1)
+        encoding.load("face-v2").encode(face, effort=1)
 
 
 def test_commands_and_plugin(pictures, tmp_path):
@@ -186,7 +186,7 @@ assert status == 1 and "pip install 'lfic[torch]'" in said.getvalue(), (status, 
 
 def test_batches_by_integers_are_the_codecs(codec, face, photo):
     images = [face, photo(50, 83), np.roll(face, 17, 1), face[..., :1].repeat(3, 2), photo(50, 83)[::-1], face[:, ::-1]]
-    model = encoding.load("face-v1")
+    model = encoding.load("face-v2")
     for options in ({}, {"quality": 75, "checksum": False}, {"aligned": False}, {"max_bytes": 400}):
         expected = codec.encode_batch(images, **options)
         for threads in (1, 2):
@@ -212,11 +212,11 @@ def test_batches_by_integers_are_the_codecs(codec, face, photo):
 )
 def test_batches_check_options_without_images(options):
     with pytest.raises(lfic.InvalidInputError):
-        encoding.load("face-v1").encode_batch([], **options)
+        encoding.load("face-v2").encode_batch([], **options)
 
 
 def test_what_is_no_option_or_no_face_is_told(photo):
-    model = encoding.load("face-v1")
+    model = encoding.load("face-v2")
     with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
         model.encode_batch([], speed=1)
     for data in ([], [b"x"]):

@@ -50,6 +50,13 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, P
     }
 }
 
+// What a weights file holds of the model by which its own codes the template.
+std::shared_ptr<const Codec> template_in(const Weights& weights, Simd simd, Part part) {
+    if (template_of(weights.model_number()) == weights.model_number()) return nullptr;
+    const std::optional<Weights> held = weights.template_part();
+    return held ? std::make_shared<const Codec>(*held, simd, part) : nullptr;
+}
+
 // The last of low .. 100 for which `holds`, which is true up to a point and false after it, or low - 1. Strides that
 // double lead away from `start`, then the gap is halved.
 int last_true(const std::function<bool(int)>& holds, int start) {
@@ -117,21 +124,32 @@ struct Codec::Draft {
 
 Codec::Codec(const View& file, Simd simd, Part part) : Codec(Weights(file), simd, part) {}
 
-Codec::Codec(const Weights& weights, Simd simd, Part part)
-    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part)) {
+Codec::Codec(const Weights& weights, Simd simd, Part part, std::shared_ptr<const Codec> on_template)
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part),
+            on_template ? std::move(on_template) : template_in(weights, simd, part)) {
     if (number_ == kPrivate) mark_ = weights.mark();
 }
 
-Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks)
-    : number_(number), context_(std::move(context)), networks_(std::move(networks)) {
+Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks,
+             std::shared_ptr<const Codec> on_template)
+    : number_(number), context_(std::move(context)), networks_(std::move(networks)), template_(std::move(on_template)) {
     if (networks_->channels() != context_->channels())
         throw WeightsError("the networks have " + std::to_string(networks_->channels()) +
                            " channels, the context model has " + std::to_string(context_->channels()));
+    const int wanted = template_of(number_);
+    if (wanted == number_) return;
+    const std::string needed =
+        std::string(model_name(number_)) + " codes faces on the template as " + model_name(wanted) + " does";
+    if (!template_)
+        throw WeightsError(needed + ", whose weights are missing: take the file that csrc/wasm/weights.py writes, or " +
+                           "lfic_model_open with " + model_name(wanted) + ".safetensors beside it");
+    if (template_->number_ != wanted)
+        throw WeightsError(needed + "; the weights given for that are " + model_name(template_->number_));
 }
 
 File Codec::read(const View& bytes, uint64_t max_pixels) const {
     File file = read_file(bytes, max_pixels);
-    if (file.model != number_)
+    if (file.model != number_ && !(template_ && file.model == template_->number_))
         throw ContainerError(std::string("the file was written by model ") + model_name(file.model) +
                              "; this codec has " + model_name(number_) + ": load the codec that wrote it");
     const std::array<uint8_t, 4> unknown{};
@@ -141,37 +159,44 @@ File Codec::read(const View& bytes, uint64_t max_pixels) const {
     return file;
 }
 
-std::vector<std::vector<uint8_t>> Codec::decode_streams(const std::vector<Stream>& streams, int threads) const {
+std::vector<std::vector<uint8_t>> Codec::decode_streams(const std::vector<Stream>& streams, int number,
+                                                        int threads) const {
+    const auto part_of = [&](std::size_t i) { return &of(number, streams[i].aligned); };
     std::vector<Symbols> coded(streams.size());
-    for_each_stream(streams.size(), threads, [&](std::size_t i) { coded[i] = decode_payload(*context_, streams[i]); });
+    for_each_stream(streams.size(), threads,
+                    [&](std::size_t i) { coded[i] = decode_payload(part_of(i)->context(), streams[i]); });
     std::vector<std::vector<uint8_t>> out(streams.size());
-    std::vector<network::Picture> pictures;
-    std::vector<network::Coded> given;
-    std::vector<uint8_t*> pixels;
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-        out[i].resize(std::size_t{3} * streams[i].width * streams[i].height);
-        pictures.push_back(told(streams[i]));
-        given.push_back({coded[i].symbols.data(), coded[i].symbols.size(), coded[i].levels.data()});
-        pixels.push_back(out[i].data());
+    for (const Codec* const part : {this, template_.get()}) {
+        std::vector<network::Picture> pictures;
+        std::vector<network::Coded> given;
+        std::vector<uint8_t*> pixels;
+        for (std::size_t i = 0; i < streams.size(); ++i) {
+            if (part_of(i) != part) continue;
+            out[i].resize(std::size_t{3} * streams[i].width * streams[i].height);
+            pictures.push_back(told(streams[i]));
+            given.push_back({coded[i].symbols.data(), coded[i].symbols.size(), coded[i].levels.data()});
+            pixels.push_back(out[i].data());
+        }
+        if (!pictures.empty()) part->networks().synthesize(pictures, given, pixels, threads);
     }
-    networks_->synthesize(pictures, given, pixels, threads);
     for (std::size_t i = 0; i < streams.size(); ++i)
-        if (streams[i].grey) drop_colour(pixels[i], out[i].size() / 3);
+        if (streams[i].grey) drop_colour(out[i].data(), out[i].size() / 3);
     return out;
 }
 
 void Codec::decode(const File& file, uint8_t* rgb, int threads) const {
     if (file.plain()) {
-        const Symbols coded = decode_payload(*context_, *file.background);
-        networks_->synthesize(told(*file.background), {coded.symbols.data(), coded.symbols.size(), coded.levels.data()},
-                              rgb, threads);
+        const Codec& part = of(file.model, file.background->aligned);
+        const Symbols coded = decode_payload(part.context(), *file.background);
+        part.networks().synthesize(told(*file.background),
+                                   {coded.symbols.data(), coded.symbols.size(), coded.levels.data()}, rgb, threads);
         if (file.grey) drop_colour(rgb, static_cast<std::size_t>(file.width) * file.height);
         return;
     }
     std::vector<Stream> streams;
     if (file.background) streams.push_back(*file.background);
     for (const Layer& layer : file.layers) streams.push_back(layer.stream);
-    const auto pixels = decode_streams(streams, threads);
+    const auto pixels = decode_streams(streams, file.model, threads);
     const std::size_t first = file.background ? 1 : 0;
     std::vector<Painted> faces;
     for (std::size_t k = 0; k < file.layers.size(); ++k)
@@ -183,29 +208,31 @@ Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, i
                           bool coarsest) const {
     Draft out{{width, height, quality, 0, aligned, {}}, {}};
     const network::Picture picture = told(out.stream);
+    const network::Model& networks = of(aligned).networks();
     const Grid grid = grid_of(out.stream);
     const std::size_t cells = static_cast<std::size_t>(grid.height) * static_cast<std::size_t>(grid.width);
-    std::vector<int16_t> features(cells * static_cast<std::size_t>(networks_->channels()));
-    networks_->analyze(picture, rgb, features.data(), threads);
+    std::vector<int16_t> features(cells * static_cast<std::size_t>(networks.channels()));
+    networks.analyze(picture, rgb, features.data(), threads);
     out.stream.grey = is_grey(rgb, std::size_t{width} * height);
     out.symbols.levels.assign(static_cast<std::size_t>(grid.rows()) * static_cast<std::size_t>(grid.columns()),
                               kLevels - 1);
-    if (!coarsest) networks_->choose_levels(picture, features.data(), out.symbols.levels.data());
-    out.symbols.symbols = networks_->pool(picture, features.data(), out.symbols.levels.data());
+    if (!coarsest) networks.choose_levels(picture, features.data(), out.symbols.levels.data());
+    out.symbols.symbols = networks.pool(picture, features.data(), out.symbols.levels.data());
     return out;
 }
 
 double Codec::bits(const Draft& draft, bool aligned) const {
+    const ContextModel& context = of(draft.stream.aligned).context();
     Grid grid = grid_of(draft.stream);
     grid.aligned = aligned;
     const std::vector<int16_t>& symbols = draft.symbols.symbols;
     const std::vector<uint8_t>& levels = draft.symbols.levels;
-    std::vector<float> cells(symbols.size() / static_cast<std::size_t>(context_->channels()));
-    cost_face(*context_, {grid, levels.data(), symbols.data(), symbols.size(), false}, cells.data());
+    std::vector<float> cells(symbols.size() / static_cast<std::size_t>(context.channels()));
+    cost_face(context, {grid, levels.data(), symbols.data(), symbols.size(), false}, cells.data());
     double sum = 0;
     for (const float cell : cells) sum += cell;
     if (std::any_of(levels.begin(), levels.end(), [&](uint8_t l) { return l != levels.front(); }))
-        sum += context_->level_bits(grid, levels.data());
+        sum += context.level_bits(grid, levels.data());
     return sum;
 }
 
@@ -232,16 +259,17 @@ Codec::Draft Codec::reduced_draft(const uint8_t* rgb, uint32_t width, uint32_t h
 std::vector<uint8_t> Codec::bytes_of(const Draft& draft, bool checksum, uint32_t width, uint32_t height,
                                      int reduction) const {
     Stream stream = draft.stream;
-    const std::vector<uint8_t> payload = encode_payload(*context_, stream, draft.symbols, stream.level_mode);
+    const Codec& part = of(stream.aligned);
+    const std::vector<uint8_t> payload = encode_payload(part.context(), stream, draft.symbols, stream.level_mode);
     stream.payload = {payload.data(), payload.size()};
     File file;
     file.width = width;
     file.height = height;
     file.reduction = reduction;
-    file.model = number_;
+    file.model = part.number_;
     file.checksum = checksum;
     file.grey = stream.grey;
-    file.weights = mark_;
+    file.weights = part.mark_;
     file.background = stream;
     return write_file(file);
 }
@@ -294,7 +322,7 @@ std::vector<uint8_t> Codec::largest(const uint8_t* rgb, uint32_t width, uint32_t
 
 std::vector<uint8_t> Codec::encode(const uint8_t* rgb, uint32_t width, uint32_t height,
                                    const EncodeSettings& settings) const {
-    if (!networks_->has_analysis()) throw WeightsError("these weights hold what decodes alone: take the whole model");
+    if (!encodes()) throw WeightsError("these weights hold what decodes alone: take the whole model");
     if (width < 1 || height < 1 || width > kMaxPictureSide || height > kMaxPictureSide ||
         uint64_t{width} * height > kMaxPixels)
         throw InvalidInput("the image is " + std::to_string(width) + " x " + std::to_string(height) + "; allowed are " +

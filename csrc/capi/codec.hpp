@@ -24,22 +24,30 @@ enum class Part { all, decoding };  // of the networks: what only decodes needs 
 
 class Codec {
   public:
-    // Throws WeightsError, also for weights without integers. simd: of the context model and the networks.
+    // Throws WeightsError, also for weights without integers. simd: of the context model and the networks. face-v2
+    // codes what stands on the template as face-v1 does: by `on_template`, or by what its weights file holds of it.
     explicit Codec(const View& weights, Simd simd = Simd::automatic, Part part = Part::all);
-    explicit Codec(const Weights& weights, Simd simd = Simd::automatic, Part part = Part::all);
+    explicit Codec(const Weights& weights, Simd simd = Simd::automatic, Part part = Part::all,
+                   std::shared_ptr<const Codec> on_template = nullptr);
     // number: what files carry that this model writes.
-    Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks);
+    Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks,
+          std::shared_ptr<const Codec> on_template = nullptr);
 
     int model_number() const { return number_; }
     const ContextModel& context() const { return *context_; }
     const network::Model& networks() const { return *networks_; }
+    // What codes a stream of a file of model `number`.
+    const Codec& of(int number, bool aligned) const {
+        return template_ && (aligned || number == template_->number_) ? *template_ : *this;
+    }
 
-    // A file that this codec's model wrote. Throws ContainerError for any other, besides what read_file throws.
+    // A file that this codec's model wrote, or the one that it codes the template by. Throws ContainerError for any
+    // other, besides what read_file throws.
     File read(const View& file, uint64_t max_pixels) const;
     // -> uint8 [height, width, 3]. Throws CorruptStream.
     void decode(const File& file, uint8_t* rgb, int threads) const;
-    // Streams of any sizes -> their own pixels.
-    std::vector<std::vector<uint8_t>> decode_streams(const std::vector<Stream>& streams, int threads) const;
+    // Streams of any sizes, of a file of model `number` -> their own pixels.
+    std::vector<std::vector<uint8_t>> decode_streams(const std::vector<Stream>& streams, int number, int threads) const;
 
     // Pixels [height, width, 3] -> the bytes of a file. Throws InvalidInput, WeightsError where the weights only
     // decode.
@@ -48,9 +56,12 @@ class Codec {
 
   private:
     struct Draft;
+    const Codec& of(bool aligned) const { return of(number_, aligned); }  // what codes a stream of its own
+    bool encodes() const { return networks_->has_analysis() && (!template_ || template_->encodes()); }
     Draft draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
                 bool coarsest = false) const;
     Draft best_draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, int aligned, int threads) const;
+    // Of the draft's symbols, by the model that drew them up, with positions or without.
     double bits(const Draft& draft, bool aligned) const;
     // Of a picture of width x height pixels, whose draft may be smaller by a reduction.
     std::vector<uint8_t> bytes_of(const Draft& draft, bool checksum, uint32_t width, uint32_t height,
@@ -63,6 +74,7 @@ class Codec {
     std::array<uint8_t, 4> mark_{};  // of private weights; zeros where it is not known
     std::shared_ptr<const ContextModel> context_;
     std::unique_ptr<network::Model> networks_;
+    std::shared_ptr<const Codec> template_;  // null where this model codes everything
 };
 
 }  // namespace lfic

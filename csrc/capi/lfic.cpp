@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -100,6 +101,25 @@ std::vector<uint8_t> file_bytes(const char* path) {
     return out;
 }
 
+// The bundled model `number` out of the folder in which the weights at `path` lie.
+std::shared_ptr<const Codec> model_beside(const char* path, int number) {
+    const std::string name = std::string(model_name(number)) + ".safetensors";
+    try {
+        const auto file = file_bytes(std::filesystem::path(path).replace_filename(name).string().c_str());
+        return std::make_shared<const Codec>(View{file.data(), file.size()});
+    } catch (const WeightsError& error) {
+        throw WeightsError(std::string(path) + " needs " + name +
+                           " beside it, for faces on the template: " + error.what());
+    }
+}
+
+// Of a weights file at `path`, which may lack the model by which its own codes the template.
+Codec codec_of(const Weights& weights, const char* path) {
+    const int number = weights.model_number(), on_template = template_of(number);
+    if (on_template == number || weights.template_part()) return Codec(weights);
+    return Codec(weights, Simd::automatic, Part::all, model_beside(path, on_template));
+}
+
 // Bytes -> the caller's buffer, whose room *size says; then *size is what they are.
 void hand_over(const std::vector<uint8_t>& out, void* file, size_t* size) {
     const std::size_t room = *size;
@@ -146,7 +166,7 @@ lfic_status lfic_model_open(const char* path, lfic_model** model) {
         need(model, "model");
         *model = nullptr;
         const auto file = file_bytes(path);
-        *model = new lfic_model{Codec({file.data(), file.size()})};
+        *model = new lfic_model{codec_of(Weights({file.data(), file.size()}), path)};
     });
 }
 
@@ -228,7 +248,7 @@ lfic_status lfic_decode_face(const lfic_model* model, const void* data, size_t s
             throw TooSmall("the face takes " + std::to_string(takes) + " bytes; the buffer has " +
                            std::to_string(capacity));
         need(rgb, "rgb");
-        const auto pixels = model->codec.decode_streams({stream}, 1);
+        const auto pixels = model->codec.decode_streams({stream}, file.model, 1);
         std::memcpy(rgb, pixels[0].data(), takes);
         if (quality) *quality = stream.quality;
         const double same[6] = {1, 0, 0, 0, 1, 0};
@@ -245,7 +265,8 @@ lfic_status lfic_levels(const lfic_model* model, const void* data, size_t size, 
         const File file = model->codec.read(bytes(data, size), kMaxPixels);
         const std::size_t room = *count;
         std::vector<uint8_t> found;
-        if (file.background) found = decode_levels(model->codec.context(), *file.background);
+        if (file.background)
+            found = decode_levels(model->codec.of(file.model, file.background->aligned).context(), *file.background);
         *count = found.size();
         if (room < found.size())
             throw TooSmall("there are " + std::to_string(found.size()) + " regions; the buffer has room for " +

@@ -1,7 +1,7 @@
 /* lfic in C: learned face images of 50 to 1,500 bytes <-> pixels. Integers throughout: every machine gives equal bytes.
  *
  *     lfic_model* model;
- *     if (lfic_model_open("face-v1.safetensors", &model) != LFIC_OK) fail(lfic_error());
+ *     if (lfic_model_open("face-v2.safetensors", &model) != LFIC_OK) fail(lfic_error());
  *     lfic_info info;
  *     if (lfic_probe(data, size, 0, &info) != LFIC_OK) fail(lfic_error());
  *     unsigned char* rgb = malloc((size_t)3 * info.width * info.height);
@@ -59,7 +59,10 @@ LFIC_API int lfic_api_version(void);
 /* The networks and the entropy model, read-only once they are there. */
 typedef struct lfic_model lfic_model;
 
-/* Of a weights file (.safetensors), or of its bytes, which may be freed afterwards. *model is null where it fails. */
+/* Of a weights file (.safetensors), or of its bytes, which may be freed afterwards. *model is null where it fails.
+ * face-v2 codes what stands on the template as face-v1 does: lfic_model_open takes face-v1.safetensors beside it, and
+ * lfic_model_load needs both in one file, which csrc/wasm/weights.py writes (lfic_model_open takes that as well). Such
+ * a model reads face-v1's files too. */
 LFIC_API lfic_status lfic_model_open(const char* path, lfic_model** model);
 LFIC_API lfic_status lfic_model_load(const void* weights, size_t size, lfic_model** model);
 /* Null is allowed. */
@@ -69,7 +72,7 @@ LFIC_API void lfic_model_free(lfic_model* model);
 typedef struct lfic_info {
     uint32_t width, height; /* pixels */
     int version;            /* of the format: 1, 2 for a photo of layers, 3 for a grey picture without */
-    int model;              /* 0 face-v1, 255 private weights */
+    int model;              /* 0 face-v1, 1 face-v2, 255 private weights */
     int quality;            /* 1 to 100: of the picture, or of the background of one with layers; 0 without one */
     int aligned;            /* 1: a face on the template */
     int checksum;           /* 1: the file ends with one, and it is right */
@@ -83,7 +86,7 @@ typedef struct lfic_info {
 LFIC_API lfic_status lfic_probe(const void* file, size_t size, uint64_t max_pixels, lfic_info* info);
 
 /* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is.
- * There is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most
+ * There is no magic: a first byte below 100 begins a bare stream. *size: room in `file`, then the file's bytes, at most
  * three more than the stream's; on LFIC_TOO_SMALL what is needed. */
 LFIC_API lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void* file, size_t* size);
 

@@ -14,7 +14,7 @@ namespace {
 constexpr struct {
     int quality, reduction;
     double sharpest;
-} kChoices[] = {{15, 3, 1e9}, {35, 3, 100}, {47, 2, 50}, {62, 1, 30}};
+} kChoices[] = {{15, 3, 1e9}, {20, 3, 100}, {31, 2, 50}, {62, 1, 30}};
 
 constexpr int64_t kLeastSide = 112;  // of what is coded: smaller, likeness and pixels cost more; no face on the
                                      // template ever becomes smaller

@@ -21,7 +21,7 @@ std::string hex(unsigned value, int digits) {
     return out;
 }
 
-const char kKnownModels[] = "0 (face-v1), 255 (private)";
+const char kKnownModels[] = "0 (face-v1), 1 (face-v2), 255 (private)";
 
 int checked_model(bool given, int model) {
     if (!model_name(model) || (given && model == 0))
@@ -315,7 +315,12 @@ void put_version_2(std::vector<uint8_t>& out, const File& file) {
 }  // namespace
 
 const char* model_name(int number) {
-    return number == kFaceV1 ? "face-v1" : number == kPrivate ? "private" : nullptr;
+    switch (number) {
+        case kFaceV1: return "face-v1";
+        case kFaceV2: return "face-v2";
+        case kPrivate: return "private";
+        default: return nullptr;
+    }
 }
 
 File read_file(const View& file, uint64_t max_pixels) {

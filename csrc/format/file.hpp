@@ -15,7 +15,7 @@ namespace lfic {
 inline constexpr uint8_t kMagic = 0xFC;
 inline constexpr int kStride = 8;                     // pixels of a feature cell's side
 inline constexpr int kCodedMap = 3;                   // level mode: the payload starts with a level map
-inline constexpr int kFaceV1 = 0;                     // number of the model
+inline constexpr int kFaceV1 = 0, kFaceV2 = 1;        // numbers of the bundled models
 inline constexpr int kPrivate = 255;                  // of weights of the user's own
 inline constexpr uint64_t kMaxPixels = 178956970;     // that a file can hold
 inline constexpr uint64_t kDecodedPixels = 50000000;  // that are decoded unless the caller says otherwise
@@ -26,6 +26,10 @@ inline constexpr int kMaxCover = 8;  // the layers' boxes may cover the picture 
 
 // Of the model with this number; null for one that is not known.
 const char* model_name(int number);
+// The model that codes the aligned streams of this one's files.
+constexpr int template_of(int number) {
+    return number == kFaceV2 ? kFaceV1 : number;
+}
 
 // One coded picture: what a version 1 file says of it, and its payload. level_mode: 0 to 2 = that level everywhere.
 struct Stream {

@@ -7,8 +7,8 @@
 #include "format/json.hpp"
 #include "format/sha256.hpp"
 
-#ifndef LFIC_FACE_V1_DIGEST
-#error "LFIC_FACE_V1_DIGEST is the digest that lfic/weights/face-v1.safetensors says: CMakeLists.txt reads it there"
+#if !defined LFIC_FACE_V1_DIGEST || !defined LFIC_FACE_V2_DIGEST
+#error "these are the digests that the files in lfic/weights say of themselves: CMakeLists.txt reads them there"
 #endif
 
 namespace lfic {
@@ -24,7 +24,7 @@ constexpr uint64_t kMaxElements = uint64_t{1} << 40;
 const struct {
     int number;
     const char* digest;
-} kBundled[] = {{kFaceV1, LFIC_FACE_V1_DIGEST}};
+} kBundled[] = {{kFaceV1, LFIC_FACE_V1_DIGEST}, {kFaceV2, LFIC_FACE_V2_DIGEST}};
 
 struct Type {
     const char *name, *numpy;  // as safetensors and as numpy's dtype.str name it
@@ -148,6 +148,18 @@ std::string Weights::digest() const {
         sha.add(tensor.data, tensor.size);
     }
     return sha.hex();
+}
+
+std::optional<Weights> Weights::template_part() const {
+    static const std::string prefix = "template.";
+    Weights out;
+    for (auto at = tensors_.lower_bound(prefix); at != tensors_.end(); ++at) {
+        if (at->first.compare(0, prefix.size(), prefix) != 0) break;
+        out.tensors_.emplace(at->first.substr(prefix.size()), at->second);
+    }
+    if (out.tensors_.empty()) return std::nullopt;
+    out.texts_.emplace("source", text("template"));
+    return out;
 }
 
 const std::string& Weights::whole_digest() const {

@@ -32,6 +32,8 @@ Input valid(Random& random) {
     if (one_in(random, 4)) {
         file.model = kPrivate;
         for (auto& byte : file.weights) byte = static_cast<uint8_t>(random.next());
+    } else {
+        file.model = random.between(kFaceV1, kFaceV2);
     }
     const bool standard = one_in(random, 3);
     file.width = standard ? kSide : side(random, 300, 1 << 13);

@@ -1,10 +1,11 @@
 // Whatever the bytes of a file are: the whole decoder, to pixels, answers with a picture or with a refusal.
 //
-// Files of private weights are decoded by a small random model with every layer of the real one, files of face-v1 by
-// the shipped model. Inputs are drawn and mended so that a few cells are decoded on average, and the shipped model,
-// template crops and photos come in a small share of them: an execution takes a fraction of a millisecond.
+// Files of private weights are decoded by a small random model with every layer of the real one, files of face-v1 and
+// face-v2 by the shipped model, which is both. Inputs are drawn and mended so that a few cells are decoded on average,
+// and the shipped model, template crops and photos come in a small share of them: an execution takes a fraction of a
+// millisecond.
 //
-// LFIC_FUZZ_WEIGHTS names the shipped weights where they are not at lfic/weights/face-v1.safetensors.
+// LFIC_FUZZ_WEIGHTS names the shipped weights where they are not at lfic/weights/face-v2-decoder.safetensors.
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -32,9 +33,9 @@ struct World {
                                                                              random_tables(24, 7), Simd::automatic),
                                         std::make_unique<network::Model>(network.tensors));
         const char* named = std::getenv("LFIC_FUZZ_WEIGHTS");
-        std::ifstream file(named ? named : "lfic/weights/face-v1.safetensors", std::ios::binary);
+        std::ifstream file(named ? named : "lfic/weights/face-v2-decoder.safetensors", std::ios::binary);
         const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-        shipped = std::make_unique<Codec>(View{bytes.data(), bytes.size()});
+        shipped = std::make_unique<Codec>(View{bytes.data(), bytes.size()}, Simd::automatic, Part::decoding);
     }
     const Codec& of(const File& file) const { return file.model == kPrivate ? *small : *shipped; }
 };
@@ -63,8 +64,8 @@ namespace {
 constexpr int kUsualSide = 24;  // pixels
 
 // A stream of random symbols, most of them small and some as large as they can be.
-Stream random_stream(Random& random, const Codec& codec, Stream stream, Input& payload) {
-    const ContextModel& model = codec.context();
+Stream random_stream(Random& random, const File& file, Stream stream, Input& payload) {
+    const ContextModel& model = world().of(file).of(file.model, stream.aligned).context();
     const Grid grid = grid_of(stream);
     Symbols symbols{{}, std::vector<uint8_t>(static_cast<std::size_t>(grid.rows() * grid.columns()))};
     const int uniform = random.between(0, 5);
@@ -99,10 +100,9 @@ void shrink(Random& random, File& file) {
 
 Input valid(Random& random) {
     File file;
-    file.model = one_in(random, 400) ? kFaceV1 : kPrivate;
+    file.model = one_in(random, 400) ? random.between(kFaceV1, kFaceV2) : kPrivate;
     file.checksum = one_in(random, 2);
     file.grey = one_in(random, 4);
-    const Codec& codec = world().of(file);
     std::vector<Input> payloads(4);
     const auto quality = [&] { return random.between(1, kQualities); };
     const bool photo = one_in(random, 60), standard = !photo && one_in(random, 60);
@@ -117,7 +117,7 @@ Input valid(Random& random) {
     file.reduction = photo || one_in(random, 4) ? random.between(0, kMaxReduction) : 0;
     const bool aligned = standard && !file.reduction && one_in(random, 2);
     if (!photo || one_in(random, 4))
-        file.background = random_stream(random, codec,
+        file.background = random_stream(random, file,
                                         {static_cast<uint32_t>(shrunk_side(file.width, file.reduction)),
                                          static_cast<uint32_t>(shrunk_side(file.height, file.reduction)),
                                          quality(),
@@ -128,7 +128,7 @@ Input valid(Random& random) {
     if (photo)
         for (std::size_t k = 1, count = static_cast<std::size_t>(random.between(1, 3)); k <= count; ++k) {
             Layer layer = random_layer(random, large ? random.between(0, kMaxSize) : 0, quality());
-            layer.stream = random_stream(random, codec, layer.stream, payloads[k]);
+            layer.stream = random_stream(random, file, layer.stream, payloads[k]);
             file.layers.push_back(layer);
         }
     if (!file.background && file.reduction) file.reduction = 0;

@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <new>
+#include <optional>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -27,7 +29,7 @@ using Bytes = std::vector<uint8_t>;
 const char kUsage[] = "usage: dlfic [-o OUT] [--overwrite] [--max-pixels N] [--model WEIGHTS] FILE...\n";
 const char kHelp[] =
     "\n"
-    ".lfic files to pictures, by the model that is inside this program.\n"
+    ".lfic files to pictures, by the models that are inside this program.\n"
     "\n"
     "  FILE              .lfic files; - is standard input\n"
     "  -o OUT            picture to write for one file: PNG, or PPM where the name ends in .ppm; - is standard output\n"
@@ -154,7 +156,34 @@ Bytes ppm(const Bytes& rgb, uint32_t width, uint32_t height) {
     return out;
 }
 
-void decode(const lfic::Codec& codec, const std::string& from, const Arguments& arguments) {
+// What decodes by a weights file. Making a codec takes as long as decoding a face, so of weights of two parts, the
+// whole is made for the first file that needs more than what codes the template.
+class Codecs {
+  public:
+    explicit Codecs(lfic::Weights weights) : weights_(std::move(weights)), template_weights_(weights_.template_part()) {
+        if (!template_weights_) make_whole();
+    }
+    const lfic::Codec& of(const lfic::File& file) {
+        if (!whole_ && file.model == template_weights_->model_number()) {
+            if (!template_) template_ = std::make_shared<const lfic::Codec>(*template_weights_, kSimd, kPart);
+            return *template_;
+        }
+        if (!whole_) make_whole();
+        return *whole_;
+    }
+
+  private:
+    static constexpr lfic::Simd kSimd = lfic::Simd::automatic;
+    static constexpr lfic::Part kPart = lfic::Part::decoding;
+    void make_whole() { whole_ = std::make_unique<const lfic::Codec>(weights_, kSimd, kPart, template_); }
+
+    lfic::Weights weights_;
+    std::optional<lfic::Weights> template_weights_;
+    std::shared_ptr<const lfic::Codec> template_;
+    std::unique_ptr<const lfic::Codec> whole_;
+};
+
+void decode(Codecs& codecs, const std::string& from, const Arguments& arguments) {
     const std::string to = target_of(from, arguments);
     std::error_code absent;
     const bool there = to != "-" && fs::exists(to, absent);
@@ -163,7 +192,9 @@ void decode(const lfic::Codec& codec, const std::string& from, const Arguments& 
     if (there && arguments.out.empty() && !arguments.overwrite)
         throw std::runtime_error(to + " exists: give -o OUT or --overwrite");
     const Bytes data = read(from);
-    const lfic::File file = codec.read({data.data(), data.size()}, arguments.max_pixels);
+    const lfic::View view{data.data(), data.size()};
+    const lfic::Codec& codec = codecs.of(lfic::read_file(view, arguments.max_pixels));
+    const lfic::File file = codec.read(view, arguments.max_pixels);
     Bytes rgb(std::size_t{3} * file.width * file.height);
     codec.decode(file, rgb.data(), 0);
     const bool plain = suffix_of(to) == ".ppm";
@@ -250,13 +281,11 @@ int main(int count, char** words) {
     };
     try {
         const Bytes own = arguments.model.empty() ? Bytes() : read(arguments.model);
-        const lfic::Weights model = arguments.model.empty()
-                                        ? lfic::Weights(lfic::embedded_model(), lfic::Origin::program)
-                                        : lfic::Weights({own.data(), own.size()});
-        const lfic::Codec codec(model, lfic::Simd::automatic, lfic::Part::decoding);
+        Codecs codecs(arguments.model.empty() ? lfic::Weights(lfic::embedded_model(), lfic::Origin::program)
+                                              : lfic::Weights({own.data(), own.size()}));
         for (const std::string& file : arguments.files) {
             try {
-                decode(codec, file, arguments);
+                decode(codecs, file, arguments);
             } catch (const std::bad_alloc&) {
                 failed(file, "there is not enough memory");
             } catch (const std::exception& error) {

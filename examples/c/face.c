@@ -13,7 +13,7 @@
 #include <string.h>
 
 #ifndef LFIC_WEIGHTS
-#define LFIC_WEIGHTS "face-v1.safetensors"
+#define LFIC_WEIGHTS "face-v2.safetensors"
 #endif
 
 static void stop(const char *what, const char *why) {

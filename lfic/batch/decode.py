@@ -49,6 +49,15 @@ class Read:
 
 def decoded(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int) -> Iterator[Decoded]:
     """Pieces of coded pictures of any sizes, in no promised order."""
+    parts = [model.part(header) for header, _ in streams]
+    for part in {id(part): part for part in parts}.values():
+        places = [i for i, other in enumerate(parts) if other is part]
+        for piece in own_pieces(part, [streams[i] for i in places], threads):
+            yield dataclasses.replace(piece, indexes=[places[k] for k in piece.indexes])
+
+
+def own_pieces(model: Model, streams: Sequence[tuple[Header, Bytes]], threads: int) -> Iterator[Decoded]:
+    """``decoded`` of what one part of a model codes."""
 
     def first(indexes: list[int]) -> Read:
         return read(model, [streams[i] for i in indexes], indexes, threads)

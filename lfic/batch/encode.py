@@ -89,10 +89,11 @@ def plain_files(
     """
 
     def first(piece: Piece) -> Analysed:
-        return analysed(model, pictures.tensor(piece.indexes), [quality[i] for i in piece.indexes], piece)
+        part = model.of(piece.aligned)
+        return analysed(part, pictures.tensor(piece.indexes), [quality[i] for i in piece.indexes], piece)
 
     def then(found: Analysed) -> Coded:
-        return coded(model, found, checksum, threads, bare)
+        return coded(model.of(found.piece.aligned), found, checksum, threads, bare)
 
     again: list[list[int]] = []
     todo = [

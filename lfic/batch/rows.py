@@ -48,7 +48,7 @@ def written(
             beside = asked[bits[asked] > clear_share(quality[asked]) * free].tolist()
     with stage("container"):
         if short:
-            return write_all(payloads, quality.tolist(), model.number), beside
+            return write_all(payloads, quality.tolist()), beside
         modes = np.where(mapped, container.CODED_MAP, first).tolist()
         checked = checksum and not bare
         files = container.write_all(

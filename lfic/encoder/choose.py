@@ -38,7 +38,9 @@ def best_drafts(
 
         for way in sorted({(found.aligned, found.quality) for found in best}):
             chosen = [i for i, found in enumerate(best) if (found.aligned, found.quality) == way]
-            improved, _ = improve(cast("Model", model), [best[i] for i in chosen], [pixels[i] for i in chosen], effort)
+            improved, _ = improve(
+                cast("Model", model.of(way[0])), [best[i] for i in chosen], [pixels[i] for i in chosen], effort
+            )
             for i, better in zip(chosen, improved, strict=True):
                 best[i] = better
     return best
@@ -52,10 +54,10 @@ def clear_share(quality: ArrayLike) -> NDArray[np.float64]:
 
 def settled_drafts(model: Transforms, pixels: Pictures, quality: int | Sequence[int]) -> list[Draft]:
     """uint8 [N, 3, 112, 112] -> a draft each, aligned where the template's positions help (``clear_share``)."""
-    best = first_drafts(model, pixels, quality, True)
+    best, template = first_drafts(model, pixels, quality, True), model.of(True)
     clear = clear_share([found.quality for found in best])
-    without = [estimate_bits(model, dataclasses.replace(found, aligned=False)) for found in best]
-    beside = [i for i, found in enumerate(best) if estimate_bits(model, found) > clear[i] * without[i]]
+    without = [estimate_bits(template, dataclasses.replace(found, aligned=False)) for found in best]
+    beside = [i for i, found in enumerate(best) if estimate_bits(template, found) > clear[i] * without[i]]
     if beside:
         others = first_drafts(model, pixels[beside], [best[i].quality for i in beside], False)
         for i, other in zip(beside, others, strict=True):

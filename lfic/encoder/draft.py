@@ -30,6 +30,9 @@ class Transforms(Protocol):
     @property
     def weights(self) -> bytes: ...
 
+    def of(self, aligned: bool) -> "Transforms":
+        """What codes pictures that stand on the template, or those that do not."""
+
     def tensor(self, images: Any) -> Pictures:
         """Arrays uint8 [H, W, 3] of one size, or what is ``Pictures`` already."""
 
@@ -79,6 +82,7 @@ def first_drafts(
     pixels: uint8 arrays [H, W, 3] or a ``Pictures``. quality: of all, or of each. levels: uint8 [N, hr, wr], or None:
     the networks'.
     """
+    model = model.of(aligned)
     pixels = model.tensor(pixels)
     height, width = pixels.shape[-2:]
     qualities = [quality] * len(pixels) if isinstance(quality, int) else list(quality)
@@ -87,7 +91,8 @@ def first_drafts(
 
 
 def estimate_bits(model: Transforms, draft: Draft) -> float:
-    """The context model's rate in bits, header and checksum not counted: what the payload has, to a byte or two."""
+    """The context model's rate in bits, header and checksum not counted: what the payload has, to a byte or two. model:
+    the part that the draft is of."""
     cells = model.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned)
     bits = float(cells.sum())
     if draft.level_mode == container.CODED_MAP:
@@ -101,19 +106,22 @@ def payloads(
     """What the coder makes of drafts, by ``threads`` threads (0: one a core); modes: their headers' level-map modes,
     their own where None."""
     modes = [d.level_mode for d in drafts] if modes is None else modes
-    return model.context.encode_batch(
-        [
-            (d.symbols, d.levels, *d.grid, d.quality, d.aligned, mode == container.CODED_MAP)
-            for d, mode in zip(drafts, modes, strict=True)
-        ],
-        threads,
-    )
+    out: dict[int, bytes] = {}
+    for way in {draft.aligned for draft in drafts}:
+        places = [i for i, draft in enumerate(drafts) if draft.aligned == way]
+        faces = [
+            (d.symbols, d.levels, *d.grid, d.quality, way, modes[i] == container.CODED_MAP)
+            for i, d in ((i, drafts[i]) for i in places)
+        ]
+        out |= zip(places, model.of(way).context.encode_batch(faces, threads), strict=True)
+    return [out[i] for i in range(len(drafts))]
 
 
 def header(model: Transforms, draft: Draft, checksum: bool) -> container.Header:
     """What a file says of a draft."""
+    part = model.of(draft.aligned)
     return container.Header(
-        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, model.number, model.weights
+        draft.width, draft.height, draft.quality, draft.level_mode, draft.aligned, checksum, part.number, part.weights
     )
 
 

@@ -242,6 +242,7 @@ def least_face_quality(model: "Model", photo: Photo, min_similarity: float, effo
 
 def background_draft(model: Transforms, photo: Photo, reduction: int, quality: int) -> Draft:
     """The background's draft; regions that no one sees are pooled as coarsely as goes."""
+    model = model.of(False)
     pixels, hidden = photo.background(reduction)
     draft = first_drafts(model, [pixels], quality, False)[0]
     levels = np.where(hidden, np.uint8(2), draft.levels)

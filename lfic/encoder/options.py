@@ -12,7 +12,7 @@ from ..format.bare import Container
 from ..format.geometry import SIDE
 from ..image import check_size
 
-DEFAULT_MODEL = "face-v1"
+DEFAULT_MODEL = "face-v2"
 
 Resolution: TypeAlias = Literal["auto", "full"]
 Faces: TypeAlias = Literal["auto"] | Sequence[ArrayLike] | None  # found, landmarks float [5, 2] of each, or no layers

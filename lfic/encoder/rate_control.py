@@ -8,14 +8,14 @@ and what interpolation finds from there: three or four analyses where a search b
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidInputError
 from ..format import container
-from ..format.geometry import cell_grid, region_grid
+from ..format.geometry import SIDE, cell_grid, region_grid
 from .choose import best_drafts
 from .draft import Draft, Pictures, Symbols, Transforms, files, first_drafts
 
@@ -113,6 +113,45 @@ def largest_files(
     Where not even quality 1 fits, every region is pooled to level 2 and the search starts again; an error in a file's
     place says that that is too large as well. An effort's files are sought from there on, in ``EFFORT_TRIALS`` at most.
     """
+    out: dict[int, bytes | InvalidInputError] = {}
+    for part, which, way in by_part(model, pixels, aligned):
+
+        def other(picture: int, quality: int, which: Sequence[int] = which) -> bytes | None:
+            return instead(which[picture], quality)
+
+        found = own_largest_files(part, pixels[which], max_bytes, effort, way, checksum, threads, bare, coarsest, other)
+        out |= zip(which, found, strict=True)
+    return [out[i] for i in range(len(pixels))]
+
+
+def by_part(
+    model: Transforms, pixels: Pictures, aligned: bool | None
+) -> list[tuple[Transforms, list[int], bool | None]]:
+    """Pictures of one size by the part of the model that codes them: (part, which, aligned). Where two parts may, that
+    is settled in the middle of the scale."""
+    everything = list(range(len(pixels)))
+    if aligned is not None or pixels.shape[-2:] != (SIDE, SIDE):
+        return [(model.of(bool(aligned)), everything, bool(aligned))]
+    if model.of(True) is model.of(False):
+        return [(model, everything, None)]
+    ways = [draft.aligned for draft in best_drafts(model, pixels, DEFAULT_QUALITY, 0, None)]
+    parts = [(way, [i for i in everything if ways[i] == way]) for way in (True, False)]
+    return [(model.of(way), which, way) for way, which in parts if which]
+
+
+def own_largest_files(
+    model: Transforms,
+    pixels: Pictures,
+    max_bytes: int,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    threads: int,
+    bare: bool,
+    coarsest: bool,
+    instead: Callable[[int, int], bytes | None],
+) -> list[bytes | InvalidInputError]:
+    """``largest_files`` of what one part of a model codes."""
     # The way (aligned or not) is settled once, in the middle of the scale.
     middle = best_drafts(model, pixels, DEFAULT_QUALITY, 0, aligned)
     found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in files(model, middle, checksum, threads, bare)]
@@ -250,6 +289,26 @@ def smallest_files(
 ) -> list[bytes | InvalidInputError]:
     """Pictures uint8 [N, 3, H, W] -> for each the file of the smallest quality that is at least that like the original
     (``Model.similarity``); an error in its place where not even quality 100 is."""
+    out: dict[int, bytes | InvalidInputError] = {}
+    for part, which, way in by_part(model, pixels, aligned):
+        found = own_smallest_files(
+            cast("Model", part), pixels[which], min_similarity, effort, way, checksum, threads, bare
+        )
+        out |= zip(which, found, strict=True)
+    return [out[i] for i in range(len(pixels))]
+
+
+def own_smallest_files(
+    model: "Model",
+    pixels: Pictures,
+    min_similarity: float,
+    effort: int,
+    aligned: bool | None,
+    checksum: bool,
+    threads: int,
+    bare: bool,
+) -> list[bytes | InvalidInputError]:
+    """``smallest_files`` of what one part of a model codes."""
     target = model.embed(pixels)
     searches = [Search(distance(min_similarity), True) for _ in range(len(pixels))]
     found: list[dict[int, bytes]] = [{} for _ in searches]
@@ -289,6 +348,7 @@ def distance(similarity: float) -> float:
 def shown(model: "Model", draft: Draft) -> NDArray[np.uint8]:
     """What the file of a draft will show: uint8 [H, W, 3]."""
     face = draft.symbols, draft.levels
-    pixels = model.reconstruct([face], [draft.quality], [draft.aligned], draft.height, draft.width)
+    part = model.of(draft.aligned)
+    pixels = part.reconstruct([face], [draft.quality], [draft.aligned], draft.height, draft.width)
     out: NDArray[np.uint8] = pixels[0].permute(1, 2, 0).contiguous().cpu().numpy()
     return out

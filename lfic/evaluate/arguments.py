@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from ..encoder.options import DEFAULT_MODEL
 from ..errors import InvalidInputError
 from .crop import SPANS
 
@@ -98,7 +99,9 @@ def add_codecs(group: argparse._ArgumentGroup) -> None:
         "--whole: the faces that the detector finds are layers; lfic-full: no picture is coded smaller than it is; "
         "lfic-vivid: its files in the look that invents detail",
     )
-    group.add_argument("--weights", default="face-v1", help="weights of lfic: a bundled name or a .safetensors file")
+    group.add_argument(
+        "--weights", default=DEFAULT_MODEL, help="weights of lfic: a bundled name or a .safetensors file"
+    )
     group.add_argument("--effort", type=int, default=0, help="lfic's encoding effort")
     group.add_argument(
         "--encoder-recognizer",

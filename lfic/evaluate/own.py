@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoder.options import Resolution
+from ..encoder.options import DEFAULT_MODEL, Resolution
 from ..format.look import Look, look_path
 from .cache import content_key
 from .interface import EvaluatedCodec, Pixels, Setting
@@ -40,7 +40,7 @@ KERNELS_APART = {"bench"}  # benchmarks
 
 
 def lfic_codec(
-    weights: str = "face-v1",
+    weights: str = DEFAULT_MODEL,
     settings: Sequence[int] = (5, 15, 30, 45, 60, 80),
     effort: int = 0,
     name: str = "lfic",
@@ -81,7 +81,7 @@ def lfic_codec(
     name += " layers" if found else ""
     name += "" if look == "faithful" else f" {look}"
     name += "" if resolution == "auto" else f" {resolution}"
-    shown = "" if look == "faithful" else f" {look} {weights_key(str(look_path(weights, look)))}"
+    shown = "" if look == "faithful" else f" {look} {weights_key(str(look_path(parts_of(weights)[-1], look)))}"
     way = (" layers" if found else " whole" if whole else "") + ("" if resolution == "auto" else " full")
     return EvaluatedCodec(
         name if effort == 0 else f"{name} effort {effort}",
@@ -103,13 +103,26 @@ def lfic_codec(
 
 
 def recognizers_in_loss(weights: str) -> tuple[str, ...]:
-    """Names of the recognisers that the training of a weights file looked through, as its metadata says."""
+    """Names of the recognisers that the training of a weights file, and of its template's, looked through, as their
+    metadata say."""
     from ..format.weights import load_arrays
 
-    config = json.loads(load_arrays(weights)[1].get("training", "{}")).get("config", {})
-    named = (config.get("loss") or config).get("recognizer") or []
-    names = [named] if isinstance(named, str) else named
-    return tuple(BUNDLED if name == "bundled" else pathlib.PurePath(name).stem for name in names)
+    found: list[str] = []
+    for part in parts_of(weights):
+        config = json.loads(load_arrays(part)[1].get("training", "{}")).get("config", {})
+        named = (config.get("loss") or config).get("recognizer") or []
+        found += [named] if isinstance(named, str) else named
+    return tuple(dict.fromkeys(BUNDLED if name == "bundled" else pathlib.PurePath(name).stem for name in found))
+
+
+def parts_of(weights: str) -> list[str]:
+    """A weights file, or a bundled name, and the bundled model that codes its faces on the template."""
+    from ..format import tensors
+    from ..format.container import MODELS, TEMPLATES
+    from ..format.weights import model_number, weights_path
+
+    template = TEMPLATES.get(model_number(tensors.metadata(weights_path(weights))))
+    return [weights] if template is None else [weights, MODELS[template]]
 
 
 class FoundFaces:
@@ -168,10 +181,12 @@ def deciding_files(folder: pathlib.Path, apart: set[str]) -> Iterator[pathlib.Pa
 
 
 def weights_key(weights: str) -> str:
-    """Hash of a weights file, so that results of other weights are never taken for these."""
+    """Hash of a weights file, and of its template's, so that results of other weights are never taken for these."""
     from ..metric.identity import file_sha256
 
     path = pathlib.Path(weights)
     if not path.is_file():
         path = PACKAGE / "weights" / f"{weights}.safetensors"
-    return file_sha256(path)[:16] if path.is_file() else weights
+    if not path.is_file():
+        return weights
+    return " ".join([file_sha256(path)[:16], *map(weights_key, parts_of(str(path))[1:])])

@@ -1,8 +1,8 @@
 """Bare streams: an aligned face behind one byte, for QR codes, smart cards and columns of a table.
 
-byte 0   100 * model + quality - 1   a 112 x 112 face on the template, coded by model 0 or 1; then the payload, which
-                                     begins with a level map
-         0xFC                        anything else: a file of version 1 or 2 as it stands, without a checksum
+byte 0   quality - 1   a 112 x 112 face on the template, coded by model 0; then the payload, which begins with a level
+                       map
+         0xFC          anything else: a file of version 1 or 2 as it stands, without a checksum
 
 There is no magic: what a byte string is has to be known. docs/FORMAT.md has the rules.
 """
@@ -13,18 +13,18 @@ from typing import Literal, TypeAlias
 
 from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from . import container, layers
-from .container import CODED_MAP, DECODED_PIXELS, MAGIC, MODELS, Bytes, Header
+from .container import CODED_MAP, DECODED_PIXELS, MAGIC, Bytes, Header
 from .geometry import QUALITIES, SIDE
 from .layers import Picture, Stream
 
-MODELS_IN_A_BYTE = 2
+SHORT = 0  # the model whose aligned faces one byte describes
 
 Container: TypeAlias = Literal["file", "bare"]
 
 
 def is_short(header: Header) -> bool:
     """Whether one byte says all of it."""
-    return header.aligned and (header.width, header.height) == (SIDE, SIDE) and header.model < MODELS_IN_A_BYTE
+    return header.aligned and (header.width, header.height) == (SIDE, SIDE) and header.model == SHORT
 
 
 def bare_header(header: Header) -> Header:
@@ -46,20 +46,20 @@ def write(header: Header, payload: Bytes) -> bytes:
     whole = container.write(header, payload)
     if not is_short(header):
         return whole
-    return bytes([QUALITIES * header.model + header.quality - 1]) + bytes(payload)
+    return bytes([header.quality - 1]) + bytes(payload)
 
 
-def write_all(payloads: Sequence[bytes], qualities: Sequence[int], model: int) -> list[bytes]:
+def write_all(payloads: Sequence[bytes], qualities: Sequence[int]) -> list[bytes]:
     """The short forms of aligned faces, whose payloads begin with level maps."""
-    return [bytes([QUALITIES * model + q - 1]) + payload for payload, q in zip(payloads, qualities, strict=True)]
+    return [bytes([q - 1]) + payload for payload, q in zip(payloads, qualities, strict=True)]
 
 
 def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Picture:
     """Bytes of a bare stream -> ``Picture``. A file, with or without a checksum, is read as such.
 
     Raises:
-        ContainerError: a first byte that no bare stream has, an unknown model, more than ``max_pixels``; and as
-            ``layers.read`` of what is a file.
+        ContainerError: a first byte that no bare stream has, more than ``max_pixels``; and as ``layers.read`` of what
+            is a file.
         CorruptStreamError: no bytes.
     """
     try:
@@ -70,22 +70,17 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Picture:
         raise CorruptStreamError("the bare stream is empty; it has at least 1 byte (noticed at byte 0)")
     if view[0] == MAGIC:
         return layers.read(view, max_pixels)
-    model, step = divmod(view[0], QUALITIES)
-    if model >= MODELS_IN_A_BYTE:
+    if view[0] >= QUALITIES:
         raise ContainerError(
             f"this is no bare stream: it starts with byte 0x{view[0]:02X}; allowed are 0x00 to "
-            f"0x{MODELS_IN_A_BYTE * QUALITIES - 1:02X}, and 0x{MAGIC:02X} of a file"
-        )
-    if model not in MODELS:
-        raise ContainerError(
-            f"the bare stream needs model {model}, which this lfic lacks; known are {container.known_models()}"
+            f"0x{QUALITIES - 1:02X}, and 0x{MAGIC:02X} of a file"
         )
     if max_pixels < SIDE * SIDE:
         raise ContainerError(
             f"the image is {SIDE} x {SIDE} = {SIDE * SIDE} pixels; allowed are {max_pixels}: raise max_pixels"
         )
-    header = Header(SIDE, SIDE, step + 1, CODED_MAP, True, False, model)
-    return Picture(SIDE, SIDE, Stream(header, view[1:]), checksum=False, model=model)
+    header = Header(SIDE, SIDE, view[0] + 1, CODED_MAP, True, False, SHORT)
+    return Picture(SIDE, SIDE, Stream(header, view[1:]), checksum=False, model=SHORT)
 
 
 def read_as(data: Bytes, max_pixels: int, form: Container) -> Picture:

@@ -21,7 +21,8 @@ MAGIC = 0xFC
 VERSION = 1
 GREY = 3  # the version of the same header, of a picture that is shown in grey
 CODED_MAP = 3
-MODELS = {0: "face-v1", 255: "private"}
+MODELS = {0: "face-v1", 1: "face-v2", 255: "private"}
+TEMPLATES = {1: 0}  # models whose aligned streams another one codes, and which
 PRIVATE = 255  # written by weights of the user's own: only a codec with those can read it
 WEIGHTS_BYTES = 4  # of the digest of private weights
 MAX_PIXELS = 178_956_970  # that files may have: Pillow's bound for decompression bombs
@@ -244,7 +245,7 @@ def usual_header(first: bytes) -> Header | None:
 
 def known_models() -> str:
     """For messages."""
-    return ", ".join(f"{k} ({v})" for k, v in MODELS.items())
+    return ", ".join(f"{k} ({v})" for k, v in sorted(MODELS.items()))
 
 
 def crc16(data: Bytes) -> int:

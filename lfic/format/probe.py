@@ -14,6 +14,7 @@ from .bare import Container, read_as
 from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
 from .geometry import SIDE
 from .layers import Stream, background_scale
+from .parts import coded_by
 from .payload import uniform_levels
 
 NO_LEVELS = np.zeros((0, 0), np.uint8)
@@ -149,7 +150,7 @@ def known_context(header: Header) -> ContextModel | None:
     """Of a bundled model, or of private weights that this process has loaded; None of others."""
     if header.model == PRIVATE:
         return weights.private_contexts.get(header.weights)
-    return bundled_context(MODELS[header.model])
+    return bundled_context(MODELS[coded_by(header)])
 
 
 @functools.lru_cache(maxsize=4)

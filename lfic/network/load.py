@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from .. import coder
 from ..arguments import is_integer, shown
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
+from ..format.container import MODELS, TEMPLATES
 from ..format.geometry import STRIDE, cell_grid
 from ..format.integers import PREFIX, IntegerModel, integer_model
+from ..format.parts import Parts
 from ..format.weights import (
     FORMAT,
     context_arrays,
@@ -36,6 +38,7 @@ from .arithmetic import checked_precision, computing
 from .net import CodecNet, CodecNetConfig
 from .places import Places
 from .rap import pooled_symbols
+from .restored import compact, restored
 from .surroundings import undisturbed
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -43,7 +46,7 @@ AnyRecognizer: TypeAlias = Recognizer | RecognizerEnsemble | Literal["bundled"] 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Model:
+class Model(Parts):
     """What a codec computes with; nothing of it changes.
 
     net: ``CodecNet`` in eval mode. context: the integer context model. gain, step float32 [100, 3, C]: what a pooled
@@ -53,7 +56,8 @@ class Model:
     weights file. dtype: what convolutions of the analysis and the synthesis compute in. integers: these networks as a
     CPU computes them where the weights hold them; what decodes, and what encodes without effort, is then the same on
     every machine. unit: float [C], powers of two, how many of their features' integers are 1.0; None where they hold
-    no analysis. source: the weights file's name, or its whole path.
+    no analysis. source: the weights file's name, or its whole path. template: what codes aligned streams where that is
+    another model.
     """
 
     net: CodecNet
@@ -70,6 +74,7 @@ class Model:
     unit: Tensor | None = None
     weights: bytes = b""
     source: str = ""
+    template: Self | None = None
 
     @functools.cached_property
     @undisturbed
@@ -213,7 +218,11 @@ def load(
     arrays, metadata = load_arrays(name)
     path = os.fspath(name)
     source = os.path.abspath(path) if path.endswith(".safetensors") else path
-    return made_of(arrays, metadata, source, device, recognizer, dtype)
+    model = made_of(arrays, metadata, source, device, recognizer, dtype)
+    if model.number not in TEMPLATES:
+        return model
+    template = load(MODELS[TEMPLATES[model.number]], device, recognizer, precision)
+    return dataclasses.replace(model, template=template)
 
 
 @undisturbed
@@ -300,7 +309,11 @@ def networks_of(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], source: str
 ) -> tuple[CodecNet, coder.ContextModel]:
     """(CodecNet in eval mode, ContextModel) of what a weights file holds, on the CPU; errors as ``load``."""
-    state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in arrays.items() if k.startswith("net.")}
+    try:
+        whole = restored(arrays)
+    except (KeyError, ValueError, IndexError) as error:
+        raise WeightsError(f"the weights {source} do not fit together: {error}") from None
+    state = {k.removeprefix("net."): torch.from_numpy(v).float() for k, v in whole.items() if k.startswith("net.")}
     if not state and "source" in metadata:
         raise WeightsError(f"the weights {source} hold integers alone: lfic.decode and dlfic use them, codecs do not")
     context = context_model(arrays)
@@ -367,6 +380,6 @@ def save_model(
             arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
     arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
     arrays |= {f"{PREFIX}{key}": value for key, value in (integers or {}).items()}
-    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in compact(arrays).items()}
     told = {**metadata, "format": FORMAT, "config": json.dumps(dataclasses.asdict(net.config))}
     write_atomically(path, save(arrays, {**told, "digest": digest(arrays, told)}))

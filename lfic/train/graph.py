@@ -68,7 +68,6 @@ class GraphedStep:
         self.eager = EagerStep(trainer, loss, late, pictures)
         self.phase: Any = None  # in which the graphs were captured
         self.graphs: dict[Any, Captured] = {}
-        self.pool: Any = None  # memory that the graphs share: only one of them runs at a time
         self.pending: Pending | None = None
         self.scales = torch.zeros(3, device=trainer.world.device)
 
@@ -164,8 +163,7 @@ class GraphedStep:
             parameter.grad = None
         captured.graph = torch.cuda.CUDAGraph()
         # The thread that pins batches goes on.
-        self.pool = self.pool or torch.cuda.graph_pool_handle()
-        with torch.cuda.graph(captured.graph, pool=self.pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(captured.graph, capture_error_mode="thread_local"):
             loss, norm, captured.figures = self.gradient(captured, step)
             captured.judged = torch.stack([loss, norm]).float()
             with torch.no_grad():

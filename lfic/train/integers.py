@@ -21,6 +21,7 @@ from ..image import open_image, to_rgb
 from ..network.integers import crop_arrays, integer_arrays, picture_arrays, synthesis_arrays
 from ..network.load import Model, Pixels, load_model
 from ..network.net import CodecNet
+from ..network.restored import compact, restored
 
 LOOKED_AT = 192  # faces that scales are chosen on
 MEASURED = 1000  # faces that the cost is measured on
@@ -131,11 +132,12 @@ def add_integers(name: PathLike, out: PathLike, faces: FaceSource, photos: Seque
 
     net = load_model(name)[0]
     arrays, metadata = load_arrays(name)
-    arrays = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
+    arrays = {key: value for key, value in restored(arrays).items() if not key.startswith(PREFIX)}
     found = integer_arrays(net, calibration_pictures(faces, photos))
     arrays |= {f"{PREFIX}{key}": value for key, value in found.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in compact(arrays).items()}
     told = {**metadata, "digest": digest(arrays, metadata if metadata["format"] == FORMAT else None)}
-    write_atomically(out, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}, told))
+    write_atomically(out, save(arrays, told))
 
 
 # What a trained analysis is for -> (its modules in weights, how their integers are made).
@@ -186,7 +188,7 @@ def add_analysis(
     arrays |= {
         f"{PREFIX}{key}": value for key, value in integers(net, calibration_pictures(faces, photos), unit).items()
     }
-    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in compact(arrays).items()}
     pictures = base.config.pictures or part == "pictures"
     told = {
         **metadata,
@@ -201,6 +203,7 @@ def add_analysis(
 # What decoding takes of a network beside its entropy model, whose floats weights don't hold, and the unit of features
 # that the level head is told.
 SHARED = ("synthesis.", "gains.", "entropy.value_scale")
+ALIKE = 1e-3  # of a tensor's largest number: what its half precision and its integers may differ by
 
 
 def check_decoder(base: CodecNet, net: CodecNet, name: PathLike) -> None:
@@ -212,11 +215,18 @@ def check_decoder(base: CodecNet, net: CodecNet, name: PathLike) -> None:
             raise WeightsError(f"{key} of the checkpoint is {trained[key]}, of {name} {value}: they must be equal")
     state = net.state_dict()
     for key, tensor in base.state_dict().items():
-        if key.startswith(SHARED) and not torch.equal(tensor, state.get(key, tensor[:0])):
+        if key.startswith(SHARED) and not alike(tensor, state.get(key, tensor[:0])):
             raise WeightsError(
                 f"{key} of the checkpoint is not as in {name}: train from them with [schedule] learns = ['analysis.', "
                 "'level_head.']"
             )
+
+
+def alike(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are the same but for how weights hold them."""
+    if tensor.shape != other.shape:
+        return False
+    return bool((tensor - other).abs().max() <= ALIKE * tensor.abs().max())
 
 
 def write_look(

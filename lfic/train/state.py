@@ -214,7 +214,9 @@ class Trainer:
         """Refuse to go on as another network or with another optimiser; what a stored configuration lacks is not
         known."""
         wanted = self.config.sections()
-        settings = [("network", key) for key in wanted["network"] if not key.startswith("start")] + [("schedule", "optimizer")]
+        settings = [("network", key) for key in wanted["network"] if not key.startswith("start")] + [
+            ("schedule", "optimizer")
+        ]
         for section, key in settings:
             found, given = stored.get(section, {}).get(key, wanted[section][key]), wanted[section][key]
             if found != given:

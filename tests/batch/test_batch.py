@@ -402,16 +402,18 @@ def test_the_device_is_in_doubt_where_the_coder_is(codec, faces):
 
 
 def test_the_short_way_through_a_header_is_the_long_way(codec, blobs, photo):
+    aligned = [data for data in blobs if lfic.probe(data).aligned]
+    assert len(aligned) > 2
     for data in (*blobs, codec.encode(photo(40, 40)), codec.encode(photo(112, 112), checksum=False), b"", b"\xfc\x2a"):
         found = container.usual(data)
         if found is not None:
             assert found[0] == container.read(memoryview(data))[0] and found[1] == container.read(memoryview(data))[1]
-    assert all(container.usual(data) for data in blobs)
-    for at in range(len(blobs[0])):
-        flipped = bytearray(blobs[0])
+    assert all(container.usual(data) for data in aligned)
+    for at in range(len(aligned[0])):
+        flipped = bytearray(aligned[0])
         flipped[at] ^= 0x10
         assert container.usual(bytes(flipped)) is None
-    assert container.usual(blobs[0], max_pixels=112 * 112 - 1) is None
+    assert container.usual(aligned[0], max_pixels=112 * 112 - 1) is None
 
 
 @pytest.mark.parametrize("checksum", [True, False])

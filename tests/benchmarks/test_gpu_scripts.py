@@ -40,6 +40,16 @@ def test_a_profiler_lists_what_training_does(tmp_path):
     gpu_passes.main(["--device", "cpu", "--once"])
 
 
+def test_a_codec_that_had_time_is_measured_by_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_gpu_codec, "PLAN", [("float32", 4, 0)])
+    out = tmp_path / "codec.csv"
+    monkeypatch.setattr("sys.argv", ["x", "--device", "cpu", "--out", str(out)])
+    bench_gpu_codec.main()
+    found = rows(out)
+    assert [r["what"] for r in found] == ["encode", "decode"]
+    assert all(float(r["faces_per_s"]) > 0 and float(r["stage:coder"]) > 0 and not r["note"] for r in found)
+
+
 def test_a_codec_that_had_no_time_left_has_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_gpu_codec, "PLAN", [("float32", 4, 0), ("float16", 10, 64)])
     out = tmp_path / "codec.csv"

@@ -19,7 +19,7 @@ from lfic import encoding
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
-WEIGHTS = ROOT / "lfic" / "weights" / "face-v1.safetensors"
+WEIGHTS = ROOT / "lfic" / "weights" / "face-v2.safetensors"
 OK, INVALID, CONTAINER, CORRUPT, WRONG_WEIGHTS, TOO_SMALL = range(6)
 
 
@@ -212,7 +212,7 @@ def test_encoding_is_python_s_integers(library, face, photo):
 
 def test_pictures_are_coded_smaller(library, face, photo):
     soft = np.asarray(Image.fromarray(face).resize((250, 200), Image.Resampling.BICUBIC))
-    integers = encoding.load("face-v1")
+    integers = encoding.load("face-v2")
     for pixels in (soft, np.repeat(soft[:, :, :1], 3, 2), photo(200, 250)):
         for options in ({"quality": 10}, {"quality": 40}, {"quality": 60}, {"max_bytes": 250}, {"max_bytes": 400}):
             status, data, _ = encode(library, pixels, **options)
@@ -269,7 +269,7 @@ def test_what_is_refused(library, face, tmp_path):
         (b"\xfc\x20\x52\xff\xff", CORRUPT, "noticed at byte"),
         (b"\xfc\x21\x50\xff\xff\x03\xff\xff\x03", CONTAINER, "pixels; allowed are 50000000"),
         (b"\xfc\x21\x50\xff\xff\x7f\xff\xff\x7f", CONTAINER, "allowed are 524288 pixels a side"),
-        (b"\xfc\x20\x51\xff\0\0\0\0", CONTAINER, "was written by model private; this codec has face-v1"),
+        (b"\xfc\x20\x51\xff\0\0\0\0", CONTAINER, "was written by model private; this codec has face-v2"),
     ):
         found, _ = decode(library, data)
         assert (found, words in error(lib)) == (status, True), error(lib)
@@ -311,7 +311,7 @@ def test_bare_streams(library, face):
     for bare, status, words in (
         (b"", CORRUPT, "is empty"),
         (b"\xc8", CONTAINER, "its first byte is 200"),
-        (b"\x64", CONTAINER, "needs model 1"),
+        (b"\x64", CONTAINER, "its first byte is 100; allowed are 0 to 99"),
     ):
         assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == status
         assert words in error(lib)
@@ -344,7 +344,7 @@ def test_weights_that_hold_what_decodes_alone(library, tmp_path, face):
     from lfic.format import weights
 
     arrays, texts = weights.load_arrays("face-v1")
-    unneeded = ("net.", "integers.analysis.", "integers.pictures.", "integers.level_head.")
+    unneeded = ("net.", "integers.analysis.", "integers.level_head.")
     kept = {key: value for key, value in arrays.items() if not key.startswith(unneeded)}
     small = {"format": weights.FORMAT, "source": texts["digest"]}
     small["digest"] = weights.digest(kept, small)

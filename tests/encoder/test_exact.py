@@ -13,7 +13,7 @@ from lfic.network.exact import kept_cells
 def test_drafts_are_the_engines(codec, photo, height, width, aligned, quality):
     image = photo(height, width)
     (draft,) = first_drafts(codec.model, [image], quality, aligned)
-    ((symbols, levels),) = codec.model.integers.encode([(image, quality, aligned)])
+    ((symbols, levels),) = codec.model.of(aligned).integers.encode([(image, quality, aligned)])
     np.testing.assert_array_equal(draft.levels, levels)
     np.testing.assert_array_equal(draft.symbols, symbols)
 

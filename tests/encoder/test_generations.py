@@ -27,8 +27,8 @@ def test_a_decoded_picture_encodes_to_nearly_itself(face, quality, lost):
     assert found[0] - found[-1] < lost
 
 
-@pytest.mark.parametrize("resolution, lost", [("full", 0.9), ("auto", 1.4)])
+@pytest.mark.parametrize("resolution, lost", [("full", 1.1), ("auto", 1.4)])
 def test_a_picture_of_hard_edges_drifts_less(photo, resolution, lost):
-    """One that is like no photo: tiles, cut at any place. It was 1.2 decibels at full size."""
+    """One that is like no photo: tiles, cut at any place. It was 1.2 decibels at full size, of a softer first one."""
     found = generations(photo(180, 200), 20, False, resolution=resolution)
     assert found[0] - found[-1] < lost

@@ -50,7 +50,7 @@ def test_a_photo_comes_back_with_its_face_sharp(codec, astronaut, landmarks):
         assert out.size == (320, 300)
         return ((np.asarray(align(out, landmarks), float) - face) ** 2).mean()
 
-    assert error(layered) < 0.7 * error(plain)  # at equal bytes
+    assert error(layered) < 0.8 * error(plain)  # at equal bytes; face-v1 coded plain ones with a seventh more
 
 
 def test_large_faces_keep_their_pixels(codec, astronaut, landmarks):
@@ -76,7 +76,7 @@ def test_probe_lists_the_layers(codec, three):
     photo, faces = three
     data = codec.encode(photo, quality=30, faces=faces)
     info = lfic.probe(data)
-    assert (info.width, info.height, info.model, len(info.layers)) == (940, 300, "face-v1", 3)
+    assert (info.width, info.height, info.model, len(info.layers)) == (940, 300, "face-v2", 3)
     assert info.bytes == len(data) > info.payload_bytes > sum(layer.payload_bytes for layer in info.layers)
     for layer in info.layers:
         assert layer.quality == 30 and layer.levels.shape == (4, 4)

@@ -29,22 +29,24 @@ def test_an_effort_analyses_each_face_once(recognizing_codec, face, effort, monk
 @pytest.mark.parametrize("with_recognizer", [False, True])
 def test_effort_lowers_the_loss(codec, recognizing_codec, face, effort, with_recognizer):
     used = recognizing_codec if with_recognizer else codec
-    start = first_drafts(used.model, [face], 60, True)
-    before = search.Candidate(used.model, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
-    drafts, after = search.improve(used.model, start, [face], effort)
+    model = used.model.of(True)
+    start = first_drafts(model, [face], 60, True)
+    before = search.Candidate(model, start[0], face).losses([(start[0].levels, start[0].symbols)])[0]
+    drafts, after = search.improve(model, start, [face], effort)
     assert after[0] <= before
-    again = search.Candidate(used.model, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
+    again = search.Candidate(model, drafts[0], face).losses([(drafts[0].levels, drafts[0].symbols)])[0]
     assert again == pytest.approx(after[0], rel=1e-5)
     assert after[0] < before  # gradient steps always give something
-    data = files(used.model, drafts, True)[0]
+    data = files(model, drafts, True)[0]
     assert np.asarray(used.decode(data)).shape == face.shape
 
 
 def test_level_search_goes_step_by_step_to_a_smaller_loss(codec, face):
     """From far too coarse a map: every round changes regions by one level, and J falls by more than the margin."""
     pooled = np.full((4, 4), 2, np.uint8)
-    draft = first_drafts(codec.model, [face], 60, True, torch.from_numpy(pooled)[None])[0]
-    candidate = search.Candidate(codec.model, draft, face)
+    model = codec.model.of(True)
+    draft = first_drafts(model, [face], 60, True, torch.from_numpy(pooled)[None])[0]
+    candidate = search.Candidate(model, draft, face)
     maps, losses = [pooled], candidate.losses([(pooled, draft.symbols)])
     np.testing.assert_array_equal(search.improve_levels(candidate, 0)[0], pooled)
     for rounds in (1, 2, 3):
@@ -65,8 +67,9 @@ def test_symbol_gradient_is_the_derivative(codec, face):
     A whole step is far for some of them, so that the steepest sixteen have a say each.
     """
     levels = np.arange(16, dtype=np.uint8).reshape(4, 4) % 3
-    draft = first_drafts(codec.model, [face], 80, True, torch.from_numpy(levels)[None])[0]
-    candidate = search.Candidate(codec.model, draft, face)
+    model = codec.model.of(True)
+    draft = first_drafts(model, [face], 80, True, torch.from_numpy(levels)[None])[0]
+    candidate = search.Candidate(model, draft, face)
     _, gradient = candidate.gradient(levels, draft.symbols)
     slope = search.symbol_gradient(candidate, levels, len(draft.symbols), gradient)
 
@@ -74,7 +77,7 @@ def test_symbol_gradient_is_the_derivative(codec, face):
         symbols = draft.symbols.copy()
         symbols[k] += move
         with torch.no_grad():
-            pixels = codec.model.net.synthesize(
+            pixels = model.net.synthesize(
                 candidate.features(levels, symbols), candidate.maps([levels]), candidate.q, candidate.a, 112, 112
             )
             return float(candidate.distortion(pixels))

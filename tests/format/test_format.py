@@ -5,6 +5,7 @@ import pytest
 
 from lfic.encoder.draft import files, first_drafts
 from lfic.format import container
+from lfic.format.container import MODELS, PRIVATE
 from lfic.format.weights import load_arrays
 
 TAIL = bytes(16)
@@ -132,7 +133,7 @@ def decode(payload, rows, columns, quality, aligned, mode, arrays):
 
 @pytest.fixture(scope="module")
 def arrays():
-    return load_arrays("face-v1")[0]
+    return {number: load_arrays(name)[0] for number, name in MODELS.items() if number != PRIVATE}
 
 
 @pytest.mark.parametrize("quality, aligned", [(1, True), (40, True), (40, False), (100, True)])
@@ -163,7 +164,7 @@ def check(codec, image, arrays, quality, aligned):
 def compare(data, symbols, levels, arrays):
     header, payload = container.read(data)
     found, found_levels = decode(
-        bytes(payload), *header.grid, header.quality, header.aligned, header.level_mode, arrays
+        bytes(payload), *header.grid, header.quality, header.aligned, header.level_mode, arrays[header.model]
     )
     np.testing.assert_array_equal(found_levels, levels)
     np.testing.assert_array_equal(found, symbols)

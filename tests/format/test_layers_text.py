@@ -31,9 +31,9 @@ def leb128(data, at):
 
 def parse(data):
     """(width, height, ((n, k), header, payload) or None, [(x, y, scale, angle, size, header, payload)])."""
-    assert data[0] == 0xFC and data[1] >> 5 == 2 and not data[1] & 0b10  # model 0
+    assert data[0] == 0xFC and data[1] >> 5 == 2 and data[1] & 0b10 and data[2] == 1  # model 1
     end = len(data) - (2 if data[1] & 4 else 0)
-    width, at = leb128(data, 2)
+    width, at = leb128(data, 3)
     height, at = leb128(data, at)
     width, height, background, painted = width + 1, height + 1, None, []
     more = data[1] >> 3 & 1
@@ -47,14 +47,14 @@ def parse(data):
         n, k = 8 - (data[at + 1] >> 4 & 3), 3 + (data[at + 1] >> 2 & 3)
         coded, at = payload(at + 2, not more)
         size = math.ceil(width * n / 2**k), math.ceil(height * n / 2**k)
-        background = (n, k), container.Header(*size, quality, mode), coded
+        background = (n, k), container.Header(*size, quality, mode, model=1), coded
     while more:
         quality, more = data[at] >> 1, data[at] & 1
         bits = f"{int.from_bytes(data[at + 1 : at + 7], 'big'):048b}"
         fields = ((0, 13), (13, 26), (26, 35), (35, 44), (44, 46), (46, 48))
         x, y, scale, angle, mode, size = (int(bits[a:b], 2) for a, b in fields)
         coded, at = payload(at + 7, not more)
-        header = container.Header(112 * 2**size, 112 * 2**size, quality, mode, size == 0)
+        header = container.Header(112 * 2**size, 112 * 2**size, quality, mode, size == 0, model=1)
         painted.append((x, y, scale, angle, size, header, coded))
     assert at == end
     return width, height, background, painted
@@ -118,8 +118,9 @@ def paint(picture, pixels, x, y, scale, angle, size):
 
 def shown(codec, header, coded):
     """The pixels of one stream, by the codec: what a stream means is not this test's matter."""
-    (face,) = decode_payloads(codec.model.context, [(header, memoryview(coded))])
-    pixels = codec.model.reconstruct([face], [header.quality], [header.aligned], header.height, header.width)
+    part = codec.model.part(header)
+    (face,) = decode_payloads(part.context, [(header, memoryview(coded))])
+    pixels = part.reconstruct([face], [header.quality], [header.aligned], header.height, header.width)
     return pixels[0].permute(1, 2, 0).tolist()
 
 
@@ -137,7 +138,7 @@ def test_the_text_is_what_decoders_do(codec, face, photo, reduction, colour):
     crops += [codec.encode(face, quality=q, aligned=True) for q in (20, 40, 60)]
     streams = [layers.read(data).streams[0] for data in (behind, *crops)]
     painted = tuple(layers.Layer(place, stream) for place, stream in zip(points, streams[1:]))
-    data = layers.write(layers.Picture(width, height, streams[0], reduction, painted, grey=not colour))
+    data = layers.write(layers.Picture(width, height, streams[0], reduction, painted, model=1, grey=not colour))
     told = (lambda *of: shown(codec, *of)) if colour else (lambda *of: grey(shown(codec, *of)))
     assert data[1] & 1 == (not colour)
     found_width, found_height, background, faces = parse(data)

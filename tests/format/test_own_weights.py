@@ -30,7 +30,7 @@ def test_files_name_their_weights(own, codec, face, photo, tmp_path):
     assert (info.model, info.weights) == ("private", weights) and mine.probe(data).levels.shape == (4, 4)
     with pytest.raises(ContainerError, match=f"private weights, {weights}"):
         lfic.decode(data)
-    with pytest.raises(ContainerError, match="written by model private; this codec has face-v1: give the weights"):
+    with pytest.raises(ContainerError, match="written by model private; this codec has face-v2: give the weights"):
         codec.decode(data)
     other = lfic.Codec(written(tmp_path / "other.safetensors"))
     with pytest.raises(ContainerError, match=f"weights {weights}; this codec has {other.model.weights.hex()}.*--model"):

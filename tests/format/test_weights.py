@@ -8,7 +8,7 @@ from lfic.format.weights import load_arrays, model_number, weights_path
 
 
 def test_broken_weights_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="bundled is face-v1"):
+    with pytest.raises(WeightsError, match="bundled is face-v1, face-v2,"):
         lfic.load_codec("face-v9")
     path = tmp_path / "bad.safetensors"
     whole = weights_path("face-v1").read_bytes()
@@ -24,12 +24,12 @@ def test_broken_weights_are_refused(tmp_path):
 
 def test_tensors_lie_one_behind_the_other_up_to_the_end(tmp_path):
     path = tmp_path / "longer.safetensors"
-    path.write_bytes(weights_path("face-v1-decoder").read_bytes() + b"x")
+    path.write_bytes(weights_path("face-v2-decoder").read_bytes() + b"x")
     with pytest.raises(WeightsError, match="its tensors end at"):
         load_arrays(path)
 
 
 def test_cut_weights_are_known_and_are_no_codec():
     with pytest.raises(WeightsError, match="hold integers alone"):
-        lfic.load_codec("face-v1-decoder")
-    assert model_number(load_arrays("face-v1-decoder")[1]) == 0
+        lfic.load_codec("face-v2-decoder")
+    assert model_number(load_arrays("face-v2-decoder")[1]) == 1

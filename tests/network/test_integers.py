@@ -47,9 +47,9 @@ def random_payload(height, width, channels, rng):
 )  # fmt: skip
 def test_pixels_are_those_of_a_decoder_written_from_the_text(codec, plain, height, width, aligned, quality):
     symbols, levels = random_payload(
-        height, width, codec.model.integers.channels, np.random.default_rng(height + width)
+        height, width, codec.model.of(True).integers.channels, np.random.default_rng(height + width)
     )
-    (found,) = codec.model.integers.synthesize([(symbols, levels, height, width, quality, aligned)])
+    (found,) = codec.model.of(True).integers.synthesize([(symbols, levels, height, width, quality, aligned)])
     np.testing.assert_array_equal(found, plain.pixels(symbols, levels, height, width, quality, aligned))
     assert plain.largest < WORD
 

@@ -12,11 +12,12 @@ from lfic.encoder.draft import first_drafts
 def test_the_ratio_is_the_coders(codec, face, quality, bound, level):
     faces = [face, face[:, ::-1], np.roll(face, 40, 1), face // 2]
     levels = None if level is None else torch.full((4, 4, 4), level, dtype=torch.uint8)
-    drafts = first_drafts(codec.model, faces, quality, True, levels)
-    context, maps = codec.model.context, torch.from_numpy(np.stack([d.levels for d in drafts]))
-    with codec.model.computing():
+    model = codec.model.of(True)
+    drafts = first_drafts(model, faces, quality, True, levels)
+    context, maps = model.context, torch.from_numpy(np.stack([d.levels for d in drafts]))
+    with model.computing():
         y, q = torch.cat([d.features for d in drafts]), torch.full((4,), quality)
-        placed, free = codec.model.places.bits(y, maps, q).numpy()
+        placed, free = model.places.bits(y, maps, q).numpy()
     expected = [
         [context.cost(d.symbols, d.levels, 14, 14, quality, way).sum() for d in drafts] for way in (True, False)
     ]

@@ -13,9 +13,9 @@ CLEAR = {20: 0.72, 60: 0.81, 80: 0.87, 100: 0.91}  # of lfic/encoder/choose.py
 
 
 @functools.cache
-def loaded():
-    """(integer networks, context model) of face-v1."""
-    arrays, _ = weights.load_arrays("face-v1")
+def loaded(number):
+    """(integer networks, context model) of a bundled model."""
+    arrays, _ = weights.load_arrays(container.MODELS[number])
     return integer_model(arrays), weights.context_model(arrays)
 
 
@@ -28,17 +28,16 @@ def bits(context, symbols, levels, grid, quality, aligned):
 
 def encoded(pixels, quality=40, aligned=None, checksum=True):
     """uint8 [H, W, 3] -> file; aligned None: on the template where its positions help."""
-    networks, context = loaded()
     height, width = pixels.shape[:2]
     grid = cell_grid(height, width)
 
     def draft(way):
-        ((symbols, levels),) = networks.encode([(np.ascontiguousarray(pixels), quality, way)])
+        ((symbols, levels),) = loaded(0 if way else 1)[0].encode([(np.ascontiguousarray(pixels), quality, way)])
         return symbols, levels
 
     if aligned is None and (height, width) == (SIDE, SIDE):
         symbols, levels = draft(True)
-        on, off = (bits(context, symbols, levels, grid, quality, way) for way in (True, False))
+        on, off = (bits(loaded(0)[1], symbols, levels, grid, quality, way) for way in (True, False))
         aligned = bool(on <= np.interp(quality, list(CLEAR), list(CLEAR.values())) * off)
         if not aligned:
             symbols, levels = draft(False)
@@ -47,6 +46,9 @@ def encoded(pixels, quality=40, aligned=None, checksum=True):
         symbols, levels = draft(aligned)
     first = int(levels.flat[0])
     mode = first if (levels == first).all() else container.CODED_MAP
-    (payload,) = context.encode_batch([(symbols, levels, *grid, quality, aligned, mode == container.CODED_MAP)])
-    header = container.Header(width, height, quality, mode, aligned, checksum, 0)
+    number = 0 if aligned else 1
+    (payload,) = loaded(number)[1].encode_batch(
+        [(symbols, levels, *grid, quality, aligned, mode == container.CODED_MAP)]
+    )
+    header = container.Header(width, height, quality, mode, aligned, checksum, number)
     return container.write(header, payload)

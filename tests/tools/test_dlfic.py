@@ -179,14 +179,16 @@ def test_pip_installs_it(tmp_path):
         assert np.array_equal(np.asarray(png), np.asarray(lfic.decode(GOLDEN[0].read_bytes())))
 
 
-def test_the_decoder_is_cut_from_the_bundled_model():
-    whole, told = load_arrays("face-v1")
-    cut, texts = load_arrays("face-v1-decoder")
-    assert texts["source"] == told["digest"]
-    assert set(cut) == {k for k in whole if k.startswith(("context.", "tables.", "integers.synthesis."))}
-    for name, array in cut.items():
-        assert array.dtype == whole[name].dtype
-        assert np.array_equal(array, whole[name])
+def test_the_decoder_is_cut_from_the_bundled_models():
+    cut, texts = load_arrays("face-v2-decoder")
+    for model, said, prefix in (("face-v2", "source", ""), ("face-v1", "template", "template.")):
+        whole, told = load_arrays(model)
+        assert texts[said] == told["digest"]
+        kept = {k for k in whole if k.startswith(("context.", "tables.", "integers.synthesis."))}
+        for name in kept:
+            array = cut.pop(prefix + name)
+            assert array.dtype == whole[name].dtype and np.array_equal(array, whole[name])
+    assert not cut
 
 
 @pytest.mark.parametrize("path", GOLDEN[:4], ids=lambda path: path.stem)

@@ -45,7 +45,7 @@ def test_each_shipped_run_starts_where_an_earlier_one_ended():
 def test_every_key_has_one_section():
     assert len(SECTION_OF) == sum(map(len, KEYS.values()))
     # An analysis of pictures joins weights in their export: a run trains one.
-    assert {*KEYS["network"], "pictures"} == {"start", *vars(CodecNetConfig())}
+    assert {*KEYS["network"], "pictures"} == {"start", "start_pictures", *vars(CodecNetConfig())}
     assert network_config(NetworkConfig()) == CodecNetConfig()
 
 

@@ -212,7 +212,7 @@ def test_a_run_starts_with_a_weights_file(pack, tmp_path):
         levels, q, a = torch.ones(2, 4, 4, dtype=torch.uint8), torch.tensor([20, 90]), torch.tensor([True, True])
         pixels = aligned_faces(FacePack(pack), 2)
         (one, bits), (other, same) = (n.code(n.analyze(pixels, q, a), levels, q, a, 112, 112) for n in (net, shipped))
-    torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+    torch.testing.assert_close(one, other, atol=4e-3, rtol=0)  # half precision of what integers restored
     torch.testing.assert_close(bits, same, rtol=0.01, atol=1)
 
 

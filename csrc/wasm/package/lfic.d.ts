@@ -15,7 +15,7 @@ export interface Info {
   height: number;
   /** Of the format: 1, or 2 for a photo of layers. */
   version: 1 | 2 | 3;
-  model: "face-v1" | "private";
+  model: "face-v1" | "face-v2" | "private";
   /** 1 to 100: of the picture or the background; 0 without one. */
   quality: number;
   /** The face stands on the 112 x 112 template. */

@@ -8,7 +8,7 @@
 // Everything is integer arithmetic: pixels and bytes equal those of lfic in Python, C and C++.
 
 const FORMATS = ["invalid input", "no lfic file", "damaged file", "weights", "buffer", "memory", "fault of lfic"];
-const MODELS = { 0: "face-v1", 255: "private" };
+const MODELS = { 0: "face-v1", 1: "face-v2", 255: "private" };
 const SIDE = 112;
 const LARGEST_FACE = 4 * SIDE;
 
@@ -56,7 +56,7 @@ function host(memory) {
  * @param {{wasm?: any, weights?: any}} [from]
  */
 export async function load({ wasm = new URL("lfic.wasm", import.meta.url), weights } = {}) {
-  weights ??= new URL("face-v1.safetensors", import.meta.url);
+  weights ??= new URL("face-v2.safetensors", import.meta.url);
   const [code, model] = await Promise.all([bytesOf(wasm), bytesOf(weights)]);
   const module = await WebAssembly.compile(code);
   const imports = {};

@@ -2,7 +2,7 @@
 // the store after what is in it, so that a change of any file takes a store of its own.
 const STORE = "lfic-BUILD";
 const FILES = [
-  "./", "index.html", "icon.svg", "page.css", "page.js", "lfic.js", "lfic.wasm", "face-v1.safetensors", "vendor/jsQR.js",
+  "./", "index.html", "icon.svg", "page.css", "page.js", "lfic.js", "lfic.wasm", "face-v2.safetensors", "vendor/jsQR.js",
   "face.lfic", "face.png",
 ];
 
