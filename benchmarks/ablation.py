@@ -127,7 +127,9 @@ def codec_of(folder, runs, weights=None, qualities=QUALITIES, eyes=None):
 
 def searched(codec, draft, pixels):
     """A draft with the levels that the highest effort finds."""
-    levels, symbols = search.improve_levels(search.Candidate(codec.model, draft, pixels), search.ROUNDS[3])
+    levels, symbols = search.improve_levels(
+        search.Candidate(codec.model.of(draft.aligned), draft, pixels), search.ROUNDS[3]
+    )
     return dataclasses.replace(draft, levels=levels, symbols=symbols)
 
 

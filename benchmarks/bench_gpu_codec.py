@@ -227,8 +227,8 @@ def second_passes(codec: Codec, faces: Tensor) -> float | str:
         nonlocal seen
         seen += len(inputs[0])
 
-    net = codec.model.net
-    analyses = [net.analysis] if net.pictures is None else [net.analysis, net.pictures]
+    nets = {id(part): part.net for part in (codec.model.of(True), codec.model.of(False))}.values()
+    analyses = [analysis for net in nets for analysis in (net.analysis, net.pictures) if analysis is not None]
     hooks = [analysis.register_forward_pre_hook(count) for analysis in analyses]
     try:
         codec.encode_batch(faces)

@@ -110,7 +110,7 @@ def contestants(count: int, onnx: pathlib.Path | None) -> dict[str, dict[str, Wo
     torch.set_num_threads(1)
     images = list(faces(count))
     works: dict[str, dict[str, Work]] = {"decode": {}, "encode": {}, "networks, decode": {}, "networks, encode": {}}
-    codec = lfic.load_codec(threads=1)
+    codec = lfic.load_codec("face-v1", threads=1)
     blobs = codec.encode_batch(images, quality=QUALITY, aligned=True)
     fields = codec.model.integers
     assert fields is not None
@@ -128,7 +128,7 @@ def contestants(count: int, onnx: pathlib.Path | None) -> dict[str, dict[str, Wo
     works["decode"]["lfic, load_codec()"] = lambda: codec.decode_batch(blobs, out="numpy")
     works["encode"]["lfic, load_codec()"] = lambda: codec.encode_batch(images, quality=QUALITY, aligned=True)
 
-    floats = lfic.Codec(threads=1)
+    floats = lfic.Codec("face-v1", threads=1)
     floats.model = dataclasses.replace(codec.model, integers=None, unit=None)
     works["decode"]["lfic, torch float32"] = lambda: floats.decode_batch(blobs, out="numpy")
     works["encode"]["lfic, torch float32"] = lambda: floats.encode_batch(images, quality=QUALITY, aligned=True)

@@ -71,7 +71,7 @@ class Codec:
     """A loaded model's two directions. Safe to call from several threads; its state does not change.
 
     Args:
-        name: bundled model ("face-v1") or path of a .safetensors file.
+        name: bundled model ("face-v2", "face-v1") or path of a .safetensors file.
         device: where the networks run; the coder always runs on the CPU.
         recognizer: ``lfic.metric.Recognizer`` for ``min_similarity``, ``embed`` and the search of higher efforts, or
             the path of one; "bundled": the one that ships, loaded when first needed; None: efforts serve pixels alone,

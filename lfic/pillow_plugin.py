@@ -87,12 +87,11 @@ class LficImageFile(ImageFile.ImageFile):
         data = self._data
         if data is None:
             return
-        picture = layers.read(data, NO_BOUND)
-        context = known_context(picture.streams[0].header)
-        if context is None:
-            return
         try:
-            for stream in picture.streams:
+            for stream in layers.read(data, NO_BOUND).streams:
+                context = known_context(stream.header)
+                if context is None:
+                    return
                 decode_payloads(context, [(stream.header, memoryview(stream.payload))])
         except CorruptStreamError as error:
             raise DamagedImageError(f"this lfic file is damaged: {error}") from None

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import io
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 import lfic
 import lfic.pillow_plugin
+
+GOLDEN = pathlib.Path(__file__).parent / "data" / "golden"
 
 
 def test_save_and_open(tmp_path, face):
@@ -67,6 +70,12 @@ def test_threads_share_an_opened_image(face):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             for found in pool.map(lambda _, image=image: np.asarray(image), range(8)):
                 np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.lfic")), ids=lambda path: path.stem)
+def test_every_golden_file_verifies(path):
+    with Image.open(path) as image:
+        image.verify()
 
 
 def test_verify_then_load_and_close(tmp_path, face):

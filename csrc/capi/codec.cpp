@@ -141,8 +141,9 @@ Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::uniqu
     const std::string needed =
         std::string(model_name(number_)) + " codes faces on the template as " + model_name(wanted) + " does";
     if (!template_)
-        throw WeightsError(needed + ", whose weights are missing: take the file that csrc/wasm/weights.py writes, or " +
-                           "lfic_model_open with " + model_name(wanted) + ".safetensors beside it");
+        throw WeightsError(needed + ", whose weights are missing: take a file of both, " + model_name(number_) +
+                           "-decoder.safetensors or what csrc/wasm/weights.py writes, or lfic_model_open with " +
+                           model_name(wanted) + ".safetensors beside it");
     if (template_->number_ != wanted)
         throw WeightsError(needed + "; the weights given for that are " + model_name(template_->number_));
 }

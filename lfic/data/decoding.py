@@ -29,11 +29,12 @@ class Decoder:
         self.device, self.out = device, out
 
     def codec(self, model: int) -> "Codec":
-        """That of a model's number, with one torch thread in a worker: the workers are the parallelism."""
+        """What reads files of a model's number; of a template that is the model which codes by it, loaded once."""
         from ..codec import load_codec
-        from ..format.container import MODELS
+        from ..format.container import MODELS, TEMPLATES
 
-        return load_codec(MODELS[model], self.device)
+        users = {template: user for user, template in TEMPLATES.items()}
+        return load_codec(MODELS[users.get(model, model)], self.device)
 
     def __call__(self, blobs: Sequence[bytes]) -> list[Any]:
         """Pictures of any sizes and formats, in their order.

@@ -1,9 +1,10 @@
 """Weights files: safetensors with a digest over all that they hold; nothing in them is code.
 
-Keys: ``net.<parameter>`` (float16), ``context.<name>``, ``tables.<name>`` and ``integers.<name>`` (integers; the last
-are the transforms, csrc/network/network.hpp). Metadata: ``format``, ``config`` (JSON of ``CodecNetConfig``), ``digest``
-(hex SHA-256), ``card``, ``training``. In the format lfic-weights-2 the digest covers the metadata as well, in
-lfic-weights-1 the tensors alone.
+Keys: ``net.<parameter>`` (float16; of large layers ``.rows`` and ``.columns``, float32: lfic/network/restored.py),
+``context.<name>``, ``tables.<name>`` and ``integers.<name>`` (integers; the last are the transforms,
+csrc/network/network.hpp). Metadata: ``format``, ``config`` (JSON of ``CodecNetConfig``), ``digest`` (hex SHA-256),
+``card``, ``training``. In the format lfic-weights-2 the digest covers the metadata as well, in lfic-weights-1 the
+tensors alone.
 """
 
 import hashlib
@@ -28,13 +29,13 @@ FOLDER = pathlib.Path(__file__).parent.parent / "weights"
 
 
 def weights_path(name: PathLike) -> pathlib.Path:
-    """Path of a bundled model by name ("face-v1"), or of a .safetensors file."""
+    """Path of a bundled model by name ("face-v2", "face-v1"), or of a .safetensors file."""
     name = os.fspath(arguments.path("name", name))
     path = pathlib.Path(name) if name.endswith(".safetensors") else FOLDER / f"{name}.safetensors"
     if not path.is_file():
         bundled = ", ".join(model for number, model in MODELS.items() if number != PRIVATE)
         raise WeightsError(
-            f"there are no weights {name!r} ({path}); bundled is {bundled}, or give the path of a .safetensors file"
+            f"there are no weights {name!r} ({path}); bundled are {bundled}; or give the path of a .safetensors file"
         )
     return path
 

@@ -8,7 +8,7 @@ from lfic.format.weights import load_arrays, model_number, weights_path
 
 
 def test_broken_weights_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="bundled is face-v1, face-v2,"):
+    with pytest.raises(WeightsError, match="bundled are face-v1, face-v2;"):
         lfic.load_codec("face-v9")
     path = tmp_path / "bad.safetensors"
     whole = weights_path("face-v1").read_bytes()

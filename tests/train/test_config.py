@@ -37,7 +37,9 @@ def test_each_shipped_run_starts_where_an_earlier_one_ended():
     for before, path in itertools.pairwise(SHIPPED):
         run = others.get(path.stem, before.stem)
         wanted.append(
-            f"runs/{path.parent.name}/{run}/checkpoint" if before.parent == path.parent else before.parent.name
+            f"runs/{path.parent.name}/{run}/checkpoint"
+            if before.parent == path.parent
+            else f"data/{before.parent.name}-pictures.safetensors"
         )
     assert found == wanted
 
