@@ -94,7 +94,7 @@ def test_layers_are_copied(files, codec):
 
 
 def test_faces_of_files_that_were_coded_smaller_are_found(files, codec):
-    data = codec.encode(Image.open(files / "a.png"), quality=35)
+    data = codec.encode(Image.open(files / "a.png"), quality=20)
     assert lfic.probe(data).scale < 1
     work = FaceFinding()
     work.prepare()

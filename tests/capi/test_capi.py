@@ -161,7 +161,7 @@ def test_golden_files(library):
         assert info.scale == 64 * expected.scale
         assert (
             info.layers == len(expected.layers)
-            and info.model == 0
+            and info.model == ("face-v1", "face-v2").index(expected.model)
             and info.grey == expected.grey
             and info.version == (2 if info.layers or info.scale < 64 else 3 if info.grey else 1)
         )

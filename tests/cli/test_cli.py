@@ -55,7 +55,7 @@ def test_a_picture_is_coded_smaller(png, tmp_path, capsys):
         (info,) = lines(capsys)
         assert info["quality"] == 30 and info.get("scale") == row.get("scale")
         said[resolution] = row.get("scale")
-    assert said == {"auto": "5/8", "full": None}
+    assert said == {"auto": "3/4", "full": None}
     target = tmp_path / "archive"
     assert (
         main(["transcode", str(large), str(target), "--faces", "none", "--quality", "30", "--resolution", "full"]) == 0

@@ -442,7 +442,7 @@ def test_the_codec_and_its_training_run_these_operations(codec, face):
         codec.decode(data)
         assert len(coding.names) == 1  # a CPU decodes by integers
         floats = copy.copy(codec)
-        floats.model = dataclasses.replace(codec.model, integers=None, unit=None)
+        floats.model = dataclasses.replace(codec.model.of(True), integers=None, unit=None)
         floats.decode(data)
     assert coding.names[1:] == ["rap_unpool"]
     with Calls() as training:
