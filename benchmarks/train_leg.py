@@ -1,8 +1,8 @@
 r"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
     PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--second-seconds 60]
-    python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/11-analysis.toml --second "" \
-        --start face-v1
+    PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/11-analysis.toml \
+        --second "" --start face-v1
 
 Reads the configurations, by default face-v2's, and what they name in data/; makes the pack of crops that they name of
 the packed pictures, with all cores. A configuration for a CPU gets what a GPU needs: captured steps, more pictures in

@@ -1,12 +1,12 @@
 """Float weights out of the integers that were made of them, so that a weights file holds a network once.
 
-Of a layer's float weights w [N, K, h, w'] and integers W of the same shape (lfic/network/integers.py) a file keeps two
-vectors, r [N] and c [K]: every integer is w[n, k] over a product of one number for its output and one for its input,
-rounded, and
+A layer has float weights w [N, K, ...] and integers W of the same shape (lfic/network/integers.py). Each integer is
+the float weight times one number for its output and one for its input, rounded. So a file keeps two vectors in the
+place of w, r [N] and c [K]:
 
     w[n, k] = W[n, k] * r[n] * c[k]
 
-restores it as exactly as W has it, 15 bits of the largest weight of its output.
+What comes back is as exact as W, which has 15 bits for the largest weight of an output.
 """
 
 from collections.abc import Mapping
