@@ -264,18 +264,17 @@ class Codec:
         failed: Failures,
     ) -> None:
         """Pictures without layers whose quality has to be found, or which an effort improves."""
-        model, threads = self.model, coder_threads(self.threads)
+        model = self.model
+        manner = rate_control.Manner(effort, aligned, checksum, coder_threads(self.threads), bare)
         for group in pieces(pictures.sizes, model.device, rest):
             if max_bytes is None and min_similarity is None:
                 drafts = best_drafts(model, pictures.tensor(group), [qualities[i] for i in group], effort, aligned)
-                for i, blob in zip(group, files(model, drafts, checksum, threads, bare), strict=True):
+                for i, blob in zip(group, manner.files(model, drafts), strict=True):
                     put(i, blob)
                 continue
             pixels = pictures.tensor(group)
             if max_bytes is None:
-                found = rate_control.smallest_files(
-                    model, pixels, cast(float, min_similarity), effort, aligned, checksum, threads, bare
-                )
+                found = rate_control.smallest_files(model, pixels, cast(float, min_similarity), manner)
                 for i, result in zip(group, found, strict=True):
                     if isinstance(result, bytes):
                         put(i, result)
@@ -289,11 +288,9 @@ class Codec:
                 i = group[picture]
                 if not (auto and may_shrink(*pictures.sizes[i][::-1], max(quality, 1))):
                     return None
-                return largest_reduced(model, pictures.array(i), quality, max_bytes, effort, checksum, threads)
+                return largest_reduced(model, pictures.array(i), quality, max_bytes, manner)
 
-            largest = rate_control.largest_files(
-                model, pixels, max_bytes, effort, aligned, checksum, threads, bare, instead=smaller
-            )
+            largest = rate_control.largest_files(model, pixels, max_bytes, manner, instead=smaller)
             for i, best in zip(group, largest, strict=True):
                 try:
                     pixels_of = functools.partial(pictures.array, i)

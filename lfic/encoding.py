@@ -156,11 +156,10 @@ class Encoder(Integers):
             return as_reduced(self.plain([small.pixels], small.quality, False, checksum, False, 0)[0], small)
 
         def smaller(picture: int, quality: int) -> bytes | None:
-            return largest_reduced(self, pixels, quality, max_bytes, 0, checksum) if auto else None
+            return largest_reduced(self, pixels, quality, max_bytes, manner) if auto else None
 
-        (best,) = rate_control.largest_files(
-            self, self.tensor([pixels]), max_bytes, 0, aligned, checksum, 1, short, instead=smaller
-        )
+        manner = rate_control.Manner(0, aligned, checksum, bare=short)
+        (best,) = rate_control.largest_files(self, self.tensor([pixels]), max_bytes, manner, instead=smaller)
         return layers.fitting(self, lambda: pixels, best, max_bytes, checksum, auto)
 
     def plain(

@@ -93,15 +93,28 @@ class Search:
         return min(max(guess, low + 1), high - 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Manner:
+    """How each file that a search tries is coded, and by how many threads; ``Codec.encode_batch`` has the rest.
+
+    aligned: None: settled for each picture, in the middle of the scale. bare: bare streams, which have no checksum.
+    """
+
+    effort: int
+    aligned: bool | None
+    checksum: bool
+    threads: int = 1
+    bare: bool = False
+
+    def files(self, model: Transforms, drafts: Sequence[Draft]) -> list[bytes]:
+        return files(model, drafts, self.checksum, self.threads, self.bare)
+
+
 def largest_files(
     model: Transforms,
     pixels: Pictures,
     max_bytes: int,
-    effort: int,
-    aligned: bool | None,
-    checksum: bool,
-    threads: int = 1,
-    bare: bool = False,
+    manner: Manner,
     coarsest: bool = True,
     instead: Callable[[int, int], bytes | None] = lambda picture, quality: None,
 ) -> list[bytes | InvalidInputError]:
@@ -114,49 +127,44 @@ def largest_files(
     place says that that is too large as well. An effort's files are sought from there on, in ``EFFORT_TRIALS`` at most.
     """
     out: dict[int, bytes | InvalidInputError] = {}
-    for part, which, way in by_part(model, pixels, aligned):
+    for part, which, own in by_part(model, pixels, manner):
 
         def other(picture: int, quality: int, which: Sequence[int] = which) -> bytes | None:
             return instead(which[picture], quality)
 
-        found = own_largest_files(part, pixels[which], max_bytes, effort, way, checksum, threads, bare, coarsest, other)
+        found = own_largest_files(part, pixels[which], max_bytes, own, coarsest, other)
         out |= zip(which, found, strict=True)
     return [out[i] for i in range(len(pixels))]
 
 
-def by_part(
-    model: Transforms, pixels: Pictures, aligned: bool | None
-) -> list[tuple[Transforms, list[int], bool | None]]:
-    """Pictures of one size by the part of the model that codes them: (part, which, aligned). Where two parts may, that
-    is settled in the middle of the scale."""
+def by_part(model: Transforms, pixels: Pictures, manner: Manner) -> list[tuple[Transforms, list[int], Manner]]:
+    """Pictures of one size by the part of the model that codes them: (part, which, how). Where two parts may, that is
+    settled in the middle of the scale."""
     everything = list(range(len(pixels)))
-    if aligned is not None or pixels.shape[-2:] != (SIDE, SIDE):
-        return [(model.of(bool(aligned)), everything, bool(aligned))]
+    if manner.aligned is not None or pixels.shape[-2:] != (SIDE, SIDE):
+        way = bool(manner.aligned)
+        return [(model.of(way), everything, dataclasses.replace(manner, aligned=way))]
     if model.of(True) is model.of(False):
-        return [(model, everything, None)]
+        return [(model, everything, manner)]
     ways = [draft.aligned for draft in best_drafts(model, pixels, DEFAULT_QUALITY, 0, None)]
     parts = [(way, [i for i in everything if ways[i] == way]) for way in (True, False)]
-    return [(model.of(way), which, way) for way, which in parts if which]
+    return [(model.of(way), which, dataclasses.replace(manner, aligned=way)) for way, which in parts if which]
 
 
 def own_largest_files(
     model: Transforms,
     pixels: Pictures,
     max_bytes: int,
-    effort: int,
-    aligned: bool | None,
-    checksum: bool,
-    threads: int,
-    bare: bool,
+    manner: Manner,
     coarsest: bool,
     instead: Callable[[int, int], bytes | None],
 ) -> list[bytes | InvalidInputError]:
     """``largest_files`` of what one part of a model codes."""
     # The way (aligned or not) is settled once, in the middle of the scale.
-    middle = best_drafts(model, pixels, DEFAULT_QUALITY, 0, aligned)
-    found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in files(model, middle, checksum, threads, bare)]
+    middle = best_drafts(model, pixels, DEFAULT_QUALITY, 0, manner.aligned)
+    found: list[dict[int, bytes]] = [{DEFAULT_QUALITY: data} for data in manner.files(model, middle)]
     searches = [Search(math.log(max_bytes), False, {DEFAULT_QUALITY: size(f[DEFAULT_QUALITY])}) for f in found]
-    guesses = predicted(model, middle, found, max_bytes, threads)
+    guesses = predicted(model, middle, found, max_bytes, manner.threads)
     trials = [(i, q) for i, guess in enumerate(guesses) for q in (guess, guess + 1) if 1 <= q <= 100]
     ways = [draft.aligned for draft in middle]
     while trials:
@@ -165,22 +173,21 @@ def own_largest_files(
             some = [(i, q) for i, q in trials if ways[i] == way]
             if some:
                 drafts = first_drafts(model, pixels[[i for i, _ in some]], [q for _, q in some], way)
-                for (i, q), data in zip(some, files(model, drafts, checksum, threads, bare), strict=True):
+                for (i, q), data in zip(some, manner.files(model, drafts), strict=True):
                     found[i][q], searches[i].tried[q] = data, size(data)
         trials = [(i, search.next()) for i, search in enumerate(searches) if not search.done]
     best: list[bytes | InvalidInputError] = []
     for i, (search, way) in enumerate(zip(searches, ways, strict=True)):
+        picture, own = pixels[i : i + 1], dataclasses.replace(manner, aligned=way)
         other = instead(i, search.last)
         if other is not None:
             best.append(other)
         elif not search.last and coarsest:
-            best.append(coarsest_file(model, pixels[i : i + 1], max_bytes, way, checksum, bare))
+            best.append(coarsest_file(model, picture, max_bytes, own))
         elif not search.last:
             best.append(too_small(max_bytes, len(found[i][1])))
-        elif effort:
-            best.append(
-                improved_file(model, pixels[i : i + 1], search, found[i][search.last], effort, way, checksum, bare)
-            )
+        elif manner.effort:
+            best.append(improved_file(model, picture, search, found[i][search.last], own))
         else:
             best.append(found[i][search.last])
     return best
@@ -222,23 +229,14 @@ def in_rows(symbols: Sequence[Symbols]) -> NDArray[np.int16]:
     return rows
 
 
-def improved_file(
-    model: Transforms,
-    pixels: Pictures,
-    search: Search,
-    plain: bytes,
-    effort: int,
-    way: bool,
-    checksum: bool,
-    bare: bool,
-) -> bytes:
+def improved_file(model: Transforms, pixels: Pictures, search: Search, plain: bytes, manner: Manner) -> bytes:
     """The largest file of an effort that was found to fit in ``EFFORT_TRIALS``, from the best without one on; that one
     where none does. pixels uint8 [1, 3, H, W]."""
     start = search.last
     best, own = plain, Search(search.target)
     quality = start
     for _ in range(EFFORT_TRIALS):
-        data = files(model, best_drafts(model, pixels, quality, effort, way), checksum, bare=bare)[0]
+        (data,) = manner.files(model, best_drafts(model, pixels, quality, manner.effort, manner.aligned))
         own.tried[quality] = size(data)
         if own.holds(quality) and quality == own.last:
             best = data
@@ -248,9 +246,7 @@ def improved_file(
     return best
 
 
-def coarsest_file(
-    model: Transforms, pixels: Pictures, max_bytes: int, way: bool, checksum: bool, bare: bool
-) -> bytes | InvalidInputError:
+def coarsest_file(model: Transforms, pixels: Pictures, max_bytes: int, manner: Manner) -> bytes | InvalidInputError:
     """The file of the largest quality that fits with every region pooled as coarsely as it goes.
 
     pixels uint8 [1, 3, H, W].
@@ -260,7 +256,8 @@ def coarsest_file(
     blobs: dict[int, bytes] = {}
 
     def fits(quality: int) -> bool:
-        blobs[quality] = files(model, first_drafts(model, pixels, quality, way, coarsest), checksum, bare=bare)[0]
+        drafts = first_drafts(model, pixels, quality, bool(manner.aligned), coarsest)
+        (blobs[quality],) = manner.files(model, drafts)
         return len(blobs[quality]) <= max_bytes
 
     best = last_true(fits, 1)
@@ -278,35 +275,19 @@ def too_small(max_bytes: int, least: int) -> InvalidInputError:
 
 
 def smallest_files(
-    model: "Model",
-    pixels: Pictures,
-    min_similarity: float,
-    effort: int,
-    aligned: bool | None,
-    checksum: bool,
-    threads: int = 1,
-    bare: bool = False,
+    model: "Model", pixels: Pictures, min_similarity: float, manner: Manner
 ) -> list[bytes | InvalidInputError]:
     """Pictures uint8 [N, 3, H, W] -> for each the file of the smallest quality that is at least that like the original
     (``Model.similarity``); an error in its place where not even quality 100 is."""
     out: dict[int, bytes | InvalidInputError] = {}
-    for part, which, way in by_part(model, pixels, aligned):
-        found = own_smallest_files(
-            cast("Model", part), pixels[which], min_similarity, effort, way, checksum, threads, bare
-        )
+    for part, which, own in by_part(model, pixels, manner):
+        found = own_smallest_files(cast("Model", part), pixels[which], min_similarity, own)
         out |= zip(which, found, strict=True)
     return [out[i] for i in range(len(pixels))]
 
 
 def own_smallest_files(
-    model: "Model",
-    pixels: Pictures,
-    min_similarity: float,
-    effort: int,
-    aligned: bool | None,
-    checksum: bool,
-    threads: int,
-    bare: bool,
+    model: "Model", pixels: Pictures, min_similarity: float, manner: Manner
 ) -> list[bytes | InvalidInputError]:
     """``smallest_files`` of what one part of a model codes."""
     target = model.embed(pixels)
@@ -315,7 +296,7 @@ def own_smallest_files(
     trials = [(i, DEFAULT_QUALITY) for i in range(len(searches))]
     while trials:
         rows = [i for i, _ in trials]
-        drafts = best_drafts(model, pixels[rows], [q for _, q in trials], effort, aligned)
+        drafts = best_drafts(model, pixels[rows], [q for _, q in trials], manner.effort, manner.aligned)
         shown = model.reconstruct(
             [(draft.symbols, draft.levels) for draft in drafts],
             [draft.quality for draft in drafts],
@@ -323,7 +304,7 @@ def own_smallest_files(
             *pixels.shape[-2:],
         )
         like = model.similarity(shown, target[rows]).tolist()
-        for (i, q), data, value in zip(trials, files(model, drafts, checksum, threads, bare), like, strict=True):
+        for (i, q), data, value in zip(trials, manner.files(model, drafts), like, strict=True):
             found[i][q] = data
             # what counts is whether the bound is met, to the last bit
             searches[i].tried[q] = (

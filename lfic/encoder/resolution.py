@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..format import container, layers
 from ..format.compose import resolution_for, shrunk
 from .draft import Pixels, Transforms
-from .rate_control import largest_files
+from .rate_control import Manner, largest_files
 
 MOST_THREADS = 16  # that look at pictures
 TOGETHER = 256  # pictures that are made smaller together, so that memory does not grow with the batch
@@ -59,24 +59,17 @@ def as_reduced(data: bytes, small: Reduced) -> bytes:
 
 
 def largest_reduced(
-    model: Transforms,
-    pixels: Pixels,
-    at_full_size: int,
-    max_bytes: int,
-    effort: int,
-    checksum: bool,
-    threads: int = 1,
+    model: Transforms, pixels: Pixels, at_full_size: int, max_bytes: int, manner: Manner
 ) -> bytes | None:
     """The best file of at most ``max_bytes`` of a picture at the size that a quality has it coded at.
 
     at_full_size: that quality, the largest whose file fits where the picture has its own size; 0: none does. None where
     its size is the picture's own, or where no file of it fits.
     """
-    small = reduced(pixels, max(at_full_size, 1), threads)
+    small = reduced(pixels, max(at_full_size, 1), manner.threads)
     if small is None or max_bytes <= small.more_bytes:
         return None
     room = max_bytes - small.more_bytes
-    (found,) = largest_files(
-        model, model.tensor([small.pixels]), room, effort, False, checksum, threads, coarsest=False
-    )
+    own = dataclasses.replace(manner, aligned=False, bare=False)
+    (found,) = largest_files(model, model.tensor([small.pixels]), room, own, coarsest=False)
     return as_reduced(found, small) if isinstance(found, bytes) else None
