@@ -1,18 +1,20 @@
 """The gradients of the training form in one pass and in two: y alone, the tables alone, both at once.
 
-    python benchmarks/gpu_passes.py [--device cuda] [--out FILE] [--seconds S]
-    python benchmarks/gpu_passes.py --profile FILE
+    python benchmarks/gpu_passes.py [--device cuda] [--out FILE] [--seconds S] [--profile FILE]
+    python benchmarks/gpu_passes.py --warm N
     python benchmarks/gpu_passes.py --once
 
 A line per shape and dtype with medians in microseconds: forward; rounded features with noisy symbols in one call and in
 two; backward to y, to the tables, to both; what a call keeps the host busy for. What had no time left, and what failed,
-gets a line whose note says so. ``--profile`` writes what torch.profiler sees of forward and backward at N = 1 and 256:
-the kernels of the device, and what the host does. ``--once`` calls forward, backward and decoding once, for ncu.
+gets a line whose note says so. ``--profile`` then writes what torch.profiler sees of forward and backward at N = 1 and
+256: the kernels of the device, and what the host does. ``--warm`` makes each call once, in N processes, so that its
+code is on disk when it is timed. ``--once`` calls forward, backward and decoding once, for ncu.
 """
 
 import argparse
 import csv
 import functools
+import itertools
 import math
 import pathlib
 import statistics
@@ -22,7 +24,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import lfic.kernels  # noqa: F401  registers the operations
-from lfic.kernels.bench import bench
+from lfic.kernels.bench import bench, warm
 
 FIELDS = ("device", "shape", "dtype", "call", "p50_us", "host_us", "note")
 NAMES = ("N1-C192-14x14", "N256-C192-14x14", "N64-C192-64x64")
@@ -136,6 +138,19 @@ def listed(name, device, rounds=20):
     return text
 
 
+def compiled(job):
+    """Seconds of one call, in a process of its own."""
+    name, dtype, device, call = job
+    began = time.perf_counter()
+    with torch.no_grad():
+        # Two sets, so that slices of a batch are seen, as where they are timed.
+        for function in calls(name, bench.DTYPES[dtype], device, 2)[call]:
+            function()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
 def once(name, device):
     """Each kernel that ncu looks at, once."""
     shape, dtype = bench.shape_of(name), torch.float16
@@ -152,16 +167,22 @@ def main(argv=None):
     parser.add_argument("--out", help="CSV to append every line to as it is measured")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so long")
     parser.add_argument("--profile", type=pathlib.Path, help="write torch.profiler's lists of training to this file")
+    parser.add_argument("--warm", type=int, metavar="N", help="call everything once, in N processes, and end")
     parser.add_argument("--once", action="store_true", help="call three kernels once, for a profiler around this")
     args = parser.parse_args(argv)
     small = args.device == "cpu"
+    names = ("N1-C16-8x8",) if small else NAMES
     if args.once:
         once("N2-C16-8x8" if small else PROFILED[-1], args.device)
-    elif args.profile:
-        names = ("N1-C16-8x8", "N2-C16-8x8") if small else PROFILED
-        args.profile.write_text("\n".join(listed(name, args.device) for name in names))
+    elif args.warm:
+        todo = [(name, dtype, args.device, call) for name, dtype, call in itertools.product(names, DTYPES, CALLS)]
+        for job, result in warm.in_pool(compiled, todo, args.warm, args.seconds):
+            print(*job, repr(result) if isinstance(result, BaseException) else f"{result:.1f} s", flush=True)
     else:
-        measure(args.device, ("N1-C16-8x8",) if small else NAMES, args.out, args.seconds)
+        measure(args.device, names, args.out, args.seconds)
+        if args.profile:
+            names = ("N1-C16-8x8", "N2-C16-8x8") if small else PROFILED
+            args.profile.write_text("\n".join(listed(name, args.device) for name in names))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,8 @@ half=$(((workers + 1) / 2))
 brief=$((seconds < 240)) # then there are no compiled baselines, and exact results are tested after the figures
 warm_up() {
     step warm-lfic 35 "${warm[@]}" --shape "${shapes[@]}" --dtype "${dtypes[@]}" --workers "$half" --seconds @
-    ((brief)) || step warm-baselines 60 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
+    step warm-passes 12 "$python" benchmarks/gpu_passes.py --device "$device" --warm "$half" --seconds @
+    ((brief)) || step warm-baselines 50 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
         --workers "$half" --seconds @
 }
 parallel=()
@@ -115,9 +116,14 @@ pytest() {
 }
 warm_up &
 warming=$!
-pytest tests-new 26 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
+# Workers take as long to start as a third of the tests take: one call for all of them, where there is time for all.
+if ((brief)); then
+    pytest tests-new 26 "${parallel[@]}" -k "not exact and not sanitizer and not two_to"
+else
+    pytest tests 62 "${parallel[@]}" -k "not sanitizer and not two_to"
+fi
 tests_exact() {
-    pytest tests-exact 36 "${parallel[@]}" -k exact
+    ((brief)) && pytest tests-exact 36 "${parallel[@]}" -k exact
     LFIC_PLAIN_MEMORY=1 pytest tests-plain 8 "${parallel[@]}" -k "stream or sums or (training and 192 and 14)"
 }
 ((brief)) || tests_exact
@@ -132,8 +138,9 @@ if [ -e benchmarks/bench_gpu_codec.py ]; then
 else
     say "codec: benchmarks/bench_gpu_codec.py is not there"
 fi
-step passes 12 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv" --seconds @
-step profile 8 "$python" benchmarks/gpu_passes.py --device "$device" --profile "$out/profile.txt"
+# torch.profiler imports the compiler, which takes seconds: it comes last, in the same process.
+step passes 20 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv" \
+    --seconds $((10 * seconds / 270)) --profile "$out/profile.txt"
 # Two processes at once, the second as loud as the first: what a neighbor on the card costs.
 two_at_once() {
     local file=$1
@@ -152,14 +159,14 @@ if command -v ncu >/dev/null; then
 else
     say "ncu: not installed"
 fi
-((brief)) && tests_exact
-((brief)) || step baselines 24 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
-    --ops train dense quantize unpool --deadline @
-pytest tests-large 10 -k two_to
 if [ "$device" = cuda ]; then
     step variants 20 "$python" -m lfic.kernels.bench.tune --shape N1-C192-14x14 N256-C192-14x14 --dtype fp16 \
         --ops dense dense_backward_tables quantize unpool --workers "$workers" --seconds @ --out "$out/variants.csv"
 fi
+((brief)) && tests_exact
+((brief)) || step baselines 24 "${bench[@]}" --baselines "best compile" copy --dtype "${short[@]}" --shape "${most[@]}" \
+    --ops train dense quantize unpool --deadline @
+pytest tests-large 10 -k two_to
 
 # --- the short of it ---------------------------------------------------------------------------------------------------
 {

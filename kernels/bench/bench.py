@@ -641,7 +641,8 @@ def run(
                 report(one)
                 found.append(one)
             continue
-        torch.compiler.reset()
+        if compile:  # its compiler takes seconds to import
+            torch.compiler.reset()
         compiled = compilations() if compile else {}
         try:
             rows = measure(operation, name, dtype, device, compiled, whats, rounds, seconds, refcheck)

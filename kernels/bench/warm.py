@@ -67,13 +67,14 @@ def in_pool(
     context = multiprocessing.get_context("spawn")  # a fork of a process that used CUDA cannot use it
     pool = concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo))), context, alone)
     running = {pool.submit(function, job): job for job in todo}
+    left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
     try:
-        for done in concurrent.futures.as_completed(running, timeout=max(0.0, deadline - time.monotonic())):
+        for done in concurrent.futures.as_completed(running, timeout=left):
             error = done.exception()
             yield running[done], done.result() if error is None else error
     except concurrent.futures.TimeoutError:
-        left = sum(not future.done() for future in running)
-        print(f"# no time left for {left} of {len(todo)}", file=sys.stderr, flush=True)
+        undone = sum(not future.done() for future in running)
+        print(f"# no time left for {undone} of {len(todo)}", file=sys.stderr, flush=True)
     finally:
         workers_ = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)

@@ -63,57 +63,6 @@ def test_memory_really_is_poisoned():
     assert torch.empty(1000, device="cuda").isnan().all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_exact_symbols_and_features(grid, channels, dtype):
-    y, levels, gain, quality = case(channels, grid, dtype)
-    y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
-    indexes = torch.randint(0, 320, gain.shape, dtype=torch.int16)
-    expected = rap_quantize(y, levels, gain, quality, indexes)
-    found = rap_quantize(*on("cuda", y, levels, gain, quality, indexes))
-    for a, b in zip(found, expected):
-        assert torch.equal(a.cpu(), b)
-    for a, b in zip(rap_offsets(levels.cuda(), *grid), rap_offsets(levels, *grid)):
-        assert torch.equal(a.cpu(), b)
-    for out in DTYPES:
-        features = rap_unpool(found[0], *on("cuda", levels, 1 / gain, quality), *grid, out)
-        assert torch.equal(features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, *grid, out))
-
-
-@pytest.mark.parametrize("form", ["rounded", "noise", "seed", "mixed"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_exact_training_form_and_its_gradients(grid, channels, dtype, form):
-    y, levels, gain, quality = case(channels, grid, dtype)
-    noise = (
-        (torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) - 0.5).to(dtype) if form == "noise" else None
-    )
-    seed = torch.tensor([0x1234567890ABCDEF]) if form in ("seed", "mixed") else None
-    weights = torch.randn(2, *y.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
-    results = []
-    for device in ("cuda", "cpu"):
-        leaves = [t.detach().clone().to(device).requires_grad_(True) for t in (y, gain, 1 / gain)]
-        extra = [None if t is None else t.to(device) for t in (noise, seed)]
-        outputs = rap_quantize_dense(
-            leaves[0],
-            levels.to(device),
-            leaves[1],
-            leaves[2],
-            quality.to(device),
-            *extra,
-            dtype=dtype,
-            mixed=form == "mixed",
-        )
-        torch.autograd.backward(outputs, list(weights.to(device)))
-        results.append([t.detach().cpu() for t in (*outputs, *(leaf.grad for leaf in leaves))])
-    for a, b in zip(results[0][:3], results[1][:3]):  # features, symbols, gradient of y
-        assert torch.equal(a, b)
-    for a, b in zip(results[0][3:], results[1][3:]):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-3)
-
-
 @pytest.mark.parametrize("count", [1, 70])
 def test_sums_for_tables_are_the_same_in_every_run(count):
     """Programs of one and of several tiles, images that share a quality, rows that no image has."""
@@ -320,6 +269,57 @@ def test_second_device():
     assert found[0].device.index == 1 and torch.equal(found[0].cpu(), expected[0])
     with pytest.raises(ValueError, match="one device"):
         rap_quantize(y.to("cuda:0"), *on("cuda:1", levels, gain, quality))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_exact_symbols_and_features(grid, channels, dtype):
+    y, levels, gain, quality = case(channels, grid, dtype)
+    y.view(-1)[0], y.view(-1)[-1] = float("nan"), 3e4
+    indexes = torch.randint(0, 320, gain.shape, dtype=torch.int16)
+    expected = rap_quantize(y, levels, gain, quality, indexes)
+    found = rap_quantize(*on("cuda", y, levels, gain, quality, indexes))
+    for a, b in zip(found, expected):
+        assert torch.equal(a.cpu(), b)
+    for a, b in zip(rap_offsets(levels.cuda(), *grid), rap_offsets(levels, *grid)):
+        assert torch.equal(a.cpu(), b)
+    for out in DTYPES:
+        features = rap_unpool(found[0], *on("cuda", levels, 1 / gain, quality), *grid, out)
+        assert torch.equal(features.cpu(), rap_unpool(expected[0], levels, 1 / gain, quality, *grid, out))
+
+
+@pytest.mark.parametrize("form", ["rounded", "noise", "seed", "mixed"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_exact_training_form_and_its_gradients(grid, channels, dtype, form):
+    y, levels, gain, quality = case(channels, grid, dtype)
+    noise = (
+        (torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) - 0.5).to(dtype) if form == "noise" else None
+    )
+    seed = torch.tensor([0x1234567890ABCDEF]) if form in ("seed", "mixed") else None
+    weights = torch.randn(2, *y.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    results = []
+    for device in ("cuda", "cpu"):
+        leaves = [t.detach().clone().to(device).requires_grad_(True) for t in (y, gain, 1 / gain)]
+        extra = [None if t is None else t.to(device) for t in (noise, seed)]
+        outputs = rap_quantize_dense(
+            leaves[0],
+            levels.to(device),
+            leaves[1],
+            leaves[2],
+            quality.to(device),
+            *extra,
+            dtype=dtype,
+            mixed=form == "mixed",
+        )
+        torch.autograd.backward(outputs, list(weights.to(device)))
+        results.append([t.detach().cpu() for t in (*outputs, *(leaf.grad for leaf in leaves))])
+    for a, b in zip(results[0][:3], results[1][:3]):  # features, symbols, gradient of y
+        assert torch.equal(a, b)
+    for a, b in zip(results[0][3:], results[1][3:]):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-3)
 
 
 def test_more_than_two_to_the_31_elements():
