@@ -18,6 +18,7 @@ import itertools
 import math
 import pathlib
 import statistics
+import sys
 import time
 
 import torch
@@ -148,6 +149,7 @@ def compiled(job):
             function()
     if device == "cuda":
         torch.cuda.synchronize()
+        torch.cuda.empty_cache()
     return time.perf_counter() - began
 
 
@@ -165,7 +167,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--out", help="CSV to append every line to as it is measured")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin nothing after so long; half of it with --profile"
+    )
     parser.add_argument("--profile", type=pathlib.Path, help="write torch.profiler's lists of training to this file")
     parser.add_argument("--warm", type=int, metavar="N", help="call everything once, in N processes, and end")
     parser.add_argument("--once", action="store_true", help="call three kernels once, for a profiler around this")
@@ -174,16 +178,20 @@ def main(argv=None):
     names = ("N1-C16-8x8",) if small else NAMES
     if args.once:
         once("N2-C16-8x8" if small else PROFILED[-1], args.device)
-    elif args.warm:
+    elif args.warm is not None:
+        failed = False
         todo = [(name, dtype, args.device, call) for name, dtype, call in itertools.product(names, DTYPES, CALLS)]
         for job, result in warm.in_pool(compiled, todo, args.warm, args.seconds):
+            failed |= isinstance(result, BaseException)
             print(*job, repr(result) if isinstance(result, BaseException) else f"{result:.1f} s", flush=True)
+        return int(failed)
     else:
-        measure(args.device, names, args.out, args.seconds)
+        measure(args.device, names, args.out, args.seconds / 2 if args.profile else args.seconds)
         if args.profile:
             names = ("N1-C16-8x8", "N2-C16-8x8") if small else PROFILED
             args.profile.write_text("\n".join(listed(name, args.device) for name in names))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

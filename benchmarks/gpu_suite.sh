@@ -103,7 +103,7 @@ brief=$((seconds < 240)) # then there are no compiled baselines, and exact resul
 warm_up() {
     step warm-lfic 35 "${warm[@]}" --shape "${shapes[@]}" --dtype "${dtypes[@]}" --workers "$half" --seconds @
     step warm-passes 12 "$python" benchmarks/gpu_passes.py --device "$device" --warm "$half" --seconds @
-    ((brief)) || step warm-baselines 50 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
+    ((brief)) || step warm-baselines 35 nice -n 5 "${warm[@]}" --baselines --shape "${most[@]}" --dtype "${short[@]}" \
         --workers "$half" --seconds @
 }
 parallel=()
@@ -139,8 +139,8 @@ else
     say "codec: benchmarks/bench_gpu_codec.py is not there"
 fi
 # torch.profiler imports the compiler, which takes seconds: it comes last, in the same process.
-step passes 20 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv" \
-    --seconds $((10 * seconds / 270)) --profile "$out/profile.txt"
+step passes 20 "$python" benchmarks/gpu_passes.py --device "$device" --out "$out/passes.csv" --seconds @ \
+    --profile "$out/profile.txt"
 # Two processes at once, the second as loud as the first: what a neighbor on the card costs.
 two_at_once() {
     local file=$1

@@ -1,13 +1,14 @@
 r"""A training leg on a machine that is there for a few minutes: one or two runs, fitted to the time that there is.
 
-    PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT [--device cuda] [--second-seconds 60]
+    PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT --start face-v2 [--second-seconds 60]
     PYTHONPATH=. python benchmarks/train_leg.py --seconds 450 --out OUT --first configs/face-v1/11-analysis.toml \
         --second "" --start face-v1
 
-Reads the configurations, by default face-v2's, and what they name in data/; makes the pack of crops that they name of
-the packed pictures, with all cores. A configuration for a CPU gets what a GPU needs: captured steps, more pictures in
-each, processes that make them. The first run begins with as many steps as it takes to know their pace, and goes on with
-as many as fit. What the runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
+Reads the configurations, by default face-v2's last two, and what they name in data/; makes the pack of crops that they
+name of the packed pictures, with all cores. A configuration for a CPU gets what a GPU needs: captured steps, more
+pictures in each, processes that make them. The first run begins with as many steps as it takes to know their pace, and
+goes on with as many as fit; the second begins with what the first leaves. What the runs leave goes to OUT: the averaged
+networks, in all their parts, and the logs.
 """
 
 import argparse
@@ -79,9 +80,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, required=True, help="for all of it")
     parser.add_argument("--second-seconds", type=float, default=60, help="of those, for the second run (default 60)")
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--first", default="configs/face-v2/1-pictures.toml", help="configuration of the first run")
+    parser.add_argument("--first", default="configs/face-v2/2-longer.toml", help="configuration of the first run")
     parser.add_argument("--start", help="what the first run begins with, in the place of its configuration's")
-    parser.add_argument("--second", default="configs/face-v2/2-generations.toml", help="of the second; empty: none")
+    parser.add_argument("--second", default="configs/face-v2/3-generations.toml", help="of the second; empty: none")
     parser.add_argument("--device", default="cuda", help="cuda (default), or cpu to rehearse")
     parser.add_argument("--small", action="store_true", help="few faces a step, to rehearse")
     args = parser.parse_args()
@@ -100,6 +101,10 @@ def main() -> int:
         small = {"batch": 6, "picture_batch": 2, "workers": 1}
         configs = [one.changed(data=small, loss={"level_faces": 1}) for one in configs]
     first, *others = configs
+    start = first.network.start
+    if start and ("/" in start or start.endswith(".safetensors")) and not pathlib.Path(start).exists():
+        parser.error(f"the first run begins with {start}, which is not here: give --start, as --start face-v2")
+    others = [one.changed(network={"start": f"{first.run.out}/checkpoint"}) for one in others]
     if first.data.faces != first.data.pictures:
         make_crops(first)
     folder = pathlib.Path(first.run.out)

@@ -163,9 +163,10 @@ class Codec:
             min_similarity: the smallest quality at which the recogniser finds the decoded face that like the original,
                 -1 to 1: 1 is the same picture, 0 another person. Of a picture with layers it is asked of every face.
             effort: 0 takes what the analysis network says. 1 to 3 improve it by the gradient of the loss that the
-                model was trained with: 1 the features in six steps, 2 in twelve, 3 in 24, region levels and single
-                symbols as well; each takes longer than the one before. Identity counts on aligned faces, through the
-                codec's recogniser; without one they serve pixels alone, at some cost of likeness.
+                model was trained with, where identity weighs more: 1 the features in six steps, 2 in twelve, 3 in 24,
+                region levels and single symbols as well; each takes longer than the one before. Identity counts on
+                aligned faces, through the codec's recogniser; without one they serve pixels alone, at some cost of
+                likeness.
             aligned: True: the faces stand on the 112 x 112 template; False: they do not; None: of a 112 x 112 image
                 that is told from what the template's positions save.
             checksum: two more bytes that tell nearly all damage.

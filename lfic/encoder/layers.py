@@ -28,19 +28,18 @@ if TYPE_CHECKING:
     from ..network.load import Model
 
 # Of the background's own scale, 1 to 100: (up to, reduction, quality at the stretch's start and end). Of all reductions
-# and qualities those with the least squared error outside the faces of 24 LFW originals at their bytes, and each
-# stretch begins with more bytes than the one before ends with (docs/log/resolution.md).
+# and qualities those with the least squared error outside the faces of 24 LFW originals at their bytes, with
+# face-v2, and each stretch begins with more bytes than the one before ends with (docs/log/resolution.md).
 STRETCHES = (
     (8, 12, 1, 18),
-    (14, 10, 4, 16),
-    (25, 8, 9, 26),
-    (32, 7, 22, 30),
-    (38, 6, 26, 31),
-    (46, 4, 25, 33),
-    (52, 3, 27, 36),
-    (57, 2, 32, 37),
-    (62, 1, 35, 40),
-    (100, 0, 36, 100),
+    (25, 10, 2, 36),
+    (33, 8, 26, 40),
+    (42, 6, 26, 40),
+    (47, 4, 31, 40),
+    (51, 3, 33, 39),
+    (55, 2, 34, 41),
+    (62, 1, 37, 44),
+    (100, 0, 41, 100),
 )
 
 # From this quality on a face larger than the template is coded with more pixels than that. 24 faces of UTKFace that

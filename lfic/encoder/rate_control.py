@@ -97,7 +97,8 @@ class Search:
 class Manner:
     """How each file that a search tries is coded, and by how many threads; ``Codec.encode_batch`` has the rest.
 
-    aligned: None: settled for each picture, in the middle of the scale. bare: bare streams, which have no checksum.
+    aligned: None: settled for each picture, under ``max_bytes`` in the middle of the scale. bare: bare streams, which
+    have no checksum.
     """
 
     effort: int

@@ -243,7 +243,7 @@ def made_of(
         gain, step = net.gain.contiguous(), net.step.contiguous()
     net.to(memory_format=torch.channels_last)
     try:
-        objective = Objective.trained(json.loads(metadata.get("training") or "{}").get("config", {}))
+        objective = Objective.trained(json.loads(metadata.get("training") or "{}").get("config", {})).searched()
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"the weights {source} do not say how they were trained: {error}") from None
     number, weights = model_number(metadata), weights_bytes(metadata)

@@ -171,7 +171,7 @@ def test_refined_files_are_better_by_lfics_own_loss(tmp_path, monkeypatch):
     assert plain.name == "bmshj2018 identity" and finer.name == "bmshj2018 identity effort 2"
     assert finer.loss == ("ms1m",) and finer.encoder == "tiny" and finer.looks_through and not plain.encoder
     assert plain.version != finer.version
-    objective, network = neural.own_objective(), load_judge(eyes).recognizer
+    objective, network = neural.own_objective().searched(), load_judge(eyes).recognizer
 
     def cost(codec):
         total = 0.0

@@ -21,7 +21,7 @@ from ...errors import InvalidInputError, MissingDependencyError, WeightsError
 from ...format.geometry import SIDE
 from ...format.weights import load_arrays
 from ...metric.identity import Recognizer, file_sha256, load_torchscript
-from ...metric.objective import Objective
+from ...metric.objective import SEARCHED_IDENTITY, Objective
 from ..interface import EvaluatedCodec, Pixels
 
 ARCHITECTURES = ("factorized", "hyperprior")
@@ -57,7 +57,7 @@ def pad(pixels: torch.Tensor, side: int) -> torch.Tensor:
 
 @functools.cache
 def own_objective() -> Objective:
-    """What face-v1 was trained for, and its encoder's efforts follow."""
+    """What face-v1 was trained for."""
     return Objective.trained(json.loads(load_arrays("face-v1")[1]["training"])["config"])
 
 
@@ -74,7 +74,8 @@ def refined(
         float [1, M, h, w], to be rounded and coded. Bits are counted under noise, pixels behind rounding that gradients
         pass; every other step looks at the mirrored face.
     """
-    objective, beta = own_objective(), own_objective().beta(quality)
+    objective = own_objective().searched()
+    beta = objective.beta(quality)
     with torch.no_grad():
         y = network.g_a(pad(pixels, side))
         sights = [(one, recognizer(one)) for one in (pixels, pixels.flip(-1))]
@@ -207,7 +208,10 @@ def bmshj2018(
             raise InvalidInputError("bmshj2018 with an effort looks through a recogniser: give --encoder-recognizer")
         baseline.refine(load_torchscript(recognizer), STEPS * effort)
         looks_through = file_sha256(recognizer)
-        name, key = f"{name} effort {effort}", f" effort {effort} recognizer {looks_through[:16]}"
+        name, key = (
+            f"{name} effort {effort}",
+            f" effort {effort} identity {SEARCHED_IDENTITY:g} recognizer {looks_through[:16]}",
+        )
     return EvaluatedCodec(
         name,
         tuple(settings or range(baseline.count)),
