@@ -67,13 +67,17 @@ def test_a_whole_run(name, source, undisturbed, tmp_path):
 
 
 def kill_at_random(source, target, kills, seed):
-    """Start a run again and again and kill it; then let it end. How often it was killed before it had ended."""
+    """Start a run again and again and kill it, at moments within what a run that nobody kills takes on this machine;
+    then let it end. How often it was killed before it had ended."""
     choice, killed = random.Random(seed), 0
     code = f"import sys; sys.path[:] = {sys.path!r}; import bulk_work; bulk_work.main()"
     command = [sys.executable, "-c", code, str(source), str(target)]
+    began = time.monotonic()
+    subprocess.run([*command[:-1], str(target.parent / "unkilled" / target.name)], check=True, timeout=120)
+    whole = time.monotonic() - began
     for _ in range(kills):
         process = subprocess.Popen(command, start_new_session=True)
-        time.sleep(choice.uniform(0.2, 1.6))
+        time.sleep(min(choice.uniform(0.2, 0.8) * whole, choice.uniform(0.2, 1.6)))
         killed += process.poll() is None
         process.kill()
         process.wait()
