@@ -97,17 +97,12 @@ def test_second_passes_are_seen_in_both_analyses(codec):
 def test_shares_of_the_suite_fit_into_its_time():
     text = (ROOT / "benchmarks" / "gpu_suite.sh").read_text()
     shares = dict(re.findall(r"(?:^|\s)(?:step|pytest) ([\w-]+) (\d+) ", text))
-    beside = {
-        "build",
-        "warm-lfic",
-        "warm-passes",
-        "warm-baselines",
-    }  # before the clock of the figures, or while tests run
-    beside |= {"tests-new", "tests-exact"}  # in the place of "tests" where there is little time
+    warm = {"warm-lfic", "warm-passes", "warm-baselines"}  # while tests run
+    beside = {"build", "tests-new", "tests-exact"} | warm  # the tests: in the place of "tests" where time is short
     whole = sum(int(seconds) for name, seconds in shares.items() if name not in beside)
     said = re.search(r"add up to (\d+)", text)
     assert said and int(said[1]) == whole <= 270
-    warming = sum(int(shares[name]) for name in ("warm-lfic", "warm-passes", "warm-baselines"))
+    warming = sum(int(shares[name]) for name in warm)
     tests = int(shares["tests"]) + int(shares["tests-plain"])
     assert whole + max(0, warming - tests) <= 270
     assert {"bandwidth", "passes", "contention", "ncu"} <= set(shares)

@@ -77,6 +77,7 @@ def kill_at_random(source, target, kills, seed):
     whole = time.monotonic() - began
     for _ in range(kills):
         process = subprocess.Popen(command, start_new_session=True)
+        # A run of many records takes long: fifty kills are to come within its first seconds.
         time.sleep(min(choice.uniform(0.2, 0.8) * whole, choice.uniform(0.2, 1.6)))
         killed += process.poll() is None
         process.kill()
