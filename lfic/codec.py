@@ -462,8 +462,8 @@ class Codec:
         with stage("headers"):
             for i, blob in enumerate(blobs):
                 try:
-                    usual = usual_file(blob, max_pixels) if 0 in self.model.numbers else None
-                    if usual is not None:
+                    usual = usual_file(blob, max_pixels)
+                    if usual is not None and usual[0].model in self.model.numbers:
                         streams.append(usual)
                         owners.append(i)
                         sizes.add((SIDE, SIDE))

@@ -32,7 +32,7 @@ class DamagedImageError(CorruptStreamError, UnidentifiedImageError):
 
 def accept(prefix: bytes) -> bool:
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
-    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 in VERSIONS
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 & container.FORM in VERSIONS
 
 
 class LficImageFile(ImageFile.ImageFile):

@@ -9,7 +9,8 @@ namespace lfic {
 namespace {
 
 constexpr std::size_t kLayerBytes = 7;
-constexpr int kGrey = 3;  // the version of version 1's header, of a grey picture
+constexpr int kPhoto = 2, kGrey = 3;  // versions: of a photo's header, and of version 1's of a grey picture
+constexpr int kForm = 3;              // bits of the version that say which header it is; the one above is the model
 
 std::string text(uint64_t value) {
     return std::to_string(value);
@@ -22,13 +23,6 @@ std::string hex(unsigned value, int digits) {
 }
 
 const char kKnownModels[] = "0 (face-v1), 1 (face-v2), 255 (private)";
-
-int checked_model(bool given, int model) {
-    if (!model_name(model) || (given && model == 0))
-        throw ContainerError("the file needs model " + text(model) + ", which this lfic lacks; known are " +
-                             kKnownModels);
-    return model;
-}
 
 int checked_quality(int quality) {
     if (quality < 1 || quality > kQualities)
@@ -50,18 +44,32 @@ void check_pixels(uint64_t width, uint64_t height, uint64_t max_pixels) {
                          " pixels" + thin + "; allowed are " + text(max_pixels) + ": raise max_pixels if you trust it");
 }
 
-// What follows a model byte: private weights say which they are.
-void take_weights(const View& file, std::size_t& at, File& out) {
-    if (out.model != kPrivate) return;
+// The version and the model that wrote the file. follows: whether a byte says which, at `at`; private weights say
+// behind it which they are.
+void take_model(const View& file, std::size_t& at, bool follows, File& out) {
+    out.version = file.data[1] >> 5;
+    out.model = out.version >> 2;
+    if (!follows) return;
+    if (file.size <= at) throw CorruptStream("the file ends before its model byte", at);
+    if (out.model || file.data[at] != kPrivate)
+        throw ContainerError("the file has version " + text(out.version) + " and needs model " + text(file.data[at]) +
+                             ", which this lfic lacks; known are " + kKnownModels);
+    out.model = file.data[at++];
     if (file.size < at + out.weights.size())
         throw CorruptStream("the file ends within the digest of its weights", file.size);
     std::copy_n(file.data + at, out.weights.size(), out.weights.begin());
     at += out.weights.size();
 }
 
+// What byte 1 says of a header's form and of the model, which is a bundled one or named by a byte.
+int version_bits(const File& file, int form) {
+    return ((file.model == kPrivate ? 0 : file.model << 2) | form) << 5;
+}
+
 void put_model(std::vector<uint8_t>& out, const File& file) {
-    if (file.model) out.push_back(static_cast<uint8_t>(file.model));
-    if (file.model == kPrivate) out.insert(out.end(), file.weights.begin(), file.weights.end());
+    if (file.model != kPrivate) return;
+    out.push_back(static_cast<uint8_t>(file.model));
+    out.insert(out.end(), file.weights.begin(), file.weights.end());
 }
 
 // Where the payloads end: before the checksum, if there is one, which is then right.
@@ -87,22 +95,17 @@ File read_version_1(const View& file, uint64_t max_pixels) {
     if (data[0] != kMagic)
         throw ContainerError("this is no lfic file: it starts with byte " + hex(data[0], 2) + ", not " +
                              hex(kMagic, 2));
-    if (data[1] >> 5 != 1 && data[1] >> 5 != kGrey)
+    const int form = data[1] >> 5 & kForm;
+    if (form != 1 && form != kGrey)
         throw ContainerError("the file has format version " + text(data[1] >> 5) +
-                             "; this lfic reads versions 1 to 3: a newer lfic may read it");
+                             "; this lfic reads versions 1 to 3 and 5 to 7: a newer lfic may read it");
     File out;
     Stream stream{kSide, kSide, checked_quality(data[2] >> 1), data[1] >> 3 & 3, (data[1] & 4) != 0, {}};
-    out.version = data[1] >> 5;
-    out.grey = stream.grey = out.version == kGrey;
+    out.grey = stream.grey = form == kGrey;
     out.checksum = (data[1] & 2) != 0;
-    const bool with_size = data[1] & 1, with_model = data[2] & 1;
+    const bool with_size = data[1] & 1;
     std::size_t at = 3;
-    if (with_model) {
-        if (file.size < 4) throw CorruptStream("the file ends before its model byte", 3);
-        out.model = data[at++];
-    }
-    checked_model(with_model, out.model);
-    take_weights(file, at, out);
+    take_model(file, at, data[2] & 1, out);
     if (with_size) {
         stream.width = take_leb128(file, at, "width") + 1;
         stream.height = take_leb128(file, at, "height") + 1;
@@ -215,16 +218,12 @@ class Parts {
 };
 
 File read_version_2(const View& file, uint64_t max_pixels) {
-    const uint8_t* data = file.data;
-    const int flags = data[1];
+    const int flags = file.data[1];
     File out;
-    out.version = 2;
     out.checksum = flags & 4;
     out.grey = flags & 1;
     std::size_t at = 2;
-    if (flags & 2) out.model = data[at++];
-    checked_model(flags & 2, out.model);
-    take_weights(file, at, out);
+    take_model(file, at, flags & 2, out);
     out.width = take_leb128(file, at, "width") + 1;
     out.height = take_leb128(file, at, "height") + 1;
     check_pixels(out.width, out.height, max_pixels);
@@ -268,10 +267,10 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
     if (stream.width < 1 || stream.width > kMaxPictureSide || stream.height < 1 || stream.height > kMaxPictureSide)
         throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) + "; allowed are 1 to " +
                            text(kMaxPictureSide) + " pixels a side");
-    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model != 0;
+    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model == kPrivate;
     out = {kMagic,
-           static_cast<uint8_t>((file.grey ? kGrey : 1) << 5 | stream.level_mode << 3 | stream.aligned << 2 |
-                                file.checksum << 1 | with_size),
+           static_cast<uint8_t>(version_bits(file, file.grey ? kGrey : 1) | stream.level_mode << 3 |
+                                stream.aligned << 2 | file.checksum << 1 | with_size),
            static_cast<uint8_t>(stream.quality << 1 | with_model)};
     put_model(out, file);
     if (with_size) {
@@ -283,8 +282,9 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
 
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
-    out = {kMagic, static_cast<uint8_t>(2 << 5 | file.background.has_value() << 4 | !file.layers.empty() << 3 |
-                                        file.checksum << 2 | (file.model != 0) << 1 | file.grey)};
+    out = {kMagic, static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
+                                        !file.layers.empty() << 3 | file.checksum << 2 | (file.model == kPrivate) << 1 |
+                                        file.grey)};
     put_model(out, file);
     put_leb128(out, file.width - 1);
     put_leb128(out, file.height - 1);
@@ -324,7 +324,8 @@ const char* model_name(int number) {
 }
 
 File read_file(const View& file, uint64_t max_pixels) {
-    if (file.size < 3 || file.data[0] != kMagic || file.data[1] >> 5 != 2) return read_version_1(file, max_pixels);
+    if (file.size < 3 || file.data[0] != kMagic || (file.data[1] >> 5 & kForm) != kPhoto)
+        return read_version_1(file, max_pixels);
     return read_version_2(file, max_pixels);
 }
 

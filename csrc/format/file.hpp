@@ -1,4 +1,5 @@
-// lfic files of versions 1 to 3: header, background, face layers, checksum. docs/FORMAT.md has the diagrams.
+// lfic files of versions 1 to 3, and 5 to 7 by model 1: header, background, face layers, checksum. docs/FORMAT.md has
+// the diagrams.
 //
 // Every field is checked before memory is taken for pixels; one file has one way to be written.
 #pragma once
@@ -67,7 +68,7 @@ struct File {
         const int own = background->quality - (layers.empty() ? finer(reduction) : 0);
         return own > 1 ? own : 1;
     }
-    // One stream and nothing else: a file of version 1, or 3 of a grey picture.
+    // One stream and nothing else: a file of version 1 or 5, or 3 or 7 of a grey picture.
     bool plain() const { return background && reduction == 0 && layers.empty(); }
 };
 
@@ -75,7 +76,8 @@ struct File {
 // for one that is too short, or whose checksum does not match.
 File read_file(const View& file, uint64_t max_pixels = kDecodedPixels);
 
-// The bytes of a file: version 1 or 3 where it is plain. Throws InvalidInput for a field out of range.
+// The bytes of a file, whatever its `version` says: of a header without layers where it is plain. Throws InvalidInput
+// for a field out of range.
 std::vector<uint8_t> write_file(const File& file);
 
 }  // namespace lfic

@@ -11,13 +11,12 @@ namespace lfic::fuzz {
 inline void mend_head(Input& file) {
     if (file.size() < 3) return;
     file[0] = kMagic;
-    const int version = file[1] >> 5;
-    if (version < 1 || version > 3) file[1] = static_cast<uint8_t>((file[1] & 31) | 32);
+    if (!(file[1] >> 5 & 3)) file[1] |= 32;
 }
 
 inline void seal(Input& file) {
     if (file.size() < 6) return;
-    const bool checksum = file[1] >> 5 == 2 ? file[1] & 4 : file[1] & 2;
+    const bool checksum = (file[1] >> 5 & 3) == 2 ? file[1] & 4 : file[1] & 2;
     if (!checksum) return;
     const uint16_t crc = crc16(file.data(), file.size() - 2);
     file[file.size() - 2] = static_cast<uint8_t>(crc >> 8);

@@ -1,7 +1,8 @@
 """The header of an lfic file: 3 bytes for a 112 x 112 face, 5 with the checksum. docs/FORMAT.md has the diagrams.
 
 byte 0   0xFC
-byte 1   version (3 bits): 1, or 3 of a grey picture | level map (2) | aligned (1) | checksum (1) | size follows (1)
+byte 1   version (3 bits): 1, or 3 of a grey picture; by model 1 5 and 7
+         | level map (2) | aligned (1) | checksum (1) | size follows (1)
 byte 2   quality 1..100 (7 bits) | model follows (1)
 [model byte [4 bytes of the weights' digest, where the model is 255]] [width - 1, height - 1 as LEB128] payload
 [CRC-16 of all before, big-endian]
@@ -20,6 +21,7 @@ from .geometry import ALIGNED_GRID, SIDE, cell_grid
 MAGIC = 0xFC
 VERSION = 1
 GREY = 3  # the version of the same header, of a picture that is shown in grey
+FORM = 3  # bits of the version that say which header it is; the bit above them is the model's number, where no byte is
 CODED_MAP = 3
 MODELS = {0: "face-v1", 1: "face-v2", 255: "private"}
 TEMPLATES = {1: 0}  # models whose aligned streams another one codes, and which
@@ -101,8 +103,6 @@ def opening(header: Header) -> bytes:
         raise InvalidInputError(f"quality is {header.quality}; allowed are 1 to 100")
     if header.level_mode not in (0, 1, 2, CODED_MAP):
         raise InvalidInputError(f"the level-map mode is {header.level_mode}; allowed are 0 to 3")
-    if header.model not in MODELS:
-        raise InvalidInputError(f"the model is {header.model}; known are {known_models()}")
     if header.aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
         raise InvalidInputError(
             f"only grids of 14 x 14 cells can be aligned; {header.width} x {header.height} pixels have "
@@ -113,10 +113,9 @@ def opening(header: Header) -> bytes:
             f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side"
         )
     explicit = (header.width, header.height) != (SIDE, SIDE)
-    flags = (GREY if header.grey else VERSION) << 5 | header.level_mode << 3 | bool(header.aligned) << 2
-    flags |= bool(header.checksum) << 1 | explicit
-    out = bytearray([MAGIC, flags, header.quality << 1 | (header.model != 0)])
-    out += model_bytes(header.model, header.weights)
+    version, model = written_by(GREY if header.grey else VERSION, header.model, header.weights)
+    flags = version << 5 | header.level_mode << 3 | bool(header.aligned) << 2 | bool(header.checksum) << 1 | explicit
+    out = bytearray([MAGIC, flags, header.quality << 1 | bool(model)]) + model
     if explicit:
         out += leb128(header.width - 1) + leb128(header.height - 1)
     return bytes(out)
@@ -146,21 +145,15 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
         )
     version, level_mode = data[1] >> 5, data[1] >> 3 & 3
     aligned, checksum, explicit = bool(data[1] & 4), bool(data[1] & 2), bool(data[1] & 1)
-    if version not in (VERSION, GREY):
+    if version & FORM not in (VERSION, GREY):
         raise ContainerError(
-            f"the file has format version {version}; this lfic reads versions 1 to 3: a newer lfic may read it"
+            f"the file has format version {version}; this lfic reads versions 1 to 3 and 5 to 7: a newer lfic may "
+            "read it"
         )
-    quality, with_model = data[2] >> 1, data[2] & 1
+    quality, with_model = data[2] >> 1, bool(data[2] & 1)
     if not 1 <= quality <= 100:
         raise ContainerError(f"the file has quality {quality}; allowed are 1 to 100")
-    at, model = 3, 0
-    if with_model:
-        if len(data) < 4:
-            raise CorruptStreamError("the file ends before its model byte (noticed at byte 3)")
-        model, at = data[3], 4
-    if model not in MODELS or (with_model and model == 0):
-        raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known_models()}")
-    weights, at = read_weights(data, at, model)
+    model, weights, at = read_model(data, 3, version, with_model)
     width = height = SIDE
     if explicit:
         width, at = read_leb128(data, at, "width")
@@ -169,7 +162,7 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
         if (width, height) == (SIDE, SIDE):
             raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
     check_bound(width, height, max_pixels)
-    header = Header(width, height, quality, level_mode, aligned, checksum, model, weights, version == GREY)
+    header = Header(width, height, quality, level_mode, aligned, checksum, model, weights, version & FORM == GREY)
     if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
         raise ContainerError(
             f"the file says that a {width} x {height} image is aligned; only grids of 14 x 14 cells are"
@@ -187,23 +180,36 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
     return header, data[at:end]
 
 
-def model_bytes(model: int, weights: bytes) -> bytes:
-    """What a header says of its model: nothing of model 0, and of private weights their digest, zeros if not known."""
+def written_by(form: int, model: int, weights: bytes) -> tuple[int, bytes]:
+    """How a header says which model wrote it: (version, bytes). Of bundled models the version tells; of private weights
+    the byte 255 and their digest, zeros if not known."""
+    if model not in MODELS:
+        raise InvalidInputError(f"the model is {model}; known are {known_models()}")
     if model != PRIVATE:
-        return bytes([model] if model else [])
+        return model << FORM.bit_length() | form, b""
     if len(weights) not in (0, WEIGHTS_BYTES):
         raise InvalidInputError(f"the digest of the weights has {len(weights)} bytes; needed are {WEIGHTS_BYTES}")
-    return bytes([model]) + (weights or bytes(WEIGHTS_BYTES))
+    return form, bytes([model]) + (weights or bytes(WEIGHTS_BYTES))
 
 
-def read_weights(data: memoryview, at: int, model: int) -> tuple[bytes, int]:
-    """(digest of private weights, empty where there is none, position after it)."""
-    if model != PRIVATE:
-        return b"", at
+def read_model(data: memoryview, at: int, version: int, follows: bool) -> tuple[int, bytes, int]:
+    """(model, digest of private weights, empty where there is none, position after what says so). follows: whether a
+    byte does."""
+    model = version >> FORM.bit_length()
+    if not follows:
+        return model, b"", at
+    if len(data) <= at:
+        raise CorruptStreamError(f"the file ends before its model byte (noticed at byte {at})")
+    if model or data[at] != PRIVATE:
+        raise ContainerError(
+            f"the file has version {version} and needs model {data[at]}, which this lfic lacks; known are "
+            f"{known_models()}"
+        )
+    at += 1
     if len(data) < at + WEIGHTS_BYTES:
         raise CorruptStreamError(f"the file ends within the digest of its weights (noticed at byte {len(data)})")
     weights = bytes(data[at : at + WEIGHTS_BYTES])
-    return weights if any(weights) else b"", at + WEIGHTS_BYTES
+    return PRIVATE, weights if any(weights) else b"", at + WEIGHTS_BYTES
 
 
 def check_bound(width: int, height: int, max_pixels: int) -> None:
@@ -223,7 +229,7 @@ def check_bound(width: int, height: int, max_pixels: int) -> None:
 
 
 def usual(data: object, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryview] | None:
-    """``read`` of bytes that are a sound 112 x 112 face of model 0 with a checksum; None for anything else."""
+    """``read`` of bytes that are a sound 112 x 112 face of a bundled model with a checksum; None for anything else."""
     if type(data) is not bytes or type(max_pixels) is not int or max_pixels < SIDE**2 or len(data) < 5:
         return None
     header = usual_header(data[:3])
@@ -234,13 +240,13 @@ def usual(data: object, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memor
 
 @functools.lru_cache(maxsize=2048)
 def usual_header(first: bytes) -> Header | None:
-    """The header of a 112 x 112 face of model 0 with a checksum, from the three bytes that are all of it; None for any
-    other file. Most files are such; thousands of them a second are read at the cost of a look-up."""
-    if len(first) < 3 or first[0] != MAGIC or first[1] >> 5 != VERSION or first[1] & 3 != 2 or first[2] & 1:
+    """The header of a 112 x 112 face of a bundled model with a checksum, from the three bytes that are all of it; None
+    for any other file. Most files are such; thousands of them a second are read at the cost of a look-up."""
+    if len(first) < 3 or first[0] != MAGIC or first[1] >> 5 & FORM != VERSION or first[1] & 3 != 2 or first[2] & 1:
         return None
     if not 1 <= first[2] >> 1 <= 100:
         return None
-    return Header(SIDE, SIDE, first[2] >> 1, first[1] >> 3 & 3, bool(first[1] & 4))
+    return Header(SIDE, SIDE, first[2] >> 1, first[1] >> 3 & 3, bool(first[1] & 4), model=first[1] >> 7)
 
 
 def known_models() -> str:

@@ -1,6 +1,6 @@
 """Files of every version: a background stream, and face layers that are painted over it. docs/FORMAT.md has diagrams.
 
-Versions 1 and 3 are one stream (container.py). Version 2:
+Versions 1, 3, 5 and 7 are one stream (container.py). Version 2, or 6 where model 1 wrote it:
 
     byte 0   0xFC
     byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
@@ -20,17 +20,17 @@ from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from . import container
 from .container import (
     DECODED_PIXELS,
+    FORM,
     MAGIC,
     MAX_PIXELS,
     MAX_SIDE,
-    MODELS,
     Header,
     check_bound,
     crc16,
     leb128,
-    model_bytes,
     read_leb128,
-    read_weights,
+    read_model,
+    written_by,
 )
 from .geometry import SIDE
 from .place import LEAST_OCTAVE, OCTAVE, Place
@@ -124,10 +124,10 @@ def write(picture: Picture) -> bytes:
         assert picture.background is not None
         return container.write(picture.background.header, bytes(picture.background.payload))
     check(picture, InvalidInputError)
-    flags = VERSION << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
-    flags |= bool(picture.checksum) << 2 | (picture.model != 0) << 1 | bool(picture.grey)
-    out = bytearray([MAGIC, flags])
-    out += model_bytes(picture.model, picture.weights)
+    version, model = written_by(VERSION, picture.model, picture.weights)
+    flags = version << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
+    flags |= bool(picture.checksum) << 2 | bool(model) << 1 | bool(picture.grey)
+    out = bytearray([MAGIC, flags]) + model
     out += leb128(picture.width - 1) + leb128(picture.height - 1)
     if picture.background is not None:
         header = picture.background.header
@@ -175,20 +175,13 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
         view = memoryview(data).cast("B")
     except TypeError:
         raise InvalidInputError(f"a file is bytes; found {type(data).__name__}") from None
-    if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 != VERSION:
+    if len(view) < 3 or view[0] != MAGIC or view[1] >> 5 & FORM != VERSION:
         header, payload = container.read(view, max_pixels)
         stream = Stream(header, payload)
         written = header.checksum, header.model, header.weights, header.grey
         return Picture(header.width, header.height, stream, 0, (), *written)
     with_background, with_layers, checksum, with_model, grey = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
-    at, model = 2, 0
-    if with_model:
-        model, at = view[2], 3
-    if model not in MODELS or (with_model and model == 0):
-        raise ContainerError(
-            f"the file needs model {model}, which this lfic lacks; known are {container.known_models()}"
-        )
-    weights, at = read_weights(view, at, model)
+    model, weights, at = read_model(view, 2, view[1] >> 5, with_model)
     width, at = read_leb128(view, at, "width")
     height, at = read_leb128(view, at, "height")
     width, height = width + 1, height + 1

@@ -104,6 +104,7 @@ class LossConfig(Section):
 
     beta_low: float = 800.0  # at quality 1
     beta_high: float = 200000.0  # at quality 100, exponential in between
+    crop_beta: float = 1.0  # of template crops, times that: what their quality costs beside a picture's
 
     pixel_weight: float = 30.0  # at quality 1
     pixel_weight_high: float = 0.0  # at quality 100, exponential in between; 0: as at quality 1
@@ -140,7 +141,7 @@ class LossConfig(Section):
     level_faces: int = 2
 
     def check(self) -> None:
-        self.above(0, "beta_low", "beta_high")
+        self.above(0, "beta_low", "beta_high", "crop_beta")
         self.at_least(0, "pixel_weight", "pixel_weight_high", "pixel_only_weight", "texture_weight", "identity_weight")
         self.at_least(0, "feature_weight", "adversarial_weight", "feature_matching", "level_faces")
         self.at_least(0, "discriminator_learning_rate", "chroma_weight", "generation_weight")

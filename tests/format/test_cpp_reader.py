@@ -20,7 +20,7 @@ BOTH = weights.weights_path("face-v2-decoder")
 
 
 def version(picture):
-    return 2 if not picture.plain else 3 if picture.grey else 1
+    return 4 * (picture.model == 1) + (2 if not picture.plain else 3 if picture.grey else 1)
 
 
 def expected(data):
@@ -56,7 +56,7 @@ def read_files(cpp_build, path, files):
 
 def sealed(data):
     """A file whose checksum is right, if its header says that it has one."""
-    flag = 2 if data[1] >> 5 == 1 else 4
+    flag = 4 if data[1] >> 5 & 3 == 2 else 2
     return data[:-2] + crc16(data[:-2]).to_bytes(2, "big") if data[1] & flag and len(data) > 4 else data
 
 

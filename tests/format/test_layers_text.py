@@ -31,9 +31,9 @@ def leb128(data, at):
 
 def parse(data):
     """(width, height, ((n, k), header, payload) or None, [(x, y, scale, angle, size, header, payload)])."""
-    assert data[0] == 0xFC and data[1] >> 5 == 2 and data[1] & 0b10 and data[2] == 1  # model 1
+    assert data[0] == 0xFC and data[1] >> 5 == 6 and not data[1] & 0b10  # model 1
     end = len(data) - (2 if data[1] & 4 else 0)
-    width, at = leb128(data, 3)
+    width, at = leb128(data, 2)
     height, at = leb128(data, at)
     width, height, background, painted = width + 1, height + 1, None, []
     more = data[1] >> 3 & 1

@@ -14,7 +14,7 @@ export interface Info {
   width: number;
   height: number;
   /** Of the format: 1, or 2 for a photo of layers. */
-  version: 1 | 2 | 3;
+  version: 1 | 2 | 3 | 5 | 6 | 7;
   model: "face-v1" | "face-v2" | "private";
   /** 1 to 100: of the picture or the background; 0 without one. */
   quality: number;
