@@ -78,7 +78,8 @@ def own_distortion(recognizer, decoded, pixels, quality):
     with torch.no_grad():
         target = recognizer(pixels)
     objective = neural.own_objective()
-    return objective.beta(quality) * objective.distortion(recognizer, decoded, pixels, target, quality, True).mean()
+    distortion = objective.distortion(recognizer, decoded, pixels, target, quality, True)
+    return objective.beta(quality, True) * distortion.mean()
 
 
 def coded(network, padded, precision):

@@ -22,7 +22,7 @@ from .format import container, layers
 from .format.payload import decode_payloads
 from .format.probe import known_context
 
-VERSIONS = (container.VERSION, layers.VERSION, container.GREY)
+FORMS = (container.VERSION, layers.VERSION, container.GREY)
 NO_BOUND = container.MAX_SIDE**2  # Pillow has its own, which it checks once a file is open
 
 
@@ -32,7 +32,7 @@ class DamagedImageError(CorruptStreamError, UnidentifiedImageError):
 
 def accept(prefix: bytes) -> bool:
     """Whether the first bytes may be those of an lfic file: magic byte and version."""
-    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 & container.FORM in VERSIONS
+    return len(prefix) >= 2 and prefix[0] == container.MAGIC and prefix[1] >> 5 & container.FORM in FORMS
 
 
 class LficImageFile(ImageFile.ImageFile):

@@ -54,6 +54,12 @@ def test_other_files_are_left_to_other_plugins(data):
         Image.open(io.BytesIO(data))
 
 
+def test_versions_that_there_are():
+    from lfic.pillow_plugin import accept
+
+    assert [version for version in range(8) if accept(bytes([0xFC, version << 5]))] == [1, 2, 3, 5, 6, 7]
+
+
 def test_huge_images_are_a_bomb_to_pillow_as_well():
     from lfic.format import container
 

@@ -1,4 +1,4 @@
-// The small codes that both versions of the container are written in.
+// The small codes that all versions of the container are written in.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t kLayerBytes = 7;
 constexpr int kPhoto = 2, kGrey = 3;  // versions: of a photo's header, and of version 1's of a grey picture
-constexpr int kForm = 3;              // bits of the version that say which header it is; the one above is the model
+constexpr int kForm = 3;   // bits of the version that say which header it is; the one above is the model: 0 or 1
+constexpr int kNamed = 2;  // models from this number on are named by a byte, in versions below 4
 
 std::string text(uint64_t value) {
     return std::to_string(value);
@@ -51,25 +52,30 @@ void take_model(const View& file, std::size_t& at, bool follows, File& out) {
     out.model = out.version >> 2;
     if (!follows) return;
     if (file.size <= at) throw CorruptStream("the file ends before its model byte", at);
-    if (out.model || file.data[at] != kPrivate)
-        throw ContainerError("the file has version " + text(out.version) + " and needs model " + text(file.data[at]) +
-                             ", which this lfic lacks; known are " + kKnownModels);
+    if (out.model || file.data[at] < kNamed)
+        throw ContainerError("the file has version " + text(out.version) + " and a model byte of " +
+                             text(file.data[at]) + ", which no encoder writes: such a byte names models from " +
+                             text(kNamed) + " on, in versions 1 to 3");
     out.model = file.data[at++];
+    if (!model_name(out.model))
+        throw ContainerError("the file needs model " + text(out.model) + ", which this lfic lacks; known are " +
+                             kKnownModels);
+    if (out.model != kPrivate) return;
     if (file.size < at + out.weights.size())
         throw CorruptStream("the file ends within the digest of its weights", file.size);
     std::copy_n(file.data + at, out.weights.size(), out.weights.begin());
     at += out.weights.size();
 }
 
-// What byte 1 says of a header's form and of the model, which is a bundled one or named by a byte.
+// What byte 1 says of a header's form and of the model.
 int version_bits(const File& file, int form) {
-    return ((file.model == kPrivate ? 0 : file.model << 2) | form) << 5;
+    return ((file.model < kNamed ? file.model << 2 : 0) | form) << 5;
 }
 
 void put_model(std::vector<uint8_t>& out, const File& file) {
-    if (file.model != kPrivate) return;
+    if (file.model < kNamed) return;
     out.push_back(static_cast<uint8_t>(file.model));
-    out.insert(out.end(), file.weights.begin(), file.weights.end());
+    if (file.model == kPrivate) out.insert(out.end(), file.weights.begin(), file.weights.end());
 }
 
 // Where the payloads end: before the checksum, if there is one, which is then right.
@@ -124,14 +130,14 @@ File read_version_1(const View& file, uint64_t max_pixels) {
     return out;
 }
 
-// Throws Error unless a version 2 file may be so.
+// Throws Error unless a file of version 2 or 6 may be so.
 template <class Error>
 void check(const File& file) {
     if (file.width < 1 || file.width > kMaxPictureSide || file.height < 1 || file.height > kMaxPictureSide)
         throw Error("the picture is " + text(file.width) + " x " + text(file.height) + "; allowed are 1 to " +
                     text(kMaxPictureSide) + " pixels a side");
     if (file.plain() || (!file.background && file.layers.empty()))
-        throw Error("a file of version 2 has face layers, or a background smaller than the picture");
+        throw Error("a file of version 2 or 6 has face layers, or a background smaller than the picture");
     if (file.reduction < 0 || file.reduction > kMaxReduction)
         throw Error("the background's reduction is " + std::to_string(file.reduction) + "; allowed are 0 to 15");
     if (file.layers.size() > kMaxLayers)
@@ -165,7 +171,7 @@ void check(const File& file) {
                     std::to_string(pixels) + "; allowed are 8 times as many");
 }
 
-// Reads the parts of a version 2 file one after the other.
+// Reads the parts of a photo's file one after the other.
 class Parts {
   public:
     Parts(const View& file, std::size_t at, std::size_t end) : file_{file.data, end}, at_(at) {}
@@ -267,7 +273,7 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
     if (stream.width < 1 || stream.width > kMaxPictureSide || stream.height < 1 || stream.height > kMaxPictureSide)
         throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) + "; allowed are 1 to " +
                            text(kMaxPictureSide) + " pixels a side");
-    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model == kPrivate;
+    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model >= kNamed;
     out = {kMagic,
            static_cast<uint8_t>(version_bits(file, file.grey ? kGrey : 1) | stream.level_mode << 3 |
                                 stream.aligned << 2 | file.checksum << 1 | with_size),
@@ -283,7 +289,7 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
     out = {kMagic, static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
-                                        !file.layers.empty() << 3 | file.checksum << 2 | (file.model == kPrivate) << 1 |
+                                        !file.layers.empty() << 3 | file.checksum << 2 | (file.model >= kNamed) << 1 |
                                         file.grey)};
     put_model(out, file);
     put_leb128(out, file.width - 1);

@@ -46,7 +46,7 @@ def refine(
     net, objective, recognizer = model.net, model.objective, model.recognizer
     q = torch.full((len(y),), quality, device=y.device)
     a = torch.full((len(y),), aligned, device=y.device)
-    beta, unit = objective.beta(quality), torch.exp(-net.entropy.value_scale.detach())[:, None, None]
+    beta, unit = objective.beta(quality, aligned), torch.exp(-net.entropy.value_scale.detach())[:, None, None]
     with torch.no_grad():
         mirrored = original.flip(-1)
         mirrored_target = None if target is None or recognizer is None else recognizer(mirrored)

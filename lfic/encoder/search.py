@@ -102,7 +102,8 @@ class Candidate:
     """The state of one face: everything that a trial needs."""
 
     def __init__(self, model: Model, draft: Draft, pixels: Pixels | Tensor) -> None:
-        self.model, self.draft, self.beta, self.y = model, draft, model.objective.beta(draft.quality), draft.features
+        self.model, self.draft, self.y = model, draft, draft.features
+        self.beta = model.objective.beta(draft.quality, draft.aligned)
         self.q, self.a = model.conditions(draft.quality, draft.aligned, 1)
         with torch.no_grad():
             self.original = tiles.unit(model.tensor(pixels[None] if isinstance(pixels, Tensor) else [pixels]))

@@ -2,7 +2,7 @@
 
 byte 0   quality - 1   a 112 x 112 face on the template, coded by model 0; then the payload, which begins with a level
                        map
-         0xFC          anything else: a file of version 1 or 2 as it stands, without a checksum
+         0xFC          anything else: a file as it stands, without a checksum
 
 There is no magic: what a byte string is has to be known. docs/FORMAT.md has the rules.
 """

@@ -1,10 +1,10 @@
 """The header of an lfic file: 3 bytes for a 112 x 112 face, 5 with the checksum. docs/FORMAT.md has the diagrams.
 
 byte 0   0xFC
-byte 1   version (3 bits): 1, or 3 of a grey picture; by model 1 5 and 7
+byte 1   version (3 bits): 1, or 3 of a grey picture; 5 and 7 in their place where model 1 wrote it
          | level map (2) | aligned (1) | checksum (1) | size follows (1)
 byte 2   quality 1..100 (7 bits) | model follows (1)
-[model byte [4 bytes of the weights' digest, where the model is 255]] [width - 1, height - 1 as LEB128] payload
+[255, of private weights, and 4 bytes of their digest] [width - 1, height - 1 as LEB128] payload
 [CRC-16 of all before, big-endian]
 """
 
@@ -21,7 +21,8 @@ from .geometry import ALIGNED_GRID, SIDE, cell_grid
 MAGIC = 0xFC
 VERSION = 1
 GREY = 3  # the version of the same header, of a picture that is shown in grey
-FORM = 3  # bits of the version that say which header it is; the bit above them is the model's number, where no byte is
+FORM = 3  # bits of the version that say which header it is; the bit above them is the model's number: 0 or 1
+NAMED = 2  # models from this number on are named by a byte, in versions below 4
 CODED_MAP = 3
 MODELS = {0: "face-v1", 1: "face-v2", 255: "private"}
 TEMPLATES = {1: 0}  # models whose aligned streams another one codes, and which
@@ -99,6 +100,7 @@ def closed(data: bytes, checksum: bool) -> bytes:
 
 def opening(header: Header) -> bytes:
     """The bytes before the payload, checked."""
+    version, model = written_by(GREY if header.grey else VERSION, header.model, header.weights)
     if not 1 <= header.quality <= 100:
         raise InvalidInputError(f"quality is {header.quality}; allowed are 1 to 100")
     if header.level_mode not in (0, 1, 2, CODED_MAP):
@@ -113,7 +115,6 @@ def opening(header: Header) -> bytes:
             f"the image is {header.width} x {header.height}; allowed are 1 to {MAX_SIDE} pixels a side"
         )
     explicit = (header.width, header.height) != (SIDE, SIDE)
-    version, model = written_by(GREY if header.grey else VERSION, header.model, header.weights)
     flags = version << 5 | header.level_mode << 3 | bool(header.aligned) << 2 | bool(header.checksum) << 1 | explicit
     out = bytearray([MAGIC, flags, header.quality << 1 | bool(model)]) + model
     if explicit:
@@ -181,12 +182,14 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
 
 
 def written_by(form: int, model: int, weights: bytes) -> tuple[int, bytes]:
-    """How a header says which model wrote it: (version, bytes). Of bundled models the version tells; of private weights
-    the byte 255 and their digest, zeros if not known."""
+    """How a header says which model wrote it: (version, bytes). Of models 0 and 1 the version tells, of others a byte,
+    and of private weights their digest behind it, zeros if not known."""
     if model not in MODELS:
         raise InvalidInputError(f"the model is {model}; known are {known_models()}")
-    if model != PRIVATE:
+    if model < NAMED:
         return model << FORM.bit_length() | form, b""
+    if model != PRIVATE:
+        return form, bytes([model])
     if len(weights) not in (0, WEIGHTS_BYTES):
         raise InvalidInputError(f"the digest of the weights has {len(weights)} bytes; needed are {WEIGHTS_BYTES}")
     return form, bytes([model]) + (weights or bytes(WEIGHTS_BYTES))
@@ -200,12 +203,16 @@ def read_model(data: memoryview, at: int, version: int, follows: bool) -> tuple[
         return model, b"", at
     if len(data) <= at:
         raise CorruptStreamError(f"the file ends before its model byte (noticed at byte {at})")
-    if model or data[at] != PRIVATE:
+    if model or data[at] < NAMED:
         raise ContainerError(
-            f"the file has version {version} and needs model {data[at]}, which this lfic lacks; known are "
-            f"{known_models()}"
+            f"the file has version {version} and a model byte of {data[at]}, which no encoder writes: such a byte "
+            f"names models from {NAMED} on, in versions 1 to 3"
         )
-    at += 1
+    model, at = data[at], at + 1
+    if model not in MODELS:
+        raise ContainerError(f"the file needs model {model}, which this lfic lacks; known are {known_models()}")
+    if model != PRIVATE:
+        return model, b"", at
     if len(data) < at + WEIGHTS_BYTES:
         raise CorruptStreamError(f"the file ends within the digest of its weights (noticed at byte {len(data)})")
     weights = bytes(data[at : at + WEIGHTS_BYTES])

@@ -4,7 +4,7 @@ Versions 1, 3, 5 and 7 are one stream (container.py). Version 2, or 6 where mode
 
     byte 0   0xFC
     byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
-    [model byte [4 bytes of the weights' digest, where the model is 255]] width - 1, height - 1 as LEB128
+    [255, of private weights, and 4 bytes of their digest] width - 1, height - 1 as LEB128
     background: quality (7) 0 | 00 eighths less (2) halvings (2) level map (2) [length as LEB128] payload
     a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2)
                 [length] payload
@@ -69,10 +69,11 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """What a file of either version holds.
+    """What a file of any version holds.
 
     background: of the size that ``reduction`` says, 0 to 15 (``background_size``); None: mid-grey. ``plain``: one
-    stream and nothing else, a version 1 or 3 file. grey: shown without colour; headers of its streams say so too.
+    stream and nothing else, a file of version 1, 3, 5 or 7. grey: shown without colour; headers of its streams say so
+    too.
     """
 
     width: int
@@ -115,7 +116,7 @@ def background_size(width: int, height: int, reduction: int) -> tuple[int, int]:
 
 
 def write(picture: Picture) -> bytes:
-    """File bytes: version 1 where the picture is plain.
+    """File bytes, of a header without layers where the picture is plain.
 
     Raises:
         InvalidInputError: a field out of range.
@@ -123,8 +124,8 @@ def write(picture: Picture) -> bytes:
     if picture.plain:
         assert picture.background is not None
         return container.write(picture.background.header, bytes(picture.background.payload))
-    check(picture, InvalidInputError)
     version, model = written_by(VERSION, picture.model, picture.weights)
+    check(picture, InvalidInputError)
     flags = version << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
     flags |= bool(picture.checksum) << 2 | bool(model) << 1 | bool(picture.grey)
     out = bytearray([MAGIC, flags]) + model
@@ -165,7 +166,7 @@ def with_length(stream: Stream, last: bool) -> bytes:
 
 
 def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS) -> Picture:
-    """File bytes of either version -> ``Picture``. Every field is checked before memory is taken for pixels.
+    """File bytes of any version -> ``Picture``. Every field is checked before memory is taken for pixels.
 
     Raises:
         ContainerError: no lfic file, an unknown version, model or flag, or a picture larger than ``max_pixels``.
@@ -207,7 +208,7 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
 
 
 class Parts:
-    """Reads the parts of a version 2 file one after the other."""
+    """Reads the parts of a photo's file one after the other."""
 
     def __init__(self, data: memoryview, at: int, end: int, written: tuple[bool, int, bytes, bool]) -> None:
         self.data, self.at, self.end = data, at, end
@@ -264,12 +265,12 @@ def quality_of(byte: int) -> int:
 
 
 def check(picture: Picture, error: type[ContainerError] | type[InvalidInputError]) -> None:
-    """Raise unless a version 2 file may be so."""
+    """Raise unless a file of version 2 or 6 may be so."""
     width, height = picture.width, picture.height
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise error(f"the picture is {width} x {height}; allowed are 1 to {MAX_SIDE} pixels a side")
     if picture.plain or not picture.streams:
-        raise error("a file of version 2 has face layers, or a background smaller than the picture")
+        raise error("a file of version 2 or 6 has face layers, or a background smaller than the picture")
     if not 0 <= picture.reduction <= MAX_REDUCTION:
         raise error(f"the background's reduction is {picture.reduction}; allowed are 0 to {MAX_REDUCTION}")
     if len(picture.layers) > MAX_LAYERS:

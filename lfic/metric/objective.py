@@ -21,12 +21,14 @@ class Objective:
     """Weights of J; the defaults are those of the first model.
 
     beta and the pixel weight beside identity are exponential in the quality, from ``..._low`` at 1 to ``..._high`` at
-    100. ``pixel_only``: weight where there is no identity term; ``floor``: pixel weight of an aligned crop far from
-    the face. ``texture``: weight of that term beside a squared error of weight 1. ``identity``: weight of that term.
+    100; ``crop_beta``: factor of beta on the template. ``pixel_only``: weight where there is no identity term;
+    ``floor``: pixel weight of an aligned crop far from the face. ``texture``: weight of that term beside a squared
+    error of weight 1. ``identity``: weight of that term.
     """
 
     beta_low: float = 3000.0
     beta_high: float = 700000.0
+    crop_beta: float = 1.0
     pixel_low: float = 30.0
     pixel_high: float = 30.0
     pixel_only: float = 60.0
@@ -42,6 +44,7 @@ class Objective:
         return cls(
             loss.get("beta_low", cls.beta_low),
             loss.get("beta_high", cls.beta_high),
+            loss.get("crop_beta", cls.crop_beta),
             pixel,
             loss.get("pixel_weight_high") or pixel,
             loss.get("pixel_only_weight", cls.pixel_only),
@@ -53,9 +56,9 @@ class Objective:
         """The same for a search at encode time."""
         return dataclasses.replace(self, identity=SEARCHED_IDENTITY)
 
-    def beta(self, quality: int) -> float:
+    def beta(self, quality: int, aligned: bool) -> float:
         """Bits that a unit of D is worth."""
-        return exponential(self.beta_low, self.beta_high, quality)
+        return exponential(self.beta_low, self.beta_high, quality) * (self.crop_beta if aligned else 1)
 
     def distortion(
         self,

@@ -130,8 +130,8 @@ class TrainingLoss:
 
     def weights(self, batch: Batch, phase: Phase) -> Weights:
         """What the terms of each face count."""
-        aligned = batch.aligned
-        b = beta(batch.quality, self.loss) * torch.where(aligned, self.loss.crop_beta, 1.0)
+        aligned, b = batch.aligned, beta(batch.quality, self.loss)
+        b = torch.where(aligned, b * self.loss.crop_beta, b)
         pixel = pixel_weights(batch.quality, self.loss)
         return Weights(
             beta=b,

@@ -104,7 +104,7 @@ class LossConfig(Section):
 
     beta_low: float = 800.0  # at quality 1
     beta_high: float = 200000.0  # at quality 100, exponential in between
-    crop_beta: float = 1.0  # of template crops, times that: what their quality costs beside a picture's
+    crop_beta: float = 1.0  # factor of beta on the template: below 1 crops have fewer bytes at a quality
 
     pixel_weight: float = 30.0  # at quality 1
     pixel_weight_high: float = 0.0  # at quality 100, exponential in between; 0: as at quality 1

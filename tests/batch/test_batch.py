@@ -409,6 +409,8 @@ def test_the_short_way_through_a_header_is_the_long_way(codec, blobs, photo):
         if found is not None:
             assert found[0] == container.read(memoryview(data))[0] and found[1] == container.read(memoryview(data))[1]
     assert all(container.usual(data) for data in aligned)
+    second = container.usual(container.write(container.Header(112, 112, 40, 1, model=1), b"payload"))
+    assert second is not None and second[0].model == 1 and second[1] == b"payload"
     for at in range(len(aligned[0])):
         flipped = bytearray(aligned[0])
         flipped[at] ^= 0x10

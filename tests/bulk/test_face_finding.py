@@ -85,6 +85,7 @@ def test_layers_are_copied(files, codec):
     )
     (made,) = layered.records
     assert made.data[-2 - lfic.probe(data).layers[0].payload_bytes : -2] in data  # the payload, before a checksum
+    assert lfic.probe(made.data).model == lfic.probe(crop).model == "face-v1"  # as an encoder writes it
     np.testing.assert_array_equal(np.asarray(codec.decode(made.data)), np.asarray(face.image))
     np.testing.assert_allclose(made.meta["landmarks"], face.landmarks, atol=0.01)
     assert "probability" not in made.meta

@@ -178,7 +178,8 @@ def test_refined_files_are_better_by_lfics_own_loss(tmp_path, monkeypatch):
         for image, decoded in zip(FACES, codec.decode(codec.encode(FACES, 1))):
             x, y = (torch.from_numpy(one.copy()).permute(2, 0, 1)[None].float() / 255 for one in (image, decoded))
             bits = (Differentiable().g_a(y).abs() / 8).sum() / np.log(2)
-            total += float(bits / objective.beta(40) + objective.distortion(network, y, x, network(x), 40, True).sum())
+            total += float(bits / objective.beta(40, True))
+            total += float(objective.distortion(network, y, x, network(x), 40, True).sum())
         return total
 
     assert cost(finer) < cost(plain)
@@ -209,10 +210,10 @@ def test_the_baselines_loss_is_lfics(tmp_path, monkeypatch):
     pixels = torch.from_numpy(np.stack(FACES)).permute(0, 3, 1, 2).float() / 255
     decoded = (pixels * 0.9).requires_grad_(True)
     objective = neural.own_objective()
-    assert objective.beta(1) == pytest.approx(700) and objective.texture == 10  # face-v1's
+    assert objective.beta(1, True) == pytest.approx(700) and objective.texture == 10  # face-v1's
     with torch.no_grad():
         target = recognizer(pixels)
-    expected = objective.beta(25) * objective.distortion(recognizer, decoded, pixels, target, 25, True).mean()
+    expected = objective.beta(25, True) * objective.distortion(recognizer, decoded, pixels, target, 25, True).mean()
     found = script.own_distortion(recognizer, decoded, pixels, 25)
     assert float(found.detach()) == pytest.approx(float(expected.detach())) and found > 0
     found.backward()

@@ -45,13 +45,29 @@ def test_crc_is_crc16_xmodem():
     st.integers(0, 3),
     st.booleans(),
     st.sampled_from(sorted(container.MODELS)),
+    st.booleans(),
     st.binary(max_size=40),
 )
-def test_what_is_written_is_read(width, height, quality, mode, checksum, model, payload):
-    header = Header(width, height, quality, mode, False, checksum, model)
+def test_what_is_written_is_read(width, height, quality, mode, checksum, model, grey, payload):
+    header = Header(width, height, quality, mode, False, checksum, model, grey=grey)
     found, rest = read(write(header, payload), container.MAX_PIXELS)
     assert found == header
     assert bytes(rest) == payload
+
+
+@pytest.mark.parametrize(
+    ("model", "grey", "head"),
+    [
+        (0, False, [0b001_00_0_0_0, 80]),
+        (0, True, [0b011_00_0_0_0, 80]),
+        (1, False, [0b101_00_0_0_0, 80]),
+        (1, True, [0b111_00_0_0_0, 80]),
+        (255, False, [0b001_00_0_0_0, 81, 255, 0, 0, 0, 0]),
+        (255, True, [0b011_00_0_0_0, 81, 255, 0, 0, 0, 0]),
+    ],
+)
+def test_the_version_says_which_bundled_model_wrote_a_file(model, grey, head):
+    assert write(Header(112, 112, 40, 0, checksum=False, model=model, grey=grey), b"") == bytes([0xFC, *head])
 
 
 @given(st.binary(max_size=64))
@@ -85,9 +101,9 @@ def changed(at, value, data=write(Header(300, 200, 40, 1, checksum=False), b"abc
         (changed(2, 0), "quality 0"),
         (changed(2, 101 << 1), "quality 101"),
         (bytes([0xFC, 0x20, 81, 7]), "model 7"),
-        (bytes([0xFC, 0x20, 81, 0]), "model 0"),
-        (bytes([0xFC, 0x20, 81, 1]), "model 1"),
-        (bytes([0xFC, 0xA0, 81, 255, 0, 0, 0, 0]), "version 5 and needs model 255"),
+        (bytes([0xFC, 0x20, 81, 0]), "a model byte of 0, which no encoder writes"),
+        (bytes([0xFC, 0x20, 81, 1]), "a model byte of 1, which no encoder writes"),
+        (bytes([0xFC, 0xA0, 81, 255, 0, 0, 0, 0]), "version 5 and a model byte of 255"),
         (bytes([0xFC, 0x21, 80, 0x80, 0x00, 0x01]), "needless"),
         (bytes([0xFC, 0x21, 80, 0x80, 0x80, 0x80, 0x01, 0x01]), "more than 3"),
         (bytes([0xFC, 0x21, 80, 111, 111]), "standard size"),

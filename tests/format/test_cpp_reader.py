@@ -87,6 +87,10 @@ def test_golden_files_and_damaged_ones(cpp_build):
     rng = np.random.default_rng(5)
     small = [data for data in files if len(data) < 1500]
     files += [damaged(rng, small[i % len(small)]) for i in range(2000)]
+    # Heads of every version and flag, with and without a model byte that names private weights or none.
+    heads = [bytes([0xFC, flags, second]) for flags in range(256) for second in (0, 80, 81)]
+    rest = bytes(5), bytes([1, 9, 9, 9, 9]), bytes([255, 1, 2])  # the last ends within a digest
+    files += [(head + more)[:length] for head in heads for more in rest for length in (3, 4, 5, 6)]
     found = read_files(cpp_build, BOTH, files)
     wanted = [expected(data) for data in files]
     different = [(f, w, d.hex()[:80]) for f, w, d in zip(found, wanted, files, strict=True) if f != w]

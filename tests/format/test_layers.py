@@ -106,6 +106,28 @@ def test_unknown_bits_are_refused(at, bits, message):
         read(bytes(blob))
 
 
+@pytest.mark.parametrize(
+    ("version", "model", "message"),
+    [
+        (6, 255, "version 6 and a model byte of 255"),
+        (2, 0, "a model byte of 0"),
+        (2, 1, "a model byte of 1"),
+        (2, 7, "needs model 7"),
+    ],
+)
+def test_model_bytes_that_no_encoder_writes(version, model, message):
+    blob = bytearray(write(example(model=255)))
+    assert blob[1] >> 5 == 2 and blob[2] == 255
+    blob[1], blob[2] = blob[1] & 0x1F | version << 5, model
+    with pytest.raises(ContainerError, match=message):
+        read(bytes(blob))
+    with pytest.raises(CorruptStreamError, match="within the digest of its weights"):
+        read(write(example(model=255))[:6])
+    with pytest.raises(InvalidInputError, match="the model is 9"):
+        write(example(model=9))
+    assert write(example(model=1))[1] >> 5 == 6 and write(example(model=1))[2:4] == write(example())[2:4]
+
+
 def test_bounds():
     blob = write(example())
     with pytest.raises(ContainerError, match=r"250 x 249 = 62250 pixels; allowed are 62249"):

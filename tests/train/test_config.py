@@ -5,15 +5,20 @@ import json
 import pathlib
 
 import pytest
+import torch
 from train_faces import flat, settings
 
 from lfic.errors import InvalidInputError
 from lfic.format.weights import load_arrays
 from lfic.metric.objective import Objective
 from lfic.network.net import CodecNetConfig
+from lfic.train.batches import Batch
 from lfic.train.config import KEYS, SECTION_OF, TrainConfig, sectioned
+from lfic.train.loss import TrainingLoss
+from lfic.train.schedule import phase_of
 from lfic.train.sections import DataConfig, LossConfig, NetworkConfig, RunConfig, ScheduleConfig
 from lfic.train.state import network_config
+from lfic.train.world import World
 
 SHIPPED = sorted(
     (pathlib.Path(__file__).parents[2] / "configs").rglob("*.toml"),
@@ -150,10 +155,23 @@ def test_the_encoder_finds_its_weights_in_both_forms():
     stored = json.loads(load_arrays("face-v1")[1]["training"])["config"]
     by_section = sectioned(stored)
     assert Objective.trained(stored) == Objective.trained(by_section)
-    assert Objective.trained(by_section) == Objective(700.0, 700000.0, 20.0, 40.0, 60.0, 0.2, 10.0)
+    assert Objective.trained(by_section) == Objective(700.0, 700000.0, 1.0, 20.0, 40.0, 60.0, 0.2, 10.0)
     config = TrainConfig.from_sections(by_section)
     assert (config.loss.beta_low, config.data.batch, config.schedule.steps) == (700.0, 192, 9072)
     assert Objective.trained(config.sections()) == Objective.trained(stored)
+
+
+def test_crops_may_have_a_beta_of_their_own():
+    chosen = settings(crop_beta=2)
+    loss = TrainingLoss(chosen.loss, chosen.schedule, World(), None, 9)
+    aligned, quality = torch.tensor([True, False]), torch.tensor([30, 30])
+    batch = Batch(*[torch.empty(0)] * 3, aligned, *[torch.empty(0)] * 1, quality, *[torch.empty(0)] * 2)
+    weights = loss.weights(batch, phase_of(1, chosen.schedule))
+    assert weights.beta[0] == 2 * weights.beta[1] and weights.scale[0] > weights.scale[1]
+    objective = Objective.trained(chosen.sections())
+    assert objective.beta(30, True) == 2 * objective.beta(30, False) == pytest.approx(float(weights.beta[0]))
+    with pytest.raises(InvalidInputError, match="crop_beta"):
+        settings(crop_beta=0)
 
 
 def test_changed_leaves_the_rest_alone():

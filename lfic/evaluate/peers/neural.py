@@ -75,7 +75,7 @@ def refined(
         pass; every other step looks at the mirrored face.
     """
     objective = own_objective().searched()
-    beta = objective.beta(quality)
+    beta = objective.beta(quality, True)
     with torch.no_grad():
         y = network.g_a(pad(pixels, side))
         sights = [(one, recognizer(one)) for one in (pixels, pixels.flip(-1))]
