@@ -33,9 +33,11 @@ PACE_SECONDS = 150  # of which compilations and captures take most
 PACED = {"log_every": 10}
 RESERVE = 20  # seconds for starting anew, captures and files
 ON_CUDA = {
-    "data": {"workers": 13, "picture_batch": 64},
+    "data": {"workers": 13},
     "run": {"device": "cuda", "graphs": True, "threads": 4, "log_every": 50, "save_every": 1000},
 }
+
+PICTURES_ON_CUDA = 64  # in each step, and crops in proportion
 
 pack: PicturePack
 
@@ -56,6 +58,16 @@ def make_crops(config: TrainConfig) -> None:
     sources = [f"source {number}" for number in range(int(pack.source.max()) + 1)]
     write_pack(str(config.data.faces), crops, pack.names, pack.source.tolist(), sources)
     print(f"{len(crops)} crops in {time.monotonic() - began:.1f} s", flush=True)
+
+
+def on_cuda(config: TrainConfig) -> TrainConfig:
+    """A configuration for a CPU with what a GPU needs; one for a GPU as it is."""
+    if config.run.device == "cuda":
+        return config
+    data = {"picture_batch": PICTURES_ON_CUDA}
+    if config.data.picture_batch:
+        data["batch"] = round(PICTURES_ON_CUDA * config.data.batch / config.data.picture_batch)
+    return config.changed(**ON_CUDA).changed(data=data)
 
 
 def pace(folder: pathlib.Path, batch: int) -> float:
@@ -94,7 +106,7 @@ def main() -> int:
     if len(configs) == 1:
         args.second_seconds = 0
     if args.device == "cuda":
-        configs = [one if one.run.device == "cuda" else one.changed(**ON_CUDA) for one in configs]
+        configs = [on_cuda(one) for one in configs]
     else:
         configs = [one.changed(run={"device": "cpu", "graphs": False, "log_every": 2}) for one in configs]
     if args.small:
