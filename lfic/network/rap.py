@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..format.geometry import ALIGNED_GRID, LEVELS, QUALITIES, REGION, region_grid
+from ..format.geometry import ALIGNED_GRID, LEVELS, REGION, region_grid
 from ..kernels import rap_quantize, rap_unpool
 from .anchors import Anchors
 from .transform import added_position, start_small
@@ -67,17 +67,6 @@ class LevelHead(nn.Module):
         logits: Tensor = self.out(F.silu(x + self.mix(x)))
         logits = logits + self.anchors.at(self.quality, quality)[:, :, None, None]
         return added_position(logits, self.position, aligned)
-
-
-UNSHIFTED = 30  # the quality from which on ``prefer_coarse`` changes nothing
-
-
-def prefer_coarse(head: LevelHead, nats: float) -> None:
-    """Add to a head's logits of level 2: ``nats`` at quality 1, less above it, nothing from ``UNSHIFTED`` on. The head
-    learns what levels cost, background included; where bytes are few a background may weigh less than that."""
-    anchor = torch.linspace(1, QUALITIES, len(head.quality), device=head.quality.device)
-    with torch.no_grad():
-        head.quality[:, 2] += nats * ((UNSHIFTED - anchor) / (UNSHIFTED - 1)).clamp(min=0)
 
 
 def explored(logits: Tensor, explore: float = 0.0, draw: Draw = torch.rand) -> Tensor:

@@ -21,7 +21,6 @@ from ..network import onnx
 from ..network.integers import integer_arrays, supports
 from ..network.load import load, save_model
 from ..network.net import CodecNet
-from ..network.rap import prefer_coarse
 from .checkpoint import load_tensors, read_state
 from .config import sectioned
 from .integers import (
@@ -138,14 +137,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="write the checkpoint's synthesis as another look of files by WEIGHTS, a bundled model's name or a "
         ".safetensors file; OUT is WEIGHTS-vivid.safetensors beside them",
     )
-    parser.add_argument(
-        "--prefer-coarse",
-        type=float,
-        default=0.0,
-        metavar="NATS",
-        help="add NATS to what the level head says for level 2 at quality 1, and less above it, nothing from quality "
-        "30 on: regions that matter less are pooled more (default 0)",
-    )
     parser.add_argument("--faces", type=int, default=6000, help="how many of them (default 6000)")
     parser.add_argument("--photos", help="folder of pictures that are no faces, for the integers' ranges as well")
     parser.add_argument(
@@ -178,10 +169,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InvalidInputError(f"the weights file is called {args.out!r}; its name must end in .safetensors")
     checkpoint = None if args.checkpoint.endswith(".safetensors") else load_checkpoint(args.checkpoint)
     chosen = [f"--{name.replace('_', '-')}" for name in JOINING if getattr(args, name) is not None]
-    if not 0 <= args.prefer_coarse <= 100:
-        raise InvalidInputError(f"--prefer-coarse is {args.prefer_coarse}; allowed are 0 to 100")
-    if args.prefer_coarse and (checkpoint is None or chosen):
-        parser.error(f"--prefer-coarse takes a checkpoint folder{f', and no {chosen[0]}' if chosen else ''}")
     if chosen and checkpoint is None:
         parser.error(f"{chosen[0]} takes a checkpoint folder, not weights")
     if len(chosen) > 1:
@@ -211,16 +198,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_integers(args.checkpoint, args.out, faces, photos)
     else:
         net, state = checkpoint
-        head = net.level_head if net.pictures_head is None else net.pictures_head
-        prefer_coarse(head, args.prefer_coarse)
-        head.half().float()  # as it will be stored
         arrays, tables, (before, after) = calibrate(net, faces, args.faces)
         print(
             f"mean payload at random qualities: {before:.1f} bytes with logistic tables, {after:.1f} with counted ones"
         )
         training = describe_training(state, args.faces)
-        if args.prefer_coarse:
-            training["prefer_coarse"] = args.prefer_coarse
         card = pathlib.Path(args.card).read_text() if args.card else model_card(training, net)
         integers = integer_arrays(net, calibration_pictures(faces, photos)) if supports(net) else None
         if integers is None:

@@ -1,12 +1,9 @@
 """lfic export: a part of a checkpoint joins other weights."""
 
-import json
-
 import pytest
 from train_faces import config, make_pack, make_recognizer
 
-from lfic.errors import InvalidInputError, WeightsError
-from lfic.network.load import load_model
+from lfic.errors import WeightsError
 from lfic.train import export
 from lfic.train.loop import run
 
@@ -52,25 +49,3 @@ def test_one_part_at_a_time_and_of_a_checkpoint(trained, tmp_path, capsys):
     with pytest.raises(SystemExit):
         export.main(["other.safetensors", *chosen])
     assert "--for-crops takes a checkpoint folder, not weights" in capsys.readouterr().err
-
-
-def test_a_head_that_prefers_to_pool(trained, tmp_path, capsys):
-    """Level 2 gains off the template and on it, most at quality 1; nothing changes from quality 30 on."""
-    pack, checkpoint = trained
-    heads = []
-    for nats in ("0", "2"):
-        out = str(tmp_path / f"{nats}.safetensors")
-        assert export.main([checkpoint, out, "--data", pack, "--measure", "0", "--prefer-coarse", nats]) == 0
-        net, _, told = load_model(out)
-        heads.append(net.level_head.anchors.table(net.level_head.quality))
-        assert json.loads(told["training"]).get("prefer_coarse", 0) == float(nats)
-    gained = heads[1] - heads[0]
-    assert gained[:, :2].abs().max() == 0 and gained[0, 2] == pytest.approx(2, abs=0.01)
-    assert (gained[1:, 2] <= gained[:-1, 2]).all() and gained[33:, 2].abs().max() == 0
-    with pytest.raises(InvalidInputError, match="allowed are 0 to 100"):
-        export.main([checkpoint, out, "--data", pack, "--prefer-coarse", "nan"])
-    with pytest.raises(SystemExit):
-        export.main(["other.safetensors", out, "--data", pack, "--prefer-coarse", "1"])
-    with pytest.raises(SystemExit):
-        export.main([checkpoint, out, "--data", pack, "--for-crops", "face-v1", "--prefer-coarse", "1"])
-    assert "takes a checkpoint folder, and no --for-crops" in capsys.readouterr().err
