@@ -6,9 +6,9 @@ r"""A training leg on a machine that is there for a few minutes: one or two runs
 
 Reads the configurations, by default face-v2's last two, and what they name in data/; makes the pack of crops that they
 name of the packed pictures, with all cores. A configuration for a CPU gets what a GPU needs: captured steps, more
-pictures in each, processes that make them. The first run begins with as many steps as it takes to know their pace, and
-goes on with as many as fit; the second begins with what the first leaves. What the runs leave goes to OUT: the averaged
-networks, in all their parts, and the logs.
+pictures and crops in each, in its own proportion, processes that make them. The first run begins with as many steps as
+it takes to know their pace, and goes on with as many as fit; the second begins with what the first leaves. What the
+runs leave goes to OUT: the averaged networks, in all their parts, and the logs.
 """
 
 import argparse
@@ -38,6 +38,7 @@ ON_CUDA = {
 }
 
 PICTURES_ON_CUDA = 64  # in each step, and crops in proportion
+LARGE_STEP = 512  # pictures and crops, where a step can't be captured
 
 pack: PicturePack
 
@@ -64,10 +65,18 @@ def on_cuda(config: TrainConfig) -> TrainConfig:
     """A configuration for a CPU with what a GPU needs; one for a GPU as it is."""
     if config.run.device == "cuda":
         return config
-    data = {"picture_batch": PICTURES_ON_CUDA}
-    if config.data.picture_batch:
-        data["batch"] = round(PICTURES_ON_CUDA * config.data.batch / config.data.picture_batch)
-    return config.changed(**ON_CUDA).changed(data=data)
+    if not config.data.pictures:
+        return config.changed(**ON_CUDA)
+    total = PICTURES_ON_CUDA * (1 + config.data.batch / config.data.picture_batch)
+    return config.changed(**ON_CUDA).changed(data=shared(config, round(total)))
+
+
+def shared(config: TrainConfig, total: int) -> dict[str, int]:
+    """``total`` crops and pictures in a configuration's own proportion, as its [data] says it."""
+    if not config.data.pictures:
+        return {"batch": total}
+    pictures = round(total * config.data.picture_batch / (config.data.batch + config.data.picture_batch))
+    return {"batch": total - pictures, "picture_batch": pictures}
 
 
 def pace(folder: pathlib.Path, batch: int) -> float:
@@ -129,7 +138,7 @@ def main() -> int:
         if not first.run.graphs:
             raise
         traceback.print_exc()  # a step that can't be captured still trains, in larger batches for fewer launches
-        first = first.changed(run={"graphs": False}, data={"batch": 384, "picture_batch": 128})
+        first = first.changed(run={"graphs": False}, data=shared(first, LARGE_STEP))
         shutil.rmtree(folder, ignore_errors=True)
         trainer = run(first.changed(run=PACED), PACE_SECONDS)
     faces = first.data.batch + first.data.picture_batch

@@ -71,8 +71,8 @@ LFIC_API void lfic_model_free(lfic_model* model);
 /* What a file says of itself. */
 typedef struct lfic_info {
     uint32_t width, height; /* pixels */
-    int version;            /* of the format: 1, 2 for a photo of layers, 3 for a grey picture without; 4 more (5, 6, 7)
-                               where model 1 wrote it */
+    int version;            /* of the format: 1; 2 for a photo of layers or a picture coded smaller; 3 for any other grey
+                               picture; 4 more (5, 6, 7) where `model` is 1 */
     int model;              /* 0 face-v1, 1 face-v2, 255 private weights */
     int quality;            /* 1 to 100: of the picture, or of the background of one with layers; 0 without one */
     int aligned;            /* 1: a face on the template */

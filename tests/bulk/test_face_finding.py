@@ -1,6 +1,7 @@
 """Photos to faces: found, cut out, encoded; layers copied; here in one process, and once as the command."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import lfic
 from lfic import cli
 from lfic.bulk import FaceFinding
 from lfic.data import Record, open_source
+from lfic.decoder import decode_faces
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,19 @@ def test_layers_are_copied(files, codec):
     assert single.records[0].data == crop
     assert picture.note == "no face" and not picture.error and damaged.error
     assert layered.note is None and single.note is None
+
+
+def test_large_layers_are_copied():
+    """Those of face-v2's own networks, and of face-v1's: each as an encoder writes it."""
+    data = (pathlib.Path(__file__).parents[1] / "data" / "golden" / "v2-large-faces.lfic").read_bytes()
+    work = FaceFinding()
+    work.prepare()
+    (outcome,) = work([Record("p", ".lfic", data)])
+    assert [lfic.probe(made.data).model for made in outcome.records] == ["face-v2", "face-v2", "face-v1"]
+    for made, face in zip(outcome.records, decode_faces(data), strict=True):
+        info = lfic.probe(made.data)
+        assert (made.data[1] >> 5, info.aligned) == ((5, False) if info.model == "face-v2" else (1, True))
+        np.testing.assert_array_equal(np.asarray(lfic.decode(made.data)), np.asarray(face.image))
 
 
 def test_faces_of_files_that_were_coded_smaller_are_found(files, codec):

@@ -1,5 +1,7 @@
 """The search of efforts 1 to 3: every step lowers the loss, and its estimates are what is measured."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,12 @@ def test_symbol_gradient_is_the_derivative(codec, face):
     assert (np.sign(found) == np.sign(slope[steepest])).all()
     assert np.median(np.abs(found / slope[steepest] - 1)) < 0.2
     assert np.corrcoef(found, slope[steepest])[0, 1] > 0.95
+
+
+def test_the_search_weighs_distortion_as_training_did(codec, face):
+    """beta has a factor of its own on the template."""
+    objective = dataclasses.replace(codec.model.objective, crop_beta=2.0)
+    model = dataclasses.replace(codec.model, objective=objective)
+    on, off = (first_drafts(model, [face], 40, aligned)[0] for aligned in (True, False))
+    betas = [search.Candidate(model, draft, face).beta for draft in (on, off)]
+    assert betas[0] == 2 * betas[1] == 2 * codec.model.objective.beta(40, False)

@@ -13,7 +13,7 @@ export interface Pixels {
 export interface Info {
   width: number;
   height: number;
-  /** Of the format: 1, 2 for a photo or a picture coded smaller, 3 for a grey one; 4 more where face-v2 wrote it. */
+  /** Of the format: 1; 2: a photo or a picture coded smaller; 3: any other grey picture; 4 more of model face-v2. */
   version: 1 | 2 | 3 | 5 | 6 | 7;
   model: "face-v1" | "face-v2" | "private";
   /** 1 to 100: of the picture or the background; 0 without one. */
