@@ -121,6 +121,9 @@ def test_model_bytes_that_no_encoder_writes(version, model, message):
     blob[1], blob[2] = blob[1] & 0x1F | version << 5, model
     with pytest.raises(ContainerError, match=message):
         read(bytes(blob))
+
+
+def test_how_a_photo_names_its_model():
     with pytest.raises(CorruptStreamError, match="within the digest of its weights"):
         read(write(example(model=255))[:6])
     with pytest.raises(InvalidInputError, match="the model is 9"):
