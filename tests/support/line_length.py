@@ -34,4 +34,4 @@ def too_long(paths: Iterable[pathlib.Path]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(too_long(map(pathlib.Path, sys.argv[1:]) if sys.argv[1:] else documents())))
+    sys.exit("\n".join(too_long(map(pathlib.Path, sys.argv[1:]) if sys.argv[1:] else documents())) or None)
