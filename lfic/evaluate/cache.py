@@ -6,6 +6,7 @@ import os
 import pathlib
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,11 +33,29 @@ def content_key(pixels: NDArray[Any]) -> str:
     return hashlib.blake2b(pixels.tobytes(), digest_size=12, salt=repr(pixels.shape).encode()[:16]).hexdigest()
 
 
+PATIENCE = 120  # seconds that a run waits for another one's transaction
+
+
+def write_ahead(db: sqlite3.Connection) -> None:
+    """Turn on write-ahead logging. While another process does the same to a new file, SQLite answers at once that it is
+    busy, whatever the connection's timeout."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
 def opened(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
     """The database, whole; in memory where ``path`` is None. Raises sqlite3.DatabaseError."""
-    db = sqlite3.connect(":memory:" if path is None else str(path), timeout=120)
+    db = sqlite3.connect(":memory:" if path is None else str(path), timeout=PATIENCE)
     try:
-        db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(db)
         db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(SCHEMA)
         (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
