@@ -45,17 +45,17 @@ void check_pixels(uint64_t width, uint64_t height, uint64_t max_pixels) {
                          " pixels" + thin + "; allowed are " + text(max_pixels) + ": raise max_pixels if you trust it");
 }
 
-// The version and the model that wrote the file. follows: whether a byte says which, at `at`; private weights say
-// behind it which they are.
-void take_model(const View& file, std::size_t& at, bool follows, File& out) {
+// The version and the model that wrote the file. flag: in versions 1 to 3, whether a byte says which, at `at`; private
+// weights say behind it which they are.
+void take_model(const View& file, std::size_t& at, bool flag, File& out) {
     out.version = file.data[1] >> 5;
     out.model = out.version >> 2;
-    if (!follows) return;
+    if (out.version > kForm || !flag) return;
     if (file.size <= at) throw CorruptStream("the file ends before its model byte", at);
-    if (out.model || file.data[at] < kNamed)
-        throw ContainerError("the file has version " + text(out.version) + " and a model byte of " +
-                             text(file.data[at]) + ", which no encoder writes: such a byte names models from " +
-                             text(kNamed) + " on, in versions 1 to 3");
+    if (file.data[at] < kNamed)
+        throw ContainerError("the file has a model byte of " + text(file.data[at]) +
+                             ", which no encoder writes: such a byte names models from " + text(kNamed) +
+                             " on, and the version tells those below");
     out.model = file.data[at++];
     if (!model_name(out.model))
         throw ContainerError("the file needs model " + text(out.model) + ", which this lfic lacks; known are " +
@@ -65,6 +65,27 @@ void take_model(const View& file, std::size_t& at, bool follows, File& out) {
         throw CorruptStream("the file ends within the digest of its weights", file.size);
     std::copy_n(file.data + at, out.weights.size(), out.weights.begin());
     at += out.weights.size();
+}
+
+// A picture's width and height. flag: by model 1, whether one side stands for both.
+std::array<uint32_t, 2> take_size(const View& file, std::size_t& at, bool flag, int version) {
+    const uint32_t width = take_leb128(file, at, "width") + 1;
+    if (version > kForm && flag) return {width, width};
+    const uint32_t height = take_leb128(file, at, "height") + 1;
+    if (version > kForm && width == height)
+        throw ContainerError("the file spells out both sides of " + text(width) + " x " + text(height) +
+                             " pixels; one is written of a square");
+    return {width, height};
+}
+
+// Whether one side stands for both: in files of model 1.
+bool written_once(const File& file, uint32_t width, uint32_t height) {
+    return file.model && file.model < kNamed && width == height;
+}
+
+void put_size(std::vector<uint8_t>& out, const File& file, uint32_t width, uint32_t height) {
+    put_leb128(out, width - 1);
+    if (!written_once(file, width, height)) put_leb128(out, height - 1);
 }
 
 // What byte 1 says of a header's form and of the model.
@@ -109,14 +130,17 @@ File read_version_1(const View& file, uint64_t max_pixels) {
     Stream stream{kSide, kSide, checked_quality(data[2] >> 1), data[1] >> 3 & 3, (data[1] & 4) != 0, {}};
     out.grey = stream.grey = form == kGrey;
     out.checksum = (data[1] & 2) != 0;
-    const bool with_size = data[1] & 1;
+    const bool with_size = data[1] & 1, flag = data[2] & 1;
     std::size_t at = 3;
-    take_model(file, at, data[2] & 1, out);
+    take_model(file, at, flag, out);
     if (with_size) {
-        stream.width = take_leb128(file, at, "width") + 1;
-        stream.height = take_leb128(file, at, "height") + 1;
+        const auto [width, height] = take_size(file, at, flag, out.version);
+        stream.width = width;
+        stream.height = height;
         if (stream.width == kSide && stream.height == kSide)
             throw ContainerError("the file spells out the standard size 112 x 112, which no encoder does");
+    } else if (out.version > kForm && flag) {
+        throw ContainerError("the file says that a picture of the standard size 112 x 112 is square");
     }
     check_pixels(stream.width, stream.height, max_pixels);
     if (stream.aligned && !on_template_grid(stream))
@@ -230,8 +254,9 @@ File read_version_2(const View& file, uint64_t max_pixels) {
     out.grey = flags & 1;
     std::size_t at = 2;
     take_model(file, at, flags & 2, out);
-    out.width = take_leb128(file, at, "width") + 1;
-    out.height = take_leb128(file, at, "height") + 1;
+    const auto [width, height] = take_size(file, at, flags & 2, out.version);
+    out.width = width;
+    out.height = height;
     check_pixels(out.width, out.height, max_pixels);
     Parts parts(file, at, checked_end(file, at, out.checksum));
     if (flags & 16) parts.background(out, !(flags & 8));
@@ -273,27 +298,25 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
     if (stream.width < 1 || stream.width > kMaxPictureSide || stream.height < 1 || stream.height > kMaxPictureSide)
         throw InvalidInput("the image is " + text(stream.width) + " x " + text(stream.height) + "; allowed are 1 to " +
                            text(kMaxPictureSide) + " pixels a side");
-    const bool with_size = stream.width != kSide || stream.height != kSide, with_model = file.model >= kNamed;
+    const bool with_size = stream.width != kSide || stream.height != kSide;
+    const bool flag = file.model >= kNamed || (with_size && written_once(file, stream.width, stream.height));
     out = {kMagic,
            static_cast<uint8_t>(version_bits(file, file.grey ? kGrey : 1) | stream.level_mode << 3 |
                                 stream.aligned << 2 | file.checksum << 1 | with_size),
-           static_cast<uint8_t>(stream.quality << 1 | with_model)};
+           static_cast<uint8_t>(stream.quality << 1 | flag)};
     put_model(out, file);
-    if (with_size) {
-        put_leb128(out, stream.width - 1);
-        put_leb128(out, stream.height - 1);
-    }
+    if (with_size) put_size(out, file, stream.width, stream.height);
     put(out, stream.payload);
 }
 
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
-    out = {kMagic, static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
-                                        !file.layers.empty() << 3 | file.checksum << 2 | (file.model >= kNamed) << 1 |
-                                        file.grey)};
+    const bool flag = file.model >= kNamed || written_once(file, file.width, file.height);
+    out = {kMagic,
+           static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
+                                !file.layers.empty() << 3 | file.checksum << 2 | flag << 1 | file.grey)};
     put_model(out, file);
-    put_leb128(out, file.width - 1);
-    put_leb128(out, file.height - 1);
+    put_size(out, file, file.width, file.height);
     if (file.background) {
         const Stream& stream = *file.background;
         check_stream(stream);

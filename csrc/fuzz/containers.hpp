@@ -12,7 +12,7 @@ inline void mend_head(Input& file) {
     if (file.size() < 3) return;
     file[0] = kMagic;
     if (!(file[1] >> 5 & 3)) file[1] |= 32;
-    if ((file[1] >> 5 & 3) == 2 ? file[1] & 2 : file[2] & 1) file[1] &= 0x7F;  // a model byte: versions 1 to 3
+    if (file[1] & 0x80 && (file[1] >> 5 & 3) != 2 && file[2] & 1) file[1] |= 1;  // square: by model 1, of a size
 }
 
 inline void seal(Input& file) {

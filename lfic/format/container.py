@@ -3,8 +3,8 @@
 byte 0   0xFC
 byte 1   version (3 bits): 1, or 3 of a grey picture; 5 and 7 in their place where model 1 wrote it
          | level map (2) | aligned (1) | checksum (1) | size follows (1)
-byte 2   quality 1..100 (7 bits) | model follows (1)
-[255, of private weights, and 4 bytes of their digest] [width - 1, height - 1 as LEB128] payload
+byte 2   quality 1..100 (7 bits) | model follows (1); by model 1: square (1)
+[255, of private weights, and 4 bytes of their digest] [width - 1, height - 1 as LEB128, one of them if square] payload
 [CRC-16 of all before, big-endian]
 """
 
@@ -116,10 +116,8 @@ def opening(header: Header) -> bytes:
         )
     explicit = (header.width, header.height) != (SIDE, SIDE)
     flags = version << 5 | header.level_mode << 3 | bool(header.aligned) << 2 | bool(header.checksum) << 1 | explicit
-    out = bytearray([MAGIC, flags, header.quality << 1 | bool(model)]) + model
-    if explicit:
-        out += leb128(header.width - 1) + leb128(header.height - 1)
-    return bytes(out)
+    size, square = written_size(header.width, header.height, version) if explicit else (b"", False)
+    return bytes([MAGIC, flags, header.quality << 1 | (square or bool(model))]) + model + size
 
 
 def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryview]:
@@ -151,17 +149,17 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
             f"the file has format version {version}; this lfic reads versions 1 to 3 and 5 to 7: a newer lfic may "
             "read it"
         )
-    quality, with_model = data[2] >> 1, bool(data[2] & 1)
+    quality, flag = data[2] >> 1, bool(data[2] & 1)
     if not 1 <= quality <= 100:
         raise ContainerError(f"the file has quality {quality}; allowed are 1 to 100")
-    model, weights, at = read_model(data, 3, version, with_model)
+    model, weights, at = read_model(data, 3, version, flag)
     width = height = SIDE
     if explicit:
-        width, at = read_leb128(data, at, "width")
-        height, at = read_leb128(data, at, "height")
-        width, height = width + 1, height + 1
+        width, height, at = read_size(data, at, version, flag)
         if (width, height) == (SIDE, SIDE):
             raise ContainerError(f"the file spells out the standard size {SIDE} x {SIDE}, which no encoder does")
+    elif version > FORM and flag:
+        raise ContainerError(f"the file says that a picture of the standard size {SIDE} x {SIDE} is square")
     check_bound(width, height, max_pixels)
     header = Header(width, height, quality, level_mode, aligned, checksum, model, weights, version & FORM == GREY)
     if aligned and header.grid != (ALIGNED_GRID, ALIGNED_GRID):
@@ -181,6 +179,25 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> tuple[Header, memoryv
     return header, data[at:end]
 
 
+def written_size(width: int, height: int, version: int) -> tuple[bytes, bool]:
+    """How a header says a picture's size: (bytes, whether one side stands for both, as it does by model 1)."""
+    square = version > FORM and width == height
+    return leb128(width - 1) + (b"" if square else leb128(height - 1)), square
+
+
+def read_size(data: memoryview, at: int, version: int, flag: bool) -> tuple[int, int, int]:
+    """(width, height, position after them). flag: by model 1, whether one side stands for both."""
+    width, at = read_leb128(data, at, "width")
+    if version > FORM and flag:
+        return width + 1, width + 1, at
+    height, at = read_leb128(data, at, "height")
+    if version > FORM and width == height:
+        raise ContainerError(
+            f"the file spells out both sides of {width + 1} x {height + 1} pixels; one is written of a square"
+        )
+    return width + 1, height + 1, at
+
+
 def written_by(form: int, model: int, weights: bytes) -> tuple[int, bytes]:
     """How a header says which model wrote it: (version, bytes). Of models 0 and 1 the version tells, of others a byte,
     and of private weights their digest behind it, zeros if not known."""
@@ -195,18 +212,17 @@ def written_by(form: int, model: int, weights: bytes) -> tuple[int, bytes]:
     return form, bytes([model]) + (weights or bytes(WEIGHTS_BYTES))
 
 
-def read_model(data: memoryview, at: int, version: int, follows: bool) -> tuple[int, bytes, int]:
-    """(model, digest of private weights, empty where there is none, position after what says so). follows: whether a
-    byte does."""
-    model = version >> FORM.bit_length()
-    if not follows:
-        return model, b"", at
+def read_model(data: memoryview, at: int, version: int, flag: bool) -> tuple[int, bytes, int]:
+    """(model, digest of private weights, empty where there is none, position after what says so). flag: in versions 1
+    to 3, whether a byte does."""
+    if version > FORM or not flag:
+        return version >> FORM.bit_length(), b"", at
     if len(data) <= at:
         raise CorruptStreamError(f"the file ends before its model byte (noticed at byte {at})")
-    if model or data[at] < NAMED:
+    if data[at] < NAMED:
         raise ContainerError(
-            f"the file has version {version} and a model byte of {data[at]}, which no encoder writes: such a byte "
-            f"names models from {NAMED} on, in versions 1 to 3"
+            f"the file has a model byte of {data[at]}, which no encoder writes: such a byte names models from {NAMED} "
+            "on, and the version tells those below"
         )
     model, at = data[at], at + 1
     if model not in MODELS:

@@ -3,8 +3,9 @@
 Versions 1, 3, 5 and 7 are one stream (container.py). Version 2, or 6 where model 1 wrote it:
 
     byte 0   0xFC
-    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows (1) | grey (1)
-    [255, of private weights, and 4 bytes of their digest] width - 1, height - 1 as LEB128
+    byte 1   version (3 bits) | background (1) | layers follow (1) | checksum (1) | model follows; of version 6: square
+             (1) | grey (1)
+    [255, of private weights, and 4 bytes of their digest] width - 1, height - 1 as LEB128, one of them if square
     background: quality (7) 0 | 00 eighths less (2) halvings (2) level map (2) [length as LEB128] payload
     a layer:    quality (7) another follows (1) | x (13) y (13) scale (9) angle (9) level map (2) size (2)
                 [length] payload
@@ -30,7 +31,9 @@ from .container import (
     leb128,
     read_leb128,
     read_model,
+    read_size,
     written_by,
+    written_size,
 )
 from .geometry import SIDE
 from .place import LEAST_OCTAVE, OCTAVE, Place
@@ -127,9 +130,9 @@ def write(picture: Picture) -> bytes:
     version, model = written_by(VERSION, picture.model, picture.weights)
     check(picture, InvalidInputError)
     flags = version << 5 | (picture.background is not None) << 4 | bool(picture.layers) << 3
-    flags |= bool(picture.checksum) << 2 | bool(model) << 1 | bool(picture.grey)
-    out = bytearray([MAGIC, flags]) + model
-    out += leb128(picture.width - 1) + leb128(picture.height - 1)
+    size, square = written_size(picture.width, picture.height, version)
+    flags |= bool(picture.checksum) << 2 | (square or bool(model)) << 1 | bool(picture.grey)
+    out = bytearray([MAGIC, flags]) + model + size
     if picture.background is not None:
         header = picture.background.header
         out += bytes(
@@ -181,11 +184,10 @@ def read(data: bytes | bytearray | memoryview, max_pixels: int = DECODED_PIXELS)
         stream = Stream(header, payload)
         written = header.checksum, header.model, header.weights, header.grey
         return Picture(header.width, header.height, stream, 0, (), *written)
-    with_background, with_layers, checksum, with_model, grey = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
-    model, weights, at = read_model(view, 2, view[1] >> 5, with_model)
-    width, at = read_leb128(view, at, "width")
-    height, at = read_leb128(view, at, "height")
-    width, height = width + 1, height + 1
+    with_background, with_layers, checksum, flag, grey = (bool(view[1] >> k & 1) for k in (4, 3, 2, 1, 0))
+    version = view[1] >> 5
+    model, weights, at = read_model(view, 2, version, flag)
+    width, height, at = read_size(view, at, version, flag)
     check_bound(width, height, max_pixels)
     end = len(view)
     if checksum:

@@ -1,7 +1,8 @@
-"""benchmarks/large_faces.py and levels_by_hand.py on one photo: their tables, what they say of the levels, their
-errors."""
+"""benchmarks/large_faces.py, levels_by_hand.py and level_map.py on one photo: their tables, what they say of the
+levels, their errors."""
 
 import large_faces
+import level_map
 import levels_by_hand
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from evaluate_faces import write_recognizer
 from PIL import Image
 
 from lfic.align import align, template_matrix, warp
+from lfic.codec import load_codec
+from lfic.encoder.draft import estimate_bits, first_drafts
 from lfic.evaluate import data
 from lfic.evaluate.tables import read_csv
 
@@ -75,6 +78,66 @@ def test_levels_by_hand(photos, results, capsys):
     assert face1["similarity"] == pytest.approx(level1["similarity"], abs=0.01)
     assert sum(network[f"level{k}"] for k in range(3)) == pytest.approx(1)
     assert "level 1 on the face, 2 elsewhere, quality 30: " in capsys.readouterr().out
+    assert [row["at_landmarks"] for row in (level1, face1)] == [1, 1] and level1["elsewhere"] == 1
+    assert 1 < face1["elsewhere"] < 2  # parts of the face hold no landmark
+
+
+def test_savings_against_the_best_uniform_level():
+    """Bytes at equal measure: between the points by logarithms, of the cheapest level, nothing beyond them."""
+
+    def row(levels, size, similarity, psnr):
+        return {"levels": levels, "bytes": size, "similarity": similarity, "psnr_db": psnr}
+
+    level1, level2 = levels_by_hand.UNIFORM["level1"], levels_by_hand.UNIFORM["level2"]
+    rows = [row(level1, 100, 0.4, 20), row(level1, 400, 0.8, 30), row(level2, 110, 0.3, 22), row(level2, 220, 0.5, 24)]
+    rows += [row("the network's levels", 150, 0.6, 23), row("the network's levels", 150, 0.9, 19)]
+    levels_by_hand.add_savings(rows)
+    middle, outside = rows[-2:]
+    assert middle["bytes_at_similarity_pct"] == pytest.approx(-25)  # level 1 takes 200, level 2 does not get there
+    assert middle["bytes_at_psnr_db_pct"] == pytest.approx(100 * (150 / (100 * 4**0.3) - 1))  # level 2 takes 156
+    assert outside["bytes_at_similarity_pct"] is None and outside["bytes_at_psnr_db_pct"] is None
+    assert rows[0]["bytes_at_similarity_pct"] is None
+    alone = [row("the network's levels", 150, 0.6, 23)]
+    levels_by_hand.add_savings(alone)
+    assert list(alone[0]) == ["levels", "bytes", "similarity", "psnr_db"]
+
+
+def test_level_map(photos, results, tmp_path, capsys):
+    folder, points, _ = photos
+    picture = tmp_path / "map.png"
+    chosen = ["--landmarks", str(points), "--qualities", "5", "40", "--picture", str(picture)]
+    assert level_map.main([str(folder), *chosen]) == 0
+    coarse, fine = read_csv(results / "level-map.csv")
+    assert (coarse["quality"], fine["quality"]) == (5, 40)
+    assert coarse["bits_a_pixel_at_landmarks"] < fine["bits_a_pixel_at_landmarks"]
+    assert fine["bits_a_pixel_at_landmarks"] > fine["bits_a_pixel_elsewhere"] > 0
+    assert Image.open(picture).width > 300
+    assert "quality 5, level_at_landmarks " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [(96, 128), (100, 75), (16, 270)])
+def test_bits_of_regions_are_those_of_the_picture(size):
+    """Partial regions too, whatever their level."""
+    rng = np.random.default_rng(4)
+    pixels = np.kron(rng.integers(0, 256, (9, 17, 3)), np.ones((16, 16, 1), int)).astype(np.uint8)[: size[0], : size[1]]
+    codec = load_codec("face-v2", recognizer=None)
+    rows, columns = -(-size[0] // 32), -(-size[1] // 32)
+    levels = rng.integers(0, 3, (1, rows, columns)).astype(np.uint8)
+    (draft,) = first_drafts(codec.model, [pixels], 30, False, levels)
+    found = level_map.bits_a_pixel(codec, draft)
+    tall = np.minimum(32, size[0] - 32 * np.arange(rows))
+    wide = np.minimum(32, size[1] - 32 * np.arange(columns))
+    symbols = codec.model.context.cost(draft.symbols, draft.levels, *draft.grid, 30, False).sum()
+    assert (found * tall[:, None] * wide).sum() == pytest.approx(symbols, rel=1e-5)
+    assert estimate_bits(codec.model, draft) >= symbols
+    assert level_map.kept(draft).sum() * 96 == draft.symbols.size
+
+
+def test_regions_that_hold_landmarks():
+    points = np.array([[0.0, 0.0], [31.9, 64.0], [95.9, 40.0], [400.0, -5.0], [64.0, 64.0]])
+    expected = np.zeros((3, 4), bool)
+    expected[0, 0] = expected[2, 0] = expected[1, 2] = expected[0, 3] = expected[2, 2] = True
+    np.testing.assert_array_equal(levels_by_hand.holding(points, (3, 4)), expected)
 
 
 def test_regions_of_a_face():

@@ -103,7 +103,9 @@ def changed(at, value, data=write(Header(300, 200, 40, 1, checksum=False), b"abc
         (bytes([0xFC, 0x20, 81, 7]), "model 7"),
         (bytes([0xFC, 0x20, 81, 0]), "a model byte of 0, which no encoder writes"),
         (bytes([0xFC, 0x20, 81, 1]), "a model byte of 1, which no encoder writes"),
-        (bytes([0xFC, 0xA0, 81, 255, 0, 0, 0, 0]), "version 5 and a model byte of 255"),
+        (bytes([0xFC, 0xA0, 81, 255, 0, 0, 0, 0]), "standard size 112 x 112 is square"),
+        (bytes([0xFC, 0xA1, 81, 111]), "spells out the standard size"),
+        (bytes([0xFC, 0xA1, 80, 9, 9]), "both sides of 10 x 10 pixels; one is written of a square"),
         (bytes([0xFC, 0x21, 80, 0x80, 0x00, 0x01]), "needless"),
         (bytes([0xFC, 0x21, 80, 0x80, 0x80, 0x80, 0x01, 0x01]), "more than 3"),
         (bytes([0xFC, 0x21, 80, 111, 111]), "standard size"),
@@ -129,6 +131,21 @@ def test_malformed_headers_are_refused_by_name(data, text):
 def test_damaged_headers_say_where(data, text):
     with pytest.raises(CorruptStreamError, match=text):
         read(data)
+
+
+def test_one_side_of_a_square_is_written_by_model_1():
+    for width, height, model, size in (
+        (224, 224, 1, 2),
+        (224, 160, 1, 4),
+        (160, 224, 1, 4),
+        (64, 64, 1, 1),
+        (224, 224, 0, 4),
+        (112, 112, 1, 0),
+    ):
+        header = Header(width, height, 40, 1, model=model, checksum=False)
+        data = write(header, b"abc")
+        assert len(data) == 3 + size + 3
+        assert read(data) == (header, b"abc")
 
 
 def test_checksum_finds_every_single_byte_error():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lfic import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from lfic.format import layers
-from lfic.format.container import MODELS, Header, crc16
+from lfic.format.container import MODELS, Header, crc16, leb128
 from lfic.format.layers import Layer, Picture, Stream, background_size, read, write
 from lfic.format.place import Place
 
@@ -19,7 +19,8 @@ PLACES = st.builds(Place, st.integers(0, 8191), st.integers(0, 8191), st.integer
 
 @st.composite
 def pictures(draw):
-    width, height = draw(st.integers(1, 4000)), draw(st.integers(1, 4000))
+    width = draw(st.integers(1, 4000))
+    height = width if draw(st.booleans()) else draw(st.integers(1, 4000))
     checksum, model, grey = draw(st.booleans()), draw(st.sampled_from(sorted(MODELS))), draw(st.booleans())
 
     def stream(size, aligned):
@@ -109,7 +110,6 @@ def test_unknown_bits_are_refused(at, bits, message):
 @pytest.mark.parametrize(
     ("version", "model", "message"),
     [
-        (6, 255, "version 6 and a model byte of 255"),
         (2, 0, "a model byte of 0"),
         (2, 1, "a model byte of 1"),
         (2, 7, "needs model 7"),
@@ -120,6 +120,21 @@ def test_model_bytes_that_no_encoder_writes(version, model, message):
     assert blob[1] >> 5 == 2 and blob[2] == 255
     blob[1], blob[2] = blob[1] & 0x1F | version << 5, model
     with pytest.raises(ContainerError, match=message):
+        read(bytes(blob))
+
+
+def test_one_side_of_a_square_is_written_by_model_1():
+    """Both of other pictures, and in version 2."""
+    wide, square = (dataclasses.replace(example(model=1), width=width, height=300) for width in (301, 300))
+    old = dataclasses.replace(example(), width=300, height=300)
+    assert len(write(square)) == len(write(wide)) - 2 == len(write(old)) - 2
+    for picture in (wide, square, old):
+        assert read(write(picture)).width == picture.width and read(write(picture)).height == 300
+    blob = bytearray(write(square))
+    assert blob[1] & 2 and blob[2:4] == leb128(299)
+    blob[1] ^= 2
+    blob[2:4] = leb128(299) * 2
+    with pytest.raises(ContainerError, match="both sides of 300 x 300 pixels; one is written of a square"):
         read(bytes(blob))
 
 

@@ -56,6 +56,7 @@ PICTURES = {
     "v2-smaller": (200, 250, {"quality": 15}),
     "v2-top": (100, 75, {"quality": 100, "checksum": False}),
     "v2-photo": (200, 333, {"quality": 30, "faces": [POINTS, POINTS * 0.9 + (150, 60)]}),
+    "v2-square-photo": (250, 250, {"quality": 30, "faces": [POINTS]}),
     "v2-grey-wide": (37, 211, {"quality": 30}),
     "v2-grey-photo": (200, 333, {"quality": 30, "faces": [POINTS]}),
     "v2-large-faces": CASES["large-faces"],
