@@ -312,9 +312,8 @@ void put_version_1(std::vector<uint8_t>& out, const File& file) {
 void put_version_2(std::vector<uint8_t>& out, const File& file) {
     check<InvalidInput>(file);
     const bool flag = file.model >= kNamed || written_once(file, file.width, file.height);
-    out = {kMagic,
-           static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
-                                !file.layers.empty() << 3 | file.checksum << 2 | flag << 1 | file.grey)};
+    out = {kMagic, static_cast<uint8_t>(version_bits(file, kPhoto) | file.background.has_value() << 4 |
+                                        !file.layers.empty() << 3 | file.checksum << 2 | flag << 1 | file.grey)};
     put_model(out, file);
     put_size(out, file, file.width, file.height);
     if (file.background) {

@@ -26,12 +26,13 @@ class Reduced:
     width: int  # of the picture
     height: int
 
-    @property
-    def more_bytes(self) -> int:
-        """What ``as_reduced`` adds to a file."""
-        own = container.Header(self.pixels.shape[1], self.pixels.shape[0], 1, 0)
-        sides = len(container.leb128(self.width - 1)) + len(container.leb128(self.height - 1))
-        return 4 + sides - len(container.opening(own))
+    def more_bytes(self, model: Transforms) -> int:
+        """What ``as_reduced`` adds to a file by ``model``."""
+        height, width = self.pixels.shape[:2]
+        own = container.Header(width, height, 1, 0, model=model.number, weights=model.weights)
+        stream = layers.Stream(own, b"")
+        photo = layers.Picture(self.width, self.height, stream, self.reduction, (), True, own.model, own.weights)
+        return len(layers.write(photo)) - len(container.write(own, b""))
 
 
 def reduced(pixels: Pixels, quality: int, threads: int = 1) -> Reduced | None:
@@ -67,9 +68,9 @@ def largest_reduced(
     its size is the picture's own, or where no file of it fits.
     """
     small = reduced(pixels, max(at_full_size, 1), manner.threads)
-    if small is None or max_bytes <= small.more_bytes:
+    if small is None or max_bytes <= (more := small.more_bytes(model.of(False))):
         return None
-    room = max_bytes - small.more_bytes
+    room = max_bytes - more
     own = dataclasses.replace(manner, aligned=False, bare=False)
     (found,) = largest_files(model, model.tensor([small.pixels]), room, own, coarsest=False)
     return as_reduced(found, small) if isinstance(found, bytes) else None

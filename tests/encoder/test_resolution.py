@@ -91,7 +91,7 @@ def test_the_file_and_what_it_shows(integers, codec, soft, kind):
     assert lfic.probe(full).scale == 1 and lfic.probe(full).quality == 10 and len(auto) < len(full)
     stream = coder.encode(small.pixels, quality=small.quality, aligned=False, resolution="full")
     assert as_reduced(stream, small) == auto
-    assert len(auto) == len(stream) + small.more_bytes
+    assert len(auto) == len(stream) + small.more_bytes(codec.model)
     shown = np.asarray(lfic.decode(auto))
     behind = np.asarray(lfic.decode(stream))
     assert (shown == enlarged(behind, small.reduction, 240, 256)).all()
@@ -135,7 +135,20 @@ def test_bounds_of_bytes(integers, codec, soft, bound):
             small = reduced(soft, lfic.probe(full).quality)
             assert scale(small.reduction) == lfic.probe(data).scale
             stream = coder.encode(small.pixels, quality=finer, aligned=False, resolution="full")
-            assert len(stream) + small.more_bytes > bound  # one quality more would not fit
+            assert len(stream) + small.more_bytes(codec.model) > bound  # one quality more would not fit
+
+
+@pytest.mark.parametrize("size", [(250, 251), (251, 250), (250, 250), (128, 128), (300, 128)])
+def test_what_a_smaller_picture_adds_is_known(codec, face, size):
+    """Of a square one side is written: either picture may be one, and the smaller of 112 x 112 says nothing."""
+    pixels = np.asarray(Image.fromarray(face).resize(size[::-1], Image.Resampling.BICUBIC))
+    for quality in (10, 50):
+        small = reduced(pixels, quality)
+        assert small is not None
+        stream = codec.encode(small.pixels, quality=small.quality, aligned=False, resolution="full")
+        whole = as_reduced(stream, small)
+        assert layers.read(whole).width == size[1] and len(whole) == len(stream) + small.more_bytes(codec.model)
+        assert len(codec.encode(pixels, max_bytes=len(whole))) <= len(whole)
 
 
 def test_a_picture_that_fits_at_no_quality(integers, codec, photo):
@@ -163,13 +176,13 @@ def test_one_bad_picture_among_them(codec, soft, photo):
     assert found[0] == codec.encode(soft, quality=20)
 
 
-def test_a_smaller_picture_may_have_the_standard_size(integers, face):
+def test_a_smaller_picture_may_have_the_standard_size(integers, codec, face):
     pixels = np.asarray(Image.fromarray(face).resize((128, 128), Image.Resampling.BICUBIC))
     small = reduced(pixels, 60)
     assert small.pixels.shape == (112, 112, 3)
     data = integers.encode(pixels, quality=60)
     stream = integers.encode(small.pixels, quality=small.quality, aligned=False)
-    assert as_reduced(stream, small) == data and len(data) == len(stream) + small.more_bytes
+    assert as_reduced(stream, small) == data and len(data) == len(stream) + small.more_bytes(codec.model)
     assert not layers.read(data).background.header.aligned and lfic.decode(data).size == (128, 128)
 
 
