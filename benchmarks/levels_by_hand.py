@@ -129,14 +129,17 @@ def add_savings(rows: Sequence[Row]) -> None:
 
 
 def bytes_at(wanted: float, curve: Sequence[Row], measure: str) -> float | None:
-    """What a curve takes for a measure, between its points by logarithms; None beyond its ends. Where a finer quality
-    has no more of the measure, the coarser one counts."""
+    """What a curve takes for so much of a measure or more, between its points by logarithms. None where its largest
+    file has less, or its smallest more and is not of quality 1: then a smaller one would do. Where a finer quality has
+    no more of the measure, the coarser one counts."""
     reached: list[tuple[float, float]] = []
-    for row in sorted(curve, key=lambda row: float(row["bytes"])):
+    by_size = sorted(curve, key=lambda row: float(row["bytes"]))
+    for row in by_size:
         if not reached or row[measure] > reached[-1][0]:
             reached.append((float(row[measure]), float(np.log(row["bytes"]))))
     values, logs = zip(*reached)
-    return float(np.exp(np.interp(wanted, values, logs))) if values[0] <= wanted <= values[-1] else None
+    known = wanted <= values[-1] and (wanted >= values[0] or by_size[0]["quality"] == 1)
+    return float(np.exp(np.interp(wanted, values, logs))) if known else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

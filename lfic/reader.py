@@ -32,9 +32,9 @@ DECODED_PIXELS = 50_000_000  # as lfic.format.container has it
 
 @functools.cache
 def bundled() -> _file.Reader:
-    """The bundled model, loaded once."""
-    with open(WEIGHTS, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        return _file.Reader(mapped)
+    """The bundled models, each loaded for the first file that needs it."""
+    with open(WEIGHTS, "rb") as file:
+        return _file.Reader(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def pixels_of(data: "Bytes", max_pixels: int, container: "Container") -> tuple[bytes, int, int, bool] | None:

@@ -46,6 +46,26 @@ print(json.dumps([found, "numpy" in sys.modules]))
         assert found[str(path)] == [image.mode, list(image.size), digest], path.stem
 
 
+def test_threads_that_need_other_models_at_once():
+    """Crops are decoded by one model and pictures by another, each made for the first file that needs it."""
+    names = ["face-q40", "v2-wide", "v2-photo", "photo", "face-q1", "v2-square", "v2-free", "face-bare"] * 4
+    code = """
+import hashlib, pathlib, sys, threading, lfic
+files = [pathlib.Path(name).read_bytes() for name in sys.argv[1:]]
+found, together = [None] * len(files), threading.Barrier(len(files))
+def work(i):
+    together.wait()
+    found[i] = hashlib.sha256(lfic.decode(files[i]).tobytes()).hexdigest()
+threads = [threading.Thread(target=work, args=(i,)) for i in range(len(files))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(*found)
+"""
+    index = json.loads((GOLDEN / "index.json").read_text())
+    found = run(code, *(GOLDEN / f"{name}.lfic" for name in names)).split()
+    assert found == [index[name]["pixels"] for name in names]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 def test_the_first_picture_takes_little_memory():
     code = """

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "capi/codec.hpp"
+#include "capi/codecs.hpp"
 #include "tools/model.hpp"
 #include "tools/png.hpp"
 
@@ -156,34 +156,7 @@ Bytes ppm(const Bytes& rgb, uint32_t width, uint32_t height) {
     return out;
 }
 
-// What decodes by a weights file. Making a codec takes as long as decoding a face, so of weights of two parts, the
-// whole is made for the first file that needs more than what codes the template.
-class Codecs {
-  public:
-    explicit Codecs(lfic::Weights weights) : weights_(std::move(weights)), template_weights_(weights_.template_part()) {
-        if (!template_weights_) make_whole();
-    }
-    const lfic::Codec& of(const lfic::File& file) {
-        if (!whole_ && file.model == template_weights_->model_number()) {
-            if (!template_) template_ = std::make_shared<const lfic::Codec>(*template_weights_, kSimd, kPart);
-            return *template_;
-        }
-        if (!whole_) make_whole();
-        return *whole_;
-    }
-
-  private:
-    static constexpr lfic::Simd kSimd = lfic::Simd::automatic;
-    static constexpr lfic::Part kPart = lfic::Part::decoding;
-    void make_whole() { whole_ = std::make_unique<const lfic::Codec>(weights_, kSimd, kPart, template_); }
-
-    lfic::Weights weights_;
-    std::optional<lfic::Weights> template_weights_;
-    std::shared_ptr<const lfic::Codec> template_;
-    std::unique_ptr<const lfic::Codec> whole_;
-};
-
-void decode(Codecs& codecs, const std::string& from, const Arguments& arguments) {
+void decode(lfic::Codecs& codecs, const std::string& from, const Arguments& arguments) {
     const std::string to = target_of(from, arguments);
     std::error_code absent;
     const bool there = to != "-" && fs::exists(to, absent);
@@ -281,8 +254,8 @@ int main(int count, char** words) {
     };
     try {
         const Bytes own = arguments.model.empty() ? Bytes() : read(arguments.model);
-        Codecs codecs(arguments.model.empty() ? lfic::Weights(lfic::embedded_model(), lfic::Origin::program)
-                                              : lfic::Weights({own.data(), own.size()}));
+        lfic::Codecs codecs(arguments.model.empty() ? lfic::Weights(lfic::embedded_model(), lfic::Origin::program)
+                                                    : lfic::Weights({own.data(), own.size()}));
         for (const std::string& file : arguments.files) {
             try {
                 decode(codecs, file, arguments);

@@ -85,8 +85,8 @@ def test_levels_by_hand(photos, results, capsys):
 def test_savings_against_the_best_uniform_level():
     """Bytes at equal measure: between the points by logarithms, of the cheapest level, nothing beyond them."""
 
-    def row(levels, size, similarity, psnr):
-        return {"levels": levels, "bytes": size, "similarity": similarity, "psnr_db": psnr}
+    def row(levels, size, similarity, psnr, at=1):
+        return {"levels": levels, "quality": at, "bytes": size, "similarity": similarity, "psnr_db": psnr}
 
     level1, level2 = levels_by_hand.UNIFORM["level1"], levels_by_hand.UNIFORM["level2"]
     rows = [row(level1, 100, 0.4, 20), row(level1, 400, 0.8, 30), row(level2, 110, 0.3, 22), row(level2, 220, 0.5, 24)]
@@ -95,11 +95,16 @@ def test_savings_against_the_best_uniform_level():
     middle, outside = rows[-2:]
     assert middle["bytes_at_similarity_pct"] == pytest.approx(-25)  # level 1 takes 200, level 2 does not get there
     assert middle["bytes_at_psnr_db_pct"] == pytest.approx(100 * (150 / (100 * 4**0.3) - 1))  # level 2 takes 156
-    assert outside["bytes_at_similarity_pct"] is None and outside["bytes_at_psnr_db_pct"] is None
+    assert outside["bytes_at_similarity_pct"] is None  # no level gets there
+    assert outside["bytes_at_psnr_db_pct"] == pytest.approx(50)  # no file of a level has so little: the smallest, 100
     assert rows[0]["bytes_at_similarity_pct"] is None
     alone = [row("the network's levels", 150, 0.6, 23)]
     levels_by_hand.add_savings(alone)
-    assert list(alone[0]) == ["levels", "bytes", "similarity", "psnr_db"]
+    assert list(alone[0]) == ["levels", "quality", "bytes", "similarity", "psnr_db"]
+    finer = [row(level1, 100, 0.4, 20, 20), row(level1, 400, 0.8, 30, 40), row("the network's levels", 90, 0.3, 25)]
+    levels_by_hand.add_savings(finer)
+    assert finer[2]["bytes_at_similarity_pct"] is None  # level 1 at quality 10 might do
+    assert finer[2]["bytes_at_psnr_db_pct"] == pytest.approx(-55)
 
 
 def test_level_map(photos, results, tmp_path, capsys):

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "capi/codec.hpp"
+#include "capi/codecs.hpp"
 #include "png/rows.hpp"
 
 namespace py = pybind11;
@@ -19,17 +19,17 @@ lfic::View view_of(const py::buffer_info& info) {
 
 class Reader {
   public:
-    explicit Reader(const py::buffer& weights) {
-        const py::buffer_info held = weights.request();
-        const lfic::View view = view_of(held);
+    explicit Reader(const py::buffer& weights) : held_(weights.request()) {
+        const lfic::View view = view_of(held_);
         const py::gil_scoped_release release;
-        codec_ = std::make_unique<lfic::Codec>(view, lfic::Simd::automatic, lfic::Part::decoding);
+        codecs_ = std::make_unique<lfic::Codecs>(lfic::Weights(view));
     }
 
-    py::tuple decode(const py::buffer& data, std::uint64_t max_pixels, int threads) const {
+    py::tuple decode(const py::buffer& data, std::uint64_t max_pixels, int threads) {
         const py::buffer_info held = data.request();
         const lfic::View view = view_of(held);
-        const lfic::File file = codec_->read(view, max_pixels);
+        const lfic::Codec& codec = codec_of(lfic::read_file(view, max_pixels));
+        const lfic::File file = codec.read(view, max_pixels);
         const std::size_t size = std::size_t{3} * file.width * file.height;
         auto pixels =
             py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
@@ -37,13 +37,20 @@ class Reader {
         auto* const rgb = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(pixels.ptr()));
         {
             const py::gil_scoped_release release;
-            codec_->decode(file, rgb, threads);
+            codec.decode(file, rgb, threads);
         }
         return py::make_tuple(std::move(pixels), file.width, file.height, file.grey);
     }
 
   private:
-    std::unique_ptr<lfic::Codec> codec_;
+    // Without the interpreter's lock: a thread that holds it may wait for one that makes a codec.
+    const lfic::Codec& codec_of(const lfic::File& file) {
+        const py::gil_scoped_release release;
+        return codecs_->of(file);
+    }
+
+    py::buffer_info held_;  // codecs are made of it later on
+    std::unique_ptr<lfic::Codecs> codecs_;
 };
 
 py::bytes rows_of(const py::buffer& pixels, std::uint32_t width, std::uint32_t height, bool grey) {
