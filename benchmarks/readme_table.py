@@ -26,7 +26,7 @@ ANCHORS = {
 }
 COLUMNS = (  # title, table, codec
     ("crops, effort 0", "verification", "lfic"),
-    ("crops, effort 1", "verification", "lfic effort 1"),
+    ("crops, effort 1", "effort-dlib", "lfic effort 1"),
     ("crops of 160", "crops-160", "lfic layers"),
     ("crops of 224", "crops-224", "lfic layers"),
     ("photos, effort 0", "photos", "lfic layers"),
@@ -39,12 +39,14 @@ def number(value: float) -> str:
 
 
 def cell(rows: Sequence[Row], codec: str, anchor: str) -> str:
-    """A BD-rate at equal accuracy with its interval, or nothing."""
+    """A BD-rate at equal accuracy, with its interval where it has one, or nothing."""
     for row in rows:
         wanted = {"codec": codec, "anchor": anchor, "measure": "accuracy", "recognizer": JUDGE}
         if all(row[key] == value for key, value in wanted.items()) and isinstance(row["bd_rate_percent"], float):
-            interval = ", ".join(number(row[f"{end}_percent"]) for end in ("low", "high"))
-            return f"{number(row['bd_rate_percent'])} [{interval}]"
+            ends = [row[f"{end}_percent"] for end in ("low", "high")]
+            known = all(isinstance(end, float) for end in ends)
+            interval = f" [{', '.join(map(number, ends))}]" if known else ""
+            return number(row["bd_rate_percent"]) + interval
     return ""
 
 

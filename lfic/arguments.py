@@ -93,6 +93,26 @@ def sequence_of(name: str, values: Any) -> list[Any]:
     return values if isinstance(values, list) else list(values)
 
 
+def images_of(taker: str, images: Any, instead: str) -> Any:
+    """What takes several images was given: a list, or a tensor [N, 3, H, W] or an array [N, H, W, 3] as it is.
+
+    taker: who takes them. instead: what an error tells to do with one image.
+
+    Raises:
+        InvalidInputError: one image, or nothing that can be iterated over.
+    """
+    if hasattr(images, "ndim") and hasattr(images, "shape"):
+        if images.ndim == 4:
+            return images
+        raise InvalidInputError(
+            f"{taker} takes a list of images, a tensor [N, 3, H, W] or an array [N, H, W, 3]; found a "
+            f"{type(images).__name__} {tuple(images.shape)}: {instead}"
+        )
+    if isinstance(images, (str, bytes)) or hasattr(images, "getbands"):  # the latter of PIL
+        raise InvalidInputError(f"{taker} takes a list of images; found one {type(images).__name__}: {instead}")
+    return images if isinstance(images, tuple) else sequence_of("images", images)
+
+
 def path(name: str, value: Any) -> str | os.PathLike[str]:
     """A path: str or os.PathLike of one.
 

@@ -21,7 +21,7 @@ with needed():
     import torch
     from torch import Tensor
 
-from .arguments import flag, integer, is_integer, one_of, sequence_of
+from .arguments import flag, images_of, integer, is_integer, one_of, sequence_of
 from .batch.cores import coder_threads
 from .batch.decode import Decoded, decoded
 from .batch.encode import plain_files
@@ -48,6 +48,7 @@ from .encoder.options import (
 from .encoder.rate_control import DEFAULT_QUALITY
 from .encoder.resolution import TOGETHER, all_reduced, as_reduced, largest_reduced
 from .errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
+from .files import FileState, file_state
 from .format import bare
 from .format.bare import Container, read_as
 from .format.compose import compose, may_shrink
@@ -57,7 +58,7 @@ from .format.geometry import SIDE
 from .format.layers import Picture, Stream, as_grey
 from .format.look import Look, checked_look
 from .format.probe import Info, inspected, known_context
-from .format.weights import load_arrays, private_contexts
+from .format.weights import load_arrays, private_contexts, weights_path
 from .image import ImageLike, to_rgb
 from .metric.identity import load_recognizer
 from .network.arithmetic import DTYPES, Precision
@@ -203,7 +204,7 @@ class Codec:
         short = container == "bare"
         checksum = flag("checksum", checksum) and not short
         aligned = None if aligned is None else flag("aligned", aligned)
-        images = as_batch(images)
+        images = images_of("encode_batch", images, "use encode for one image")
         qualities = each_quality(quality, len(images))
         failed = Failures(errors, len(images), "image")
         pictures = Pictures(
@@ -602,8 +603,21 @@ class Codec:
 
     @undisturbed
     def embed(self, images: Sequence[ImageLike]) -> Tensor:
-        """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser."""
-        return self.model.embed([to_rgb(image) for image in images])
+        """Identity embeddings of images of one size: float [N, D], unit length. Needs a recogniser.
+
+        Raises:
+            InvalidInputError: one image, none, or images of several sizes.
+        """
+        pixels = [to_rgb(image) for image in images_of("embed", images, "give [image]")]
+        sizes = sorted({array.shape[1::-1] for array in pixels})
+        if len(sizes) != 1:
+            found = (
+                f"the images have {len(sizes)} sizes, {sizes[0]} and {sizes[-1]} among them"
+                if sizes
+                else "there are none"
+            )
+            raise InvalidInputError(f"embed takes one image or more of one size; {found}")
+        return self.model.embed(pixels)
 
 
 def raised(index: int, error: LficError) -> NoReturn:
@@ -663,22 +677,6 @@ def composed(picture: Picture, streams: Sequence[Tensor], device: torch.device) 
     return torch.from_numpy(shown).to(device).permute(2, 0, 1)
 
 
-def as_batch(images: Any) -> Any:
-    """What ``encode_batch`` takes, with a length."""
-    if isinstance(images, (Image.Image, str, bytes)):
-        raise InvalidInputError(
-            f"encode_batch takes a list of images; found one {type(images).__name__}: use encode for one image"
-        )
-    if isinstance(images, (Tensor, np.ndarray)):
-        if images.ndim == 4:
-            return images
-        raise InvalidInputError(
-            "encode_batch takes a list of images, a tensor [N, 3, H, W] or an array [N, H, W, 3]; found a "
-            f"{type(images).__name__} {tuple(images.shape)}: use encode for one image"
-        )
-    return images if isinstance(images, tuple) else sequence_of("images", images)
-
-
 def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
     """The quality of each of ``count`` images."""
     if quality is None:
@@ -691,7 +689,8 @@ def each_quality(quality: int | Sequence[int] | None, count: int) -> list[int]:
     return found
 
 
-_codecs: dict[tuple[str, str, str | None, int, str], Codec] = {}
+# Real path of the weights, device, recogniser, threads, precision -> the file's state, and what was loaded from it.
+_codecs: dict[tuple[str, str, str | None, int, str], tuple[FileState, Codec]] = {}
 _codecs_guard = threading.Lock()
 
 
@@ -702,17 +701,21 @@ def load_codec(
     threads: int = 0,
     precision: Precision = "float32",
 ) -> Codec:
-    """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared."""
+    """A ``Codec`` of a bundled model or a file. Without a recogniser of the caller's it is loaded once and shared, as
+    long as the file stays what it is."""
     threads = integer("threads", threads, 0, 256)
+    precision = cast(Precision, one_of("precision", precision, *DTYPES))
     if not (recognizer is None or (isinstance(recognizer, str) and recognizer == "bundled")):
         return Codec(name, device, recognizer, threads, precision)
     with _codecs_guard:
-        key = (str(name), str(device), recognizer, threads, precision)
-        if key not in _codecs:
-            codec = _codecs[key] = Codec(name, device, recognizer, threads, precision)
+        state = file_state(weights_path(name))
+        key = (state[0], str(device), recognizer, threads, precision)
+        if key not in _codecs or _codecs[key][0] != state:
+            codec = Codec(name, device, recognizer, threads, precision)
+            _codecs[key] = state, codec
             if codec.model.weights:
                 private[codec.model.weights], private_contexts[codec.model.weights] = codec, codec.model.context
-        return _codecs[key]
+        return _codecs[key][1]
 
 
 def travelled(

@@ -32,6 +32,7 @@ from .encoder.rate_control import DEFAULT_QUALITY, in_rows
 from .encoder.resolution import all_reduced, as_reduced, largest_reduced, reduced
 from .errors import InvalidInputError
 from .extras import needed
+from .files import FileState, file_state
 from .format import bare
 from .format.bare import Container
 from .format.container import MODELS, PRIVATE, TEMPLATES
@@ -39,7 +40,7 @@ from .format.geometry import SIDE
 from .format.grey import is_grey
 from .format.integers import PREFIX
 from .format.layers import as_grey
-from .format.weights import private_contexts
+from .format.weights import private_contexts, weights_path
 from .image import ImageLike, to_rgb
 
 WORDS = frozenset(EncodeOptions.__annotations__) | frozenset(SharedOptions.__annotations__)
@@ -200,7 +201,6 @@ class Encoder(Integers):
         return written(part, rows, levels, qualities, size, aligned, decide, checksum, threads, bare)
 
 
-@functools.lru_cache(maxsize=4)
 def load(name: str) -> Encoder | None:
     """A bundled model by name, or a weights file; None where it holds no integer analysis. Files by private weights can
     be decoded from then on.
@@ -208,6 +208,12 @@ def load(name: str) -> Encoder | None:
     Raises:
         WeightsError: no such model, or a damaged file.
     """
+    return loaded(name, file_state(weights_path(name)))
+
+
+@functools.lru_cache(maxsize=4)
+def loaded(name: str, state: FileState) -> Encoder | None:
+    """``load`` of a file in this state."""
     found = decoder.read(name, PREFIX)
     if found is None or not found.network.has_analysis:
         return None

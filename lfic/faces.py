@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .align import template_matrix, warp
-from .arguments import number, sequence_of
+from .arguments import images_of, number
 from .errors import InvalidInputError, MissingDependencyError
 from .image import ImageLike, to_rgb
 
@@ -98,7 +98,7 @@ def detect_batch(
 ) -> list[list[Face]]:
     """``detect`` for several photos, those of one size together."""
     least_probability = number("least_probability", least_probability, 0, 1)
-    photos = [to_rgb(image) for image in sequence_of("images", images)]
+    photos = [to_rgb(image) for image in images_of("detect_batch", images, "use detect for one photo")]
     found = search(photos, device, least_probability)
     if turned:
         doubtful = [i for i, places in enumerate(found) if surest(places) < SURE]

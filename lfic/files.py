@@ -79,6 +79,17 @@ def follow_umask(path: PathLike) -> None:
     os.chmod(path, 0o666 & ~mask)
 
 
+FileState: TypeAlias = tuple[str, int, int]
+
+
+def file_state(path: PathLike) -> FileState:
+    """(Real path, time of the last change in nanoseconds, bytes) of a file: what was made of it holds for another of
+    the same."""
+    real = os.path.realpath(path)
+    found = os.stat(real)
+    return real, found.st_mtime_ns, found.st_size
+
+
 def distinct_targets(
     sources: Iterable[pathlib.Path], target: Callable[[pathlib.Path], pathlib.Path], remedy: str
 ) -> dict[pathlib.Path, pathlib.Path]:

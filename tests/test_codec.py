@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from likeness import psnr
+from own_weights import written
 from PIL import Image
 
 import lfic
+from lfic import encoding
 from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from lfic.format import container
 from lfic.network.load import Model
@@ -144,6 +146,7 @@ def test_probe_needs_no_pixels(codec, face, monkeypatch):
         ({"max_bytes": 0}, "max_bytes is 0"),
         ({"effort": 4}, "effort is 4"),
         ({"max_bytes": 9, "min_similarity": 0.5}, "exclude"),
+        ({"min_similarity": 0.5, "face_quality": 30}, "face_quality and min_similarity exclude each other"),
         ({"min_similarity": 2}, "min_similarity is 2"),
         ({"min_similarity": "0.5"}, "min_similarity is '0.5'"),
         ({"max_bytes": 300.5}, "max_bytes is 300.5"),
@@ -166,6 +169,41 @@ def test_devices_that_can_not_be_used(device):
 def test_one_image_is_no_batch(codec, face):
     with pytest.raises(InvalidInputError, match="use encode"):
         codec.encode_batch(Image.fromarray(face))
+
+
+def test_what_embed_and_the_detector_take(codec, face, photo):
+    """One picture is no list of its rows."""
+    assert codec.embed([face, face]).shape == codec.embed(np.stack([face, face])).shape
+    for wrong, text in (
+        (face, r"embed takes a list of images, .* found a ndarray \(112, 112, 3\): give \[image\]"),
+        (Image.fromarray(face), "found one Image: give"),
+        ([], "there are none"),
+        ([face, photo(120, 90)], r"2 sizes, \(90, 120\) and \(112, 112\) among them"),
+        (None, "images is one NoneType"),
+    ):
+        with pytest.raises(InvalidInputError, match=text):
+            codec.embed(wrong)
+    pytest.importorskip("facenet_pytorch")
+    with pytest.raises(InvalidInputError, match="detect_batch takes a list of images.*: use detect for one photo"):
+        lfic.faces.detect_batch(photo(120, 90))
+    assert lfic.faces.detect_batch([]) == []
+
+
+def test_weights_that_change_are_loaded_again(tmp_path, monkeypatch):
+    """By a relative path from another folder, and a file that another one replaced; others are loaded once."""
+    marks = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder / "own.safetensors", lambda arrays, told, card=folder: told.update(card=card))
+        monkeypatch.chdir(tmp_path / folder)
+        codec, integers = lfic.load_codec("own.safetensors"), encoding.load("own.safetensors")
+        assert codec.model.weights == integers.weights
+        assert codec is lfic.load_codec(tmp_path / folder / "own.safetensors")
+        assert integers is encoding.load("own.safetensors")
+        marks.append(integers.weights)
+    assert marks[0] != marks[1]
+    (tmp_path / "a" / "own.safetensors").replace(tmp_path / "b" / "own.safetensors")
+    assert lfic.load_codec("own.safetensors").model.weights == encoding.load("own.safetensors").weights == marks[0]
 
 
 def test_aligned_needs_the_standard_size(codec, photo):

@@ -316,6 +316,20 @@ std::vector<uint8_t> Codec::largest(const uint8_t* rgb, uint32_t width, uint32_t
         return true;
     };
     if (last_true(coarse_fits, 1)) return best;
+    if (!settings.full && settings.aligned <= 0 && uint64_t{width} * height > uint64_t{kSide} * kSide) {
+        // At no quality does it fit as it is: a background alone, at a part of its size.
+        const auto part_fits = [&](int quality) {
+            const Resolution at = background_step(quality);
+            if (!at.reduction) return false;
+            auto file = bytes_of(reduced_draft(rgb, width, height, at, settings.threads), settings.checksum, width,
+                                 height, at.reduction);
+            least = file.size();
+            if (least > settings.max_bytes) return false;
+            best = std::move(file);
+            return true;
+        };
+        if (last_true(part_fits, kStart)) return best;
+    }
     throw InvalidInput("max_bytes is " + std::to_string(settings.max_bytes) +
                        ", but the smallest file of this image has " + std::to_string(least) +
                        " bytes: allow more, or shrink the image");
@@ -329,7 +343,7 @@ std::vector<uint8_t> Codec::encode(const uint8_t* rgb, uint32_t width, uint32_t 
         throw InvalidInput("the image is " + std::to_string(width) + " x " + std::to_string(height) + "; allowed are " +
                            std::to_string(kMaxPixels) + " pixels and " + std::to_string(kMaxPictureSide) +
                            " a side: shrink it or cut it");
-    if (settings.quality < 1 || settings.quality > kQualities)
+    if (!settings.max_bytes && (settings.quality < 1 || settings.quality > kQualities))
         throw InvalidInput("quality is " + std::to_string(settings.quality) + "; allowed are the integers 1 to 100");
     if (settings.aligned > 0 && (width != kSide || height != kSide))
         throw InvalidInput("aligned=1 needs 112 x 112 pixels; found " + std::to_string(width) + " x " +

@@ -16,6 +16,13 @@ constexpr struct {
     double sharpest;
 } kChoices[] = {{15, 3, 1e9}, {20, 3, 100}, {31, 2, 50}, {62, 1, 30}};
 
+// The backgrounds' scale: up to which of its qualities they are how much smaller, and the quality of their streams at
+// the stretch's start and end. lfic/encoder/layers.py says where it comes from.
+constexpr struct {
+    int quality, reduction, first, last;
+} kStretches[] = {{8, 12, 1, 18},  {25, 10, 2, 36}, {33, 8, 26, 40}, {42, 6, 26, 40},  {47, 4, 31, 40},
+                  {51, 3, 33, 39}, {55, 2, 34, 41}, {62, 1, 37, 44}, {100, 0, 41, 100}};
+
 constexpr int64_t kLeastSide = 112;  // of what is coded: smaller, likeness and pixels cost more; no face on the
                                      // template ever becomes smaller
 constexpr int64_t kWhole = 1 << 20;  // pixels up to which a picture is measured whole
@@ -75,6 +82,22 @@ int most_reduction(int64_t width, int64_t height, int quality) {
         return reduction;
     }
     return 0;
+}
+
+Resolution background_step(int quality) {
+    int first = 1;
+    for (const auto& stretch : kStretches) {
+        if (quality > stretch.quality) {
+            first = stretch.quality + 1;
+            continue;
+        }
+        // Rounded to the nearest, to the even one of two.
+        const int steps = stretch.quality - first;
+        const int sum = stretch.first * steps + (stretch.last - stretch.first) * (quality - first);
+        const int down = sum / steps, twice = 2 * (sum % steps);
+        return {stretch.reduction, down + (twice > steps || (twice == steps && down % 2 == 1))};
+    }
+    return {0, 100};
 }
 
 Resolution resolution_for(const uint8_t* picture, int64_t width, int64_t height, int quality, int threads) {

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.records import LFIC, Record
 from ..errors import InvalidInputError
@@ -38,6 +38,8 @@ class FaceFinding(Work):
         least_probability: of a face, 0 to 1.
         turned: look at a photo without a face turned.
         preview: folder for the photos with their faces drawn in; None: none is written.
+        previewed: what becomes of a file that is in a preview's place: "refuse", which is an error of that photo,
+            "keep", for a run that goes on, or "replace". The photo itself is never replaced.
     """
 
     codec: CodecChoice = dataclasses.field(default_factory=CodecChoice)
@@ -47,6 +49,7 @@ class FaceFinding(Work):
     least_probability: float = 0.9
     turned: bool = True
     preview: str | None = None
+    previewed: Literal["refuse", "keep", "replace"] = "refuse"
 
     def prepare(self) -> None:
         from ..faces import detector
@@ -144,9 +147,21 @@ class FaceFinding(Work):
             outcomes[i] = self._outcome(records[i], found, mine, note)
             if self.preview is not None:
                 try:
-                    draw(photo, found, pathlib.Path(self.preview, *f"{records[i].key}.jpg".split("/")))
-                except OSError as error:
+                    self._draw(photo, found, records[i], pathlib.Path(self.preview))
+                except (InvalidInputError, OSError) as error:
                     outcomes[i] = dataclasses.replace(outcomes[i], error=f"no preview: {error}")
+
+    def _draw(self, photo: "NDArray[np.uint8]", faces: "Sequence[Face]", record: Record, folder: pathlib.Path) -> None:
+        """The photo's preview, where that replaces nothing that it must not."""
+        path = folder.joinpath(*f"{record.key}.jpg".split("/"))
+        if path.exists():
+            if record.path is not None and path.samefile(record.path):
+                raise InvalidInputError(f"{path} is the photo itself: give another folder for previews")
+            if self.previewed == "keep":
+                return
+            if self.previewed == "refuse":
+                raise InvalidInputError(f"{path} exists: give --overwrite, or another folder for previews")
+        draw(photo, faces, path)
 
     def _outcome(self, record: Record, faces: "Sequence[Face]", coded: Sequence[Any], note: str | None) -> Outcome:
         """The records of one photo's faces."""

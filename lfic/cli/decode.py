@@ -5,6 +5,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
+from ..files import distinct_targets
 from .common import (
     Commands,
     add_codec_parser,
@@ -77,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
     return each(args, work)
 
 
+def stem_of(path: pathlib.Path) -> str:
+    """What the crops of a file are called by."""
+    return "stdin" if is_stream(path) else path.stem
+
+
 def write_faces(args: argparse.Namespace) -> int:
     """Each file's faces to FOLDER/NAME-1.png, NAME-2.png, ...; returns the exit code."""
     from ..format.container import DECODED_PIXELS
@@ -85,13 +91,14 @@ def write_faces(args: argparse.Namespace) -> int:
         raise InvalidInputError("--faces and --look vivid exclude each other: recognisers are to see what was coded")
     if args.out is not None:
         raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
+    # Of each file the crop that there is most likely stands for all: two files of one name would replace each other's.
+    distinct_targets(args.files, lambda path: args.faces / f"{stem_of(path)}-1.png", "give another folder")
     args.faces.mkdir(parents=True, exist_ok=True)
     codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
-        stem = "stdin" if is_stream(path) else path.stem
-        names = [args.faces / f"{stem}-{number}.png" for number in range(1, len(found) + 1)]
+        names = [args.faces / f"{stem_of(path)}-{number}.png" for number in range(1, len(found) + 1)]
         for name in names:
             refuse_existing(name, args)
         for name, face in zip(names, found, strict=True):

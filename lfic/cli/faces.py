@@ -62,9 +62,23 @@ def run(args: argparse.Namespace) -> int:
         refuse_inside(path, pathlib.Path(args.out))
         if path.is_dir() and args.preview is not None:
             refuse_inside(path, args.preview)
-    preview = None if args.preview is None else os.path.abspath(args.preview)
+        if (
+            args.overwrite
+            and path.suffix.lower() == ".lfic"
+            and pathlib.Path(args.out).resolve() in path.resolve().parents
+        ):
+            raise InvalidInputError(
+                f"{path} lies in {args.out}, where a face of another file may replace it: give a target elsewhere"
+            )
     work = FaceFinding(
-        codec_of(args), bounds_of(args), args.crop, args.margin, args.min_probability, not args.no_turn, preview
+        codec_of(args),
+        bounds_of(args),
+        args.crop,
+        args.margin,
+        args.min_probability,
+        not args.no_turn,
+        preview=None if args.preview is None else os.path.abspath(args.preview),
+        previewed="replace" if args.overwrite else "keep" if args.resume else "refuse",
     )
     name = " ".join(os.path.abspath(path) for path in args.files)
     return follow(Run(open_sources(args.files), name, work, args.out, **run_options(args)), args, "faces")

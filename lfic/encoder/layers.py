@@ -14,7 +14,7 @@ from ..align import TEMPLATE_112, template_matrix, warp
 from ..arguments import sequence_of
 from ..errors import InvalidInputError, MissingDependencyError
 from ..format import layers
-from ..format.compose import coverage
+from ..format.compose import coverage, shrunk
 from ..format.geometry import REGION, SIDE, STRIDE
 from ..format.layers import Layer, Picture, Stream
 from ..format.place import LEAST_OCTAVE, OCTAVE, Place
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Of the background's own scale, 1 to 100: (up to, reduction, quality at the stretch's start and end). Of all reductions
 # and qualities those with the least squared error outside the faces of 24 LFW originals at their bytes, with
 # face-v2, and each stretch begins with more bytes than the one before ends with (docs/log/resolution.md).
+# csrc/compose/resolution.cpp has the same.
 STRETCHES = (
     (8, 12, 1, 18),
     (25, 10, 2, 36),
@@ -181,10 +182,11 @@ class Photo:
         return out
 
     def background(self, reduction: int) -> tuple[Pixels, NDArray[np.bool_]]:
-        """``backgrounds``, made when first asked for."""
+        """``backgrounds``, made when first asked for. Where no layer covers anything the picture is made smaller by
+        integers, as the C API does it."""
         if reduction not in self.backgrounds:
-            hidden = self.hidden(reduction)
-            self.backgrounds[reduction] = uncovered(self.pixels, self.left, reduction), hidden
+            small = uncovered(self.pixels, self.left, reduction) if self.places else shrunk(self.pixels, reduction)
+            self.backgrounds[reduction] = small, self.hidden(reduction)
         return self.backgrounds[reduction]
 
 

@@ -73,6 +73,10 @@ def check_bounds(
     integer("effort", effort, 0, 3)
     if max_bytes is not None and min_similarity is not None:
         raise InvalidInputError("max_bytes and min_similarity exclude each other: give one")
+    if min_similarity is not None and face_quality is not None:
+        raise InvalidInputError(
+            "face_quality and min_similarity exclude each other, as that finds the faces': give one"
+        )
     if max_bytes is not None:
         integer("max_bytes", max_bytes, 1)
     if min_similarity is not None:

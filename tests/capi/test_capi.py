@@ -238,6 +238,20 @@ def test_a_bound_that_only_the_coarsest_levels_meet(library, photo):
     assert status == OK and len(data) <= bound and (lfic.probe(data).levels == 2).all()
 
 
+@pytest.mark.parametrize(("size", "bound"), [((250, 250), 60), ((250, 250), 30), ((90, 200), 30), ((300, 417), 75)])
+def test_a_bound_that_no_quality_meets(library, face, size, bound):
+    """A background alone at a part of the picture's size, as in Python; quality is not read."""
+    pixels = np.asarray(Image.fromarray(face).resize(size[::-1], Image.Resampling.BICUBIC))
+    integers = encoding.load("face-v2")
+    for picture in (pixels, np.repeat(pixels[:, :, :1], 3, 2)):
+        status, data, _ = encode(library, picture, max_bytes=bound, quality=0)
+        assert status == OK, error(library[0])
+        assert data == integers.encode(picture, max_bytes=bound) and len(data) <= bound and lfic.probe(data).scale < 0.7
+        assert encode(library, picture, max_bytes=bound, full=1)[0] == INVALID
+    status = encode(library, pixels, max_bytes=9)[0]
+    assert status == INVALID and "max_bytes is 9, but the smallest file" in error(library[0])
+
+
 def test_buffers_of_the_caller(library, face):
     lib, model = library
     data = (GOLDEN / "photo.lfic").read_bytes()

@@ -54,6 +54,49 @@ def test_the_faces_alone(photo, tmp_path, capsys):
     assert "exclude each other" in capsys.readouterr().err
 
 
+def test_crops_of_two_files_of_one_name(photo, tmp_path, capsys):
+    """They would replace each other's: nothing is written."""
+    assert cli.main(["encode", str(photo), "--quality", "30"]) == 0
+    files = []
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        files.append(str(tmp_path / name / "a.lfic"))
+        (tmp_path / name / "a.lfic").write_bytes(photo.with_suffix(".lfic").read_bytes())
+    crops = tmp_path / "crops"
+    assert cli.main(["decode", *files, "--faces", str(crops), "--overwrite"]) == 1
+    assert "would both be written to" in capsys.readouterr().err and not crops.exists()
+
+
+def test_previews_replace_nothing(photo, tmp_path, capsys):
+    """Neither the photos, whatever is asked for, nor other files without --overwrite."""
+    pytest.importorskip("facenet_pytorch")
+    before, out = photo.read_bytes(), str(tmp_path / "out")
+    beside = ["faces", str(photo), "--preview", str(photo.parent), "--overwrite"]
+    assert cli.main([*beside, "-o", out]) == 1
+    assert "is the photo itself" in capsys.readouterr().err + (tmp_path / "out.errors.jsonl").read_text()
+    assert photo.read_bytes() == before
+    other = tmp_path / "shown" / "photo.jpg"
+    other.parent.mkdir()
+    other.write_bytes(b"mine")
+    command = ["faces", str(photo), "--preview", str(other.parent), "-o"]
+    assert cli.main([*command, str(tmp_path / "second")]) == 1 and other.read_bytes() == b"mine"
+    assert cli.main([*command, str(tmp_path / "third"), "--overwrite"]) == 0 and other.read_bytes() != b"mine"
+    other.write_bytes(b"mine")
+    assert cli.main([*command, str(tmp_path / "fourth"), "--resume"]) == 0 and other.read_bytes() == b"mine"
+
+
+def test_a_face_replaces_no_file_that_is_read(photo, tmp_path, capsys):
+    pytest.importorskip("facenet_pytorch")
+    assert cli.main(["encode", str(photo), "--quality", "30"]) == 0
+    data = photo.with_suffix(".lfic").read_bytes()
+    for name in ("a", "a-1"):
+        (tmp_path / f"{name}.lfic").write_bytes(data)
+    files = [str(tmp_path / f"{name}.lfic") for name in ("a", "a-1")]
+    assert cli.main(["faces", *files, "-o", str(tmp_path), "--overwrite"]) == 1
+    assert "where a face of another file may replace it" in capsys.readouterr().err
+    assert (tmp_path / "a-1.lfic").read_bytes() == data
+
+
 def test_without_the_detector_pictures_are_coded_whole_and_that_is_said(photo, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     lfic.faces.detector.cache_clear()
