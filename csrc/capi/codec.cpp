@@ -42,7 +42,9 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, P
         if (tensor.type == "F32") add(f32, network::Type::f32);
     }
     if (tensors.empty())
-        throw WeightsError("the weights hold no integer networks: export them with this version of lfic");
+        throw WeightsError(
+            "the weights hold no integer networks: lfic export makes them of networks whose channels and widths are "
+            "multiples of 16; others are decoded by lfic with torch alone");
     try {
         return std::make_unique<network::Model>(tensors, name_of(simd));
     } catch (const InvalidInput& error) {

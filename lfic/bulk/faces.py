@@ -49,7 +49,9 @@ class FaceFinding(Work):
     least_probability: float = 0.9
     turned: bool = True
     preview: str | None = None
-    previewed: Literal["refuse", "keep", "replace"] = "refuse"
+    previewed: Literal["refuse", "keep", "replace"] = dataclasses.field(
+        default="refuse", repr=False
+    )  # of a resumed run too
 
     def prepare(self) -> None:
         from ..faces import detector

@@ -25,6 +25,7 @@ from ..data.records import KINDS
 from ..data.records.opening import numbered_shards, shard_name
 from ..errors import InvalidInputError
 from ..files import write_atomically
+from .changes import refuse_changes
 from .parts import Interval, joined, overlap
 
 VERSION = 1
@@ -92,13 +93,7 @@ class Ledger:
                 f"a run to {self.target} is not finished: go on with --resume, or start afresh with --overwrite"
             )
         if found is not None and resume:
-            before, after = found["settings"], self.state["settings"]
-            changed = [name for name in sorted(before.keys() | after) if before.get(name) != after.get(name)]
-            if changed:
-                raise InvalidInputError(
-                    f"the run to resume had {changed[0]} {before.get(changed[0])!r}; now it is "
-                    f"{after.get(changed[0])!r}: give the same, or start afresh with --overwrite"
-                )
+            refuse_changes(found["settings"], self.state["settings"])
             self.state = found
         elif not overwrite and (taken := self.taken()):
             raise InvalidInputError(f"{taken} exists: choose another target, or give --overwrite")

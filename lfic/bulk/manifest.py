@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from ..errors import InvalidInputError, LficError
 from ..files import write_atomically
+from .changes import refuse_changes
 
 VERSION = 1
 
@@ -121,15 +122,7 @@ class Manifest:
                 f"a run that wrote {state.written} records to {settings['target']} is not finished: go on with "
                 "--resume, or start afresh with --overwrite"
             )
-        settings = json.loads(json.dumps(settings))
-        names = settings.keys() | state.settings.keys()
-        changed = [name for name in sorted(names) if settings.get(name) != state.settings.get(name)]
-        if changed:
-            name = changed[0]
-            raise InvalidInputError(
-                f"the run to resume had {name} {state.settings.get(name)!r}; now it is {settings.get(name)!r}: give "
-                "the same, or start afresh with --overwrite"
-            )
+        refuse_changes(state.settings, json.loads(json.dumps(settings)))
         return state, True
 
     def save(self) -> None:

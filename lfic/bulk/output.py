@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..data.records import KINDS, Record
 from ..data.records.folder import FolderSink
 from ..data.records.opening import numbered_shards, shard_name
+from ..data.records.parquet import pyarrow
 from ..data.records.record import split_name
 from ..errors import InvalidInputError
 from ..files import write_atomically
@@ -120,6 +121,8 @@ class ShardOutput(Output):
             raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
         self.shard_bytes = shard_bytes
         self.kind = KINDS[target.suffix.lower()][1]
+        if target.suffix.lower() == ".parquet":
+            pyarrow()  # that it is missing is told before anything is coded
 
     def begin(self, manifest: Manifest) -> None:
         self.spool = manifest.folder / "spool"

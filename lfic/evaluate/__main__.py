@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0; 1 where --gate finds the new weights worse; 2 with a message on stderr.
     """
     try:
-        args = parse(argv, (__doc__ or "").split("\n")[0])
+        args = parse(argv, (__doc__ or "").split("\n")[0].replace("``", ""))
         from .evaluation import evaluate, evaluate_gate  # torch takes a second, and is not needed to show the options
 
         if args.gate:

@@ -8,11 +8,16 @@ from ..errors import InvalidInputError
 from .crop import SPANS
 
 
+class Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Says the default of an option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False, "", []) else action.help
+
+
 def parse(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
     """Options as a namespace; raises InvalidInputError for numbers out of range."""
-    parser = argparse.ArgumentParser(
-        prog="lfic evaluate", description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="lfic evaluate", description=description, formatter_class=Defaults)
     add_faces(parser.add_argument_group("faces"))
     add_codecs(parser.add_argument_group("codecs"))
     add_results(parser.add_argument_group("results"))
@@ -133,7 +138,10 @@ def add_results(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--bootstrap", type=int, default=200, help="replicates for confidence intervals; 0 for none")
     group.add_argument(
-        "--out", default="evaluation", help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT-*.png, OUT.html"
+        "--out",
+        default="evaluation",
+        help="prefix of the results: OUT.csv, OUT-bdrate.csv, OUT-bytes.csv, OUT-looks.csv, OUT-templates.csv, "
+        "OUT-groups.csv, OUT-speed.csv, OUT-gate.csv as there is something to say, OUT-*.png, OUT.html",
     )
     group.add_argument("--no-report", action="store_true", help="write no HTML page and no PNG files")
     group.add_argument("--pictures", type=int, default=3, help="faces that the report shows at equal bytes")
