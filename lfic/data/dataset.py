@@ -261,7 +261,10 @@ class FaceBatches:
         self.decoder, self.transform = Decoder(device), transform
 
     def __call__(self, some: Sequence[Sample]) -> Sample:
-        """Samples -> {"image": uint8 [N, 3, H, W] on the device, the rest: tensors of numbers, lists of others}.
+        """Samples -> {"image": uint8 [N, 3, H, W] on the device, and each name that one of them has}.
+
+        Numbers become a tensor, [N]. Others stay a list of N, as integers beyond int64 do, and what some samples lack:
+        it has None in their places.
 
         Raises:
             InvalidInputError: pictures of several sizes.
@@ -278,8 +281,14 @@ class FaceBatches:
         batch: Sample = {"image": torch.stack(images)}
         if self.transform is not None:
             batch["image"] = self.transform(batch["image"])
-        for name in some[0].keys() - {"image"}:
+        for name in dict.fromkeys(name for sample in some for name in sample if name != "image"):
             values = [sample.get(name) for sample in some]
-            numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-            batch[name] = torch.tensor(values) if numbers else values
+            batch[name] = torch.tensor(values) if all(map(fits_a_tensor, values)) else values
         return batch
+
+
+def fits_a_tensor(value: object) -> bool:
+    """Whether a value is a number that torch has a dtype for."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return isinstance(value, float)
+    return -(1 << 63) <= value < 1 << 63

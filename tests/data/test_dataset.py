@@ -244,6 +244,24 @@ def test_batches_of_several_sizes_are_refused(codec, blobs, face):
         FaceBatches()(some)
 
 
+def test_what_some_samples_of_a_batch_lack_is_none(blobs):
+    def batch(*metas):
+        return FaceBatches()([{"image": blobs[0], **meta} for meta in metas])
+
+    for metas, labels in (([{}, {"label": 3}], [None, 3]), ([{"label": 3}, {}], [3, None])):
+        assert batch(*metas)["label"] == labels
+    mixed = batch({"a": 1}, {"b": 0.5}, {"a": "x", "c": True})
+    assert mixed.keys() == {"image", "a", "b", "c"}
+    assert (mixed["a"], mixed["b"], mixed["c"]) == ([1, None, "x"], [None, 0.5, None], [None, None, True])
+
+
+def test_labels_that_no_tensor_holds_stay_a_list(blobs):
+    for labels in ([2**70, 1], [1, -(2**63) - 1], [2**63, 0.5]):
+        assert FaceBatches()([{"image": blobs[0], "label": label} for label in labels])["label"] == labels
+    ends = [2**63 - 1, -(2**63)]
+    assert FaceBatches()([{"image": blobs[0], "label": label} for label in ends])["label"].tolist() == ends
+
+
 def test_webdataset_decodes(tar, pixels):
     import webdataset
 
