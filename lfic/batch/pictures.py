@@ -44,8 +44,6 @@ class Pictures:
             height, width = images.shape[2:]
             self.sizes = [(height, width)] * len(images)
         else:
-            if isinstance(images, Tensor) and images.layout != torch.strided:
-                images = [images[i] for i in range(len(images))]  # torch iterates over no sparse ones
             self.sizes = []
             for i, image in enumerate(images):
                 try:
