@@ -1,6 +1,7 @@
 """The pictures of a batch, wherever they lie: what is on the device stays there."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -38,10 +39,9 @@ class Pictures:
         self.device = device
         self.batch: Tensor | None = None
         self.parts: list[Pixels | Tensor | None] = []
-        if isinstance(images, Tensor) and images.dtype == torch.uint8 and images.shape[1] == 3 and images.numel():
+        if isinstance(images, Tensor) and fits(images, check):
             self.batch = images.detach()
             height, width = images.shape[2:]
-            check(width, height)
             self.sizes = [(height, width)] * len(images)
         else:
             self.sizes = []
@@ -127,12 +127,23 @@ def on_host(shape: Sequence[int], device: torch.device) -> Tensor:
     return torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
 
 
-def is_ready(image: object) -> bool:
+def fits(images: Tensor, check: Callable[[int, int], None]) -> bool:
+    """Whether a tensor of four axes is taken as one; else its pictures are, and each has its error."""
+    if not (is_readable(images) and images.shape[1] == 3):
+        return False
+    height, width = images.shape[2:]
+    try:
+        check(width, height)
+    except LficError:
+        return False
+    return True
+
+
+def is_ready(image: object) -> TypeGuard[Tensor]:
     """Whether an image is a tensor that the networks take as it is."""
-    return (
-        isinstance(image, Tensor)
-        and image.dtype == torch.uint8
-        and image.ndim == 3
-        and image.shape[0] == 3
-        and image.numel() > 0
-    )
+    return isinstance(image, Tensor) and is_readable(image) and image.ndim == 3 and image.shape[0] == 3
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether a tensor has bytes that lie in memory: none is sparse or on the device "meta"."""
+    return tensor.dtype == torch.uint8 and tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() > 0

@@ -4,7 +4,18 @@ import argparse
 import pathlib
 from typing import Any
 
-from .common import Commands, add_codec_parser, decoder_for, each, image_bytes, refuse_existing, targets, write
+from ..errors import InvalidInputError
+from .common import (
+    Commands,
+    add_codec_parser,
+    decoder_for,
+    each,
+    image_bytes,
+    is_stream,
+    refuse_existing,
+    targets,
+    write,
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,6 +42,11 @@ def run(args: argparse.Namespace) -> int:
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = qr.read(open_image(path))
         target = names[path]
+        if len(found) > 1 and is_stream(target):
+            raise InvalidInputError(
+                f"{path} has codes of {len(found)} faces, and standard output takes one: give -o FILE.png, which "
+                f"becomes FILE-1.png to FILE-{len(found)}.png, or a folder"
+            )
         outs = (
             [target]
             if len(found) == 1
@@ -39,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
         for out in outs:
             refuse_existing(out, args)
         for out, data in zip(outs, found, strict=True):
-            is_stream = out.suffix == ".bare"
-            write(out, data if is_stream else image_bytes(codec.decode(data, container="bare"), out))
+            bare = out.suffix == ".bare"
+            write(out, data if bare else image_bytes(codec.decode(data, container="bare"), out))
         info = probe(found[0], container="bare")
         row: dict[str, Any] = {"file": str(outs[0]), "bytes": len(found[0]), "quality": info.quality}
         if len(found) > 1:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch.utils.data import Dataset, IterableDataset
 
+from ..arguments import integer
 from ..errors import InvalidInputError, LficError
 from ..files import PathLike
 from .decoding import Decoder, Form, only_thread
@@ -88,10 +89,15 @@ class FaceStream(IterableDataset[Sample]):
     Args:
         source, out, device, decode, transform: as for ``FaceDataset``.
         batch: records that are decoded together, 1 to 4096.
-        shuffle: records that are held and given out in random order; 0: the source's order. seed: of that order, which
-            differs from epoch to epoch.
+        shuffle: records that are held and given out in random order; 0: the source's order. seed: of that order.
         rank, world: of a distributed run; None: as torch.distributed has them.
         strict: False: records that can't be decoded are passed over and counted in ``failed``.
+
+    Shuffled orders differ from epoch to epoch. Without workers iteration n, from 0, has the order of ``seed`` and n.
+    Workers add the base seed that torch draws for each iterator of a DataLoader: ``torch.manual_seed``, or the
+    DataLoader's ``generator``, makes their orders the same again. After ``set_epoch(n)`` the order is that of ``seed``
+    and n alone until it is called anew. The processes of a distributed run agree on the order of shards, so with
+    workers that are not persistent it is ``set_epoch`` alone that changes which shards a process reads.
     """
 
     def __init__(
@@ -109,6 +115,8 @@ class FaceStream(IterableDataset[Sample]):
         world: int | None = None,
         strict: bool = True,
     ) -> None:
+        import torch
+
         if not 1 <= batch <= 4096:
             raise InvalidInputError(f"batch is {batch}; allowed are 1 to 4096")
         if shuffle < 0:
@@ -116,15 +124,42 @@ class FaceStream(IterableDataset[Sample]):
         self.source, self.decoder, self.decode, self.transform = source, Decoder(device, out), decode, transform
         self.batch, self.shuffle, self.seed, self.strict = batch, shuffle, seed, strict
         self.rank, self.world = rank, world
-        self.failed = self.epoch = 0
+        self.failed = self.iterations = 0
+        self.told = torch.tensor(-1, device="cpu")  # the epoch of ``set_epoch``; workers see it change
+        self.told.share_memory_()  # type: ignore[no-untyped-call]
         open_source(source)  # a wrong path is told here
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.told.share_memory_()  # type: ignore[no-untyped-call]  # in a spawned worker it still is
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next, as for ``DistributedSampler``; persistent workers hear of it as well.
+
+        Raises:
+            InvalidInputError: no integer, or one below 0.
+        """
+        self.told.fill_(integer("epoch", epoch, 0, (1 << 63) - 1))
+
     def __iter__(self) -> Iterator[Sample]:
+        common, own = self._chances()  # here and not when the first sample is asked for: all workers count alike
+        self.iterations += 1
+        return self._iterate(common, own)
+
+    def _chances(self) -> tuple[random.Random, random.Random]:
+        """What the order of shards is drawn from, the same in all workers of all processes, and that of records."""
+        from torch.utils.data import get_worker_info
+
+        told, worker = int(self.told), get_worker_info()
+        common = own = f"{self.seed} {self.iterations if told < 0 else told}"
+        if told < 0 and worker is not None:  # a worker of one epoch is a copy that counts no other
+            own += f" {worker.seed - worker.id}"  # torch's base seed, of which each process draws its own
+        return random.Random(own if self._process()[1] == 1 else common), random.Random(own)
+
+    def _iterate(self, common: random.Random, own: random.Random) -> Iterator[Sample]:
         only_thread()
-        chance = random.Random(f"{self.seed} {self.epoch}")
-        self.epoch += 1
         some: list[Record] = []
-        for record in shuffled(self._mine(chance), self.shuffle, chance):
+        for record in shuffled(self._mine(common), self.shuffle, own):
             some.append(record)
             if len(some) == self.batch:
                 yield from self._samples(some)
@@ -163,17 +198,22 @@ class FaceStream(IterableDataset[Sample]):
 
     def _place(self) -> tuple[int, int]:
         """(this one's number, how many there are) of workers of all processes."""
-        from torch import distributed
         from torch.utils.data import get_worker_info
 
-        rank, world = self.rank, self.world
-        if rank is None or world is None:
-            there = distributed.is_available() and distributed.is_initialized()
-            rank, world = (distributed.get_rank(), distributed.get_world_size()) if there else (0, 1)
+        rank, world = self._process()
         worker = get_worker_info()
         if worker is None:
             return rank, world
         return rank * worker.num_workers + worker.id, world * worker.num_workers
+
+    def _process(self) -> tuple[int, int]:
+        """(this process's number, how many there are) of a distributed run."""
+        from torch import distributed
+
+        if self.rank is not None and self.world is not None:
+            return self.rank, self.world
+        there = distributed.is_available() and distributed.is_initialized()
+        return (distributed.get_rank(), distributed.get_world_size()) if there else (0, 1)
 
 
 def shuffled(records: Iterable[Record], held: int, chance: random.Random) -> Iterator[Record]:
@@ -221,7 +261,10 @@ class FaceBatches:
         self.decoder, self.transform = Decoder(device), transform
 
     def __call__(self, some: Sequence[Sample]) -> Sample:
-        """Samples -> {"image": uint8 [N, 3, H, W] on the device, the rest: tensors of numbers, lists of others}.
+        """Samples -> {"image": uint8 [N, 3, H, W] on the device, and each name that one of them has}.
+
+        Numbers become a tensor, [N]. Others stay a list of N, as integers beyond int64 do, and what some samples lack:
+        it has None in their places.
 
         Raises:
             InvalidInputError: pictures of several sizes.
@@ -238,8 +281,14 @@ class FaceBatches:
         batch: Sample = {"image": torch.stack(images)}
         if self.transform is not None:
             batch["image"] = self.transform(batch["image"])
-        for name in some[0].keys() - {"image"}:
+        for name in dict.fromkeys(name for sample in some for name in sample if name != "image"):
             values = [sample.get(name) for sample in some]
-            numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-            batch[name] = torch.tensor(values) if numbers else values
+            batch[name] = torch.tensor(values) if all(map(fits_a_tensor, values)) else values
         return batch
+
+
+def fits_a_tensor(value: object) -> bool:
+    """Whether a value is a number that torch has a dtype for."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return isinstance(value, float)
+    return -(1 << 63) <= value < 1 << 63

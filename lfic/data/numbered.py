@@ -16,9 +16,11 @@ from .records import Record, open_source
 from .records.parquet import ParquetSource, column_of, pyarrow, record_of, suffix_of
 from .records.rec import RecSource, names_of, next_record
 from .records.record import RecordSource, is_record, split_name
-from .records.tar import TarSource, forget, key_of, meta_of, unescape
+from .records.tar import TarSource, forget, goes_on, meta_of, stem_of_meta, unescape
 
 Span: TypeAlias = tuple[int, int]  # offset, bytes
+# A picture in a tar: name, place, what its .json and .cls are called without that, which of them there are and where.
+Member: TypeAlias = tuple[str, Span, str, tuple[tuple[str, Span], ...]]
 
 
 class Index:
@@ -75,10 +77,10 @@ class TarIndex(Index):
         return len(self.members)
 
     def __getitem__(self, i: int) -> Record:
-        number, name, place, others = self.members[i]
+        number, name, place, of_meta, others = self.members[i]
         stem, suffix = split_name(name)
-        known = {other: self._bytes(number, where) for other, where in others}
-        meta, error = meta_of(known, stem if f"{stem}.json" in known else key_of(name))
+        known = {of_meta + ending: self._bytes(number, where) for ending, where in others}
+        meta, error = meta_of(known, of_meta)
         return Record(unescape(stem), suffix, self._bytes(number, place), meta, error=error)
 
     def _bytes(self, number: int, place: Span) -> bytes:
@@ -86,8 +88,8 @@ class TarIndex(Index):
         return os.pread(file.fileno(), place[1], place[0])
 
 
-def members(path: str) -> Iterator[tuple[str, Span, tuple[tuple[str, Span], ...]]]:
-    """(name, place, names and places of what has its key and is no picture) of every picture and lfic file.
+def members(path: str) -> Iterator[Member]:
+    """Every picture and lfic file.
 
     Raises:
         InvalidInputError: no plain tar file.
@@ -99,7 +101,7 @@ def members(path: str) -> Iterator[tuple[str, Span, tuple[tuple[str, Span], ...]
                 forget(tar)
                 if not member.isfile():
                     continue
-                if sample and key_of(sample[0][0]) != key_of(member.name):
+                if sample and not goes_on(sample, member.name):
                     yield from pictures_of(sample)
                     sample = []
                 sample.append((member.name, (member.offset_data, member.size)))
@@ -110,12 +112,14 @@ def members(path: str) -> Iterator[tuple[str, Span, tuple[tuple[str, Span], ...]
     yield from pictures_of(sample)
 
 
-def pictures_of(sample: list[tuple[str, Span]]) -> Iterator[tuple[str, Span, tuple[tuple[str, Span], ...]]]:
+def pictures_of(sample: list[tuple[str, Span]]) -> Iterator[Member]:
     """The pictures among members with one key."""
-    others = tuple((name, place) for name, place in sample if name.endswith((".json", ".cls")))
-    for name, place in sample:
-        if is_record(name):
-            yield name, place, others
+    others = {name: place for name, place in sample if not is_record(name)}
+    pictures = [(name, place) for name, place in sample if is_record(name)]
+    for name, place in pictures:
+        stem = stem_of_meta(name, len(pictures), others)
+        known = tuple((ending, others[stem + ending]) for ending in (".json", ".cls") if stem + ending in others)
+        yield name, place, stem, known
 
 
 class ParquetIndex(Index):

@@ -107,6 +107,29 @@ def test_the_error_of_a_batch_names_the_image(codec, faces):
         codec.encode_batch(images, errors="ignore")
 
 
+@pytest.mark.parametrize("form", ["meta", "sparse"])
+def test_tensors_without_bytes_are_told_in_words(codec, faces, blobs, form):
+    dense = torch.from_numpy(faces).permute(0, 3, 1, 2)
+    batch = dense.to("meta") if form == "meta" else dense.to_sparse()
+    with pytest.raises(InvalidInputError, match="^the tensor's pixels can't be read .*: give a dense one with data"):
+        codec.encode(batch[0])
+    with pytest.raises(InvalidInputError, match="^image 0: the tensor's pixels"):
+        codec.encode_batch(batch)
+    found = codec.encode_batch(batch, errors="return")
+    assert [type(error) for error in found] == [InvalidInputError] * 5 and str(found[4]).startswith("image 4: ")
+    found = codec.encode_batch([dense[0], batch[1]], quality=30, errors="return")
+    assert isinstance(found[0], bytes) and isinstance(found[1], InvalidInputError)
+
+
+def test_a_tensor_has_the_errors_of_its_pictures(codec):
+    batch = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    for images in (batch, list(batch), batch.permute(0, 2, 3, 1).numpy()):
+        with pytest.raises(InvalidInputError, match="^image 0: aligned=True needs 112 x 112"):
+            codec.encode_batch(images, aligned=True)
+        found = codec.encode_batch(images, aligned=True, errors="return")
+        assert [str(error)[:24] for error in found] == ["image 0: aligned=True ne", "image 1: aligned=True ne"]
+
+
 def test_a_missing_recogniser_is_no_images_fault(faces):
     codec = lfic.load_codec(recognizer=None)
     with pytest.raises(MissingDependencyError, match="^this needs a face recogniser"):

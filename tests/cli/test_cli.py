@@ -362,3 +362,17 @@ def test_what_exists_is_passed_over_where_that_was_said(png, tmp_path, capsys):
     assert png.read_bytes() == other.read_bytes()
     with pytest.raises(SystemExit):
         main(["encode", str(png), "--overwrite", "--skip-existing"])
+
+
+def test_two_faces_of_a_scan_fit_no_stream(tmp_path, capsys, codec, face):
+    stream = codec.encode(face, max_bytes=180, aligned=True, container="bare")
+    page = Image.new("L", (1000, 520), 255)
+    for left in (10, 510):
+        page.paste(lfic.qr.make(stream).image(6), (left, 10))
+    page.save(tmp_path / "page.png")
+    assert main(["scan", str(tmp_path / "page.png"), "-o", "-"]) == 1
+    said = capsys.readouterr()
+    assert not said.out and "page.png has codes of 2 faces, and standard output takes one: give -o FILE.png" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+    assert main(["scan", str(tmp_path / "page.png"), "-o", str(tmp_path / "FILE.png")]) == 0
+    assert sorted(path.name for path in tmp_path.glob("FILE*")) == ["FILE-1.png", "FILE-2.png"]

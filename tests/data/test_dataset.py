@@ -66,6 +66,75 @@ def test_a_stream_is_shuffled_anew_each_epoch(source):
     assert [sample["label"] for sample in FaceStream(source, shuffle=6, decode=False)] == epochs[0]
 
 
+def orders(loader, count=3):
+    return [[sample["label"] for sample in loader] for _ in range(count)]
+
+
+def loader_of(stream, workers, seed=None, context="fork", persistent=False):
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    context = context if workers else None
+    return DataLoader(
+        stream,
+        None,
+        num_workers=workers,
+        generator=generator,
+        multiprocessing_context=context,
+        persistent_workers=persistent,
+    )
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """30 records in more than eight shards."""
+    path = tmp_path_factory.mktemp("shards") / "x.tar"
+    with open_sink(path, 250) as sink:
+        for i in range(30):
+            sink.write(Record(f"{i:02}", ".lfic", b"x" * 100, {"label": i}))
+    assert len(open_source(path).paths) > 8
+    return path
+
+
+@pytest.mark.parametrize("workers, context, persistent", [(1, "fork", False), (2, "spawn", True), (2, "fork", True)])
+def test_workers_shuffle_anew_each_epoch(shards, workers, context, persistent):
+    def found(seed=0, generator=5):
+        stream = FaceStream(shards, shuffle=20, decode=False, seed=seed)
+        return orders(loader_of(stream, workers, generator, context, persistent))
+
+    epochs = found()
+    assert all(sorted(labels) == list(range(30)) for labels in epochs)
+    assert len({*map(tuple, epochs)}) == 3
+    if context == "fork":
+        assert found() == epochs
+        assert found(seed=1)[0] != epochs[0] and found(generator=6)[0] != epochs[0]
+
+
+@pytest.mark.parametrize("context, persistent", [("fork", False), ("fork", True), ("spawn", True)])
+def test_set_epoch_alone_says_the_order(shards, context, persistent):
+    stream = FaceStream(shards, shuffle=20, decode=False)
+    alone = orders(stream)
+    other = pickle.loads(pickle.dumps(FaceStream(shards, shuffle=20, decode=False)))
+    loader = loader_of(other, 1, None, context, persistent)
+    for epoch in (2, 0, 1, 1):
+        stream.set_epoch(epoch)
+        other.set_epoch(epoch)
+        assert orders(stream, 1) == orders(loader, 1) == [alone[epoch]]
+    for wrong in (-1, 1.5, True, None):
+        with pytest.raises(InvalidInputError, match="epoch is"):
+            stream.set_epoch(wrong)
+
+
+def test_processes_whose_base_seeds_differ_share_the_records(shards):
+    streams = [FaceStream(shards, shuffle=20, decode=False, rank=rank, world=2) for rank in range(2)]
+    loaders = [loader_of(stream, 2, 7 + rank) for rank, stream in enumerate(streams)]
+    first, second = ([orders(loader, 1)[0] for loader in loaders] for _ in range(2))
+    assert sorted(first[0] + first[1]) == sorted(second[0] + second[1]) == list(range(30))
+    assert first[0] != second[0] and sorted(first[0]) == sorted(second[0])
+    for stream in streams:
+        stream.set_epoch(1)
+    third = [orders(loader, 1)[0] for loader in loaders]
+    assert sorted(third[0] + third[1]) == list(range(30)) and sorted(third[0]) != sorted(first[0])
+
+
 @pytest.mark.parametrize("world", [1, 3])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_record_comes_once_whatever_the_workers(source, workers, world):
@@ -173,6 +242,24 @@ def test_batches_of_several_sizes_are_refused(codec, blobs, face):
     some = [{"image": blobs[0]}, {"image": codec.encode(face[:50], quality=5)}]
     with pytest.raises(InvalidInputError, match="several sizes"):
         FaceBatches()(some)
+
+
+def test_what_some_samples_of_a_batch_lack_is_none(blobs):
+    def batch(*metas):
+        return FaceBatches()([{"image": blobs[0], **meta} for meta in metas])
+
+    for metas, labels in (([{}, {"label": 3}], [None, 3]), ([{"label": 3}, {}], [3, None])):
+        assert batch(*metas)["label"] == labels
+    mixed = batch({"a": 1}, {"b": 0.5}, {"a": "x", "c": True})
+    assert mixed.keys() == {"image", "a", "b", "c"}
+    assert (mixed["a"], mixed["b"], mixed["c"]) == ([1, None, "x"], [None, 0.5, None], [None, None, True])
+
+
+def test_labels_that_no_tensor_holds_stay_a_list(blobs):
+    for labels in ([2**70, 1], [1, -(2**63) - 1], [2**63, 0.5]):
+        assert FaceBatches()([{"image": blobs[0], "label": label} for label in labels])["label"] == labels
+    ends = [2**63 - 1, -(2**63)]
+    assert FaceBatches()([{"image": blobs[0], "label": label} for label in ends])["label"].tolist() == ends
 
 
 def test_webdataset_decodes(tar, pixels):

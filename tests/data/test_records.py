@@ -11,6 +11,7 @@ from PIL import Image
 
 import lfic
 from lfic.data import Record, open_sink, open_source
+from lfic.data.numbered import index_of
 from lfic.data.records.folder import distinct_keys
 from lfic.data.records.tar import escape, unescape
 
@@ -139,6 +140,31 @@ def test_labels_of_a_tar_go_by_the_whole_name_first(tmp_path):
         "3": None,
     }
     assert source.ignored == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.x.png", "a.y.png", "a.json"],
+        ["a.json", "a.x.png", "a.y.png", "a.y.json"],
+        ["a.x.png", "a.cls", "a.y.png", "a.x.cls"],
+        ["a.x.png", "a.json", "b.png", "b.cls", "b.json"],
+        [*(f"a.{i}.png" for i in range(70)), "a.3.json", "a.66.json"],
+        ["a.x.png", "a.JSON", "a.json.png", "a.json"],
+    ],
+)
+def test_labels_of_a_tar_are_the_same_by_number(tmp_path, names):
+    """The first: one label beside two pictures is neither's."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i, name in enumerate(names):
+            data = str(i).encode() if name.endswith(".cls") else json.dumps({"is": name, "i": i}).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    one_by_one, index = list(open_source(tmp_path / "a.tar")), index_of(tmp_path / "a.tar")
+    assert [index[i] for i in range(len(index))] == one_by_one
+    if names[-1] == "a.json" and len(names) == 3:
+        assert [record.meta for record in one_by_one] == [{}, {}]
 
 
 def test_datasets_shows_pictures_of_our_parquet(records, tmp_path, face):

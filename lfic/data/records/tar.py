@@ -11,7 +11,7 @@ import pathlib
 import secrets
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from ...errors import InvalidInputError
@@ -61,7 +61,7 @@ class TarSource(RecordSource):
                     if len(data) < member.size:
                         raise tarfile.ReadError(f"{member.name} is cut short")
                     self.done = before + min(size, file.tell())
-                    if sample and (key_of(sample[0][0]) != key_of(member.name) or len(sample) >= MOST_OF_A_SAMPLE):
+                    if sample and not goes_on(sample, member.name):
                         yield from self._sample(sample)
                         sample = []
                     sample.append((member.name, data))
@@ -78,8 +78,7 @@ class TarSource(RecordSource):
         others = {name: data for name, data in sample if not is_record(name)}
         for name, data in pictures:
             stem, suffix = split_name(name)
-            whole = len(pictures) > 1 or f"{stem}.json" in others
-            meta, error = meta_of(others, stem if whole else key_of(name))
+            meta, error = meta_of(others, stem_of_meta(name, len(pictures), others))
             yield Record(unescape(stem), suffix, data, meta, error=error)
         self.ignored += sum(not name.endswith((".json", ".cls")) for name in others)
 
@@ -106,6 +105,17 @@ def key_of(name: str) -> str:
     """WebDataset's key: up to the first dot behind the last slash."""
     folder, slash, base = name.rpartition("/")
     return folder + slash + base.partition(".")[0]
+
+
+def goes_on(sample: Sequence[tuple[str, Any]], name: str) -> bool:
+    """Whether the member of that name belongs to the members, (name, anything), that lie before it."""
+    return key_of(sample[0][0]) == key_of(name) and len(sample) < MOST_OF_A_SAMPLE
+
+
+def stem_of_meta(name: str, pictures: int, others: Container[str]) -> str:
+    """What .json and .cls of a picture are called; ``pictures`` and the names ``others`` are those of its key."""
+    stem = split_name(name)[0]
+    return stem if pictures > 1 or f"{stem}.json" in others else key_of(name)
 
 
 def meta_of(others: dict[str, bytes], stem: str) -> tuple[dict[str, Any], str | None]:
