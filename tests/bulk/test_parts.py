@@ -80,7 +80,7 @@ def test_runs_that_are_there(tmp_path):
     ledger.close()
     with pytest.raises(InvalidInputError, match="not finished: go on with --resume"):
         Ledger(tmp_path / "out.tar").begin({"source": "a"}, False, False)
-    with pytest.raises(InvalidInputError, match="had source 'a'; now it is 'b'"):
+    with pytest.raises(InvalidInputError, match="source was 'a', now it is 'b'"):
         Ledger(tmp_path / "out.tar").begin({"source": "b"}, True, False)
     again = Ledger(tmp_path / "out.tar")
     assert again.begin({"source": "a"}, True, False) is True
