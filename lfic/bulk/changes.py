@@ -22,21 +22,22 @@ def refuse_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def options_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Each setting by name; of what is the text of a dataclass its fields, and so on within them."""
+    """Each setting by name; of what is the text of a dataclass its name and its fields, and so on within them."""
     out: dict[str, str] = {}
     for name, value in settings.items():
         try:
             node = ast.parse(value, mode="eval").body if isinstance(value, str) else None
-            parts = dict(fields(node)) if isinstance(node, ast.Call) else {}
+            parts = dict(fields(node, name)) if isinstance(node, ast.Call) else {}
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             parts = {}
         out |= parts or {name: repr(value)}
     return out
 
 
-def fields(node: ast.expr, name: str = "") -> Iterator[tuple[str, str]]:
-    """(Name, text) of the fields of a call and of a table of names, those within them too."""
+def fields(node: ast.expr, name: str) -> Iterator[tuple[str, str]]:
+    """(Name, text) of what is called ``name``; of a call and of a table of names their fields, and so on in these."""
     if isinstance(node, ast.Call):
+        yield name, ast.unparse(node.func)
         for field in node.keywords:
             yield from fields(field.value, field.arg or name)
     elif isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):

@@ -23,6 +23,8 @@ def test_each_option_that_differs_is_named():
         "device was 'cpu', now it is 'cuda'; faces was None, now it is 'auto'; quality was None, now it is 40. " in text
     )
     assert "Transcoding" not in text and "give" in text.lower()
+    with pytest.raises(InvalidInputError, match="; work was Transcoding, now it is FaceFinding"):
+        refuse_changes(before, settings(FaceFinding()))
     with pytest.raises(
         InvalidInputError, match="shard_bytes was '5', now it is not there; source was '/a', now it is '/c'"
     ):

@@ -166,7 +166,7 @@ def test_what_stops_a_resumed_run(source, tmp_path):
     first.close()
     with pytest.raises(lfic.InvalidInputError, match="--resume"):
         run(source, target)
-    with pytest.raises(lfic.InvalidInputError, match="Reversing"):
+    with pytest.raises(lfic.InvalidInputError, match="portion was 8, now it is 9"):
         run(source, target, resume=True, work=Reversing(portion=9))
     changed = make_source(tmp_path / "changed", 300)
     manifest = tmp_path / ".out.tar.lfic-run" / "manifest.json"
