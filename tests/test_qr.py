@@ -1,6 +1,9 @@
 """A face through a QR code: every byte, renderings that are blurred, turned and seen aslant, what is refused."""
 
 import io
+import os
+import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -187,6 +190,45 @@ def test_files_become_codes_as_they_are(tmp_path, codec, face, capsys):
         assert data == (tmp_path / "b.bare").read_bytes()
     assert main(["qr", str(tmp_path / "a.lfic"), "--version", "2", "-o", str(tmp_path / "code.png")]) == 1
     assert "asked for is 2" in capsys.readouterr().err
+
+
+def test_without_torch(png, tmp_path, codec, face):
+    """Pictures at effort 0, which is said; files as they are."""
+    whole = codec.encode(face, quality=20, aligned=True)
+    (tmp_path / "a.lfic").write_bytes(whole)
+    (tmp_path / "b.bare").write_bytes(codec.to_bare(whole))
+
+    support = str(pathlib.Path(__file__).parent / "support")
+
+    def run(*arguments):
+        code = "import no_torch, sys; from lfic.cli import main; sys.exit(main(sys.argv[1:]))"
+        return subprocess.run(
+            [sys.executable, "-c", code, "qr", *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join((support, os.environ.get("PYTHONPATH", "")))},
+            cwd=tmp_path,
+        )
+
+    done = run("face.png", "a.lfic", "b.bare", "-o", "codes")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "effort 0" in done.stderr and "lfic[torch]" in done.stderr
+    best = codec.encode(face, max_bytes=180, aligned=True, container="bare")
+    for name, data in (("face", best), ("a", codec.to_bare(whole)), ("b", codec.to_bare(whole))):
+        assert qr.read(Image.open(tmp_path / "codes" / f"{name}.qr.png")) == [data]
+    done = run("face.png", "--effort", "1")
+    assert done.returncode == 1 and "lfic[torch]" in done.stderr and not (tmp_path / "face.qr.png").exists()
+
+
+def test_no_codec_is_loaded_for_files(tmp_path, stream, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a codec was loaded")
+
+    (tmp_path / "a.bare").write_bytes(stream)
+    for name in ("encoder_for", "load_codec"):
+        monkeypatch.setattr(f"lfic.cli.qr.{name}", refuse)
+    assert main(["qr", str(tmp_path / "a.bare")]) == 0
+    assert qr.read(Image.open(tmp_path / "a.qr.png")) == [stream]
 
 
 def test_a_photos_largest_face(tmp_path, capsys):

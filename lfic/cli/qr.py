@@ -1,14 +1,33 @@
 """lfic qr: a face to a QR code."""
 
 import argparse
+import functools
 import pathlib
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, MissingDependencyError
 from ..format.geometry import SIDE
-from .common import Commands, add_codec_parser, each, encoder_for, positive, quality, refuse_existing, targets, write
+from .common import (
+    Commands,
+    add_codec_parser,
+    each,
+    encoder_for,
+    load_codec,
+    positive,
+    quality,
+    read,
+    refuse_existing,
+    targets,
+    write,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LEVELS = ("L", "M", "Q", "H")
+FILES = (".lfic", ".bare")  # that become codes as they are
+MAX_BYTES = 180
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,10 +40,12 @@ def add_parser(commands: Commands) -> None:
         ".png, .svg, .pdf or .eps to write, or folder for several (default: .qr.png beside the file)",
     )
     bound = parser.add_mutually_exclusive_group()
-    bound.add_argument("--max-bytes", type=positive, help="largest quality that fits (default 180)")
+    bound.add_argument("--max-bytes", type=positive, help=f"largest quality that fits (default {MAX_BYTES})")
     bound.add_argument("--quality", type=quality, help="1 to 100")
     bound.add_argument("--version", type=int, choices=range(1, 41), metavar="1..40", help="fill a code of this version")
-    parser.add_argument("--effort", type=int, choices=range(4), default=1, help="as for encode (default 1)")
+    parser.add_argument(
+        "--effort", type=int, choices=range(4), help="as for encode (default 1, and 0 where torch is not installed)"
+    )
     parser.add_argument(
         "--level",
         choices=LEVELS,
@@ -42,18 +63,23 @@ def run(args: argparse.Namespace) -> int:
     from ..format.probe import probe
 
     names = targets(args, lambda path: ".qr.png")
-    codec = encoder_for(args, {"effort": args.effort})
     capacity = None if args.version is None else qr.capacity(args.version, args.level)
+    # Each is loaded for the first file that needs it: bare streams need neither.
+    coder, converter = functools.cache(lambda: coder_of(args)), functools.cache(lambda: converter_of(args))
 
-    def stream(path: pathlib.Path) -> bytes:
-        if path.suffix in (".bare", ".lfic"):
-            return codec.to_bare(path.read_bytes(), "bare" if path.suffix == ".bare" else "file")
+    def bare_of(path: pathlib.Path) -> bytes:
+        data = read(path)
+        found: bytes = data if path.suffix.lower() == ".bare" else converter().to_bare(data)
+        return found
+
+    def encoded(face: "Image.Image") -> bytes:
+        codec, effort = coder()
         options: dict[str, Any] = {"quality": args.quality}
         if args.quality is None:
-            options = {"max_bytes": capacity or args.max_bytes or 180}
-        face = face_of(path)
+            options = {"max_bytes": capacity or args.max_bytes or MAX_BYTES}
         try:
-            return codec.encode(face, effort=args.effort, aligned=True, container="bare", **options)
+            data: bytes = codec.encode(face, effort=effort, aligned=True, container="bare", **options)
+            return data
         except InvalidInputError:
             if capacity is None:
                 raise
@@ -65,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)
-        code = qr.make(stream(path), args.level)
+        data = bare_of(path) if path.suffix.lower() in FILES else encoded(face_of(path))
+        code = qr.make(data, args.level)
         if args.version is not None and code.version > args.version:
             raise InvalidInputError(
                 f"{len(code.data)} bytes need version {code.version} at level {args.level}; asked for is {args.version}"
@@ -87,14 +114,35 @@ def run(args: argparse.Namespace) -> int:
     return each(args, work)
 
 
-def face_of(path: pathlib.Path) -> Any:
+def coder_of(args: argparse.Namespace) -> tuple[Any, int]:
+    """What encodes pictures, and at which effort: without ``--effort`` 1, or 0 where torch is not installed."""
+    if args.effort is not None:
+        return encoder_for(args, {"effort": args.effort}), args.effort
+    try:
+        return encoder_for(args, {"effort": 1}), 1
+    except MissingDependencyError:
+        codec = encoder_for(args, {"effort": 0})
+        print("lfic: effort 0: effort 1, the default, needs torch: pip install 'lfic[torch]'", file=sys.stderr)
+        return codec, 0
+
+
+def converter_of(args: argparse.Namespace) -> Any:
+    """What makes bare streams of .lfic files, whose symbols stay what they are: no torch is needed."""
+    from .. import decoder
+    from ..encoder.options import DEFAULT_MODEL
+
+    return decoder.read(args.model or DEFAULT_MODEL) or load_codec(args)
+
+
+def face_of(path: pathlib.Path) -> "Image.Image":
     """A file's picture, or the largest face in it, 112 x 112."""
-    from ..faces import detect
     from ..image import open_image
 
     image = open_image(path)
     if image.size == (SIDE, SIDE):
         return image
+    from ..faces import detect
+
     found = detect(image)
     if not found:
         raise InvalidInputError(
