@@ -231,6 +231,51 @@ def test_no_codec_is_loaded_for_files(tmp_path, stream, monkeypatch):
     assert qr.read(Image.open(tmp_path / "a.qr.png")) == [stream]
 
 
+def test_bounds_of_files_that_are_used_as_they_are(tmp_path, codec, face, stream, capsys):
+    bare, code = tmp_path / "a.bare", tmp_path / "code.png"
+    bare.write_bytes(stream)
+    (tmp_path / "b.lfic").write_bytes(codec.encode(face, quality=40, aligned=True))
+    for path, bound, text in (
+        (bare, ["--max-bytes", "50"], f"of {len(stream)} bytes; --max-bytes allows 50"),
+        (tmp_path / "b.lfic", ["--max-bytes", "50"], "--max-bytes allows 50"),
+        (bare, ["--quality", "5"], "--quality is for pictures"),
+    ):
+        assert main(["qr", str(path), *bound, "-o", str(code)]) == 1
+        assert text in capsys.readouterr().err and not code.exists()
+    assert main(["qr", str(bare), "--max-bytes", str(len(stream)), "-o", str(code)]) == 0
+
+
+def test_targets_are_looked_at_before_anything_is_loaded(png, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise AssertionError("a codec was loaded")
+
+    monkeypatch.setattr("lfic.cli.qr.encoder_for", refuse)
+    for out, text in (("c.gif", "as .gif; use .png"), ("c", "without a suffix"), ("none/c.png", "there is no folder")):
+        assert main(["qr", str(png), "-o", str(tmp_path / out)]) == 1
+        assert text in capsys.readouterr().err
+    assert main(["qr", str(tmp_path / "none" / "a.png")]) == 1
+    assert "there is no file" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert main(["qr", str(png)]) == 1
+    assert "takes no files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["png", "lfic"])
+def test_standard_input_and_output(kind, png, tmp_path, codec, face):
+    def run(*arguments, data):
+        command = [sys.executable, "-m", "lfic", *arguments]
+        return subprocess.run(command, input=data, capture_output=True, cwd=tmp_path, check=True).stdout
+
+    whole = codec.encode(face, quality=20, aligned=True)
+    code = run("qr", "-", "--effort", "0", data=whole if kind == "lfic" else png.read_bytes())
+    (data,) = qr.read(Image.open(io.BytesIO(code)))
+    if kind == "lfic":
+        assert data == codec.to_bare(whole)
+    read = Image.open(io.BytesIO(run("scan", "-", data=code)))
+    np.testing.assert_array_equal(np.asarray(read), np.asarray(codec.decode(data, container="bare")))
+    assert [path.name for path in tmp_path.iterdir()] == ["face.png"]
+
+
 def test_a_photos_largest_face(tmp_path, capsys):
     from skimage.data import astronaut
 

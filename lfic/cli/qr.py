@@ -4,6 +4,7 @@ import argparse
 import functools
 import pathlib
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError, MissingDependencyError
@@ -11,9 +12,12 @@ from ..format.geometry import SIDE
 from .common import (
     Commands,
     add_codec_parser,
+    check_folder,
     each,
     encoder_for,
+    is_stream,
     load_codec,
+    picture_suffix,
     positive,
     quality,
     read,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("L", "M", "Q", "H")
 FILES = (".lfic", ".bare")  # that become codes as they are
+KINDS = (".png", ".svg", ".pdf", ".eps")  # that codes are written as
 MAX_BYTES = 180
 
 
@@ -36,8 +41,10 @@ def add_parser(commands: Commands) -> None:
         commands,
         "qr",
         "A face to a QR code, in a bare stream.",
-        "aligned 112 x 112 crops; photos, whose largest face is found and aligned; .bare and .lfic files as they are",
-        ".png, .svg, .pdf or .eps to write, or folder for several (default: .qr.png beside the file)",
+        "aligned 112 x 112 crops; photos, whose largest face is found and aligned; .bare and .lfic files as they are; "
+        "- is standard input, a picture or an .lfic file",
+        ".png, .svg, .pdf or .eps to write, - for PNG on standard output, or folder for several (default: .qr.png "
+        "beside the file)",
     )
     bound = parser.add_mutually_exclusive_group()
     bound.add_argument("--max-bytes", type=positive, help=f"largest quality that fits (default {MAX_BYTES})")
@@ -60,16 +67,35 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the codes; returns the exit code."""
     from .. import qr
+    from ..format.container import MAGIC
     from ..format.probe import probe
+    from ..image import open_image
 
     names = targets(args, lambda path: ".qr.png")
+    check_kinds(names.values())
     capacity = None if args.version is None else qr.capacity(args.version, args.level)
     # Each is loaded for the first file that needs it: bare streams need neither.
     coder, converter = functools.cache(lambda: coder_of(args)), functools.cache(lambda: converter_of(args))
 
-    def bare_of(path: pathlib.Path) -> bytes:
-        data = read(path)
-        found: bytes = data if path.suffix.lower() == ".bare" else converter().to_bare(data)
+    def stream_of(path: pathlib.Path) -> bytes:
+        kind = path.suffix.lower()
+        data = read(path) if kind in FILES or is_stream(path) else None
+        if is_stream(path) and data and data[0] == MAGIC:
+            kind = ".lfic"
+        if data is None or kind not in FILES:
+            image = open_image(path, data)
+            check_folder(names[path])  # before anything is loaded, which takes seconds
+            return encoded(face_of(path, image))
+        if args.quality is not None:
+            raise InvalidInputError(
+                f"{path} becomes a code as it is; --quality is for pictures: leave it out, or give the picture"
+            )
+        found: bytes = data if kind == ".bare" else converter().to_bare(data)
+        if args.max_bytes is not None and len(found) > args.max_bytes:
+            raise InvalidInputError(
+                f"{path} becomes a code as it is, of {len(found)} bytes; --max-bytes allows {args.max_bytes}: allow "
+                "more, or give the picture"
+            )
         return found
 
     def encoded(face: "Image.Image") -> bytes:
@@ -91,13 +117,12 @@ def run(args: argparse.Namespace) -> int:
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         refuse_existing(names[path], args)
-        data = bare_of(path) if path.suffix.lower() in FILES else encoded(face_of(path))
-        code = qr.make(data, args.level)
+        code = qr.make(stream_of(path), args.level)
         if args.version is not None and code.version > args.version:
             raise InvalidInputError(
                 f"{len(code.data)} bytes need version {code.version} at level {args.level}; asked for is {args.version}"
             )
-        write(names[path], code.file(names[path].suffix, args.module, args.dpi))
+        write(names[path], code.file(picture_suffix(names[path]), args.module, args.dpi))
         side = code.side(args.module)
         return {
             "file": str(names[path]),
@@ -112,6 +137,16 @@ def run(args: argparse.Namespace) -> int:
         }
 
     return each(args, work)
+
+
+def check_kinds(paths: Iterable[pathlib.Path]) -> None:
+    """Refuse names that no code can be written as, before anything is loaded."""
+    for path in paths:
+        if picture_suffix(path) not in KINDS:
+            raise InvalidInputError(
+                f"{path}: a QR code can't be written as {path.suffix or 'a file without a suffix'}; use .png, .svg, "
+                ".pdf or .eps"
+            )
 
 
 def coder_of(args: argparse.Namespace) -> tuple[Any, int]:
@@ -134,11 +169,8 @@ def converter_of(args: argparse.Namespace) -> Any:
     return decoder.read(args.model or DEFAULT_MODEL) or load_codec(args)
 
 
-def face_of(path: pathlib.Path) -> "Image.Image":
+def face_of(path: pathlib.Path, image: "Image.Image") -> "Image.Image":
     """A file's picture, or the largest face in it, 112 x 112."""
-    from ..image import open_image
-
-    image = open_image(path)
     if image.size == (SIDE, SIDE):
         return image
     from ..faces import detect

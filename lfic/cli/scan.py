@@ -4,7 +4,18 @@ import argparse
 import pathlib
 from typing import Any
 
-from .common import Commands, add_codec_parser, decoder_for, each, image_bytes, refuse_existing, targets, write
+from .common import (
+    Commands,
+    add_codec_parser,
+    decoder_for,
+    each,
+    image_bytes,
+    is_stream,
+    read,
+    refuse_existing,
+    targets,
+    write,
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -13,8 +24,9 @@ def add_parser(commands: Commands) -> None:
         commands,
         "scan",
         "Faces out of the QR codes in pictures.",
-        "scans, photos or renderings of codes that lfic qr made",
-        "picture, or .bare for the stream as it is, or folder for several (default: .face.png beside the file)",
+        "scans, photos or renderings of codes that lfic qr made; - is standard input",
+        "picture, .bare for the stream as it is, - for PNG on standard output, or folder for several (default: "
+        ".face.png beside the file)",
     )
     parser.set_defaults(run=run)
 
@@ -29,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = qr.read(open_image(path))
+        found = qr.read(open_image(path, read(path) if is_stream(path) else None))
         target = names[path]
         outs = (
             [target]
@@ -39,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
         for out in outs:
             refuse_existing(out, args)
         for out, data in zip(outs, found, strict=True):
-            is_stream = out.suffix == ".bare"
-            write(out, data if is_stream else image_bytes(codec.decode(data, container="bare"), out))
+            write(out, data if out.suffix == ".bare" else image_bytes(codec.decode(data, container="bare"), out))
         info = probe(found[0], container="bare")
         row: dict[str, Any] = {"file": str(outs[0]), "bytes": len(found[0]), "quality": info.quality}
         if len(found) > 1:
