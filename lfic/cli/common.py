@@ -132,6 +132,8 @@ def is_stream(path: PathLike | None) -> bool:
 def read(path: pathlib.Path) -> bytes:
     """The bytes of a file, or of standard input."""
     if not is_stream(path):
+        if path.is_dir():
+            raise InvalidInputError(f"{path} is a folder: give the files in it")
         return path.read_bytes()
     if sys.stdin is None:
         raise OSError("the standard input is closed: give a file, or a pipe to read from")
