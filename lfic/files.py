@@ -19,11 +19,11 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
     /dev/null) is written to. folder: for the temporary name, on the same disk; the target's own by default.
     """
     path = pathlib.Path(path)
+    if is_device(path):  # by the name that was given: where a link to a pipe leads, pipe:[123], is no name of a file
+        path.write_bytes(data)
+        return
     real = pathlib.Path(os.path.realpath(path))
     there = real.exists()
-    if there and not real.is_file():
-        real.write_bytes(data)
-        return
     # A new file gets its name when it is whole, and never has another one. One that takes the place of an older file
     # has another name for a moment; it is known before the file exists, so that an interrupt leaves nothing either.
     temporary = (real.parent if folder is None else pathlib.Path(folder)) / f".lfic-{os.urandom(6).hex()}"
@@ -37,6 +37,15 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not the temporary name, which means nothing to anybody
         raise
+
+
+def is_device(path: PathLike) -> bool:
+    """Whether a name, links followed, is that of a pipe, a device or anything else that is no file and no folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> None:

@@ -35,6 +35,11 @@ def test_links_stay_and_devices_are_written_to(tmp_path):
     write_atomically(tmp_path / "pipe", b"abc")
     assert os.read(reader, 9) == b"abc" and (tmp_path / "pipe").is_fifo()
     os.close(reader)
+    reader, writer = os.pipe()  # /proc/N/fd/M leads to pipe:[123], which is no name
+    write_atomically(f"/proc/self/fd/{writer}", b"abc")
+    assert os.read(reader, 9) == b"abc"
+    os.close(reader)
+    os.close(writer)
     name = tmp_path / ("a" * 255)  # as long as a name may be
     write_atomically(name, b"abc")
     assert name.read_bytes() == b"abc" and len(list(tmp_path.iterdir())) == 4

@@ -1,6 +1,9 @@
 """A face through a QR code: every byte, renderings that are blurred, turned and seen aslant, what is refused."""
 
 import io
+import os
+import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -187,6 +190,90 @@ def test_files_become_codes_as_they_are(tmp_path, codec, face, capsys):
         assert data == (tmp_path / "b.bare").read_bytes()
     assert main(["qr", str(tmp_path / "a.lfic"), "--version", "2", "-o", str(tmp_path / "code.png")]) == 1
     assert "asked for is 2" in capsys.readouterr().err
+
+
+def test_without_torch(png, tmp_path, codec, face):
+    """Pictures at effort 0, which is said; files as they are."""
+    whole = codec.encode(face, quality=20, aligned=True)
+    (tmp_path / "a.lfic").write_bytes(whole)
+    (tmp_path / "b.bare").write_bytes(codec.to_bare(whole))
+
+    support = str(pathlib.Path(__file__).parent / "support")
+
+    def run(*arguments):
+        code = "import no_torch, sys; from lfic.cli import main; sys.exit(main(sys.argv[1:]))"
+        return subprocess.run(
+            [sys.executable, "-c", code, "qr", *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join((support, os.environ.get("PYTHONPATH", "")))},
+            cwd=tmp_path,
+        )
+
+    done = run("face.png", "a.lfic", "b.bare", "-o", "codes")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "effort 0" in done.stderr and "lfic[torch]" in done.stderr
+    best = codec.encode(face, max_bytes=180, aligned=True, container="bare")
+    for name, data in (("face", best), ("a", codec.to_bare(whole)), ("b", codec.to_bare(whole))):
+        assert qr.read(Image.open(tmp_path / "codes" / f"{name}.qr.png")) == [data]
+    done = run("face.png", "--effort", "1")
+    assert done.returncode == 1 and "lfic[torch]" in done.stderr and not (tmp_path / "face.qr.png").exists()
+
+
+def test_no_codec_is_loaded_for_files(tmp_path, stream, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a codec was loaded")
+
+    (tmp_path / "a.bare").write_bytes(stream)
+    for name in ("encoder_for", "load_codec"):
+        monkeypatch.setattr(f"lfic.cli.qr.{name}", refuse)
+    assert main(["qr", str(tmp_path / "a.bare")]) == 0
+    assert qr.read(Image.open(tmp_path / "a.qr.png")) == [stream]
+
+
+def test_bounds_of_files_that_are_used_as_they_are(tmp_path, codec, face, stream, capsys):
+    bare, code = tmp_path / "a.bare", tmp_path / "code.png"
+    bare.write_bytes(stream)
+    (tmp_path / "b.lfic").write_bytes(codec.encode(face, quality=40, aligned=True))
+    for path, bound, text in (
+        (bare, ["--max-bytes", "50"], f"of {len(stream)} bytes; --max-bytes allows 50"),
+        (tmp_path / "b.lfic", ["--max-bytes", "50"], "--max-bytes allows 50"),
+        (bare, ["--quality", "5"], "--quality is for pictures"),
+    ):
+        assert main(["qr", str(path), *bound, "-o", str(code)]) == 1
+        assert text in capsys.readouterr().err and not code.exists()
+    assert main(["qr", str(bare), "--max-bytes", str(len(stream)), "-o", str(code)]) == 0
+
+
+def test_targets_are_looked_at_before_anything_is_loaded(png, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise AssertionError("a codec was loaded")
+
+    monkeypatch.setattr("lfic.cli.qr.encoder_for", refuse)
+    for out, text in (("c.gif", "as .gif; use .png"), ("c", "without a suffix"), ("none/c.png", "there is no folder")):
+        assert main(["qr", str(png), "-o", str(tmp_path / out)]) == 1
+        assert text in capsys.readouterr().err
+    assert main(["qr", str(tmp_path / "none" / "a.png")]) == 1
+    assert "there is no file" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert main(["qr", str(png)]) == 1
+    assert "takes no files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["png", "lfic"])
+def test_standard_input_and_output(kind, png, tmp_path, codec, face):
+    def run(*arguments, data):
+        command = [sys.executable, "-m", "lfic", *arguments]
+        return subprocess.run(command, input=data, capture_output=True, cwd=tmp_path, check=True).stdout
+
+    whole = codec.encode(face, quality=20, aligned=True)
+    code = run("qr", "-", "--effort", "0", data=whole if kind == "lfic" else png.read_bytes())
+    (data,) = qr.read(Image.open(io.BytesIO(code)))
+    if kind == "lfic":
+        assert data == codec.to_bare(whole)
+    read = Image.open(io.BytesIO(run("scan", "-", data=code)))
+    np.testing.assert_array_equal(np.asarray(read), np.asarray(codec.decode(data, container="bare")))
+    assert [path.name for path in tmp_path.iterdir()] == ["face.png"]
 
 
 def test_a_photos_largest_face(tmp_path, capsys):

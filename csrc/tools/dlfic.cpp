@@ -160,8 +160,11 @@ void decode(lfic::Codecs& codecs, const std::string& from, const Arguments& argu
     const std::string to = target_of(from, arguments);
     std::error_code absent;
     const bool there = to != "-" && fs::exists(to, absent);
-    if (there && from != "-" && fs::equivalent(from, to, absent))
+    if (there && from != "-" && fs::equivalent(from, to, absent)) {
+        const Bytes data = read(from);
+        lfic::read_file({data.data(), data.size()}, arguments.max_pixels);  // a picture by mistake: it is no file
         throw std::runtime_error("the picture would replace the file: give -o OUT");
+    }
     if (there && arguments.out.empty() && !arguments.overwrite)
         throw std::runtime_error(to + " exists: give -o OUT or --overwrite");
     const Bytes data = read(from);

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from ..errors import InvalidInputError, LficError
 from ..extras import needed
-from ..files import PathLike, distinct_targets, write_atomically
+from ..files import PathLike, distinct_targets, is_device, write_atomically
 
 if TYPE_CHECKING:  # these load numpy and torch
     from PIL import Image
@@ -42,11 +42,17 @@ def quality(text: str) -> int:
     return value
 
 
+def out_name(text: str) -> str:
+    """An argument that names a result. The system's names of standard output are -: what is said of a result is not to
+    be mixed with it, and a file that standard output is sent to is not replaced."""
+    return "-" if text in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else text
+
+
 def add_codec_parser(commands: Commands, name: str, text: str, files: str, out: str) -> argparse.ArgumentParser:
     """A command that takes files through a codec; text, files, out: what ``--help`` says of it, of FILE and of -o."""
     command = commands.add_parser(name, help=text, description=text)
     command.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE", help=files)
-    command.add_argument("-o", "--out", help=out)
+    command.add_argument("-o", "--out", type=out_name, help=out)
     existing = command.add_mutually_exclusive_group()
     existing.add_argument(
         "--overwrite",
@@ -126,6 +132,8 @@ def is_stream(path: PathLike | None) -> bool:
 def read(path: pathlib.Path) -> bytes:
     """The bytes of a file, or of standard input."""
     if not is_stream(path):
+        if path.is_dir():
+            raise InvalidInputError(f"{path} is a folder: give the files in it")
         return path.read_bytes()
     if sys.stdin is None:
         raise OSError("the standard input is closed: give a file, or a pipe to read from")
@@ -201,16 +209,39 @@ def refuse_existing(path: pathlib.Path, args: argparse.Namespace) -> None:
         raise InvalidInputError(f"{path} exists: give -o FILE, --overwrite or --skip-existing")
 
 
+def check_folder(path: pathlib.Path) -> None:
+    """Before work that takes long: that there is a folder for its result, which can be written to.
+
+    Raises:
+        InvalidInputError: there is none, or it can't be written to.
+    """
+    if is_stream(path) or is_device(path):
+        return
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise InvalidInputError(f"{path} can't be written: there is no folder {folder}; make it, or give another -o")
+    if not os.access(folder, os.W_OK):
+        raise InvalidInputError(f"{path} can't be written: {folder} takes no files; give -o in a folder that does")
+
+
+def picture_suffix(path: pathlib.Path) -> str:
+    """In which format a picture is written, as a suffix in lower case: that of the name, .png where it has none and is
+    standard output, a pipe or a device."""
+    suffix = path.suffix.lower()
+    return ".png" if is_stream(path) or (not suffix and is_device(path)) else suffix
+
+
 def image_bytes(image: "Image.Image", path: pathlib.Path) -> bytes:
-    """The bytes of an image in the format that the name asks for; PNG for standard output."""
+    """The bytes of an image in the format that the name asks for; PNG for standard output, pipes and devices."""
     from PIL import Image
 
-    if is_stream(path) or path.suffix.lower() == ".png":
+    suffix = picture_suffix(path)
+    if suffix == ".png":
         from PIL import PngImagePlugin  # noqa: F401  # this plugin alone, as loading all takes longer than decoding
 
         kind: str | None = "PNG"
     else:
-        kind = Image.registered_extensions().get(path.suffix.lower())  # loads Pillow's plugins as well
+        kind = Image.registered_extensions().get(suffix)  # loads Pillow's plugins as well
     if kind not in Image.SAVE:
         raise InvalidInputError(
             f"{path}: Pillow writes no {path.suffix or 'file without a suffix'}; use .png, for example"

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInputError
+from ..errors import ContainerError, CorruptStreamError, InvalidInputError
 from ..files import distinct_targets
 from .common import (
     Commands,
@@ -59,7 +59,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.faces is not None:
         return write_faces(args)
-    names = targets(args, lambda path: ".png")
+    try:
+        names = targets(args, lambda path: ".png")
+    except InvalidInputError:
+        refuse_pictures(args)
+        raise
     codec = decoder_for(args, args.look)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
@@ -76,6 +80,23 @@ def run(args: argparse.Namespace) -> int:
         return {"file": str(target), "size": f"{width}x{height}"}
 
     return each(args, work)
+
+
+def refuse_pictures(args: argparse.Namespace) -> None:
+    """A picture by mistake, face.png, would be its own result's name; what is wrong is the picture.
+
+    Raises:
+        ContainerError, CorruptStreamError: one of the files is no lfic file, or with ``--bare`` no bare stream.
+    """
+    from ..format.bare import read_as
+    from ..format.container import MAX_PIXELS
+
+    for path in args.files:
+        if path.is_file():
+            try:
+                read_as(path.read_bytes(), MAX_PIXELS, "bare" if args.bare else "file")
+            except (ContainerError, CorruptStreamError) as error:
+                raise type(error)(f"{path}: {error}") from None
 
 
 def stem_of(path: pathlib.Path) -> str:

@@ -7,6 +7,7 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InvalidInputError
 from ..format.geometry import SIDE
 from .common import (
     Commands,
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     form: Container = "bare" if args.bare else "file"
     names = targets(args, lambda path: ".bare" if args.bare else ".lfic")
+    for target in names.values():
+        refuse_picture(target)
     options = bounds_of(args) | layers_of(args)
     codec = encoder_for(args, options)
 
@@ -82,6 +85,26 @@ def run(args: argparse.Namespace) -> int:
         }
 
     return each(args, work)
+
+
+def refuse_picture(path: pathlib.Path) -> None:
+    """Whoever gives the arguments in the wrong order keeps the picture, and none gets a file that no viewer opens.
+
+    Raises:
+        InvalidInputError: the name of a result is that of a picture.
+    """
+    suffix = path.suffix.lower()
+    if suffix in ("", ".lfic", ".bare"):  # else all of Pillow's plugins are loaded
+        return
+    from PIL import Image
+
+    from ..data.names import PLUGIN
+
+    if suffix in PLUGIN or suffix in Image.registered_extensions():
+        raise InvalidInputError(
+            f"{path} is the name of a picture, and what encode writes is none: give a name that ends in .lfic, or with "
+            "--bare in .bare"
+        )
 
 
 def is_crop(found: "Info") -> bool:

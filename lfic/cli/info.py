@@ -3,9 +3,12 @@
 import argparse
 import pathlib
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .common import Commands, add_model, each, read
+
+if TYPE_CHECKING:
+    from ..format.probe import Info
 
 
 def add_parser(commands: Commands) -> None:
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             "size": f"{found.width}x{found.height}",
             "model": found.model,
             **({"weights": found.weights} if found.weights else {}),
-            "quality": found.quality,
+            **qualities(found, args.json),
             "aligned": found.aligned,
             "checksum": found.checksum,
             **({"grey": True} if found.grey else {}),
@@ -55,3 +58,12 @@ def run(args: argparse.Namespace) -> int:
         }
 
     return each(args, work)
+
+
+def qualities(found: "Info", json: bool) -> dict[str, Any]:
+    """A picture's quality; in a line of text those of face layers and of what is behind them by names of their own, as
+    ``quality`` is the faces' in encode's. In JSON it is the background's, and each layer has its own."""
+    if json or not found.layers:
+        return {"quality": found.quality}
+    faces = "/".join(map(str, sorted({one.quality for one in found.layers})))
+    return {"face_quality": faces, "background_quality": found.quality or "none"}

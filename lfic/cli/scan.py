@@ -12,6 +12,7 @@ from .common import (
     each,
     image_bytes,
     is_stream,
+    read,
     refuse_existing,
     targets,
     write,
@@ -24,8 +25,9 @@ def add_parser(commands: Commands) -> None:
         commands,
         "scan",
         "Faces out of the QR codes in pictures.",
-        "scans, photos or renderings of codes that lfic qr made",
-        "picture, or .bare for the stream as it is, or folder for several (default: .face.png beside the file)",
+        "scans, photos or renderings of codes that lfic qr made; - is standard input",
+        "picture, .bare for the stream as it is, - for PNG on standard output, or folder for several (default: "
+        ".face.png beside the file)",
     )
     parser.set_defaults(run=run)
 
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     codec = decoder_for(args)
 
     def work(path: pathlib.Path) -> dict[str, Any]:
-        found = qr.read(open_image(path))
+        found = qr.read(open_image(path, read(path) if is_stream(path) else None))
         target = names[path]
         if len(found) > 1 and is_stream(target):
             raise InvalidInputError(
@@ -55,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         for out in outs:
             refuse_existing(out, args)
         for out, data in zip(outs, found, strict=True):
-            bare = out.suffix == ".bare"
-            write(out, data if bare else image_bytes(codec.decode(data, container="bare"), out))
+            write(out, data if out.suffix == ".bare" else image_bytes(codec.decode(data, container="bare"), out))
         info = probe(found[0], container="bare")
         row: dict[str, Any] = {"file": str(outs[0]), "bytes": len(found[0]), "quality": info.quality}
         if len(found) > 1:

@@ -194,7 +194,7 @@ def test_wrong_arguments_exit_with_2(arguments, capsys):
         (["encode", "{folder}"], "is a folder"),
         (["encode", "."], "is a folder"),
         (["decode", "{folder}"], "is a folder"),
-        (["info", "{folder}"], "Is a directory"),
+        (["info", "{folder}"], "is a folder: give the files in it"),
         (["encode", "{png}", "{folder}/b.png", "-o", "{png}"], "is a file"),
         (["encode", "{png}", "-o", "{folder}/none/a.lfic"], "{folder}/none/a.lfic: No such file"),
         (["encode", "{png}", "--device", "bogus"], "bogus"),
@@ -211,6 +211,39 @@ def test_mistakes_are_named_without_a_traceback(arguments, text, png, face, tmp_
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and text.format(**names) in lines[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lfic", "face.png"]
+
+
+@pytest.mark.parametrize("name", ["other.png", "new.JPG", "new.heic", "new.lfic", "new.bare", "new", "new.v2"])
+def test_encode_writes_no_file_that_is_called_like_a_picture(name, png, tmp_path, capsys):
+    (tmp_path / "other.png").write_bytes(before := png.read_bytes())
+    refused = name.lower().endswith(("png", "jpg", "heic"))
+    assert main(["encode", str(png), "-o", str(tmp_path / name), "--quality", "5"]) == refused
+    assert ("is the name of a picture" in capsys.readouterr().err) == refused
+    assert (tmp_path / "other.png").read_bytes() == before
+    assert (tmp_path / name).exists() == (not refused or name == "other.png")
+
+
+@pytest.mark.parametrize("bare", [[], ["--bare"]])
+def test_a_picture_given_to_decode_is_called_one(bare, png, tmp_path, face, capsys):
+    assert main(["decode", str(png), *bare]) == 1
+    told = capsys.readouterr().err
+    assert f"{png}: this is no " in told and "overwritten" not in told
+    png.write_bytes(lfic.encode(face, quality=5, aligned=True, container="bare" if bare else "file"))
+    assert main(["decode", str(png), *bare]) == 1
+    assert "would be overwritten" in capsys.readouterr().err
+
+
+def test_qualities_of_layers_and_of_the_background_have_names_of_their_own(tmp_path, photo, capsys):
+    landmarks = [[92.5, 105.9], [125.7, 105.9], [110.4, 124.2], [96.9, 142.8], [123.0, 142.8]]
+    data = lfic.encode(photo(300, 420), faces=[landmarks], face_quality=63, background_quality=20)
+    (tmp_path / "a.lfic").write_bytes(data)
+    assert main(["info", str(tmp_path / "a.lfic")]) == 0
+    said = capsys.readouterr().out
+    behind = lfic.probe(data).quality
+    assert f"  face_quality 63  background_quality {behind}  " in said and "  quality" not in said
+    assert main(["info", str(tmp_path / "a.lfic"), "--json"]) == 0
+    (row,) = lines(capsys)
+    assert row["quality"] == behind and [one["quality"] for one in row["faces"]] == [63]
 
 
 def test_clashing_names_are_refused(png, tmp_path, capsys):

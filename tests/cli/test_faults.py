@@ -56,6 +56,19 @@ def test_standard_streams_that_are_closed_or_full(lfic_file):
     assert b"Traceback" not in done.stdout + done.stderr and b"Exception ignored" not in done.stdout + done.stderr
 
 
+def test_results_go_into_pipes(lfic_file, tmp_path):
+    """By the system's names of them, which are no names of files; what is said of a result is not among it."""
+    done = shell(f"{LFIC} decode {lfic_file} -o /dev/stdout | cat")
+    assert done.stdout.startswith(b"\x89PNG") and b"112x112" not in done.stdout and b"112x112" in done.stderr
+    done = shell(f"bash -c '{LFIC} decode {lfic_file} -o >(cat > {tmp_path}/out); wait $!'")
+    assert (tmp_path / "out").read_bytes().startswith(b"\x89PNG"), done.stderr
+    kept = tmp_path / "log"
+    kept.write_bytes(b"before")
+    shell(f"{LFIC} decode {lfic_file} -o /dev/stdout >> {kept}")
+    assert kept.read_bytes().startswith(b"before\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.lfic", "log", "out"]
+
+
 def test_an_error_that_nobody_expected_spoils_no_other_file(lfic_file, tmp_path, capsys, monkeypatch):
     for number, error in enumerate((MemoryError(), RuntimeError("can't allocate memory: 9 bytes"), KeyError("x"))):
         other = tmp_path / f"{number}.lfic"
