@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from .errors import InvalidInputError
@@ -36,6 +36,17 @@ def write_atomically(path: PathLike, data: bytes, folder: PathLike | None = None
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = os.fspath(path)  # not the temporary name, which means nothing to anybody
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """An OSError that names no file names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
         raise
 
 
