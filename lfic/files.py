@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from .errors import InvalidInputError
@@ -46,6 +46,17 @@ def is_device(path: PathLike) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """An OSError that names no file names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write_under(temporary: pathlib.Path, data: bytes, real: pathlib.Path) -> None:

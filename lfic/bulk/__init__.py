@@ -14,9 +14,10 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Unpack
 
+from ..arguments import integer, path
 from ..data.records import open_source
 from ..data.records.folder import FilesSource, FolderSource
-from ..data.records.opening import shards_at
+from ..data.records.opening import shards_at, shards_of
 from ..encoder.options import EncodeOptions
 from ..errors import InvalidInputError
 from ..files import PathLike
@@ -113,7 +114,7 @@ def refuse_inside(source: pathlib.Path, target: pathlib.Path) -> None:
     here = source.resolve()
     if not source.is_dir():
         read = {path.resolve() for path in shards_at(str(source))}
-        if read & {path.resolve() for path in [target, *shards_at(str(target))]}:
+        if read & {path.resolve() for path in [target, *shards_of(target)]}:
             raise InvalidInputError(f"{target} is what is read: give another target, and remove {source} afterwards")
     elif here == target.resolve() or here in target.resolve().parents:
         raise InvalidInputError(f"{target} lies in {source}, which is read meanwhile: give a target outside of it")
@@ -166,6 +167,8 @@ def files(
 ) -> Iterator[Result]:
     """Results by path; the run itself begins here, not with the first of them."""
     source = FilesSource(paths)
+    workers = None if workers is None else integer("workers", workers, 1)
+    out = path("out", out)
     choice = CodecChoice(
         options.pop("model", None),
         options.pop("device", "cpu"),

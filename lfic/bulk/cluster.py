@@ -21,11 +21,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..arguments import integer
 from ..data.records import KINDS, Record
 from ..data.records.folder import FolderSink
 from ..errors import InvalidInputError, MissingDependencyError
-from ..files import PathLike, write_atomically
+from ..files import PathLike
 from .ledger import Entry, Ledger, digest_of
+from .log import Log
 from .parts import Interval, Part, digest, intervals, left, parts_of
 from .work import Work
 
@@ -82,12 +84,13 @@ def run_on_ray(
         overwrite: replace what is there, and forget an unfinished run.
         strict: stop at the first record that fails.
         shard_bytes: a shard has at least so many bytes of records, but the last.
-        errors: file that lists the records that failed, a JSON object a line; None: TARGET.errors.jsonl.
+        errors: file that lists the records that failed, a JSON object a line; None: TARGET.errors.jsonl. What is there
+            is treated as ``lfic.bulk.Run`` does.
 
     Raises:
         MissingDependencyError: Ray is not installed.
-        InvalidInputError: an option is wrong, the target exists, an unfinished run is there, or with ``strict`` a
-            record failed.
+        InvalidInputError: an option is wrong, the target or a file of the list's name exists, an unfinished run is
+            there, or with ``strict`` a record failed.
     """
     began = time.monotonic()
     target = pathlib.Path(os.path.abspath(target))
@@ -96,12 +99,14 @@ def run_on_ray(
             f"{target.name}: a .rec file numbers people in the order of their folders, which a cluster has none of: "
             "write .parquet, and lfic transcode that to .rec"
         )
-    if shard_bytes < 1:
-        raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
+    shard_bytes = integer("shard_bytes", shard_bytes, 1)
+    jobs = None if jobs is None else integer("jobs", jobs, 1)
     if resume and overwrite:
         raise InvalidInputError("resume and overwrite exclude each other: give one")
     package()
     parts = parts_of(source)
+    paths = [list_path(target, "errors", errors), list_path(target, "notes")]
+    logs = [Log(path, replace=overwrite) for path in paths]
     ledger = Ledger(target)
     settings = {"source": os.path.abspath(source), "parts": digest(parts), "work": repr(work)}
     resumed = ledger.begin(settings, resume, overwrite)
@@ -111,13 +116,12 @@ def run_on_ray(
             with joined_cluster(address) as ray:
                 pipeline(ray, parts, work, ledger, jobs, gpus, strict, shard_bytes)
             refuse_missing(parts, ledger)
-            figures = listed(ledger, target, errors)
+            figures = listed(ledger, *logs)
             ledger.finish(**figures)
         written, failed, noted, size = (int(ledger.state[name]) for name in ("written", "failed", "noted", "bytes"))
     finally:
         ledger.close()
-    lists = [list_path(target, "errors", errors), list_path(target, "notes")]
-    there = [path if path.exists() else None for path in lists]
+    there = [path if count and path.exists() else None for path, count in zip(paths, (failed, noted))]
     return Summary(written, failed, noted, size, time.monotonic() - began, resumed, *there)
 
 
@@ -409,20 +413,18 @@ def list_path(target: pathlib.Path, kind: str, path: PathLike | None = None) -> 
     return target.with_name(f"{target.name}.{kind}.jsonl") if path is None else pathlib.Path(path)
 
 
-def listed(ledger: Ledger, target: pathlib.Path, errors: PathLike | None) -> dict[str, float]:
+def listed(ledger: Ledger, errors: Log, notes: Log) -> dict[str, float]:
     """Write both lists; the figures of all entries."""
     figures: dict[str, float] = dict.fromkeys(("written", "failed", "noted", "bytes"), 0)
-    lines: dict[str, list[str]] = {"errors": [], "notes": []}
+    rows: list[list[dict[str, str]]] = [[], []]
     for entry in ledger.entries():
         figures["written"] += entry.written
         figures["bytes"] += entry.bytes
         figures["failed"] += len(entry.errors)
         figures["noted"] += len(entry.notes)
-        lines["errors"] += map(json.dumps, entry.errors)
-        lines["notes"] += map(json.dumps, entry.notes)
-    for kind, path in (("errors", list_path(target, "errors", errors)), ("notes", list_path(target, "notes"))):
-        if lines[kind]:
-            write_atomically(path, "".join(f"{line}\n" for line in sorted(lines[kind])).encode())
-        else:
-            path.unlink(missing_ok=True)
+        for found, said in zip(rows, (entry.errors, entry.notes)):
+            found += map(dict, said)
+    for log, found in ((errors, rows[0]), (notes, rows[1])):
+        log.begin()
+        log.add(sorted(found, key=json.dumps))
     return figures

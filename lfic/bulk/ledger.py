@@ -22,10 +22,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ..data.records import KINDS
-from ..data.records.opening import numbered_shards, shard_name
+from ..data.records.opening import remove_shards, shard_name, shards_of
 from ..errors import InvalidInputError
 from ..files import write_atomically
 from .changes import refuse_changes
+from .manifest import is_unfinished
 from .parts import Interval, joined, overlap
 
 VERSION = 1
@@ -86,6 +87,11 @@ class Ledger:
         """
         self.state: dict[str, Any] = {"version": VERSION, "complete": False, "settings": dict(settings)}
         found = json.loads(self.path.read_bytes()) if self.path.exists() and not overwrite else None
+        if not overwrite and is_unfinished(self.folder / "manifest.json"):
+            raise InvalidInputError(
+                f"an unfinished run without a cluster is in {self.folder}: go on without --ray and with --resume, or "
+                "start afresh with --overwrite"
+            )
         if (self.folder / "manifest.json").exists() and not overwrite and not resume and self.taken():
             raise InvalidInputError(f"{self.taken()} exists: choose another target, or give --overwrite")
         if found is not None and not resume and not found["complete"]:
@@ -113,9 +119,7 @@ class Ledger:
         for path in [*(self.folder / name for name in ("run.json", "manifest.json", "spool"))]:
             path.unlink(missing_ok=True)
         if self.sharded and overwrite:
-            for path in (self.target, *numbered_shards(self.target)):
-                if path.is_file():
-                    path.unlink()
+            remove_shards(shards_of(self.target))
 
     def _save(self) -> None:
         write_atomically(self.path, json.dumps(self.state).encode())
@@ -123,8 +127,7 @@ class Ledger:
     def taken(self) -> pathlib.Path | None:
         """Something that stands where the result is to go."""
         if self.sharded:
-            found = [*([self.target] if self.target.exists() else []), *numbered_shards(self.target)]
-            return found[0] if found else None
+            return next(iter(shards_of(self.target)), None)
         if self.target.exists() and not self.target.is_dir():
             raise InvalidInputError(f"{self.target} is a file; a target is a folder, or ends in {', '.join(KINDS)}")
         inside = (path for path in self.target.iterdir() if path != self.folder) if self.target.exists() else iter(())

@@ -4,13 +4,13 @@
     manifest.json               replaced as a whole after every portion of records
     spool                       records of the shard that is not finished; bytes behind the manifest's count are
                                 those of a portion that was not
+    names.db                    of the files that were made, where the target is a folder
     lock                        held by the process that writes
 """
 
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 from typing import IO, Any
@@ -18,6 +18,7 @@ from typing import IO, Any
 from ..errors import InvalidInputError, LficError
 from ..files import write_atomically
 from .changes import refuse_changes
+from .names import KEPT
 
 VERSION = 1
 
@@ -36,6 +37,7 @@ class State:
         plain: whether the only shard has the target's very name. key: of the last record in a shard or the spool.
         labels: folders seen so far, which number the people of a .rec file. folder: the last one.
         errors, notes: bytes of the files that list them.
+        replace: whether what was there before the run is replaced.
         creating: files of a folder that a portion is about to make.
         complete: nothing is left to do.
     """
@@ -58,6 +60,7 @@ class State:
     folder: str | None = None
     errors: int = 0
     notes: int = 0
+    replace: bool = False
     creating: list[str] = dataclasses.field(default_factory=list)
     complete: bool = False
 
@@ -72,8 +75,8 @@ class Manifest:
         overwrite: forget one.
 
     Raises:
-        InvalidInputError: an unfinished run is there and neither was asked for, it had other settings, its file is
-            damaged, or another process is at it.
+        InvalidInputError: an unfinished run is there and neither was asked for, it was one on a cluster, it had other
+            settings, its file is damaged, or another process is at it.
     """
 
     def __init__(self, folder: pathlib.Path, settings: dict[str, Any], resume: bool, overwrite: bool) -> None:
@@ -85,10 +88,10 @@ class Manifest:
         except LficError:
             self.lock.close()
             raise
-        kept = {"manifest.json", "lock"} | ({"spool"} if self.resumed else set())
+        kept = {"manifest.json", "lock"} | ({"spool", *KEPT} if self.resumed else set())
         for path in self.folder.iterdir():  # what a killed process left half done
             if path.name not in kept:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _locked(self) -> IO[bytes]:
         file = open(self.folder / "lock", "wb")  # noqa: SIM115  (held until the run ends)
@@ -104,7 +107,14 @@ class Manifest:
 
     def _begin(self, settings: dict[str, Any], resume: bool, overwrite: bool) -> tuple[State, bool]:
         """(the state to start from, whether it is that of a run before)."""
-        if overwrite or not self.path.exists():
+        if overwrite:
+            return State(settings), False
+        if is_unfinished(self.folder / "run.json"):
+            raise InvalidInputError(
+                f"an unfinished run of a Ray cluster is in {self.folder}: go on with --ray and --resume, or start "
+                "afresh with --overwrite"
+            )
+        if not self.path.exists():
             return State(settings), False
         try:
             found = json.loads(self.path.read_bytes())
@@ -141,25 +151,11 @@ class Manifest:
         self.lock.close()
 
 
-class Log:
-    """A file of JSON lines that is as long as the manifest says; without a line there is no file.
-
-    Args:
-        path: the file; None: nothing is kept.
-        length: bytes of it that count.
-    """
-
-    def __init__(self, path: pathlib.Path | None, length: int) -> None:
-        self.path, self.length = path, length
-        if path is not None and path.exists():
-            os.truncate(path, min(length, path.stat().st_size))
-            if not length:
-                path.unlink()
-
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        """Write lines; ``length`` is then what the manifest has to say."""
-        if rows and self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as file:
-                file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-                self.length = file.tell()
+def is_unfinished(path: pathlib.Path) -> bool:
+    """Whether a file is there that speaks of a run, and does not say that it is complete."""
+    try:
+        return not json.loads(path.read_bytes())["complete"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError, KeyError, OSError):
+        return True

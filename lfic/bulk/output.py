@@ -9,13 +9,13 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from ..data.records import KINDS, Record
-from ..data.records.folder import FolderSink
-from ..data.records.opening import numbered_shards, shard_name
+from ..data.records.folder import FolderSink, files_of, holds
+from ..data.records.opening import remove_shards, shard_name, shards_of
 from ..data.records.parquet import pyarrow
-from ..data.records.record import split_name
 from ..errors import InvalidInputError
-from ..files import write_atomically
+from ..files import naming, write_atomically
 from .manifest import Manifest, State
+from .names import Names
 from .work import reason
 
 SPOOLED = struct.Struct("<IQ")  # bytes of the JSON that says key, suffix and meta; bytes of the picture
@@ -59,48 +59,80 @@ class Output(abc.ABC):
     def finish(self, manifest: Manifest) -> None:
         """All records are there."""
 
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of files that are open."""
+
 
 class FolderOutput(Output):
-    """A file for each record. Its name is in the manifest before it is made: what a killed run has made is known."""
+    """A file for each record, and one for what else is known of it. Names are in the manifest before the files are
+    made: what a killed run has made is known. Of records with one name the first alone is written."""
+
+    names: Names | None = None
 
     def begin(self, manifest: Manifest) -> None:
         self.sink = FolderSink(self.target)
         self.mine = set(manifest.state.creating)
+        self.names = Names(manifest.folder, manifest.state.records)
 
     def has(self, name: str, state: State) -> bool:
-        return name not in self.mine and os.path.exists(self.target.joinpath(*name.split("/")))
+        assert self.names is not None
+        return name not in self.mine and os.path.exists(self._path(name)) and name not in self.names
+
+    def _path(self, name: str) -> pathlib.Path:
+        return self.target.joinpath(*name.split("/"))
 
     def add(self, records: Sequence[Record], manifest: Manifest) -> list[str | None]:
+        assert self.names is not None
         errors: list[str | None] = []
-        allowed = set()
-        for record in records:
-            if self.replace or not self.has(record.name, manifest.state):
-                allowed.add(record.name)
-        manifest.state.creating = sorted(allowed)
+        files = [files_of(record) for record in records]
+        there = [None if self.replace else self._in_the_way(made) for made in files]
+        manifest.state.creating = sorted({name for made, found in zip(files, there) if not found for name in made})
         manifest.save()
-        for record in records:
+        for made, found in zip(files, there, strict=True):
             try:
-                if record.name not in allowed:
-                    raise InvalidInputError(
-                        f"{self.target / record.name} exists: give --overwrite, --skip-existing or another folder"
-                    )
-                allowed.discard(record.name)
-                self._write(record, manifest.folder)
+                for name in made:
+                    self.sink.path_of(name)
+                self._refuse_twice(made)
+                if found is not None:
+                    raise InvalidInputError(f"{found} exists: give --overwrite, --skip-existing or another folder")
+                self._write(made, manifest.folder)
+                self.names.add(made, manifest.state.records)
                 errors.append(None)
             except (InvalidInputError, OSError) as error:
                 if isinstance(error, OSError) and error.errno in NO_PLACE:
                     raise
                 errors.append(reason(error))
+        self.names.commit()
         self.mine = set()
         return errors
 
-    def _write(self, record: Record, temporary: pathlib.Path) -> None:
-        target = self.sink.target(record)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if record.meta:
-            text = json.dumps(record.meta).encode()
-            write_atomically(target.with_name(f"{split_name(target.name)[0]}.json"), text, temporary)
-        write_atomically(target, record.data, temporary)
+    def _in_the_way(self, made: dict[str, bytes]) -> pathlib.Path | None:
+        """A file that is not this run's, under one of the names of a record."""
+        for number, (name, data) in enumerate(made.items()):
+            path = self._path(name)
+            if name not in self.mine and os.path.exists(path) and not (number and holds(path, data)):
+                return path
+        return None
+
+    def _refuse_twice(self, made: dict[str, bytes]) -> None:
+        """InvalidInputError where another record of this run has a name; two may share a JSON file that says the
+        same."""
+        assert self.names is not None
+        for number, (name, data) in enumerate(made.items()):
+            path = self._path(name)
+            if name in self.names and not (number and holds(path, data)):
+                raise InvalidInputError(f"the name {name} comes twice, and the first has it: rename one of the two")
+
+    def _write(self, made: dict[str, bytes], temporary: pathlib.Path) -> None:
+        for name, data in reversed(made.items()):  # the JSON first: whoever sees the file sees what is said of it
+            target = self.sink.path_of(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, data, temporary)
+
+    def close(self) -> None:
+        if self.names is not None:
+            self.names.close()
 
     def committed(self, manifest: Manifest) -> None:
         """Every file is complete already."""
@@ -117,8 +149,6 @@ class ShardOutput(Output):
 
     def __init__(self, target: pathlib.Path, replace: bool, shard_bytes: int) -> None:
         super().__init__(target, replace)
-        if shard_bytes < 1:
-            raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
         self.shard_bytes = shard_bytes
         self.kind = KINDS[target.suffix.lower()][1]
         if target.suffix.lower() == ".parquet":
@@ -126,7 +156,7 @@ class ShardOutput(Output):
 
     def begin(self, manifest: Manifest) -> None:
         self.spool = manifest.folder / "spool"
-        if not manifest.resumed and not self.replace and (there := self._there()):
+        if not manifest.resumed and not self.replace and (there := shards_of(self.target)):
             raise InvalidInputError(f"{there[0]} exists: choose another name, or give --overwrite")
         self.spool.touch()
         length = manifest.state.spool
@@ -138,16 +168,12 @@ class ShardOutput(Output):
         os.truncate(self.spool, length)
         self.committed(manifest)
 
-    def _there(self) -> list[pathlib.Path]:
-        """Shards of the target's name."""
-        return [*([self.target] if self.target.exists() else []), *numbered_shards(self.target)]
-
     def has(self, name: str, state: State) -> bool:
         return False
 
     def add(self, records: Sequence[Record], manifest: Manifest) -> list[str | None]:
         state, errors = manifest.state, []
-        with open(self.spool, "ab") as file:
+        with naming(self.spool), open(self.spool, "ab") as file:
             for record in records:
                 meta = dict(record.meta)
                 if self.target.suffix.lower() == ".rec":
@@ -169,6 +195,9 @@ class ShardOutput(Output):
             state.spool = file.tell()
         return errors
 
+    def close(self) -> None:
+        """None is open."""
+
     def committed(self, manifest: Manifest) -> None:
         if manifest.state.pending >= self.shard_bytes:
             self._shard(shard_name(self.target, manifest.state.shards), manifest)
@@ -177,14 +206,17 @@ class ShardOutput(Output):
         """The spool becomes a shard; the manifest says so."""
         writer = self.kind(manifest.folder / path.name)
         try:
-            for record in spooled(self.spool, manifest.state.spool):
-                writer.add(record)
-            writer.finish()
+            with naming(path):
+                for record in spooled(self.spool, manifest.state.spool):
+                    writer.add(record)
+                writer.finish()
         except BaseException:
             writer.discard()
             raise
         path.parent.mkdir(parents=True, exist_ok=True)
-        companions = [one for one in manifest.folder.glob(path.stem + ".*") if one.suffix != path.suffix]
+        companions = [
+            one for one in manifest.folder.iterdir() if one.stem == path.stem and one.suffix in (".idx", ".lst")
+        ]
         for made in (*companions, manifest.folder / path.name):
             os.replace(made, path.with_name(made.name))
         manifest.state.shards += 1
@@ -199,9 +231,7 @@ class ShardOutput(Output):
             self._shard(self.target if state.plain else shard_name(self.target, state.shards), manifest)
         if self.replace:
             mine = {self.target} if state.plain else {shard_name(self.target, i) for i in range(state.shards)}
-            for path in set(self._there()) - mine:
-                for suffix in (".lst", ".idx", ".rec") if path.suffix == ".rec" else (path.suffix,):
-                    path.with_suffix(suffix).unlink(missing_ok=True)
+            remove_shards([path for path in shards_of(self.target) if path not in mine])
 
 
 def spooled(path: pathlib.Path, length: int) -> Iterator[Record]:

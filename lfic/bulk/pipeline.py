@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .. import arguments
 from ..data.records import KINDS, Record, RecordSource
 from ..data.records.opening import check_folder
 from ..errors import InvalidInputError
 from ..files import PathLike
-from .manifest import Log, Manifest
+from .log import Log
+from .manifest import Manifest
 from .output import FolderOutput, Output, ShardOutput
 from .pool import Pool, default_jobs
 from .work import Outcome, Work, size_of
@@ -56,7 +58,8 @@ class Run(Iterator[Result]):
         skip_existing: pass over records whose file is there (folders alone).
         strict: stop at the first record that fails.
         shard_bytes: a shard ends with the portion of records that reaches so many bytes.
-        errors: file that lists the records that failed, a JSON object a line; None: TARGET.errors.jsonl.
+        errors: file that lists the records that failed, a JSON object a line; None: TARGET.errors.jsonl. It takes the
+            place of a list of an earlier run alone; with ``overwrite`` lines are added to any other file.
         lists: whether they are listed, and in TARGET.notes.jsonl what there is to say of others.
         keep: whether the manifest stays when all is done.
 
@@ -65,7 +68,7 @@ class Run(Iterator[Result]):
         seconds: since the start.
 
     Raises:
-        LficError: an option is wrong, the target exists, or an unfinished run is there.
+        LficError: an option is wrong, the target or a file of the list's name exists, or an unfinished run is there.
     """
 
     def __init__(
@@ -85,36 +88,42 @@ class Run(Iterator[Result]):
         lists: bool = True,
         keep: bool = True,
     ) -> None:
+        resume, overwrite = arguments.flag("resume", resume), arguments.flag("overwrite", overwrite)
+        strict, skip_existing = arguments.flag("strict", strict), arguments.flag("skip_existing", skip_existing)
+        shard_bytes = arguments.integer("shard_bytes", shard_bytes, 1)
+        target = arguments.path("target", target)
         self.source, self.work, self.target = source, work, pathlib.Path(os.path.abspath(target))
         self.strict, self.skip_existing, self.keep = strict, skip_existing, keep
-        self.jobs = default_jobs() if jobs is None else jobs
-        if self.jobs < 1:
-            raise InvalidInputError(f"jobs is {self.jobs}; at least 1 is needed")
+        self.jobs = default_jobs() if jobs is None else arguments.integer("jobs", jobs, 1)
         if resume and overwrite:
             raise InvalidInputError("resume and overwrite exclude each other: give one")
         there = self.target.exists() or self.target.suffix.lower() in KINDS
         self.output, folder = open_output(self.target, overwrite, shard_bytes)
         if skip_existing and isinstance(self.output, ShardOutput):
             raise InvalidInputError("skip_existing needs a folder as target; shards go on with resume")
-        listed = self._list("errors", errors)
+        listed = self._list("errors", None if errors is None else arguments.path("errors", errors))
         settings = {"source": name, "target": str(self.target), "work": repr(work), "errors": str(listed)}
         if isinstance(self.output, ShardOutput):
             settings["shard_bytes"] = str(shard_bytes)
         self.manifest = Manifest(folder, settings, resume, overwrite)
         self.state, self.resumed = self.manifest.state, self.manifest.resumed
+        self.output.replace = self.state.replace = overwrite or self.state.replace
         self.began = time.monotonic()
         self.before = self.state.records
         self.pool = Pool(work, self.jobs)
-        self.errors = self.notes = Log(None, 0)
+        self.errors = self.notes = Log(None)
         try:
             if not self.state.complete:
+                self.errors = Log(listed if lists else None, self.state.errors, overwrite)
+                self.notes = Log(self._list("notes", None) if lists else None, self.state.notes, overwrite)
                 self.output.begin(self.manifest)
-                self.errors = Log(listed if lists else None, self.state.errors)
-                self.notes = Log(self._list("notes", None) if lists else None, self.state.notes)
                 portions = self._portions()
                 ahead = list(itertools.islice(portions, self.jobs))  # a source that has changed is noticed here
                 self.pool.jobs = max(1, len(ahead))
                 self.pool.start()  # and a wrong option here
+                for log in (self.errors, self.notes):
+                    log.begin()
+                self.state.errors, self.state.notes = self.errors.length, self.notes.length
                 if not self.resumed:
                     self.manifest.save()
                 self.results = self._results(itertools.chain(ahead, portions))
@@ -148,6 +157,7 @@ class Run(Iterator[Result]):
     def close(self) -> None:
         """End the workers; what is done stays done."""
         self.pool.__exit__(None, None, None)
+        self.output.close()
         if not self.manifest.lock.closed:
             self.manifest.close(self.keep)
 

@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..arguments import integer
 from ..data.records import LFIC, Record
+from ..encoder.options import check_bounds
 from ..errors import InvalidInputError, LficError
 
 if TYPE_CHECKING:  # names alone: they load torch, and the process that hands out the work needs none
@@ -127,6 +129,11 @@ class Transcoding(Work):
     def __post_init__(self) -> None:
         if self.to not in (None, LFIC):
             check_suffix(str(self.to))
+        if self.max_pixels is not None:
+            self.max_pixels = integer("max_pixels", self.max_pixels, 1)
+        given = {name: self.encoding.get(name) for name in ("quality", "max_bytes", "min_similarity")}
+        layers = {name: self.encoding.get(name) for name in ("face_quality", "background_quality")}
+        check_bounds(**given, effort=self.encoding.get("effort", 0), **layers)
 
     def prepare(self) -> None:
         self.loaded = self.codec.load_for(self.encoding)
@@ -198,7 +205,7 @@ class Transcoding(Work):
         from ..format import container, layers
         from ..image import open_image
 
-        most = self.max_pixels or container.MAX_PIXELS
+        most = container.MAX_PIXELS if self.max_pixels is None else self.max_pixels
         lfic = [i for i, record in enumerate(records) if record.is_lfic]
         found: dict[int, Outcome] = {}
 

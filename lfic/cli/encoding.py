@@ -12,6 +12,7 @@ from .common import positive, quality
 if TYPE_CHECKING:
     from ..bulk import CodecChoice, Run
 
+SHARD_BYTES = 256 << 20
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 NOT_LOOKED_FOR = 'lfic: faces are not looked for: that needs pip install "lfic[faces]"'
@@ -123,7 +124,7 @@ def add_bulk(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-existing", action="store_true", help="pass over files that are in the target folder")
     parser.add_argument("--strict", action="store_true", help="stop at the first file that fails")
     parser.add_argument(
-        "--shard-bytes", type=size, default=256 << 20, metavar="SIZE", help="of a shard, such as 100M (default 268M)"
+        "--shard-bytes", type=size, default=SHARD_BYTES, metavar="SIZE", help="of a shard, such as 100M (default 268M)"
     )
     parser.add_argument("--errors", help="file that lists what failed (default: beside the target, .errors.jsonl)")
     parser.add_argument("--json", action="store_true", help="one JSON object per file instead of a summary")

@@ -11,6 +11,7 @@ from ..errors import InvalidInputError
 from ..files import write_atomically
 from .common import Commands, each, positive, refuse_existing, targets
 from .encoding import (
+    SHARD_BYTES,
     add_bounds,
     add_bulk,
     add_layers,
@@ -122,6 +123,8 @@ def beside(args: argparse.Namespace) -> int:
     from ..data.records import Record
     from ..data.records.record import split_name
 
+    refuse_for_targets(args)
+
     def suffix_of(path: pathlib.Path) -> str:
         return work.suffix(Record(*split_name(path.name)))
 
@@ -140,3 +143,11 @@ def beside(args: argparse.Namespace) -> int:
         return {"file": str(names[path]), "bytes": len(outcome.records[0].data), **note}
 
     return each(args, one)
+
+
+def refuse_for_targets(args: argparse.Namespace) -> None:
+    """InvalidInputError where options are given that need a target."""
+    given = [f"--{name}" for name in ("resume", "strict", "errors", "jobs") if getattr(args, name)]
+    given += ["--shard-bytes"] if args.shard_bytes != SHARD_BYTES else []
+    if given:
+        raise InvalidInputError(f"{', '.join(given)}: needs a target: give one by -o, or leave this out")

@@ -13,8 +13,9 @@ from ..errors import InvalidInputError
 from ..files import PathLike
 from .recordio import unpack
 from .records import Record, open_source
+from .records.links import Links
 from .records.parquet import ParquetSource, column_of, pyarrow, record_of, suffix_of
-from .records.rec import RecSource, names_of, next_record
+from .records.rec import RecSource, meta_of_header, names_of, next_record
 from .records.record import RecordSource, is_record, split_name
 from .records.tar import TarSource, forget, goes_on, meta_of, stem_of_meta, unescape
 
@@ -95,20 +96,24 @@ def members(path: str) -> Iterator[Member]:
         InvalidInputError: no plain tar file.
     """
     sample: list[tuple[str, Span]] = []
+    links = Links(pathlib.Path(path))
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 forget(tar)
-                if not member.isfile():
+                found = member if member.isfile() else links.target(member)
+                if found is None:
                     continue
                 if sample and not goes_on(sample, member.name):
                     yield from pictures_of(sample)
                     sample = []
-                sample.append((member.name, (member.offset_data, member.size)))
+                sample.append((member.name, (found.offset_data, found.size)))
     except (tarfile.TarError, OSError) as error:
         raise InvalidInputError(
             f"{path} is no plain tar file ({error}); a compressed one is read by FaceStream, or unpack it first"
         ) from None
+    finally:
+        links.close()
     yield from pictures_of(sample)
 
 
@@ -185,8 +190,7 @@ class RecIndex(Index):
         assert data is not None
         header, image = unpack(data)
         key, suffix = split_name(name or f"{pathlib.Path(path).stem}-{i:08}{suffix_of(image)}")
-        labels = [int(label) if label == int(label) else label for label in header.labels]
-        return Record(key, suffix, image, {"label": labels if len(labels) > 1 else labels[0]})
+        return Record(key, suffix, image, meta_of_header(header))
 
 
 def index_of(source: PathLike) -> Index:

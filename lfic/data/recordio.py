@@ -23,6 +23,7 @@ a line "KEY<tab>POSITION" for each record. What lies in a record of images begin
 The layouts are those of dmlc-core (recordio.h) and of MXNet (python/mxnet/recordio.py).
 """
 
+import contextlib
 import io
 import os
 import pathlib
@@ -253,7 +254,8 @@ class RecordWriter:
 
     def discard(self) -> None:
         """Leave neither file."""
-        self.file.close()
+        with contextlib.suppress(OSError):  # a full disk does not take its end either
+            self.file.close()
         self.temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> "RecordWriter":

@@ -48,7 +48,7 @@ class Shards(Source):
         where = f"{self.paths[number]}: the label at byte {span.offset}"
         try:
             label = json.loads(self._bytes(number, span))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{where} is no JSON: {error}") from None
         if not isinstance(label, dict):
             raise InvalidInputError(f'{where} is of type {type(label).__name__}; needed is an object with "landmarks"')

@@ -70,7 +70,7 @@ def open_source(text: str) -> FaceSource:
 
 def open_files(path: str, npz: str) -> FaceSource:
     """Files of one kind: a path, or a pattern with asterisks; npz: the file of their landmarks, or empty."""
-    paths = sorted(glob.glob(path)) or [path]
+    paths = [path] if os.path.isfile(path) else sorted(glob.glob(path)) or [path]
     missing = [one for one in paths if not os.path.isfile(one)]
     if missing:
         raise InvalidInputError(f"no data at {missing[0]}")

@@ -87,7 +87,7 @@ def test_names_do_not_clash(tmp_path, face):
 
 def test_mistakes_raise_before_any_result(folder):
     """The call itself checks, not the first result; once, not for every file."""
-    for options, text in (({"quality": 0}, "quality is 0"), ({"workers": 0}, "jobs")):
+    for options, text in (({"quality": 0}, "quality is 0"), ({"workers": 0}, "workers is 0")):
         with pytest.raises(lfic.InvalidInputError, match=text):
             bulk.encode_files([folder / "1.png"], folder / "out", **options)
     with pytest.raises(lfic.InvalidInputError, match="a list of paths"):

@@ -287,7 +287,7 @@ def test_names_that_are_there_twice_are_no_loss(tmp_path):
         ended = run(tmp_path / "in.parquet", tmp_path / name, jobs=1).finish()
         assert ended.state.written + ended.state.failed == 40
         assert len(list(open_source(tmp_path / name))) == ended.state.written
-    assert "exists" in (tmp_path / "out.errors.jsonl").read_text()
+    assert "comes twice" in (tmp_path / "out.errors.jsonl").read_text()
 
 
 def test_targets_that_can_not_be(tmp_path, source):

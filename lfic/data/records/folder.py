@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ... import arguments
 from ...errors import InvalidInputError
 from ...files import PathLike, write_atomically
+from .meta import meta_from
 from .record import Record, RecordSink, RecordSource, is_record, split_name
 
 LONGEST_NAME = 255  # bytes, on the usual file systems
@@ -20,8 +22,8 @@ class FolderSource(RecordSource):
     """The files of a folder in the order of their names, the folders in it where their names stand.
 
     Files of one folder whose names differ in the suffix alone keep it in their key: "a.gif" and "a.webp". Names that
-    begin with a dot are passed over, and so are links back to a folder that they lie in. Memory: the names of one
-    folder.
+    begin with a dot are passed over, and so are links back to a folder that they lie in. What is no file, such as a
+    pipe, is never opened, and counted in ``ignored``. Memory: the names of one folder.
 
     Args:
         path: the folder.
@@ -64,6 +66,8 @@ class FolderSource(RecordSource):
                         continue
                     if is_folder(entry):
                         folders.add(entry.name)
+                    elif is_special(entry):
+                        self.ignored += 1
                     else:
                         files.append(entry.name)
         except OSError as error:
@@ -91,13 +95,13 @@ class FilesSource(RecordSource):
         paths: the files; whether they are there is noticed when they are read.
 
     Raises:
-        InvalidInputError: one text in the place of a list, or a path that is no file's name.
+        InvalidInputError: one text in the place of a list, or something else than a path in it.
     """
 
     def __init__(self, paths: Iterable[PathLike]) -> None:
-        if isinstance(paths, (str, bytes, os.PathLike)):
-            raise InvalidInputError(f"paths is {paths!r}; a list of paths is needed")
-        self.paths = [os.fspath(path) for path in paths]
+        self.paths = [
+            os.fspath(arguments.path("one of the paths", path)) for path in arguments.sequence_of("paths", paths)
+        ]
         found = [os.path.abspath(path) for path in self.paths]
         common = os.path.commonpath([os.path.dirname(path) for path in found]) if found else ""
         names = [path[len(common) :].lstrip(os.sep).replace(os.sep, "/") for path in found]
@@ -159,6 +163,15 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+def is_special(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry that is no folder is a pipe, a device or a socket, links followed. A link that leads nowhere is
+    none of them: it is told when it is read."""
+    try:
+        return not entry.is_file() and (not entry.is_symlink() or os.path.exists(entry.path))
+    except OSError:
+        return False
+
+
 def distinct_keys(names: list[str]) -> dict[str, str]:
     """Key of each file name of one folder: without its suffix, or the whole name where two would be the same."""
     keys = {name: split_name(name)[0] for name in names}
@@ -173,12 +186,28 @@ def distinct_keys(names: list[str]) -> dict[str, str]:
 def read_meta(path: PathLike) -> tuple[dict[str, Any], str | None]:
     """(what a JSON file says, None), or ({}, why it can't be read)."""
     try:
-        found = json.loads(pathlib.Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        return {}, f"{path} is no readable JSON file: {error}"
-    if not isinstance(found, dict):
-        return {}, f"{path} holds {type(found).__name__}; an object is needed"
-    return found, None
+        return meta_from(pathlib.Path(path).read_bytes()), None
+    except OSError as error:
+        return {}, f"{path} can't be read: {error.strerror}"
+    except ValueError as error:
+        return {}, f"{path} {error}"
+
+
+def files_of(record: Record) -> dict[str, bytes]:
+    """The files of a record by their names: its own, then KEY.json with what else is known where there is such."""
+    files = {record.name: record.data}
+    if record.meta:
+        folder, slash, base = record.name.rpartition("/")
+        files[f"{folder}{slash}{split_name(base)[0]}.json"] = json.dumps(record.meta).encode()
+    return files
+
+
+def holds(path: pathlib.Path, data: bytes) -> bool:
+    """Whether a file has these bytes."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 class FolderSink(RecordSink):
@@ -201,11 +230,14 @@ class FolderSink(RecordSink):
         Raises:
             InvalidInputError: its key leads out of the folder.
         """
-        parts = record.name.split("/")
-        if any(part in ("", ".", "..") for part in parts) or "\0" in record.name:
-            raise InvalidInputError(f"the key {record.key!r} is no name within a folder")
-        made = [*parts, f"{split_name(parts[-1])[0]}.json"] if record.meta else parts
-        for part in made:
+        return self.path_of(record.name)
+
+    def path_of(self, name: str) -> pathlib.Path:
+        """Where a file of the folder goes; errors as ``target``."""
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in name:
+            raise InvalidInputError(f"{name!r} is no name within a folder")
+        for part in parts:
             if (size := len(os.fsencode(part))) > LONGEST_NAME:
                 raise InvalidInputError(
                     f"the name {part[:40]}… would have {size} bytes; files have at most {LONGEST_NAME}: rename it, or "
@@ -214,13 +246,13 @@ class FolderSink(RecordSink):
         return self.path.joinpath(*parts)
 
     def write(self, record: Record) -> None:
-        target = self.target(record)
-        if not self.replace and target.exists():
-            raise InvalidInputError(f"{target} exists: two records have one name, or the folder was not empty")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if record.meta:  # first: whoever sees the file sees what is said of it
-            write_atomically(target.with_name(f"{split_name(target.name)[0]}.json"), json.dumps(record.meta).encode())
-        write_atomically(target, record.data)
+        made = [(self.path_of(name), data) for name, data in files_of(record).items()]
+        for number, (target, data) in enumerate(made):
+            if not self.replace and target.exists() and not (number and holds(target, data)):
+                raise InvalidInputError(f"{target} exists: two records have one name, or the folder was not empty")
+        for target, data in reversed(made):  # the JSON first: whoever sees the file sees what is said of it
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, data)
 
     def close(self) -> None:
         """Every file is complete already."""

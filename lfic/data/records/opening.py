@@ -1,13 +1,15 @@
 """Sources and sinks by their paths."""
 
 import glob
+import itertools
 import pathlib
 import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from ... import arguments
 from ...errors import InvalidInputError
-from ...files import PathLike
+from ...files import PathLike, naming
 from .folder import FilesSource, FolderSink, FolderSource, SeveralSources
 from .parquet import ParquetSource, ParquetWriter
 from .rec import RecSource, RecWriter
@@ -83,17 +85,47 @@ FILES = {
 
 
 def shards_at(text: str) -> list[pathlib.Path]:
-    """The files that a path or pattern names, those of a numbered set in their order."""
+    """The files that a path or pattern names, those of a numbered set in their order.
+
+    Raises:
+        InvalidInputError: of a numbered set one is missing.
+    """
     path = pathlib.Path(text)
     if path.is_file():
         return [path]
-    return [pathlib.Path(one) for one in sorted(glob.glob(text))] or numbered_shards(path)
+    if found := numbered_shards(path):
+        refuse_gap(path, len(found))
+        return found
+    return [pathlib.Path(one) for one in sorted(glob.glob(text))]
+
+
+def shards_of(path: pathlib.Path) -> list[pathlib.Path]:
+    """What a sink of that very path has written: the file, and the numbered ones."""
+    return [*([path] if path.exists() else []), *numbered_shards(path)]
 
 
 def numbered_shards(path: pathlib.Path) -> list[pathlib.Path]:
-    """faces.tar -> faces-00000.tar, faces-00001.tar and so on, those that are there."""
-    name = re.compile(re.escape(path.stem) + r"-\d{5,}" + re.escape(path.suffix))
-    return sorted(one for one in path.parent.glob("*" + path.suffix) if name.fullmatch(one.name))
+    """faces.tar -> faces-00000.tar, faces-00001.tar and so on, up to the first that is not there: faces-20240101.tar
+    is somebody's else."""
+    return list(itertools.takewhile(pathlib.Path.exists, (shard_name(path, number) for number in itertools.count())))
+
+
+def refuse_gap(path: pathlib.Path, count: int) -> None:
+    """InvalidInputError where behind so many shards one is missing: a number of five digits is no date."""
+    name = re.compile(re.escape(path.stem) + r"-\d{5}" + re.escape(path.suffix))
+    behind = sorted(one.name for one in path.parent.iterdir() if name.fullmatch(one.name))[count:]
+    if behind:
+        raise InvalidInputError(
+            f"{shard_name(path, count)} is missing, {behind[0]} is there: a pattern such as "
+            f"{path.with_name(path.stem)}-*{path.suffix} reads what there is"
+        )
+
+
+def remove_shards(paths: Sequence[pathlib.Path]) -> None:
+    """Remove numbered shards, the last first, so that those that are left when this is killed have no gap."""
+    for path in reversed(paths):
+        for suffix in (".lst", ".idx", path.suffix) if path.suffix == ".rec" else (path.suffix,):
+            path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> RecordSink:
@@ -109,9 +141,8 @@ def open_sink(path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = Fa
         InvalidInputError: something is there and is not to be replaced, shard_bytes is not positive, or the path is one
             of a file of another kind.
     """
-    if shard_bytes < 1:
-        raise InvalidInputError(f"shard_bytes is {shard_bytes}; at least 1 is needed")
-    place = pathlib.Path(path)
+    shard_bytes, replace = arguments.integer("shard_bytes", shard_bytes, 1), arguments.flag("replace", replace)
+    place = pathlib.Path(arguments.path("path", path))
     if place.suffix.lower() in KINDS:
         return ShardedSink(path, shard_bytes, replace)
     check_folder(place)
@@ -137,11 +168,11 @@ class ShardedSink(RecordSink):
     def __init__(self, path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> None:
         self.path, self.shard_bytes = pathlib.Path(path), shard_bytes
         self.kind = KINDS[self.path.suffix.lower()][1]
-        there = shards_at(str(self.path))
+        there = shards_of(self.path)
         if there and not replace:
             raise InvalidInputError(f"{there[0]} exists: choose another name, or replace it")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.replaced = set(there)
+        self.replaced = there
         self.written: list[pathlib.Path] = []
         self.size = 0
         self.shard: ShardWriter | None = None
@@ -149,7 +180,8 @@ class ShardedSink(RecordSink):
     def write(self, record: Record) -> None:
         if self.shard is None:
             self.shard = self.kind(shard_name(self.path, len(self.written)))
-        self.shard.add(record)
+        with naming(self.path):
+            self.shard.add(record)
         self.size += len(record.data)
         if self.size >= self.shard_bytes:
             self._finish(shard_name(self.path, len(self.written)))
@@ -158,15 +190,19 @@ class ShardedSink(RecordSink):
         if self.shard is None:
             self.shard = self.kind(path)
         self.shard.path = path
-        self.shard.finish()
+        try:
+            with naming(path):
+                self.shard.finish()
+        except BaseException:
+            self.discard()
+            raise
         self.written.append(path)
         self.shard, self.size = None, 0
 
     def close(self) -> None:
         if self.shard is not None or not self.written:
             self._finish(shard_name(self.path, len(self.written)) if self.written else self.path)
-        for path in self.replaced - set(self.written):
-            path.unlink(missing_ok=True)
+        remove_shards([path for path in self.replaced if path not in set(self.written)])
 
     def discard(self) -> None:
         if self.shard is not None:

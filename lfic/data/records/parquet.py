@@ -1,11 +1,14 @@
 """Records of parquet files in the layout of Hugging Face datasets.
 
 Column "image": a struct {bytes, path}, path being the record's name. What else is known has a column each where it is a
-number, a text or a list of numbers, as the first records of a file have it; the rest is JSON in the column "meta". The
-schema's metadata tells ``datasets`` that "image" is an Image, so that ``load_dataset`` gives pictures once
-``lfic.pillow_plugin`` is imported.
+number, a text or a list of numbers, as the first records of a file have it; the rest is JSON in the column "meta".
+Columns of other files that JSON does not have: dates and times are read in ISO 8601's form, decimals and what else
+there is as text, and bytes are left out. The schema's metadata tells ``datasets`` that "image" is an Image, so that
+``load_dataset`` gives pictures once ``lfic.pillow_plugin`` is imported.
 """
 
+import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -14,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import InvalidInputError, MissingDependencyError
+from .meta import NO_TEXT, is_text, meta_from
 from .record import LFIC, Record, RecordSource, ShardWriter, split_name
 
 ROWS_AT_ONCE = 64  # read
@@ -39,7 +43,7 @@ def pyarrow() -> Any:
 
 
 class ParquetSource(RecordSource):
-    """Parquet files, one after the other.
+    """Parquet files, one after the other. Columns of bytes beside that of the images are counted in ``ignored``.
 
     Args:
         paths: the files.
@@ -60,7 +64,7 @@ class ParquetSource(RecordSource):
         return self.done / max(1, self.count())
 
     def records(self, start: int = 0) -> Iterator[Record]:
-        self.done = 0
+        self.done = self.ignored = 0
         for path, rows in zip(self.paths, self.rows, strict=True):
             if self.done + rows <= start:
                 self.done += rows
@@ -71,8 +75,9 @@ class ParquetSource(RecordSource):
                     self.done += 1
                     if self.done > start:
                         yield record
-            except (pyarrow().lib.ArrowException, OSError) as error:
-                yield Record(path.name, "", error=f"{path} is damaged: {error}", path=os.fspath(path))
+            except (pyarrow().lib.ArrowException, OSError, ValueError, OverflowError) as error:
+                text = f"{path} can't be read behind its row {self.done - before}: {error}"
+                yield Record(path.name, "", error=text, path=os.fspath(path))
                 self.done = before + rows
 
     def _open(self, path: pathlib.Path) -> Any:
@@ -90,6 +95,7 @@ class ParquetSource(RecordSource):
         row = 0
         with self._open(path) as file:
             column = column_of(file.schema_arrow, path)
+            self.ignored += sum(is_bytes(field.type) for field in file.schema_arrow if field.name != column)
             for batch in file.iter_batches(ROWS_AT_ONCE):
                 for fields in batch.to_pylist():
                     yield record_of(f"{path.stem}-{row:08}", fields.pop(column), fields)
@@ -116,15 +122,38 @@ def column_of(schema: Any, path: pathlib.Path) -> str:
 def record_of(number: str, image: Any, fields: dict[str, Any]) -> Record:
     """A row -> its record; number: the key of a row that names no path."""
     data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
-    key, suffix = split_name(path.lstrip("/")) if path else (number, "")
-    try:
-        meta = json.loads(fields.pop("meta", None) or "{}")
-    except (TypeError, ValueError) as error:
-        return Record(key, suffix, error=f"{path or number}: its column 'meta' is no JSON: {error}")
-    meta |= {name: value for name, value in fields.items() if value is not None}
+    if isinstance(path, bytes):
+        path = path.decode("utf-8", "surrogateescape")
+    key, suffix = split_name(str(path).lstrip("/")) if path not in (None, "") else (number, "")
+    meta: dict[str, Any] = {}
+    if isinstance(fields.get("meta"), str):  # another type is a column like any other
+        try:
+            meta = meta_from(fields.pop("meta") or "{}")
+        except ValueError as error:
+            return Record(key, suffix, error=f"{path or number}: its column 'meta' {error}")
+    meta |= as_json({name: value for name, value in fields.items() if value is not None})
     if not isinstance(data, bytes):
         return Record(key, suffix, error=f"{path or number}: its column 'image' holds {type(data).__name__}, no bytes")
     return Record(key, suffix or suffix_of(data), data, meta)
+
+
+def as_json(value: Any) -> Any:
+    """A value of a column as JSON has it, see above; bytes in a list are None."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(name): as_json(one) for name, one in value.items() if not isinstance(one, bytes)}
+    if isinstance(value, (list, tuple)):
+        return [as_json(one) for one in value]
+    if isinstance(value, (datetime.date, datetime.time)):  # a datetime is a date
+        return value.isoformat()
+    return None if isinstance(value, bytes) else str(value)
+
+
+def is_bytes(kind: Any) -> bool:
+    """Whether a column's type is that of bytes."""
+    types = pyarrow().types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 
 def suffix_of(data: bytes) -> str:
@@ -147,7 +176,13 @@ class ParquetWriter(ShardWriter):
         self.rows: list[Record] = []
         self.size = 0
 
+    @staticmethod
+    def refusal(record: Record, before: str | None) -> str | None:
+        return None if is_text(record.name) else NO_TEXT.format(record.name)
+
     def add(self, record: Record) -> None:
+        if why := self.refusal(record, None):
+            raise InvalidInputError(why)
         self.rows.append(record)
         self.size += len(record.data)
         if len(self.rows) >= ROW_GROUP or self.size >= ROW_GROUP_BYTES:
@@ -162,7 +197,7 @@ class ParquetWriter(ShardWriter):
         for row in self.rows:
             for name, value in row.meta.items():
                 kinds.setdefault(name, type_of(value))
-        columns += [(name, kind) for name, kind in kinds.items() if kind and name not in ("image", "meta")]
+        columns += [(name, kind) for name, kind in kinds.items() if kind and is_column(name)]
         self.schema = arrow.schema([*columns, ("meta", arrow.string())], metadata={"huggingface": json.dumps(FEATURES)})
         self.writer = arrow.parquet.ParquetWriter(
             self.temporary, self.schema, compression={name: "zstd" for name, _ in columns[1:]} | {"meta": "zstd"},
@@ -175,7 +210,7 @@ class ParquetWriter(ShardWriter):
         row: dict[str, Any] = {"image": {"bytes": record.data, "path": path}}
         rest = {}
         for name, value in record.meta.items():
-            if name in row or name not in self.schema.names or type_of(value) != self.schema.field(name).type:
+            if not is_column(name) or name not in self.schema.names or type_of(value) != self.schema.field(name).type:
                 rest[name] = value
             else:
                 row[name] = value
@@ -196,8 +231,19 @@ class ParquetWriter(ShardWriter):
 
     def discard(self) -> None:
         if self.writer is not None:
-            self.writer.close()
+            with contextlib.suppress(OSError, pyarrow().lib.ArrowException):  # a full disk does not take its end either
+                self.writer.close()
         self.temporary.unlink(missing_ok=True)
+
+
+def is_column(name: str) -> bool:
+    """Whether what is known by a name may have a column of that name."""
+    return name not in ("image", "meta") and is_utf8(name)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether arrow takes a text: one with half a UTF-16 pair is JSON's alone."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def type_of(value: Any) -> Any:
@@ -210,11 +256,16 @@ def type_of(value: Any) -> Any:
     if isinstance(value, float):
         return arrow.float64()
     if isinstance(value, str):
-        return arrow.string()
+        return arrow.string() if is_utf8(value) else None
     if isinstance(value, list) and value:
         inner = [type_of(item) for item in value]
         if all(kind == inner[0] for kind in inner) and inner[0] is not None:
             return arrow.list_(inner[0])
-        if all(kind in (arrow.int64(), arrow.float64()) for kind in inner):
+        if all(kind in (arrow.int64(), arrow.float64()) for kind in inner) and all(map(is_float64, value)):
             return arrow.list_(arrow.float64())
     return None
+
+
+def is_float64(value: float) -> bool:
+    """Whether a number among fractions stays what it is."""
+    return isinstance(value, float) or abs(value) <= 1 << 53

@@ -3,21 +3,41 @@
 A .lst file is MXNet's list: "NUMBER<tab>LABEL<tab>NAME" a line. Of what else is known a .rec file keeps nothing.
 """
 
+import contextlib
+import math
 import os
 import pathlib
 import secrets
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from ...arguments import shown
 from ...errors import InvalidInputError
-from ..recordio import FIRST, LAST, LONGEST, MAGIC, MAGIC_BYTES, MIDDLE, PART, WHOLE, Header, RecordWriter, pack, unpack
+from ..recordio import (
+    FIRST,
+    LAST,
+    LONGEST,
+    MAGIC,
+    MAGIC_BYTES,
+    MIDDLE,
+    MOST_LABELS,
+    PART,
+    WHOLE,
+    Header,
+    RecordWriter,
+    pack,
+    unpack,
+)
+from .meta import NO_TEXT, is_text
 from .parquet import suffix_of
 from .record import Record, RecordSource, ShardWriter, split_name
 
 
 class RecSource(RecordSource):
     """.rec files, one after the other, in the order of their bytes. Records without an image, such as those that
-    InsightFace's data sets begin and end with, are passed over. ``meta`` has the label: a number, or a list of them.
+    InsightFace's data sets begin and end with, are passed over. ``meta`` has the label: a number, or a list of them;
+    None where the file has none, but NaN or an infinite one.
 
     Args:
         paths: the files.
@@ -52,10 +72,9 @@ class RecSource(RecordSource):
                     if not image:
                         self.ignored += 1
                         continue
-                    labels = [int(label) if label == int(label) else label for label in header.labels]
                     name = next(names, f"{path.stem}-{number:08}{suffix_of(image)}")
                     key, suffix = split_name(name)
-                    yield Record(key, suffix, image, {"label": labels if len(labels) > 1 else labels[0]}), file.tell()
+                    yield Record(key, suffix, image, meta_of_header(header)), file.tell()
                     number += 1
             except (InvalidInputError, OSError, ValueError, OverflowError) as error:
                 text = f"{path} is damaged behind its image {number}: {error}"
@@ -86,6 +105,14 @@ def next_record(file: BinaryIO) -> bytes | None:
             return MAGIC_BYTES.join(parts)
 
 
+def meta_of_header(header: Header) -> dict[str, Any]:
+    """What is known of a record by its header: its label."""
+    labels = [
+        None if not math.isfinite(label) else int(label) if label == int(label) else label for label in header.labels
+    ]
+    return {"label": labels if len(labels) > 1 else labels[0]}
+
+
 def names_of(path: pathlib.Path) -> Iterator[str]:
     """The names in a .lst file, in its order; none where there is no file."""
     if path.is_file():
@@ -100,8 +127,18 @@ def labels_of(record: Record) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
+def is_kept(label: float) -> bool:
+    """Whether a label is finite as float32, and the same if it is an integer."""
+    try:
+        value = struct.unpack("<f", struct.pack("<f", float(label)))[0]
+    except OverflowError:
+        return False
+    return math.isfinite(value) and (value == label or label != int(label))
+
+
 class RecWriter(ShardWriter):
-    """A .rec file with its .idx, and a .lst with the names. Keys count from 0; the label is ``meta``'s, or 0."""
+    """A .rec file with its .idx, and a .lst with the names. Keys count from 0; the label is ``meta``'s, or 0. It is a
+    float32: integers that it does not hold are refused, fractions have its 24 bits."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path, self.number = path, 0
@@ -115,17 +152,24 @@ class RecWriter(ShardWriter):
     def refusal(record: Record, before: str | None) -> str | None:
         labels = labels_of(record)
         if not labels or not all(isinstance(label, (int, float)) for label in labels):
-            return f"{record.name} has the label {record.meta['label']!r}; a .rec file keeps numbers"
-        if "\n" in record.name or "\t" in record.name:
+            return f"{record.name} has the label {shown(record.meta['label'])}; a .rec file keeps numbers"
+        if len(labels) > MOST_LABELS:
+            return f"{record.name} has {len(labels)} labels; a .rec file keeps at most {MOST_LABELS} of a record"
+        lost = [label for label in labels if not is_kept(label)]
+        if lost:
+            return (
+                f"{record.name} has the label {shown(lost[0])}, which is no number that a float32 of a .rec file holds"
+            )
+        if any(sign in record.name for sign in "\n\r\t"):
             return f"the name {record.name!r} has a tab or a new line, which a .lst file can't hold"
-        return None
+        return None if is_text(record.name) else NO_TEXT.format(record.name)
 
     def add(self, record: Record) -> None:
         if why := self.refusal(record, None):
             raise InvalidInputError(why)
         labels = labels_of(record)
         self.writer.write(self.number, pack(Header(tuple(map(float, labels)), self.number), record.data))
-        self.list.write(f"{self.number}\t" + "\t".join(f"{label:g}" for label in labels) + f"\t{record.name}\n")
+        self.list.write(f"{self.number}\t" + "\t".join(f"{label:.9g}" for label in labels) + f"\t{record.name}\n")
         self.number += 1
 
     def finish(self) -> None:
@@ -135,6 +179,7 @@ class RecWriter(ShardWriter):
         self.writer.close()
 
     def discard(self) -> None:
-        self.list.close()
+        with contextlib.suppress(OSError):  # a full disk does not take its end either
+            self.list.close()
         self.list_path.unlink(missing_ok=True)
         self.writer.discard()

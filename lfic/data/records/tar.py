@@ -3,6 +3,7 @@
 WebDataset ends a key at the first dot of the file's name, so a dot in a key is written %2E, and % is written %25.
 """
 
+import contextlib
 import io
 import json
 import lzma
@@ -15,6 +16,8 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from ...errors import InvalidInputError
+from .links import Links
+from .meta import NO_TEXT, is_text, meta_from
 from .record import Record, RecordSource, ShardWriter, is_record, split_name
 
 MOST_OF_A_SAMPLE = 64  # members that are held until what belongs together is known
@@ -24,7 +27,8 @@ class TarSource(RecordSource):
     """Tar files, one after the other; compressed ones as well. KEY.json and KEY.cls become the record's ``meta``.
 
     What belongs together are the members that follow one another with one key; where that has several pictures, JSON
-    goes to the picture of the same whole name.
+    goes to the picture of the same whole name. A link stands for the member that it leads to; one that leads to none,
+    devices and pipes are counted in ``ignored``.
 
     Args:
         paths: the files.
@@ -49,17 +53,17 @@ class TarSource(RecordSource):
     def _of(self, path: pathlib.Path, before: int, size: int) -> Iterator[Record]:
         """Records of one file; a damaged file gives a record that says so."""
         sample: list[tuple[str, bytes]] = []
+        links = Links(path)
         try:
             with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
                 for member in tar:
                     forget(tar)
-                    if not member.isfile():
+                    if member.isdir():
                         continue
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    data = content.read()
-                    if len(data) < member.size:
-                        raise tarfile.ReadError(f"{member.name} is cut short")
+                    data = content_of(tar, member) if member.isfile() else links.read(member)
+                    if data is None:
+                        self.ignored += 1
+                        continue
                     self.done = before + min(size, file.tell())
                     if sample and not goes_on(sample, member.name):
                         yield from self._sample(sample)
@@ -70,6 +74,8 @@ class TarSource(RecordSource):
             yield from self._sample(sample)
             yield Record(path.name, "", error=f"{path} is no whole tar file: {error}", path=os.fspath(path))
             return
+        finally:
+            links.close()
         yield from self._sample(sample)
 
     def _sample(self, sample: Sequence[tuple[str, bytes]]) -> Iterator[Record]:
@@ -81,6 +87,20 @@ class TarSource(RecordSource):
             meta, error = meta_of(others, stem_of_meta(name, len(pictures), others))
             yield Record(unescape(stem), suffix, data, meta, error=error)
         self.ignored += sum(not name.endswith((".json", ".cls")) for name in others)
+
+
+def content_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """A regular member's bytes.
+
+    Raises:
+        tarfile.ReadError: the file ends within them.
+    """
+    content = tar.extractfile(member)
+    assert content is not None
+    data = content.read()
+    if len(data) < member.size:
+        raise tarfile.ReadError(f"{member.name} is cut short")
+    return data
 
 
 def check_end(path: pathlib.Path) -> None:
@@ -124,13 +144,13 @@ def meta_of(others: dict[str, bytes], stem: str) -> tuple[dict[str, Any], str | 
     try:
         if f"{stem}.cls" in others:
             meta["label"] = int(others[f"{stem}.cls"])
-        if f"{stem}.json" in others:
-            found = json.loads(others[f"{stem}.json"])
-            if not isinstance(found, dict):
-                return {}, f"{stem}.json holds {type(found).__name__}; an object is needed"
-            meta |= found
     except ValueError as error:
-        return {}, f"{stem}.json or .cls can't be read: {error}"
+        return {}, f"{stem}.cls holds no number: {error}"
+    try:
+        if f"{stem}.json" in others:
+            meta |= meta_from(others[f"{stem}.json"])
+    except ValueError as error:
+        return {}, f"{stem}.json {error}"
     return meta, None
 
 
@@ -161,7 +181,7 @@ class TarWriter(ShardWriter):
     def refusal(record: Record, before: str | None) -> str | None:
         if record.key == before:
             return f"two records that follow one another have the key {record.key!r}: WebDataset takes them for one"
-        return None
+        return None if is_text(record.name) else NO_TEXT.format(record.name)
 
     def add(self, record: Record) -> None:
         if why := self.refusal(record, self.last):
@@ -183,5 +203,6 @@ class TarWriter(ShardWriter):
         os.replace(self.temporary, self.path)
 
     def discard(self) -> None:
-        self.tar.close()
+        with contextlib.suppress(OSError):  # a full disk does not take its end either
+            self.tar.close()
         self.temporary.unlink(missing_ok=True)
