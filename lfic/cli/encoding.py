@@ -174,8 +174,9 @@ def follow(run: "Run", args: argparse.Namespace, what: str) -> int:
     progress.clear()
     state = run.state
     ignored = f", {run.source.ignored:,} files passed over" if run.source.ignored else ""
+    kind = what if state.written != 1 else what.removesuffix("s")
     text = (
-        f"{state.written:,} {what}, {size_text(state.bytes)}, in {clock(run.seconds)} -> {printable(str(run.target))}"
+        f"{state.written:,} {kind}, {size_text(state.bytes)}, in {clock(run.seconds)} -> {printable(str(run.target))}"
     )
     if state.skipped:
         text += f"; {state.skipped:,} were there"
