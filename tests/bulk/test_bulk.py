@@ -90,7 +90,7 @@ def test_mistakes_raise_before_any_result(folder):
     for options, text in (({"quality": 0}, "quality is 0"), ({"workers": 0}, "workers is 0")):
         with pytest.raises(lfic.InvalidInputError, match=text):
             bulk.encode_files([folder / "1.png"], folder / "out", **options)
-    with pytest.raises(lfic.InvalidInputError, match="a list of paths"):
+    with pytest.raises(lfic.InvalidInputError, match="a list is needed"):
         bulk.encode_files("photo.png", folder / "out")
     with pytest.raises(lfic.InvalidInputError, match="twice"):
         bulk.encode_files([folder / "1.png", folder / "1.png"], folder / "out")

@@ -182,6 +182,25 @@ def test_a_wrong_option_is_told_before_the_cluster_starts(tmp_path):
         run_on_ray(tmp_path / "in", Transcoding(encoding={"quality": 400}), tmp_path / "out.tar")
 
 
+def test_a_file_of_others_is_no_list_of_errors(ray, tmp_path):
+    """It is refused before anything is done; with ``overwrite`` lines are added to it, or none."""
+    write(tmp_path / "in", 8)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("my notes")
+    options = {"address": None, "errors": notes}
+    with pytest.raises(InvalidInputError, match="is no list of an earlier run"):
+        run_on_ray(tmp_path / "in", Copying(), tmp_path / "out.tar", **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "notes.txt"]
+    for path in (tmp_path / "in").rglob("*.png"):
+        if path.read_bytes().startswith(b"bad"):
+            path.rename(tmp_path / "bad.png")
+    done = run_on_ray(tmp_path / "in", Copying(), tmp_path / "out.tar", overwrite=True, **options)
+    assert (done.failed, done.errors) == (0, None) and notes.read_text() == "my notes"
+    (tmp_path / "bad.png").rename(tmp_path / "in" / "bad.png")
+    done = run_on_ray(tmp_path / "in", Copying(), tmp_path / "out.tar", overwrite=True, **options)
+    assert (done.failed, done.errors) == (1, notes) and notes.read_text().startswith('my notes\n{"source": "bad.png"')
+
+
 def test_without_ray(tmp_path, monkeypatch):
     write(tmp_path / "in", 3)
     monkeypatch.setitem(sys.modules, "ray", None)
