@@ -17,7 +17,7 @@ from typing import Unpack
 from ..arguments import integer, path
 from ..data.records import open_source
 from ..data.records.folder import FilesSource, FolderSource
-from ..data.records.opening import shards_at, shards_of
+from ..data.records.opening import shards_at, taken_by
 from ..encoder.options import EncodeOptions
 from ..errors import InvalidInputError
 from ..files import PathLike
@@ -114,7 +114,7 @@ def refuse_inside(source: pathlib.Path, target: pathlib.Path) -> None:
     here = source.resolve()
     if not source.is_dir():
         read = {path.resolve() for path in shards_at(str(source))}
-        if read & {path.resolve() for path in [target, *shards_of(target)]}:
+        if read & {path.resolve() for path in [target, *taken_by(target)]}:
             raise InvalidInputError(f"{target} is what is read: give another target, and remove {source} afterwards")
     elif here == target.resolve() or here in target.resolve().parents:
         raise InvalidInputError(f"{target} lies in {source}, which is read meanwhile: give a target outside of it")

@@ -36,10 +36,10 @@ def options_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def fields(node: ast.expr, name: str) -> Iterator[tuple[str, str]]:
     """(Name, text) of what is called ``name``; of a call and of a table of names their fields, and so on in these."""
-    if isinstance(node, ast.Call):
+    if isinstance(node, ast.Call) and not node.args and all(field.arg for field in node.keywords):
         yield name, ast.unparse(node.func)
         for field in node.keywords:
-            yield from fields(field.value, field.arg or name)
+            yield from fields(field.value, str(field.arg))
     elif isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
         for key, value in zip(node.keys, node.values, strict=True):
             yield from fields(value, str(key.value) if isinstance(key, ast.Constant) else name)

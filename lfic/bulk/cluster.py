@@ -106,7 +106,7 @@ def run_on_ray(
     package()
     parts = parts_of(source)
     paths = [list_path(target, "errors", errors), list_path(target, "notes")]
-    logs = [Log(path, replace=overwrite) for path in paths]
+    logs = [Log(path, replace=overwrite or resume) for path in paths]  # what is there gets lines added, and loses none
     ledger = Ledger(target)
     settings = {"source": os.path.abspath(source), "parts": digest(parts), "work": repr(work)}
     resumed = ledger.begin(settings, resume, overwrite)

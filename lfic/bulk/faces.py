@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..data.records import LFIC, Record
 from ..errors import InvalidInputError
@@ -38,8 +38,8 @@ class FaceFinding(Work):
         least_probability: of a face, 0 to 1.
         turned: look at a photo without a face turned.
         preview: folder for the photos with their faces drawn in; None: none is written.
-        previewed: what becomes of a file that is in a preview's place: "refuse", which is an error of that photo,
-            "keep", for a run that goes on, or "replace". The photo itself is never replaced.
+        replaces: whether previews replace other files in their places, which is an error of that photo otherwise. The
+            photo itself is never replaced.
     """
 
     codec: CodecChoice = dataclasses.field(default_factory=CodecChoice)
@@ -49,9 +49,7 @@ class FaceFinding(Work):
     least_probability: float = 0.9
     turned: bool = True
     preview: str | None = None
-    previewed: Literal["refuse", "keep", "replace"] = dataclasses.field(
-        default="refuse", repr=False
-    )  # of a resumed run too
+    replaces: bool = dataclasses.field(default=False, repr=False)  # no setting that a resumed run has to share
 
     def prepare(self) -> None:
         from ..faces import detector
@@ -155,15 +153,16 @@ class FaceFinding(Work):
 
     def _draw(self, photo: "NDArray[np.uint8]", faces: "Sequence[Face]", record: Record, folder: pathlib.Path) -> None:
         """The photo's preview, where that replaces nothing that it must not."""
-        path = folder.joinpath(*f"{record.key}.jpg".split("/"))
+        path, data = folder.joinpath(*f"{record.key}.jpg".split("/")), drawn(photo, faces)
         if path.exists():
             if record.path is not None and path.samefile(record.path):
                 raise InvalidInputError(f"{path} is the photo itself: give another folder for previews")
-            if self.previewed == "keep":
+            if path.read_bytes() == data:  # its preview, of a portion that is done again
                 return
-            if self.previewed == "refuse":
+            if not self.replaces:
                 raise InvalidInputError(f"{path} exists: give --overwrite, or another folder for previews")
-        draw(photo, faces, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
 
     def _outcome(self, record: Record, faces: "Sequence[Face]", coded: Sequence[Any], note: str | None) -> Outcome:
         """The records of one photo's faces."""
@@ -258,8 +257,8 @@ def where(matrix: Any, picture: "Picture") -> dict[str, Any]:
     }
 
 
-def draw(photo: "NDArray[np.uint8]", faces: "Sequence[Face]", path: pathlib.Path) -> None:
-    """Write a photo with the boxes and landmarks of its faces, as JPEG of at most PREVIEW_SIDE pixels a side."""
+def drawn(photo: "NDArray[np.uint8]", faces: "Sequence[Face]") -> bytes:
+    """A photo with the boxes and landmarks of its faces, as JPEG of at most PREVIEW_SIDE pixels a side."""
     import io
 
     from PIL import Image, ImageDraw
@@ -277,5 +276,4 @@ def draw(photo: "NDArray[np.uint8]", faces: "Sequence[Face]", path: pathlib.Path
             pen.ellipse([x - line, y - line, x + line, y + line], fill=(255, 0, 0))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -22,11 +22,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from ..data.records import KINDS
-from ..data.records.opening import remove_shards, shard_name, shards_of
+from ..data.records.opening import remove_shards, shard_name, shards_of, taken_by
 from ..errors import InvalidInputError
 from ..files import write_atomically
 from .changes import refuse_changes
 from .manifest import is_unfinished
+from .names import KEPT
 from .parts import Interval, joined, overlap
 
 VERSION = 1
@@ -116,7 +117,7 @@ class Ledger:
         """Nothing of an earlier run, nor of an earlier result, stays."""
         for path in (self.done, self.shards, self.parts):
             shutil.rmtree(path, ignore_errors=True)
-        for path in [*(self.folder / name for name in ("run.json", "manifest.json", "spool"))]:
+        for path in [*(self.folder / name for name in ("run.json", "manifest.json", "spool", *KEPT))]:
             path.unlink(missing_ok=True)
         if self.sharded and overwrite:
             remove_shards(shards_of(self.target))
@@ -127,7 +128,7 @@ class Ledger:
     def taken(self) -> pathlib.Path | None:
         """Something that stands where the result is to go."""
         if self.sharded:
-            return next(iter(shards_of(self.target)), None)
+            return next(iter(taken_by(self.target)), None)
         if self.target.exists() and not self.target.is_dir():
             raise InvalidInputError(f"{self.target} is a file; a target is a folder, or ends in {', '.join(KINDS)}")
         inside = (path for path in self.target.iterdir() if path != self.folder) if self.target.exists() else iter(())

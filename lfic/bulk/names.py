@@ -22,6 +22,7 @@ class Names:
 
     Raises:
         InvalidInputError: the file is damaged.
+        OSError: it can't be written.
     """
 
     def __init__(self, folder: pathlib.Path, records: int) -> None:
@@ -35,6 +36,8 @@ class Names:
             )
             self.base.execute("DELETE FROM names WHERE record >= ?", (records,))
             self.base.commit()
+        except sqlite3.OperationalError as error:  # a full disk, for example
+            raise OSError(errno.EIO, str(error), str(self.path)) from None
         except sqlite3.DatabaseError as error:
             raise InvalidInputError(f"{self.path} is damaged ({error}): start afresh with --overwrite") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..data.records import KINDS, Record
 from ..data.records.folder import FolderSink, files_of, holds
-from ..data.records.opening import remove_shards, shard_name, shards_of
+from ..data.records.opening import remove_shards, shard_name, shards_of, taken_by
 from ..data.records.parquet import pyarrow
 from ..errors import InvalidInputError
 from ..files import naming, write_atomically
@@ -156,7 +156,7 @@ class ShardOutput(Output):
 
     def begin(self, manifest: Manifest) -> None:
         self.spool = manifest.folder / "spool"
-        if not manifest.resumed and not self.replace and (there := shards_of(self.target)):
+        if not manifest.resumed and not self.replace and (there := taken_by(self.target)):
             raise InvalidInputError(f"{there[0]} exists: choose another name, or give --overwrite")
         self.spool.touch()
         length = manifest.state.spool

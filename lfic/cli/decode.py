@@ -1,6 +1,7 @@
 """lfic decode: .lfic files to pictures."""
 
 import argparse
+import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -112,15 +113,18 @@ def write_faces(args: argparse.Namespace) -> int:
         raise InvalidInputError("--faces and --look vivid exclude each other: recognisers are to see what was coded")
     if args.out is not None:
         raise InvalidInputError("-o and --faces exclude each other: --faces names the folder that crops go to")
-    # Of each file the crop that there is most likely stands for all: two files of one name would replace each other's.
+    # Of each file one crop stands for all: two files of one name would replace each other's.
     distinct_targets(args.files, lambda path: args.faces / f"{stem_of(path)}-1.png", "give another folder")
     args.faces.mkdir(parents=True, exist_ok=True)
     codec = decoder_for(args)
+    sources = {os.path.realpath(path) for path in args.files}
 
     def work(path: pathlib.Path) -> dict[str, Any]:
         found = codec.decode_faces(read(path), args.max_pixels or DECODED_PIXELS, "bare" if args.bare else "file")
         names = [args.faces / f"{stem_of(path)}-{number}.png" for number in range(1, len(found) + 1)]
         for name in names:
+            if os.path.realpath(name) in sources:
+                raise InvalidInputError(f"{name} is read as well: give another folder")
             refuse_existing(name, args)
         for name, face in zip(names, found, strict=True):
             write(name, image_bytes(face.image, name))

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         args.min_probability,
         not args.no_turn,
         preview=None if args.preview is None else os.path.abspath(args.preview),
-        previewed="replace" if args.overwrite else "keep" if args.resume else "refuse",
+        replaces=args.overwrite,
     )
     name = " ".join(os.path.abspath(path) for path in args.files)
     return follow(Run(open_sources(args.files), name, work, args.out, **run_options(args)), args, "faces")

@@ -101,6 +101,8 @@ def members(path: str) -> Iterator[Member]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 forget(tar)
+                if member.isdir():
+                    continue
                 found = member if member.isfile() else links.target(member)
                 if found is None:
                     continue

@@ -1,5 +1,8 @@
 """What a run that goes on says of settings that are others now."""
 
+import pathlib
+
+import numpy as np
 import pytest
 
 from lfic import InvalidInputError
@@ -36,7 +39,23 @@ def test_settings_that_are_no_code():
     assert options_of({"work": "(" * 100_000}) == {"work": repr("(" * 100_000)}
 
 
-def test_a_run_may_go_on_with_its_previews():
-    """--resume keeps what is there, which the first run refused."""
-    first, then = (settings(FaceFinding(preview="/p", previewed=way)) for way in ("refuse", "keep"))
+def test_a_run_may_go_on_without_replacing_previews():
+    first, then = (settings(FaceFinding(preview="/p", replaces=way)) for way in (False, True))
     refuse_changes(first, then)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"quality": np.int64(5)}, {"quality": np.int64(95)}),
+        ({"faces": [np.eye(2)]}, {"faces": [2 * np.eye(2)]}),
+        ({"quality": 5}, {"quality": np.int64(5)}),
+    ],
+)
+def test_values_that_are_calls_are_told_apart(before, after):
+    refuse_changes(settings(Transcoding(encoding=before)), settings(Transcoding(encoding=before)))
+    with pytest.raises(InvalidInputError, match="(quality|faces) was .*, now it is "):
+        refuse_changes(settings(Transcoding(encoding=before)), settings(Transcoding(encoding=after)))
+    one, two = (settings(Transcoding(codec=CodecChoice(pathlib.Path(name)))) for name in ("/a", "/b"))
+    with pytest.raises(InvalidInputError, match=r"model was PosixPath\('/a'\), now it is PosixPath\('/b'\)"):
+        refuse_changes(one, two)

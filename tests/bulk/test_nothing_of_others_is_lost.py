@@ -103,7 +103,7 @@ def test_places_for_errors_that_are_no_files(tmp_path):
 @pytest.mark.parametrize("kind", [".tar", ".parquet", ".rec"])
 def test_files_whose_names_are_alike_stay(kind, tmp_path):
     source = pictures(tmp_path / "in", "a", "b")
-    others = [f"photos[1]-20240101{kind}", f"photos1{kind}", f"photos[1]-00007{kind}"]
+    others = [f"photos[1]-20240101{kind}", f"photos1{kind}"]
     for name in others:
         (tmp_path / name).write_bytes(b"mine")
     target = tmp_path / f"photos[1]{kind}"
@@ -291,3 +291,26 @@ def test_options_that_need_a_target_are_refused_without_one(options, tmp_path, c
     err = capsys.readouterr().err
     assert f"{options[0]}" in err and "needs a target: give one by -o" in err
     assert [one.name for one in (tmp_path / "in").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", [".tar", ".parquet"])
+def test_a_shard_behind_a_gap_is_taken(kind, tmp_path):
+    """A number of five digits is no date: a run that reached it would replace it."""
+    source, target = pictures(tmp_path / "in", "a", "b"), tmp_path / f"photos{kind}"
+    other = tmp_path / f"photos-00001{kind}"
+    other.write_bytes(b"mine")
+    with pytest.raises(lfic.InvalidInputError, match="photos-00001.* exists"):
+        run(source, target, jobs=1, shard_bytes=1, work=Reversing(portion=1))
+    with pytest.raises(lfic.InvalidInputError, match="photos-00001.* exists"):
+        open_sink(target)
+    assert Ledger(target).taken() == other and other.read_bytes() == b"mine"
+    with pytest.raises(lfic.InvalidInputError, match="photos-00000.* is missing, photos-00001.* is there"):
+        open_source(target)
+
+
+def test_a_name_with_half_a_pair_fails_alone_in_a_folder(tmp_path):
+    sink = open_sink(tmp_path / "out")
+    with pytest.raises(lfic.InvalidInputError, match="half a UTF-16 pair"):
+        sink.write(Record("\ud800", ".png", b"x"))
+    sink.write(Record("b", ".png", b"x"))
+    assert (tmp_path / "out" / "b.png").read_bytes() == b"x"

@@ -248,3 +248,22 @@ def test_a_label_beside_a_picture_is_not_replaced(tmp_path):
         sink.write(Record("a", ".lfic", b"x", {"mine": 1}))  # it says the same
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.lfic"]
     assert (tmp_path / "a.json").read_text() == '{"mine": 1}'
+
+
+def test_what_stands_behind_a_link_of_a_tar_that_is_cut(tmp_path):
+    """The link is looked up in what there is; the damage is told where it is."""
+    place = tmp_path / "cut.tar"
+    with tarfile.open(place, "w") as tar:
+        for name in ("a", "z", "b", "c"):
+            info = tarfile.TarInfo(f"{name}.png")
+            if name == "z":
+                info.type, info.linkname = tarfile.LNKTYPE, "a.png"
+                tar.addfile(info)
+            else:
+                info.size = 2000
+                tar.addfile(info, io.BytesIO(name.encode() * 2000))
+    data = place.read_bytes()
+    place.write_bytes(data[: data.index(b"c" * 100) + 100])
+    *whole, broken = open_source(place)
+    assert [(record.key, record.data[:1]) for record in whole] == [("a", b"a"), ("z", b"a"), ("b", b"b")]
+    assert broken.error is not None and "is no whole tar file" in broken.error

@@ -12,7 +12,7 @@ from typing import Any
 from ... import arguments
 from ...errors import InvalidInputError
 from ...files import PathLike, write_atomically
-from .meta import meta_from
+from .meta import NO_TEXT, is_text, meta_from
 from .record import Record, RecordSink, RecordSource, is_record, split_name
 
 LONGEST_NAME = 255  # bytes, on the usual file systems
@@ -237,6 +237,8 @@ class FolderSink(RecordSink):
         parts = name.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in name:
             raise InvalidInputError(f"{name!r} is no name within a folder")
+        if not is_text(name):
+            raise InvalidInputError(NO_TEXT.format(name))
         for part in parts:
             if (size := len(os.fsencode(part))) > LONGEST_NAME:
                 raise InvalidInputError(

@@ -1,8 +1,11 @@
 """Links in tar files: members without bytes of their own."""
 
+import contextlib
+import lzma
 import pathlib
 import posixpath
 import tarfile
+import zlib
 
 
 class Links:
@@ -19,14 +22,14 @@ class Links:
         self.found: dict[str, tarfile.TarInfo] = {}
 
     def target(self, link: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        """The regular member whose bytes a link stands for; None: there is none in the file.
-
-        Raises:
-            tarfile.TarError, OSError: the file is damaged.
-        """
+        """The regular member whose bytes a link stands for; None: there is none in the file, or in what can be read of
+        one that is damaged."""
         if self.tar is None:
             self.tar = tarfile.open(self.path, "r:*")  # noqa: SIM115  (open as long as its members are read)
-            self.found = {plain(member.name): member for member in self.tar if not member.isdir()}
+            with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+                for one in self.tar:
+                    if not one.isdir():
+                        self.found[plain(one.name)] = one
         seen: set[str] = set()
         member: tarfile.TarInfo | None = link
         while member is not None and not member.isfile():

@@ -96,7 +96,10 @@ def shards_at(text: str) -> list[pathlib.Path]:
     if found := numbered_shards(path):
         refuse_gap(path, len(found))
         return found
-    return [pathlib.Path(one) for one in sorted(glob.glob(text))]
+    matching = [pathlib.Path(one) for one in sorted(glob.glob(text))]
+    if not matching and path.suffix.lower() in KINDS:
+        refuse_gap(path, 0)
+    return matching
 
 
 def shards_of(path: pathlib.Path) -> list[pathlib.Path]:
@@ -110,10 +113,16 @@ def numbered_shards(path: pathlib.Path) -> list[pathlib.Path]:
     return list(itertools.takewhile(pathlib.Path.exists, (shard_name(path, number) for number in itertools.count())))
 
 
-def refuse_gap(path: pathlib.Path, count: int) -> None:
-    """InvalidInputError where behind so many shards one is missing: a number of five digits is no date."""
+def taken_by(path: pathlib.Path) -> list[pathlib.Path]:
+    """What a sink of that path might replace: the file, and all that have a number of five digits, which is no date."""
     name = re.compile(re.escape(path.stem) + r"-\d{5}" + re.escape(path.suffix))
-    behind = sorted(one.name for one in path.parent.iterdir() if name.fullmatch(one.name))[count:]
+    numbered = (one for one in path.parent.iterdir() if name.fullmatch(one.name)) if path.parent.is_dir() else ()
+    return [*([path] if path.exists() else []), *sorted(numbered)]
+
+
+def refuse_gap(path: pathlib.Path, count: int) -> None:
+    """InvalidInputError where behind so many shards one is missing."""
+    behind = [one.name for one in taken_by(path) if one != path][count:]
     if behind:
         raise InvalidInputError(
             f"{shard_name(path, count)} is missing, {behind[0]} is there: a pattern such as "
@@ -168,9 +177,9 @@ class ShardedSink(RecordSink):
     def __init__(self, path: PathLike, shard_bytes: int = SHARD_BYTES, replace: bool = False) -> None:
         self.path, self.shard_bytes = pathlib.Path(path), shard_bytes
         self.kind = KINDS[self.path.suffix.lower()][1]
+        if not replace and (taken := taken_by(self.path)):
+            raise InvalidInputError(f"{taken[0]} exists: choose another name, or replace it")
         there = shards_of(self.path)
-        if there and not replace:
-            raise InvalidInputError(f"{there[0]} exists: choose another name, or replace it")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.replaced = there
         self.written: list[pathlib.Path] = []

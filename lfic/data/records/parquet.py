@@ -75,6 +75,8 @@ class ParquetSource(RecordSource):
                     self.done += 1
                     if self.done > start:
                         yield record
+            except InvalidInputError:
+                raise
             except (pyarrow().lib.ArrowException, OSError, ValueError, OverflowError) as error:
                 text = f"{path} can't be read behind its row {self.done - before}: {error}"
                 yield Record(path.name, "", error=text, path=os.fspath(path))
