@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 
-from ..errors import InvalidInputError
+from ..arguments import one_of
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -18,9 +18,7 @@ def checked_precision(precision: str) -> torch.dtype:
     Raises:
         InvalidInputError: there is none.
     """
-    if precision not in DTYPES:
-        raise InvalidInputError(f"precision is {precision!r}; allowed are {', '.join(map(repr, DTYPES))}")
-    return DTYPES[precision]
+    return DTYPES[cast(Precision, one_of("precision", precision, *DTYPES))]
 
 
 @contextlib.contextmanager

@@ -40,6 +40,6 @@ def test_codecs_made_before_and_inside_work_as_outside(codec, photo, state):
 
 
 def test_the_precision_has_a_name():
-    for precision in (None, "half", torch.float16):
-        with pytest.raises(lfic.InvalidInputError, match="allowed are 'float32', 'bfloat16', 'float16'"):
+    for precision in (None, "half", torch.float16, ["float32"]):
+        with pytest.raises(lfic.InvalidInputError, match="allowed are 'float32', 'bfloat16' and 'float16'"):
             lfic.load_codec(precision=precision)
