@@ -325,7 +325,8 @@ def largest_layered(
         best = last_true(lambda quality: fits(quality, effort), best)
     if best:
         return found[best]
-    faces = f" and its {len(photo.places)} faces" if photo.places else ""
+    count = len(photo.places)
+    faces = f" and its {count} faces" if count > 1 else " and its face" if count else ""
     raise InvalidInputError(
         f"max_bytes is {max_bytes}, but the smallest file of this picture{faces} has {len(found[1])} bytes: allow "
         f"more, or {'name fewer faces' if faces else 'shrink it'}"
