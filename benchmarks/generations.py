@@ -16,7 +16,7 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from common import write_csv
+from common import drawn, write_csv
 from large_faces import quality
 from numpy.typing import NDArray
 from PIL import Image
@@ -66,10 +66,7 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
     """(a row for each kind, codec, quality and generation, a note on the photos)."""
     judge, codec = load_judge(args.recognizer), lfic.load_codec(args.weights, recognizer=None)
 
-    def choose(names: list[str]) -> list[str]:
-        return [names[i] for i in np.random.default_rng(args.seed).permutation(len(names))[: args.count]]
-
-    faces = load_faces(args.faces, landmarks=args.landmarks, choose=choose, whole=True)
+    faces = load_faces(args.faces, landmarks=args.landmarks, choose=drawn(args.count, args.seed), whole=True)
     crops, wanted = list(faces.pixels), judge.embed(faces.pixels)
 
     def likeness(kind: str, shown: Sequence[Pixels]) -> float:

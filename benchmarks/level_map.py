@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from common import write_csv
+from common import drawn, write_csv
 from large_faces import quality
 from levels_by_hand import SPAN, holding
 from numpy.typing import NDArray
@@ -105,12 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.count < 1:
         parser.error(f"--count is {args.count}; needed is 1 or more")
 
-    def choose(names: list[str]) -> list[str]:
-        return [names[i] for i in np.random.default_rng(args.seed).permutation(len(names))[: args.count]]
-
     try:
         codec = load_codec(args.weights, recognizer=None)
-        faces = load_faces(args.photos, landmarks=args.landmarks, choose=choose, whole=True)
+        faces = load_faces(args.photos, landmarks=args.landmarks, choose=drawn(args.count, args.seed), whole=True)
         sizes = sorted({photo.shape[:2] for photo in faces.photos})
         if len(sizes) > 1:
             raise InvalidInputError(

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from common import write_csv
+from common import drawn, write_csv
 from large_faces import quality
 from numpy.typing import NDArray
 
@@ -159,13 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.count < 1:
         parser.error(f"--count is {args.count}; needed is 1 or more")
 
-    def choose(names: list[str]) -> list[str]:
-        return [names[i] for i in np.random.default_rng(args.seed).permutation(len(names))[: args.count]]
-
     rows: list[Row] = []
     try:
         judge, codec = load_judge(args.recognizer), load_codec(args.weights)
-        faces = load_faces(args.photos, landmarks=args.landmarks, choose=choose, whole=True)
+        faces = load_faces(args.photos, landmarks=args.landmarks, choose=drawn(args.count, args.seed), whole=True)
         for name in args.rules:
             words, rule, qualities = RULES[name]
             for at in args.qualities or qualities:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from common import write_csv
+from common import drawn, write_csv
 from large_faces import quality
 from numpy.typing import NDArray
 from PIL import Image
@@ -90,10 +90,7 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
     """(a row for each quality and look, a note on the faces); draws the sheet."""
     judge, codec, seen = load_judge(args.recognizer), lfic.load_codec(args.weights), networks()
 
-    def choose(names: list[str]) -> list[str]:
-        return [names[i] for i in np.random.default_rng(args.seed).permutation(len(names))[: args.count]]
-
-    faces = load_faces(args.faces, landmarks=args.landmarks, choose=choose)
+    faces = load_faces(args.faces, landmarks=args.landmarks, choose=drawn(args.count, args.seed))
     originals = list(faces.pixels)
     wanted = {name: described(network, originals) for name, network in seen.items()}
     embedded, edges, half = judge.embed(faces.pixels), gradients(originals), len(originals) // 2

@@ -610,7 +610,7 @@ class Codec:
         """
         pixels = [to_rgb(image) for image in images_of("embed", images, "give [image]")]
         sizes = sorted({array.shape[1::-1] for array in pixels})
-        if len(sizes) != 1 and self.model.recognizer is not None:
+        if len(sizes) != 1 and self.model.recognizer is not None:  # without one it is that which is said
             found = (
                 f"the images have {len(sizes)} sizes, {sizes[0]} and {sizes[-1]} among them"
                 if sizes

@@ -56,8 +56,8 @@ struct Resolution {
     int quality;
 };
 Resolution resolution_for(const uint8_t* picture, int64_t width, int64_t height, int quality, int threads);
-// Of a picture that is a background alone: how much smaller it is, and the quality of its stream, at each quality of
-// the backgrounds' scale, 1 to 100.
+// How much smaller than its picture a background is, and the quality of its stream, at each quality of the backgrounds'
+// own scale, 1 to 100. Throws InvalidInput for another.
 Resolution background_step(int quality);
 // The largest reduction that one of these sides may have; 0: none, whatever it shows.
 int most_reduction(int64_t width, int64_t height, int quality);

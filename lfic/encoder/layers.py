@@ -14,7 +14,7 @@ from ..align import TEMPLATE_112, template_matrix, warp
 from ..arguments import sequence_of
 from ..errors import InvalidInputError, MissingDependencyError
 from ..format import layers
-from ..format.compose import coverage, shrunk
+from ..format.compose import background_step, coverage, shrunk
 from ..format.geometry import REGION, SIDE, STRIDE
 from ..format.layers import Layer, Picture, Stream
 from ..format.place import LEAST_OCTAVE, OCTAVE, Place
@@ -26,22 +26,6 @@ from .rate_control import DEFAULT_QUALITY, last_true, shown
 
 if TYPE_CHECKING:
     from ..network.load import Model
-
-# Of the background's own scale, 1 to 100: (up to, reduction, quality at the stretch's start and end). Of all reductions
-# and qualities those with the least squared error outside the faces of 24 LFW originals at their bytes, with
-# face-v2, and each stretch begins with more bytes than the one before ends with (docs/log/resolution.md).
-# csrc/compose/resolution.cpp has the same.
-STRETCHES = (
-    (8, 12, 1, 18),
-    (25, 10, 2, 36),
-    (33, 8, 26, 40),
-    (42, 6, 26, 40),
-    (47, 4, 31, 40),
-    (51, 3, 33, 39),
-    (55, 2, 34, 41),
-    (62, 1, 37, 44),
-    (100, 0, 41, 100),
-)
 
 # From this quality on a face larger than the template is coded with more pixels than that. 24 faces of UTKFace that
 # are 2.2 times as large, bytes, PSNR against the face at its size, SSIMULACRA2, casia's cosine:
@@ -104,16 +88,6 @@ def detected_places(pixels: Pixels, device: str = "cpu") -> list[Place]:
         with contextlib.suppress(InvalidInputError):  # too small, too large, or its centre outside
             places += places_of([face.landmarks], width, height)
     return places[: layers.MAX_LAYERS]
-
-
-def background_step(quality: int) -> tuple[int, int]:
-    """The background's scale, 1 to 100 -> (reduction, quality of its stream)."""
-    first = 1
-    for last, reduction, low, high in STRETCHES:
-        if quality <= last:
-            return reduction, round(low + (high - low) * (quality - first) / (last - first))
-        first = last + 1
-    raise InvalidInputError(f"background_quality is {quality}; allowed are the integers 1 to 100")
 
 
 def background_for(face_quality: int) -> int:

@@ -29,6 +29,15 @@ def shrunk(pixels: Pixels, reduction: int, threads: int = 1) -> Pixels:
     return _compose.shrink(pixels, reduction, threads)
 
 
+def background_step(quality: int) -> tuple[int, int]:
+    """The backgrounds' own scale, 1 to 100 -> (reduction, quality of the stream).
+
+    Raises:
+        InvalidInputError: another quality.
+    """
+    return _compose.background_step(quality)
+
+
 def may_shrink(width: int, height: int, quality: int) -> bool:
     """Whether ``resolution_for`` of such a picture depends on what it shows; else it has its own size."""
     return _compose.most_reduction(width, height, quality) > 0

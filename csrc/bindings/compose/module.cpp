@@ -89,6 +89,11 @@ py::tuple resolution(const py::handle& pixels, int quality, int threads) {
     return py::make_tuple(found.reduction, found.quality);
 }
 
+py::tuple step_of(int quality) {
+    const Resolution found = background_step(quality);
+    return py::make_tuple(found.reduction, found.quality);
+}
+
 // Of a layer, by its first side; what is no layer's side is refused by the check of the shape.
 int size_of(const py::handle& face) {
     if (!py::isinstance<py::array>(face)) return 0;
@@ -132,6 +137,7 @@ PYBIND11_MODULE(_compose, m, pybind11::mod_gil_not_used()) {
           py::arg("height"), py::arg("threads") = 1);
     m.def("shrink", &shrink_picture, py::arg("picture"), py::arg("reduction"), py::arg("threads") = 1);
     m.def("resolution", &resolution, py::arg("picture"), py::arg("quality"), py::arg("threads") = 1);
+    m.def("background_step", &step_of, py::arg("quality"));
     m.def("most_reduction", &lfic::most_reduction, py::arg("width"), py::arg("height"), py::arg("quality"));
     m.def("paint", &paint_face, py::arg("picture"), py::arg("template"), py::arg("x"), py::arg("y"), py::arg("scale"),
           py::arg("angle"), py::arg("threads") = 1);
