@@ -6,22 +6,8 @@
 
 namespace lfic {
 
-static int padded(int count, int to) {
-    return (count + to - 1) / to * to;
-}
-
-// [rows, columns] -> [rows padded to kPadRows, `to` columns], zeros added.
-static std::vector<int16_t> pad(const int16_t* weights, int rows, int columns, int to) {
-    std::vector<int16_t> out(static_cast<std::size_t>(padded(rows, kPadRows)) * to, 0);
-    for (int r = 0; r < rows; ++r)
-        std::copy(weights + static_cast<std::ptrdiff_t>(r) * columns,
-                  weights + static_cast<std::ptrdiff_t>(r + 1) * columns,
-                  out.begin() + static_cast<std::ptrdiff_t>(r) * to);
-    return out;
-}
-
-static std::vector<int32_t> pad_bias(const int32_t* bias, int rows, int shift) {
-    std::vector<int32_t> out(padded(rows, kPadRows), 0);
+static Aligned<int32_t> pad_bias(const int32_t* bias, int rows, int shift) {
+    Aligned<int32_t> out(padded(rows, kPadRows), 0);
     for (int r = 0; r < rows; ++r) out[r] = bias[r] + (1 << (shift - 1));
     return out;
 }
@@ -108,25 +94,16 @@ ContextModel::ContextModel(ContextArrays arrays, std::shared_ptr<const Tables> t
     : a_(std::move(arrays)), tables_(std::move(tables)), matvec_(matvec_for(simd)) {
     check_arrays(a_, tables_->count());
     const int C = a_.channels, G = a_.groups, H1 = a_.hidden1, H2 = a_.hidden2, per = C / G, outputs = 2 * per;
-    padded1_ = padded(4 * C, kPadColumns);
-    padded_h2_ = padded(H2, kPadColumns);
-    rows1_ = padded(H1, kPadRows);
-    rows2_ = padded(H2, kPadRows);
-    rows3_ = padded(outputs, kPadRows);
-    w1_ = pad(a_.w1.data(), H1, 4 * C, padded1_);
+    w1_ = matvec_.pack(a_.w1.data(), H1, 4 * C);
     for (int g = 0; g < G; ++g) {
-        const int columns = H1 + g * per;
-        padded2_.push_back(padded(columns, kPadColumns));
-        w2_.push_back(pad(a_.w2[g].data(), H2, columns, padded2_[g]));
+        w2_.push_back(matvec_.pack(a_.w2[g].data(), H2, H1 + g * per));
         b2_.push_back(pad_bias(&a_.b2[std::size_t(g) * H2], H2, a_.sh2));
-        w3_.push_back(pad(&a_.w3[std::size_t(g) * outputs * H2], outputs, H2, padded_h2_));
+        w3_.push_back(matvec_.pack(&a_.w3[std::size_t(g) * outputs * H2], outputs, H2));
         b3_.push_back(pad_bias(&a_.b3[std::size_t(g) * outputs], outputs, a_.sh3));
     }
-    // x2 holds h1 and then all channels of the cell.
-    padded2_.push_back(padded(std::max(H1 + C, rows1_), kPadColumns));
-    channels_.resize(a_.active.size());
-    for (std::size_t i = 0; i < channels_.size(); ++i)
-        channels_[i] = {a_.mgain[i], a_.sbias[i], a_.vstep[i], a_.active[i]};
+    // Context values of inactive channels are 0 whatever their symbols are.
+    for (std::size_t i = 0; i < a_.active.size(); ++i)
+        if (!a_.active[i]) a_.vstep[i] = 0;
 }
 
 void ContextModel::check(const Grid& grid) const {

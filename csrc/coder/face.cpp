@@ -1,6 +1,7 @@
 #include "coder/face.hpp"
 
 #include <algorithm>
+#include <exception>
 
 #include "coder/stream.hpp"
 
@@ -32,37 +33,134 @@ double encode_face(const ContextModel& model, const Face& face, Bytes& out) {
         bits = model.level_bits(face.grid, face.levels);
     }
     const Tables& tables = model.tables();
-    const int16_t* symbols = face.symbols;
-    model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        const int symbol = read_once(symbols[k]);
-        tables.encode(coder, escape, table, symbol - mean);
-        bits += tables.bits(table, symbol - mean);
-        return symbol;
+    model.walk(face.grid, face.levels, face.symbols, [&](const Predictions& p, const int16_t* symbols) {
+        for (int i = 0; i < p.count; ++i)
+            if (p.tables[i] >= 0) {
+                tables.encode(coder, escape, p.tables[i], symbols[i] - p.means[i]);
+                bits += tables.bits(p.tables[i], symbols[i] - p.means[i]);
+            }
     });
     coder.finish();
     return bits;
 }
 
-std::vector<int16_t> decode_face(const ContextModel& model, const FaceStream& stream, std::size_t max_symbols) {
-    check_bound(model, stream.grid, max_symbols);
-    RangeDecoder coder(stream.data, stream.size);
-    EscapeCoder escape;
-    if (stream.coded_levels) model.decode_levels(coder, stream.grid, stream.levels);
-    const std::size_t total = model.kept_cells(stream.grid, stream.levels) * model.channels();
-    // Memory grows with what is decoded: a short stream that claims a huge face fails before it is taken.
-    std::vector<int16_t> symbols(std::min<std::size_t>(total, std::size_t{1} << 16), 0);
+namespace {
+
+// A stream that is being read: what has been decoded of it, or what was wrong.
+struct Reader {
+    const FaceStream* stream;
+    RangeDecoder coder;
+    std::size_t total = 0;  // symbols
+    EscapeCoder escape{};
+    std::vector<int16_t> symbols{};
+    std::exception_ptr wrong{};
+
+    explicit Reader(const FaceStream& stream) : stream(&stream), coder(stream.data, stream.size) {}
+
+    // work(), whose exception stays with this stream: false if there was one.
+    template <class Work>
+    bool keeps(const Work& work) {
+        try {
+            work();
+            return true;
+        } catch (...) {
+            wrong = std::current_exception();
+            symbols = {};
+            return false;
+        }
+    }
+
+    void begin(const ContextModel& model, std::size_t max_symbols) {
+        check_bound(model, stream->grid, max_symbols);
+        if (stream->coded_levels) model.decode_levels(coder, stream->grid, stream->levels);
+        total = model.kept_cells(stream->grid, stream->levels) * model.channels();
+    }
+
+    void decode(const Tables& tables, const Predictions& p, int16_t* out) {
+        // Memory grows with what is decoded: a short stream that claims a huge face fails before it is taken.
+        const std::size_t end = p.first + p.count;
+        if (LFIC_UNLIKELY(end > symbols.size()))
+            symbols.resize(std::min(total, std::max({end, 2 * symbols.size(), std::size_t{1} << 16})), 0);
+        for (int i = 0; i < p.count; ++i) {
+            if (p.tables[i] < 0) continue;
+            const int64_t symbol = static_cast<int64_t>(tables.decode(coder, escape, p.tables[i])) + p.means[i];
+            if (symbol < -32768 || symbol > 32767)
+                throw CorruptStream("symbol " + std::to_string(p.first + i) + " exceeds 16 bits", coder.position());
+            out[i] = static_cast<int16_t>(symbol);
+        }
+        std::copy_n(out, p.count, symbols.begin() + p.first);
+    }
+
+    void end() {
+        coder.check_end();
+        symbols.resize(total, 0);
+    }
+
+    // Whether the same cells are kept. Bands of large faces would take too much memory several at once.
+    bool goes_with(const Reader& other) const {
+        const Grid &a = stream->grid, &b = other.stream->grid;
+        const std::size_t cells = static_cast<std::size_t>(a.height) * a.width;
+        return cells <= kSideBySide && a.height == b.height && a.width == b.width && a.aligned == b.aligned &&
+               std::equal(stream->levels, stream->levels + static_cast<std::size_t>(a.rows()) * a.columns(),
+                          other.stream->levels);
+    }
+    static constexpr std::size_t kSideBySide = 1 << 14;
+};
+
+// One to kVectors readers that go together, from the first symbol to the end.
+void read_together(const ContextModel& model, Reader* const* readers, int count) {
+    Grid grids[kVectors];
+    for (int i = 0; i < count; ++i) grids[i] = readers[i]->stream->grid;
     const Tables& tables = model.tables();
-    model.walk(stream.grid, stream.levels, [&](std::size_t k, int table, int mean) {
-        if (LFIC_UNLIKELY(k >= symbols.size())) symbols.resize(std::min(total, std::max(k + 1, 2 * symbols.size())), 0);
-        const int64_t symbol = static_cast<int64_t>(tables.decode(coder, escape, table)) + mean;
-        if (symbol < -32768 || symbol > 32767)
-            throw CorruptStream("symbol " + std::to_string(k) + " exceeds 16 bits", coder.position());
-        symbols[k] = static_cast<int16_t>(symbol);
-        return static_cast<int>(symbol);
+    model.walk(grids, count, readers[0]->stream->levels, [&](int i, const Predictions& p, int16_t* symbols) {
+        return readers[i]->keeps([&] { readers[i]->decode(tables, p, symbols); });
     });
-    coder.check_end();
-    symbols.resize(total, 0);
-    return symbols;
+    for (int i = 0; i < count; ++i)
+        if (!readers[i]->wrong) readers[i]->keeps([&] { readers[i]->end(); });
+}
+
+// Streams by one thread, those side by side that go together; what is wrong with one is no matter to the others.
+std::vector<Reader> read_streams(const ContextModel& model, const FaceStream* streams, std::size_t count,
+                                 std::size_t max_symbols) {
+    std::vector<Reader> readers(streams, streams + count);
+    std::vector<Reader*> left;
+    for (Reader& reader : readers)
+        if (reader.keeps([&] { reader.begin(model, max_symbols); })) left.push_back(&reader);
+    while (!left.empty()) {
+        Reader* together[kVectors];
+        int found = 0;
+        const Reader& first = *left[0];
+        const auto taken = [&](Reader* reader) {
+            if (found == kVectors || (found > 0 && !reader->goes_with(first))) return false;
+            together[found++] = reader;
+            return true;
+        };
+        left.erase(std::remove_if(left.begin(), left.end(), taken), left.end());
+        read_together(model, together, found);
+    }
+    return readers;
+}
+
+// take(i, reader) for every stream, over threads. A thread is given some at once, among which it finds those that go
+// together; few streams are rather shared out.
+template <class Take>
+void read_all(const ContextModel& model, const std::vector<FaceStream>& streams, int threads, std::size_t max_symbols,
+              const Take& take) {
+    constexpr std::size_t kPiece = 32;
+    const std::size_t count = streams.size(), workers = thread_count(threads);
+    const std::size_t piece = std::max<std::size_t>(1, std::min((count + workers - 1) / workers, kPiece));
+    parallel(count, piece, workers, [&](std::size_t first, std::size_t last) {
+        std::vector<Reader> readers = read_streams(model, &streams[first], last - first, max_symbols);
+        for (std::size_t i = first; i < last; ++i) take(i, readers[i - first]);
+    });
+}
+
+}  // namespace
+
+std::vector<int16_t> decode_face(const ContextModel& model, const FaceStream& stream, std::size_t max_symbols) {
+    std::vector<Reader> readers = read_streams(model, &stream, 1, max_symbols);
+    if (readers[0].wrong) std::rethrow_exception(readers[0].wrong);
+    return std::move(readers[0].symbols);
 }
 
 void decode_face_levels(const ContextModel& model, const FaceStream& stream) {
@@ -73,34 +171,31 @@ void decode_face_levels(const ContextModel& model, const FaceStream& stream) {
 
 void predict_face(const ContextModel& model, const Face& face, int16_t* tables, int32_t* means) {
     check_count(model, face);
-    std::fill(tables, tables + face.count, int16_t{-1});
-    std::fill(means, means + face.count, 0);
-    model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        tables[k] = static_cast<int16_t>(table);
-        means[k] = mean;
-        return static_cast<int>(read_once(face.symbols[k]));
+    model.walk(face.grid, face.levels, face.symbols, [&](const Predictions& p, const int16_t*) {
+        for (int i = 0; i < p.count; ++i) tables[p.first + i] = static_cast<int16_t>(p.tables[i]);
+        std::copy_n(p.means, p.count, means + p.first);
     });
 }
 
 void cost_face(const ContextModel& model, const Face& face, float* bits) {
     check_count(model, face);
-    const std::size_t channels = model.channels();
-    const int16_t* symbols = face.symbols;
-    std::fill(bits, bits + face.count / channels, 0.0f);
-    model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        const int symbol = read_once(symbols[k]);
-        bits[k / channels] += model.tables().bits(table, symbol - mean);
-        return symbol;
+    const int channels = model.channels();
+    model.walk(face.grid, face.levels, face.symbols, [&](const Predictions& p, const int16_t* symbols) {
+        for (int from = 0; from < p.count; from += channels) {
+            float sum = 0;
+            for (int i = from; i < from + channels; ++i)
+                if (p.tables[i] >= 0) sum += model.tables().bits(p.tables[i], symbols[i] - p.means[i]);
+            *bits++ = sum;
+        }
     });
 }
 
 double face_bits(const ContextModel& model, const Face& face) {
     check_count(model, face);
-    const int16_t* symbols = face.symbols;
     double bits = face.coded_levels ? model.level_bits(face.grid, face.levels) : 0;
-    model.walk(face.grid, face.levels, [&](std::size_t k, int table, int mean) {
-        bits += model.tables().bits(table, symbols[k] - mean);
-        return static_cast<int>(symbols[k]);
+    model.walk(face.grid, face.levels, face.symbols, [&](const Predictions& p, const int16_t* symbols) {
+        for (int i = 0; i < p.count; ++i)
+            if (p.tables[i] >= 0) bits += model.tables().bits(p.tables[i], symbols[i] - p.means[i]);
     });
     return bits;
 }
@@ -124,9 +219,10 @@ std::vector<std::string> decode_faces(const ContextModel& model, const std::vect
                                       std::size_t max_symbols, std::vector<std::vector<int16_t>>& symbols) {
     std::vector<std::string> wrong(streams.size());
     symbols.resize(streams.size());
-    for_each_stream(streams.size(), threads, [&](std::size_t i) {
+    read_all(model, streams, threads, max_symbols, [&](std::size_t i, Reader& reader) {
+        symbols[i] = std::move(reader.symbols);
         try {
-            symbols[i] = decode_face(model, streams[i], max_symbols);
+            if (reader.wrong) std::rethrow_exception(reader.wrong);
         } catch (const CorruptStream& error) {
             wrong[i] = error.what();
         }
@@ -137,8 +233,14 @@ std::vector<std::string> decode_faces(const ContextModel& model, const std::vect
 std::vector<std::vector<int16_t>> decode_faces(const ContextModel& model, const std::vector<FaceStream>& streams,
                                                int threads, std::size_t max_symbols) {
     std::vector<std::vector<int16_t>> out(streams.size());
-    for_each_stream(streams.size(), threads,
-                    [&](std::size_t i) { out[i] = decode_face(model, streams[i], max_symbols); });
+    read_all(model, streams, threads, max_symbols, [&](std::size_t i, Reader& reader) {
+        out[i] = std::move(reader.symbols);
+        try {
+            if (reader.wrong) std::rethrow_exception(reader.wrong);
+        } catch (const CorruptStream& error) {
+            throw CorruptStream(i, error);
+        }
+    });
     return out;
 }
 

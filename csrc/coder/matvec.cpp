@@ -1,7 +1,10 @@
 #include "coder/matvec.hpp"
 
-#include <cstddef>
+#include <algorithm>
+#include <array>
+#include <cstring>
 
+#include "common/compiler.hpp"
 #include "common/cpu.hpp"
 #include "common/errors.hpp"
 
@@ -13,58 +16,186 @@ inline int16_t squash(int32_t v, int shift) {
     return static_cast<int16_t>(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
+// Rows one behind the other, zeros added.
+Matrix pack_rows(const int16_t* weights, int rows, int columns) {
+    Matrix out{padded(rows, kPadRows), padded(columns, kPadColumns), {}};
+    out.weights.resize(static_cast<std::size_t>(out.rows) * out.columns, 0);
+    for (int r = 0; r < rows; ++r)
+        std::copy_n(weights + static_cast<std::ptrdiff_t>(r) * columns, columns,
+                    out.weights.begin() + static_cast<std::ptrdiff_t>(r) * out.columns);
+    return out;
+}
+
+// For matrices of pack_rows: store(v, r, sum + bias) for every row and vector.
+template <class Dot, class Store>
+LFIC_INLINE void row_by_row(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
+                            const Dot& dot, const Store& store) {
+    const int16_t* weights = matrix.weights.data();
+    for (int r = 0; r < matrix.rows; ++r, weights += matrix.columns)
+        for (int v = 0; v < vectors; ++v) store(v, r, dot(weights, matrix.columns, x[v]) + bias[v][r]);
+}
+
 inline int32_t dot_scalar(const int16_t* weights, int columns, const int16_t* x) {
     int32_t sum = 0;
     for (int c = 0; c < columns; ++c) sum += static_cast<int32_t>(weights[c]) * x[c];
     return sum;
 }
 
-void linear_scalar(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int32_t* out) {
-    for (int r = 0; r < rows; ++r, weights += columns) out[r] = dot_scalar(weights, columns, x) + bias[r];
+void linear_scalar(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
+                   int32_t* const* out) {
+    row_by_row(matrix, vectors, x, bias, dot_scalar, [&](int v, int r, int32_t sum) { out[v][r] = sum; });
 }
 
-void hidden_scalar(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
-                   int16_t* out) {
-    for (int r = 0; r < rows; ++r, weights += columns)
-        out[r] = squash(dot_scalar(weights, columns, x) + bias[r], shift);
+void hidden_scalar(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias, int shift,
+                   int16_t* const* out) {
+    row_by_row(matrix, vectors, x, bias, dot_scalar,
+               [&](int v, int r, int32_t sum) { out[v][r] = squash(sum, shift); });
 }
 
 #ifdef LFIC_AVX2
-// Sums of four rows. vpmaddwd adds pairs of products: |w| <= 2047 and |x| <= 255 keep them far inside int32.
-LFIC_AVX2 inline __m128i four_rows(const int16_t* weights, int columns, const int16_t* x) {
-    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-    const std::ptrdiff_t step = columns;
-    for (int k = 0; k < columns; k += kPadColumns, weights += kPadColumns) {
-        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + k));
-        a = _mm256_add_epi32(a, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights))));
-        b = _mm256_add_epi32(
-            b, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + step))));
-        c = _mm256_add_epi32(
-            c, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 2 * step))));
-        d = _mm256_add_epi32(
-            d, _mm256_madd_epi16(v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 3 * step))));
-    }
-    const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-    return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+constexpr int kLanes32 = 8;  // int32 in a vector
+
+// Blocks of 16 rows; in a block pairs of columns; of a pair two vectors of 8 rows x 2 columns. vpmaddwd of such a
+// vector with the pair of x in every lane gives 8 rows' sums: nothing has to be added across lanes in the end.
+Matrix pack_avx2(const int16_t* weights, int rows, int columns) {
+    Matrix out{padded(rows, kPadRows), padded(columns, kPadColumns), {}};
+    out.weights.resize(static_cast<std::size_t>(out.rows) * out.columns, 0);
+    for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < columns; ++c) {
+            const std::size_t block = static_cast<std::size_t>(r / kPadRows) * kPadRows * out.columns;
+            out.weights[block + static_cast<std::size_t>(c / 2) * 2 * kPadRows + r % kPadRows * 2 + c % 2] =
+                weights[static_cast<std::ptrdiff_t>(r) * columns + c];
+        }
+    return out;
 }
 
-LFIC_AVX2 void linear_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
-                           int32_t* out) {
-    for (int r = 0; r < rows; r += kPadRows, weights += kPadRows * static_cast<std::ptrdiff_t>(columns)) {
-        const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r), _mm_add_epi32(four_rows(weights, columns, x), b));
+LFIC_INLINE int32_t pair_at(const int16_t* x) {
+    int32_t pair;
+    std::memcpy(&pair, x, sizeof pair);
+    return pair;
+}
+
+// sum += w . x. In assembly, as GCC otherwise begins all products of a loop before it adds any, which takes more
+// registers than there are.
+LFIC_AVX2 LFIC_INLINE void multiply_add(__m256i& sum, __m256i w, __m256i x) {
+    __m256i products;
+    asm("vpmaddwd %[x], %[w], %[products]\n\tvpaddd %[products], %[sum], %[sum]"
+        : [sum] "+x"(sum), [products] "=&x"(products)
+        : [w] "x"(w), [x] "x"(x));
+}
+
+// Sums of kBlocks x 16 rows and kCount vectors over the pairs of columns that are listed. |w| <= 2047 and |x| <= 255
+// keep sums of two products far inside int32.
+template <int kBlocks, int kCount>
+LFIC_AVX2 LFIC_INLINE void tile(const int16_t* weights, std::ptrdiff_t block, const uint16_t* pairs, int count,
+                                const int16_t* const* x, __m256i (&sums)[2 * kBlocks][kCount]) {
+    __m256i s[2 * kBlocks][kCount];
+    const int16_t* from[kCount];
+    for (int v = 0; v < kCount; ++v) from[v] = x[v];
+    for (int i = 0; i < 2 * kBlocks; ++i)
+        for (int v = 0; v < kCount; ++v) s[i][v] = _mm256_setzero_si256();
+    for (int p = 0; p < count; ++p) {
+        const std::ptrdiff_t pair = pairs[p];
+        const int16_t* w = weights + pair * 2 * kPadRows;
+        __m256i many[kCount];
+        for (int v = 0; v < kCount; ++v) many[v] = _mm256_set1_epi32(pair_at(from[v] + 2 * pair));
+        for (int i = 0; i < 2 * kBlocks; ++i) {
+            const __m256i row = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + i / 2 * block + i % 2 * 16));
+            for (int v = 0; v < kCount; ++v) multiply_add(s[i][v], row, many[v]);
+        }
+    }
+    for (int i = 0; i < 2 * kBlocks; ++i)
+        for (int v = 0; v < kCount; ++v) sums[i][v] = s[i][v];
+}
+
+// Stores of 16 rows' sums with their biases.
+struct Linear {
+    int32_t* const* out;
+    LFIC_AVX2 LFIC_INLINE void operator()(int v, int r, __m256i low, __m256i high) const {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[v] + r), low);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[v] + r + kLanes32), high);
+    }
+};
+struct Hidden {
+    int16_t* const* out;
+    __m128i shift;
+    LFIC_AVX2 LFIC_INLINE void operator()(int v, int r, __m256i low, __m256i high) const {
+        const __m256i packed = _mm256_packs_epi32(_mm256_sra_epi32(low, shift), _mm256_sra_epi32(high, shift));
+        const __m256i squashed = _mm256_min_epi16(_mm256_max_epi16(packed, _mm256_setzero_si256()),  //
+                                                  _mm256_set1_epi16(255));
+        // packs works in halves: their quarters change places.
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[v] + r), _mm256_permute4x64_epi64(squashed, 0xD8));
+    }
+};
+
+// The rows from `r` on, kBlocks x 16 at once, while there are so many; returns the first that is left.
+template <int kBlocks, int kCount, class Store>
+LFIC_AVX2 LFIC_INLINE int tiles(const Matrix& matrix, int r, const uint16_t* pairs, int count, const int16_t* const* x,
+                                const int32_t* const* bias, const Store& store) {
+    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(kPadRows) * matrix.columns;
+    for (; r + kBlocks * kPadRows <= matrix.rows; r += kBlocks * kPadRows) {
+        __m256i sums[2 * kBlocks][kCount];
+        tile<kBlocks, kCount>(matrix.weights.data() + r / kPadRows * block, block, pairs, count, x, sums);
+        for (int b = 0; b < kBlocks; ++b)
+            for (int v = 0; v < kCount; ++v) {
+                const int row = r + b * kPadRows;
+                const __m256i* add = reinterpret_cast<const __m256i*>(bias[v] + row);
+                store(v, row, _mm256_add_epi32(sums[2 * b][v], _mm256_loadu_si256(add)),
+                      _mm256_add_epi32(sums[2 * b + 1][v], _mm256_loadu_si256(add + 1)));
+            }
+    }
+    return r;
+}
+
+// Few vectors take more rows at once: eight or so sums keep the multipliers busy.
+template <class Store>
+LFIC_AVX2 LFIC_INLINE void all_rows(const Matrix& matrix, int vectors, const uint16_t* pairs, int count,
+                                    const int16_t* const* x, const int32_t* const* bias, const Store& store) {
+    if (vectors == 4) {
+        tiles<1, 4>(matrix, 0, pairs, count, x, bias, store);
+    } else if (vectors == 3) {
+        tiles<1, 3>(matrix, 0, pairs, count, x, bias, store);
+    } else if (vectors == 2) {
+        tiles<1, 2>(matrix, tiles<2, 2>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
+    } else {
+        tiles<1, 1>(matrix, tiles<4, 1>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
     }
 }
 
-LFIC_AVX2 void hidden_avx2(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias,
-                           int shift, int16_t* out) {
-    const __m128i count = _mm_cvtsi32_si128(shift), most = _mm_set1_epi16(255), zero = _mm_setzero_si128();
-    for (int r = 0; r < rows; r += kPadRows, weights += kPadRows * static_cast<std::ptrdiff_t>(columns)) {
-        const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bias + r));
-        const __m128i v = _mm_sra_epi32(_mm_add_epi32(four_rows(weights, columns, x), b), count);
-        const __m128i packed = _mm_min_epi16(_mm_max_epi16(_mm_packs_epi32(v, v), zero), most);
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + r), packed);
+constexpr int kMostPairs = 2048;  // of 4 x 1024 columns, the most that a context model has
+
+// The pairs of columns that are not zero in all vectors: a third to nine tenths are.
+int list_pairs(int columns, int vectors, const int16_t* const* x, uint16_t* pairs) {
+    int count = 0;
+    for (int p = 0; p < columns / 2; ++p) {
+        int32_t any = pair_at(x[0] + 2 * p);
+        for (int v = 1; v < vectors; ++v) any |= pair_at(x[v] + 2 * p);
+        pairs[count] = static_cast<uint16_t>(p);
+        count += any != 0;
     }
+    return count;
+}
+
+// For few rows a list costs as much as it saves.
+const uint16_t* every_pair() {
+    static const auto all = [] {
+        std::array<uint16_t, kMostPairs> out;
+        for (int p = 0; p < kMostPairs; ++p) out[p] = static_cast<uint16_t>(p);
+        return out;
+    }();
+    return all.data();
+}
+
+LFIC_AVX2 void linear_avx2(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
+                           int32_t* const* out) {
+    all_rows(matrix, vectors, every_pair(), matrix.columns / 2, x, bias, Linear{out});
+}
+
+LFIC_AVX2 void hidden_avx2(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
+                           int shift, int16_t* const* out) {
+    uint16_t pairs[kMostPairs];
+    const int count = list_pairs(matrix.columns, vectors, x, pairs);
+    all_rows(matrix, vectors, pairs, count, x, bias, Hidden{out, _mm_cvtsi32_si128(shift)});
 }
 #endif
 
@@ -79,13 +210,14 @@ inline int32_t dot_neon(const int16_t* weights, int columns, const int16_t* x) {
     return vaddvq_s32(vaddq_s32(a, b));
 }
 
-void linear_neon(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int32_t* out) {
-    for (int r = 0; r < rows; ++r, weights += columns) out[r] = dot_neon(weights, columns, x) + bias[r];
+void linear_neon(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
+                 int32_t* const* out) {
+    row_by_row(matrix, vectors, x, bias, dot_neon, [&](int v, int r, int32_t sum) { out[v][r] = sum; });
 }
 
-void hidden_neon(const int16_t* weights, int rows, int columns, const int16_t* x, const int32_t* bias, int shift,
-                 int16_t* out) {
-    for (int r = 0; r < rows; ++r, weights += columns) out[r] = squash(dot_neon(weights, columns, x) + bias[r], shift);
+void hidden_neon(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias, int shift,
+                 int16_t* const* out) {
+    row_by_row(matrix, vectors, x, bias, dot_neon, [&](int v, int r, int32_t sum) { out[v][r] = squash(sum, shift); });
 }
 #endif
 
@@ -100,14 +232,14 @@ Simd simd_named(const std::string& name) {
 }
 
 MatVec matvec_for(Simd simd) {
-    if (simd == Simd::scalar) return {linear_scalar, hidden_scalar, "scalar"};
+    if (simd == Simd::scalar) return {pack_rows, linear_scalar, hidden_scalar, "scalar"};
 #ifdef LFIC_AVX2
-    if (simd != Simd::neon && has_avx2()) return {linear_avx2, hidden_avx2, "avx2"};
+    if (simd != Simd::neon && has_avx2()) return {pack_avx2, linear_avx2, hidden_avx2, "avx2"};
 #endif
 #ifdef LFIC_NEON
-    if (simd != Simd::avx2) return {linear_neon, hidden_neon, "neon"};
+    if (simd != Simd::avx2) return {pack_rows, linear_neon, hidden_neon, "neon"};
 #endif
-    if (simd == Simd::automatic) return {linear_scalar, hidden_scalar, "scalar"};
+    if (simd == Simd::automatic) return {pack_rows, linear_scalar, hidden_scalar, "scalar"};
     throw InvalidInput(std::string("this machine has no ") + (simd == Simd::avx2 ? "AVX2" : "NEON") +
                        "; simd='auto' takes what it has");
 }
