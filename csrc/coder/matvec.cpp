@@ -1,7 +1,6 @@
 #include "coder/matvec.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "common/compiler.hpp"
@@ -53,26 +52,22 @@ void hidden_scalar(const Matrix& matrix, int vectors, const int16_t* const* x, c
 }
 
 #ifdef LFIC_AVX2
-constexpr int kLanes32 = 8;  // int32 in a vector
+constexpr int kLanes32 = 8;       // int32 in a vector
+constexpr int kPairBytes = 4;     // two columns of x
+constexpr int kVectorBytes = 32;  // eight rows of two columns
 
-// Blocks of 16 rows; in a block pairs of columns; of a pair two vectors of 8 rows x 2 columns. vpmaddwd of such a
-// vector with the pair of x in every lane gives 8 rows' sums: nothing has to be added across lanes in the end.
+// Blocks of 8 rows; in a block pairs of columns; of a pair a vector of 8 rows x 2 columns. vpmaddwd of such a vector
+// with the pair of x in every lane gives 8 rows' sums: nothing has to be added across lanes in the end.
 Matrix pack_avx2(const int16_t* weights, int rows, int columns) {
     Matrix out{padded(rows, kPadRows), padded(columns, kPadColumns), {}};
     out.weights.resize(static_cast<std::size_t>(out.rows) * out.columns, 0);
     for (int r = 0; r < rows; ++r)
         for (int c = 0; c < columns; ++c) {
-            const std::size_t block = static_cast<std::size_t>(r / kPadRows) * kPadRows * out.columns;
-            out.weights[block + static_cast<std::size_t>(c / 2) * 2 * kPadRows + r % kPadRows * 2 + c % 2] =
+            const std::size_t block = static_cast<std::size_t>(r / kLanes32) * kLanes32 * out.columns;
+            out.weights[block + static_cast<std::size_t>(c / 2) * 2 * kLanes32 + r % kLanes32 * 2 + c % 2] =
                 weights[static_cast<std::ptrdiff_t>(r) * columns + c];
         }
     return out;
-}
-
-LFIC_INLINE int32_t pair_at(const int16_t* x) {
-    int32_t pair;
-    std::memcpy(&pair, x, sizeof pair);
-    return pair;
 }
 
 // sum += w . x. In assembly, as GCC otherwise begins all products of a loop before it adds any, which takes more
@@ -84,28 +79,31 @@ LFIC_AVX2 LFIC_INLINE void multiply_add(__m256i& sum, __m256i w, __m256i x) {
         : [w] "x"(w), [x] "x"(x));
 }
 
-// Sums of kBlocks x 16 rows and kCount vectors over the pairs of columns that are listed. |w| <= 2047 and |x| <= 255
-// keep sums of two products far inside int32.
+LFIC_AVX2 LFIC_INLINE __m256i pair_at(const char* x) {
+    int32_t pair;
+    std::memcpy(&pair, x, sizeof pair);
+    return _mm256_set1_epi32(pair);
+}
+
+// sums += those of kBlocks x 8 rows and kCount vectors over the pairs of columns that are listed. |w| <= 2047 and
+// |x| <= 255 keep sums of two products far inside int32.
 template <int kBlocks, int kCount>
 LFIC_AVX2 LFIC_INLINE void tile(const int16_t* weights, std::ptrdiff_t block, const uint16_t* pairs, int count,
-                                const int16_t* const* x, __m256i (&sums)[2 * kBlocks][kCount]) {
-    __m256i s[2 * kBlocks][kCount];
-    const int16_t* from[kCount];
-    for (int v = 0; v < kCount; ++v) from[v] = x[v];
-    for (int i = 0; i < 2 * kBlocks; ++i)
-        for (int v = 0; v < kCount; ++v) s[i][v] = _mm256_setzero_si256();
+                                const int16_t* const* x, __m256i (&sums)[kBlocks][kCount]) {
+    const char* w[kBlocks];
+    const char* from[kCount];
+    for (int b = 0; b < kBlocks; ++b) w[b] = reinterpret_cast<const char*>(weights + b * block);
+    for (int v = 0; v < kCount; ++v) from[v] = reinterpret_cast<const char*>(x[v]);
     for (int p = 0; p < count; ++p) {
-        const std::ptrdiff_t pair = pairs[p];
-        const int16_t* w = weights + pair * 2 * kPadRows;
+        const std::ptrdiff_t at = pairs[p];
         __m256i many[kCount];
-        for (int v = 0; v < kCount; ++v) many[v] = _mm256_set1_epi32(pair_at(from[v] + 2 * pair));
-        for (int i = 0; i < 2 * kBlocks; ++i) {
-            const __m256i row = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + i / 2 * block + i % 2 * 16));
-            for (int v = 0; v < kCount; ++v) multiply_add(s[i][v], row, many[v]);
+        for (int v = 0; v < kCount; ++v) many[v] = pair_at(from[v] + at);
+        for (int b = 0; b < kBlocks; ++b) {
+            const void* rows = w[b] + at * (kVectorBytes / kPairBytes);
+            const __m256i row = _mm256_load_si256(static_cast<const __m256i*>(rows));
+            for (int v = 0; v < kCount; ++v) multiply_add(sums[b][v], row, many[v]);
         }
     }
-    for (int i = 0; i < 2 * kBlocks; ++i)
-        for (int v = 0; v < kCount; ++v) sums[i][v] = s[i][v];
 }
 
 // Stores of 16 rows' sums with their biases.
@@ -128,21 +126,19 @@ struct Hidden {
     }
 };
 
-// The rows from `r` on, kBlocks x 16 at once, while there are so many; returns the first that is left.
+// The rows from `r` on, kBlocks x 8 at once, while there are so many; returns the first that is left.
 template <int kBlocks, int kCount, class Store>
 LFIC_AVX2 LFIC_INLINE int tiles(const Matrix& matrix, int r, const uint16_t* pairs, int count, const int16_t* const* x,
                                 const int32_t* const* bias, const Store& store) {
-    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(kPadRows) * matrix.columns;
-    for (; r + kBlocks * kPadRows <= matrix.rows; r += kBlocks * kPadRows) {
-        __m256i sums[2 * kBlocks][kCount];
-        tile<kBlocks, kCount>(matrix.weights.data() + r / kPadRows * block, block, pairs, count, x, sums);
+    const std::ptrdiff_t block = static_cast<std::ptrdiff_t>(kLanes32) * matrix.columns;
+    for (; r + kBlocks * kLanes32 <= matrix.rows; r += kBlocks * kLanes32) {
+        __m256i sums[kBlocks][kCount];
         for (int b = 0; b < kBlocks; ++b)
-            for (int v = 0; v < kCount; ++v) {
-                const int row = r + b * kPadRows;
-                const __m256i* add = reinterpret_cast<const __m256i*>(bias[v] + row);
-                store(v, row, _mm256_add_epi32(sums[2 * b][v], _mm256_loadu_si256(add)),
-                      _mm256_add_epi32(sums[2 * b + 1][v], _mm256_loadu_si256(add + 1)));
-            }
+            for (int v = 0; v < kCount; ++v)
+                sums[b][v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias[v] + r) + b);
+        tile<kBlocks, kCount>(matrix.weights.data() + r / kLanes32 * block, block, pairs, count, x, sums);
+        for (int b = 0; b < kBlocks; b += 2)
+            for (int v = 0; v < kCount; ++v) store(v, r + b * kLanes32, sums[b][v], sums[b + 1][v]);
     }
     return r;
 }
@@ -152,48 +148,59 @@ template <class Store>
 LFIC_AVX2 LFIC_INLINE void all_rows(const Matrix& matrix, int vectors, const uint16_t* pairs, int count,
                                     const int16_t* const* x, const int32_t* const* bias, const Store& store) {
     if (vectors == 4) {
-        tiles<1, 4>(matrix, 0, pairs, count, x, bias, store);
+        tiles<2, 4>(matrix, 0, pairs, count, x, bias, store);
     } else if (vectors == 3) {
-        tiles<1, 3>(matrix, 0, pairs, count, x, bias, store);
+        tiles<2, 3>(matrix, 0, pairs, count, x, bias, store);
     } else if (vectors == 2) {
-        tiles<1, 2>(matrix, tiles<2, 2>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
+        tiles<2, 2>(matrix, tiles<4, 2>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
     } else {
-        tiles<1, 1>(matrix, tiles<4, 1>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
+        tiles<2, 1>(matrix, tiles<8, 1>(matrix, 0, pairs, count, x, bias, store), pairs, count, x, bias, store);
     }
 }
 
 constexpr int kMostPairs = 2048;  // of 4 x 1024 columns, the most that a context model has
 
-// The pairs of columns that are not zero in all vectors: a third to nine tenths are.
-int list_pairs(int columns, int vectors, const int16_t* const* x, uint16_t* pairs) {
+// Of every byte where the pairs of its bits that are set stand, and how many they are.
+struct Bits {
+    uint8_t places[256][8], count[256];
+};
+constexpr Bits bits_of_bytes() {
+    Bits out{};
+    for (int byte = 0; byte < 256; ++byte)
+        for (int bit = 0; bit < 8; ++bit)
+            if (byte >> bit & 1) out.places[byte][out.count[byte]++] = static_cast<uint8_t>(bit * kPairBytes);
+    return out;
+}
+alignas(64) constexpr Bits kBits = bits_of_bytes();
+
+// Where the pairs of columns stand (bytes) that are not zero in all vectors: most context values are, and a third of
+// the hidden units. Writes up to 8 entries past the end.
+LFIC_AVX2 int list_pairs(int columns, int vectors, const int16_t* const* x, uint16_t* pairs) {
     int count = 0;
-    for (int p = 0; p < columns / 2; ++p) {
-        int32_t any = pair_at(x[0] + 2 * p);
-        for (int v = 1; v < vectors; ++v) any |= pair_at(x[v] + 2 * p);
-        pairs[count] = static_cast<uint16_t>(p);
-        count += any != 0;
+    for (int c = 0; c < columns; c += 16) {
+        __m256i any = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x[0] + c));
+        for (int v = 1; v < vectors; ++v)
+            any = _mm256_or_si256(any, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x[v] + c)));
+        const __m256i zero = _mm256_cmpeq_epi32(any, _mm256_setzero_si256());
+        const int found = _mm256_movemask_ps(_mm256_castsi256_ps(zero)) ^ 255;
+        const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kBits.places[found]));
+        const __m128i first = _mm_set1_epi16(static_cast<int16_t>(c / 2 * kPairBytes));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(pairs + count), _mm_add_epi16(_mm_cvtepu8_epi16(places), first));
+        count += kBits.count[found];
     }
     return count;
 }
 
-// For few rows a list costs as much as it saves.
-const uint16_t* every_pair() {
-    static const auto all = [] {
-        std::array<uint16_t, kMostPairs> out;
-        for (int p = 0; p < kMostPairs; ++p) out[p] = static_cast<uint16_t>(p);
-        return out;
-    }();
-    return all.data();
-}
-
 LFIC_AVX2 void linear_avx2(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
                            int32_t* const* out) {
-    all_rows(matrix, vectors, every_pair(), matrix.columns / 2, x, bias, Linear{out});
+    uint16_t pairs[kMostPairs + 8];
+    const int count = list_pairs(matrix.columns, vectors, x, pairs);
+    all_rows(matrix, vectors, pairs, count, x, bias, Linear{out});
 }
 
 LFIC_AVX2 void hidden_avx2(const Matrix& matrix, int vectors, const int16_t* const* x, const int32_t* const* bias,
                            int shift, int16_t* const* out) {
-    uint16_t pairs[kMostPairs];
+    uint16_t pairs[kMostPairs + 8];
     const int count = list_pairs(matrix.columns, vectors, x, pairs);
     all_rows(matrix, vectors, pairs, count, x, bias, Hidden{out, _mm_cvtsi32_si128(shift)});
 }

@@ -1,4 +1,5 @@
 // Tests of the coder without Python: limits, every SIMD variant against every other, damage, threads.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -205,6 +206,53 @@ static void lengths() {
     CHECK(decoded == zeros);
 }
 
+// Every variant's products of 1 to 4 vectors against plain sums: sizes that are no multiples of anything, zeros in
+// vectors, and the largest weights and values.
+static void matrices() {
+    Random random{12};
+    for (const Simd simd : {Simd::scalar, Simd::automatic}) {
+        const MatVec matvec = matvec_for(simd);
+        for (int round = 0; round < 300; ++round) {
+            const int rows = random.between(1, 150), columns = random.between(1, 300), shift = random.between(1, 12);
+            const int zeros = random.between(0, 10), vectors = 1 + round % kVectors;
+            const bool largest = round % 5 == 0;
+            std::vector<int16_t> weights(static_cast<std::size_t>(rows) * columns);
+            for (auto& w : weights) w = static_cast<int16_t>(largest ? 2047 : random.between(-2047, 2047));
+            const Matrix matrix = matvec.pack(weights.data(), rows, columns);
+            std::vector<std::vector<int16_t>> x(vectors), hidden(vectors);
+            std::vector<std::vector<int32_t>> bias(vectors), linear(vectors);
+            const int16_t* px[kVectors];
+            const int32_t* pbias[kVectors];
+            int16_t* phidden[kVectors];
+            int32_t* plinear[kVectors];
+            for (int v = 0; v < vectors; ++v) {
+                x[v].resize(matrix.columns, 7);  // what stands behind the columns meets weights of 0
+                for (int c = 0; c < columns; ++c)
+                    x[v][c] = static_cast<int16_t>(random.between(1, 10) <= zeros ? 0
+                                                   : largest                      ? 255
+                                                                                  : random.between(-127, 255));
+                bias[v].resize(matrix.rows);
+                for (auto& b : bias[v]) b = random.between(-1000000, 1000000);
+                hidden[v].resize(matrix.rows);
+                linear[v].resize(matrix.rows);
+                px[v] = x[v].data();
+                pbias[v] = bias[v].data();
+                phidden[v] = hidden[v].data();
+                plinear[v] = linear[v].data();
+            }
+            matvec.hidden(matrix, vectors, px, pbias, shift, phidden);
+            matvec.linear(matrix, vectors, px, pbias, plinear);
+            for (int v = 0; v < vectors; ++v)
+                for (int r = 0; r < rows; ++r) {
+                    int32_t sum = bias[v][r];
+                    for (int c = 0; c < columns; ++c) sum += weights[r * columns + c] * x[v][c];
+                    CHECK(linear[v][r] == sum);
+                    CHECK(hidden[v][r] == std::min(std::max(sum >> shift, 0), 255));
+                }
+        }
+    }
+}
+
 struct FaceCase {
     Grid grid;
     std::vector<uint8_t> levels;
@@ -234,7 +282,8 @@ static FaceCase random_face(const ContextModel& model, Random& random, bool extr
 }
 
 static void context_models() {
-    const int shapes[][4] = {{8, 2, 16, 8}, {6, 3, 5, 7}, {1, 1, 1, 1}, {64, 4, 96, 64}, {20, 5, 33, 18}};
+    const int shapes[][4] = {{8, 2, 16, 8},   {6, 3, 5, 7},    {1, 1, 1, 1},    {64, 4, 96, 64},
+                             {20, 5, 33, 18}, {12, 6, 257, 1}, {24, 6, 1, 257}, {17, 1, 40, 31}};
     for (const auto& s : shapes) {
         const auto tables = random_tables(24, 7);
         const auto arrays = random_arrays(s[0], s[1], s[2], s[3], 3, 24, 11);
@@ -267,6 +316,21 @@ static void context_models() {
             std::vector<float> bits(f.symbols.size() / s[0]);
             cost_face(models[0], f.face(true), bits.data());
             for (float b : bits) CHECK(b >= 0);
+            // The same sums from what `predict` gives.
+            std::vector<int16_t> indexes(f.symbols.size());
+            std::vector<int32_t> means(f.symbols.size());
+            predict_face(models[1], f.face(true), indexes.data(), means.data());
+            double all = 0;
+            for (std::size_t i = 0; i < bits.size(); ++i) {
+                float sum = 0;
+                for (std::size_t k = i * s[0]; k < (i + 1) * s[0]; ++k)
+                    if (indexes[k] >= 0) {
+                        sum += tables->bits(indexes[k], f.symbols[k] - means[k]);
+                        all += tables->bits(indexes[k], f.symbols[k] - means[k]);
+                    }
+                CHECK(sum == bits[i]);
+            }
+            CHECK(all == face_bits(models[1], f.face(false)));
         }
     }
 }
@@ -306,14 +370,91 @@ static void batches() {
     CHECK(throws<InvalidInput>([&] { encode_faces(model, written, -1); }));
 }
 
+// Batches in which some streams go side by side, some are alone, and some are damaged: of each what it gives alone.
+static void side_by_side() {
+    const auto tables = random_tables(24, 7);
+    const auto arrays = random_arrays(12, 3, 20, 9, 3, 24, 11);
+    Random random{6};
+    int refused = 0;
+    for (const Simd simd : {Simd::scalar, Simd::automatic}) {
+        const ContextModel model(arrays, tables, simd);
+        for (int round = 0; round < 24; ++round) {
+            const std::size_t count = random.between(1, 80);
+            std::vector<FaceCase> faces;
+            std::vector<bool> coded;
+            std::vector<Bytes> bytes;
+            for (std::size_t i = 0; i < count; ++i) {
+                // Three of four have the grid and the levels of one before.
+                FaceCase f = random_face(model, random, round % 2);
+                if (i && random.between(0, 3)) {
+                    const FaceCase& like = faces[random.between(0, static_cast<int>(i) - 1)];
+                    f.grid = like.grid;
+                    f.grid.quality = random.between(1, 100);
+                    f.levels = like.levels;
+                    f.symbols = like.symbols;
+                    for (auto& s : f.symbols) s = static_cast<int16_t>(random.between(-9, 9));
+                }
+                coded.push_back(random.between(0, 1));
+                bytes.emplace_back();
+                encode_face(model, f.face(coded[i]), bytes[i]);
+                if (random.between(0, 5) == 0 && !bytes[i].empty()) {
+                    const int last = static_cast<int>(bytes[i].size()) - 1;
+                    const int kind = random.between(0, 2);
+                    if (kind == 0) bytes[i][random.between(0, last)] ^= 1 << random.between(0, 7);
+                    if (kind == 1) bytes[i].resize(random.between(0, last));
+                    if (kind == 2) bytes[i].resize(bytes[i].size() + 20, 7);
+                }
+                bytes[i].shrink_to_fit();
+                faces.push_back(f);
+            }
+            std::vector<std::vector<uint8_t>> levels(count);
+            const auto stream = [&](std::size_t i) -> FaceStream {
+                levels[i] = faces[i].levels;
+                if (coded[i]) levels[i].assign(levels[i].size(), 0);
+                return {faces[i].grid, bytes[i].data(), bytes[i].size(), levels[i].data(), coded[i]};
+            };
+            std::vector<std::vector<int16_t>> alone(count), together;
+            std::vector<std::vector<uint8_t>> alone_levels(count);
+            std::vector<std::string> wrong(count);
+            for (std::size_t i = 0; i < count; ++i) {
+                try {
+                    alone[i] = decode_face(model, stream(i), std::size_t{1} << 24);
+                } catch (const CorruptStream& error) {
+                    wrong[i] = error.what();
+                    ++refused;
+                }
+                alone_levels[i] = levels[i];
+            }
+            for (int threads = 1; threads <= 4; ++threads) {
+                std::vector<FaceStream> streams;
+                for (std::size_t i = 0; i < count; ++i) streams.push_back(stream(i));
+                CHECK(decode_faces(model, streams, threads, std::size_t{1} << 24, together) == wrong);
+                CHECK(together == alone && levels == alone_levels);
+                const auto first = std::find_if(wrong.begin(), wrong.end(), [](const auto& w) { return !w.empty(); });
+                try {
+                    CHECK(decode_faces(model, streams, threads, std::size_t{1} << 24) == alone);
+                    CHECK(first == wrong.end());
+                } catch (const CorruptStream& error) {
+                    const std::string text = "stream " + std::to_string(first - wrong.begin()) + " of the batch: ";
+                    CHECK(first != wrong.end());
+                    if (threads == 1) CHECK(error.what() == text + *first);
+                }
+            }
+        }
+    }
+    CHECK(refused > 100);
+}
+
 int main() {
     range_equality();
     table_streams();
     lockstep();
     table_batches();
     lengths();
+    matrices();
     context_models();
     batches();
+    side_by_side();
     if (failures == 0) std::puts("all tests passed");
     return failures != 0;
 }
