@@ -145,6 +145,26 @@ def test_against_the_specification(h, w, aligned, quality):
         np.testing.assert_array_equal(means[expected[0] >= 0], expected[1][expected[0] >= 0])
 
 
+SIZES = [(1, 1, 1, 1), (6, 3, 5, 7), (18, 6, 257, 33), (20, 5, 33, 257), (17, 1, 16, 130), (96, 6, 256, 128)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (5, 11)])
+def test_any_size_against_the_specification(size, h, w):
+    C, G, H1, H2 = size
+    arrays, tables = random_arrays(C, G, H1, H2), random_tables()
+    for simd in ("scalar", "auto"):
+        model = coder.ContextModel(arrays, tables, simd)
+        face = random_face(model, C, h, w, 30, False)
+        expected = plain_predict(arrays, *face)
+        for found, wanted in zip(model.predict(*face), expected, strict=True):
+            np.testing.assert_array_equal(np.where(expected[0] >= 0, found, 0), np.where(expected[0] >= 0, wanted, 0))
+        np.testing.assert_array_equal(model.decode(model.encode(*face), h, w, 30, False, face[1])[0], face[0])
+        four = model.decode_batch([(model.encode(*face), h, w, 30, False, face[1])] * 4)
+        for symbols, _ in four:
+            np.testing.assert_array_equal(symbols, face[0])
+
+
 @pytest.mark.parametrize(("h", "w", "aligned"), GRIDS)
 @pytest.mark.parametrize("reach", [0, 3, 32767])
 def test_every_variant_reads_every_other(h, w, aligned, reach):
@@ -207,6 +227,61 @@ def test_damaged_faces():
         model.decode_batch([(data, 14, 14, 40, True, None), (bytes(data) + b"x" * 40, 14, 14, 40, True, None)], 2)
     with pytest.raises(CorruptStreamError, match="cut short"):  # soon, not after decoding a million cells of nothing
         model.decode(b"\x12\x34", 1024, 1024, 40)
+
+
+def alone(model, stream):
+    try:
+        return (*model.decode(*stream), None)
+    except CorruptStreamError as error:
+        return None, None, str(error)
+
+
+def test_faces_of_a_batch_do_not_touch_one_another():
+    """Mixed grids, levels and qualities, some damaged: of each the symbols or the error that it gives alone."""
+    model, rng = variants()[-1], np.random.default_rng(3)
+    streams = []
+    for i in range(150):
+        h, w = [(14, 14), (14, 14), (9, 5), (1, 1), (3, 17)][rng.integers(5)]
+        symbols, levels, *_ = random_face(model, int(rng.integers(3)), h, w, 50, False)  # three level maps a grid
+        quality, coded = int(rng.integers(1, 101)), bool(rng.integers(2))
+        data = model.encode(rng.integers(-4, 5, len(symbols)).astype(np.int16), levels, h, w, quality, False, coded)
+        if i % 5 == 0:
+            data = damage(data + bytes(4), rng)
+        streams.append((data, h, w, quality, False, None if coded else levels))
+    expected = [alone(model, stream) for stream in streams]
+    wrong = [(i, error) for i, (*_, error) in enumerate(expected) if error]
+    assert 10 < len(wrong) < 31
+    good = [i for i, (*_, error) in enumerate(expected) if not error]
+    for threads in (1, 2, 3, 4):
+        for i, found in zip(good, model.decode_batch([streams[i] for i in good], threads), strict=True):
+            np.testing.assert_array_equal(found[0], expected[i][0])
+            np.testing.assert_array_equal(found[1], expected[i][1])
+    i, error = wrong[0]
+    with pytest.raises(CorruptStreamError) as info:
+        model.decode_batch(streams)
+    assert str(info.value) == f"stream {i} of the batch: {error}"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_rows_go_on_where_others_are_damaged(threads):
+    model, rng = variants()[-1], np.random.default_rng(4)
+    levels = np.stack([np.full((4, 4), i % 3 == 0, np.uint8) for i in range(64)])
+    quality = rng.integers(1, 101, 64)
+    rows, streams = [], []
+    for i in range(64):
+        count = len(list(kept_cells(levels[i], 14, 14))) * model.channels
+        data = model.encode(
+            rng.integers(-4, 5, count).astype(np.int16), levels[i], 14, 14, int(quality[i]), False, False
+        )
+        rows.append(damage(data + bytes(4), rng) if i % 7 == 0 else data)
+        streams.append((rows[i], 14, 14, int(quality[i]), False, levels[i]))
+    none = np.zeros(64, bool)
+    symbols, _, wrong = model.decode_rows(rows, levels, 14, 14, quality.astype(np.int64), none, none, threads)
+    expected = [alone(model, stream) for stream in streams]
+    assert list(wrong) == [(i, error) for i, (*_, error) in enumerate(expected) if error] and wrong
+    for i, (found, *_, error) in enumerate(expected):
+        if error is None:
+            np.testing.assert_array_equal(symbols[i, : len(found)], found)
 
 
 def damage(data, rng):
