@@ -70,13 +70,14 @@ class ContextModel {
     // Kept cells under a level map uint8 [rows, columns]; throws InvalidInput for a level above 2.
     std::size_t kept_cells(const Grid& grid, const uint8_t* levels) const;
 
-    // Faces whose symbols are known: visit(predictions, symbols) cell by cell, with the symbols that the predictions of
-    // later cells follow from. Each is read once from `symbols`.
+    // A face whose symbols are known: visit(predictions, symbols) for up to kVectors cells at once, in coding order,
+    // with the symbols that later predictions follow from. Each is read once from `symbols`.
     using Visit = std::function<void(const Predictions&, const int16_t* symbols)>;
     void walk(const Grid& grid, const uint8_t* levels, const int16_t* symbols, const Visit& visit) const;
 
-    // 1 to kVectors faces whose symbols are to be decoded, of one size and level map, side by side:
-    // decode(face, predictions, symbols) group by group writes the symbols. A face of which it gives false ends there.
+    // 1 to kVectors faces whose symbols are to be decoded, of one grid and level map, side by side: group by group
+    // decode(face, predictions, symbols) writes the symbols that are coded; the others are 0. A face of which it gives
+    // false ends there.
     using Decode = std::function<bool(int face, const Predictions&, int16_t* symbols)>;
     void walk(const Grid* grids, int faces, const uint8_t* levels, const Decode& decode) const;
 

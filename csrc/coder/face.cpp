@@ -141,14 +141,15 @@ std::vector<Reader> read_streams(const ContextModel& model, const FaceStream* st
     return readers;
 }
 
-// take(i, reader) for every stream, over threads. A thread is given some at once, among which it finds those that go
-// together; few streams are rather shared out.
+// take(i, reader) for every stream, over threads. A thread is given up to 32 at once, among which it finds those that
+// go together; threads get equal shares, as few streams are rather shared out.
 template <class Take>
 void read_all(const ContextModel& model, const std::vector<FaceStream>& streams, int threads, std::size_t max_symbols,
               const Take& take) {
-    constexpr std::size_t kPiece = 32;
+    constexpr std::size_t kMost = 32;
     const std::size_t count = streams.size(), workers = thread_count(threads);
-    const std::size_t piece = std::max<std::size_t>(1, std::min((count + workers - 1) / workers, kPiece));
+    const std::size_t shares = workers * std::max<std::size_t>(1, (count + kMost * workers - 1) / (kMost * workers));
+    const std::size_t piece = std::max<std::size_t>(1, (count + shares - 1) / shares);
     parallel(count, piece, workers, [&](std::size_t first, std::size_t last) {
         std::vector<Reader> readers = read_streams(model, &streams[first], last - first, max_symbols);
         for (std::size_t i = first; i < last; ++i) take(i, readers[i - first]);
