@@ -21,7 +21,7 @@ ParallelCompile("LFIC_BUILD_JOBS", default=0).install()  # one job a core
 
 
 MODELS = "face-v1", "face-v2"
-DECODER = "lfic/weights/face-v2-decoder.safetensors"
+DECODER = "csrc/tools/face-v2-decoder.safetensors"
 EXACT = "-ffp-contract=off", "-fno-trapping-math"
 
 

@@ -1,9 +1,10 @@
 from typing_extensions import Buffer
 
 class Reader:
-    """A weights file's synthesis and context model; its digest is checked. Safe to use from several threads."""
+    """What decodes of a weights file, and of that of the model before it; their digests are checked. Safe to use from
+    several threads."""
 
-    def __init__(self, weights: Buffer) -> None: ...
+    def __init__(self, weights: Buffer, former: Buffer) -> None: ...
     def decode(self, data: Buffer, max_pixels: int, threads: int = 0) -> tuple[bytes, int, int, bool]:
         """A file -> (RGB bytes, width, height, whether it is grey); raises RuntimeError or ValueError."""
 

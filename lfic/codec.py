@@ -512,12 +512,14 @@ class Codec:
     @functools.cached_property
     def _vivid(self) -> Model:
         """The model with the synthesis of the other look, in integers."""
-        shown, template = load_decoder(self.model.source, "vivid"), self.model.template
+        shown, template, former = load_decoder(self.model.source, "vivid"), self.model.template, self.model.former
         cpu = torch.device("cpu")
-        if template is None or shown.template is None:
+        if template is None or former is None or shown.former is None:
             return dataclasses.replace(self.model, integers=shown.network, device=cpu)
-        vivid = dataclasses.replace(template, integers=shown.template.network, device=cpu)
-        return dataclasses.replace(self.model, template=vivid)
+        template, former = (
+            dataclasses.replace(part, integers=shown.former.network, device=cpu) for part in (template, former)
+        )
+        return dataclasses.replace(self.model, template=template, former=former)
 
     @undisturbed
     def decode_faces(

@@ -6,7 +6,7 @@ bytes -> container -> range coder + context model -> csrc/network: dequantise, u
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from .errors import ContainerError, WeightsError
 from .format import bare, layers, tensors, weights
 from .format.bare import Container, read_as
 from .format.compose import compose
-from .format.container import DECODED_PIXELS, MAX_PIXELS, MODELS, PRIVATE, TEMPLATES, Bytes
+from .format.container import DECODED_PIXELS, FORMER, MAX_PIXELS, MODELS, PRIVATE, Bytes
 from .format.geometry import SIDE
 from .format.grey import without_colour
 from .format.integers import DECODING, IntegerModel, integer_model, pixels_of
@@ -59,14 +59,15 @@ class DecodedFace:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decoder(Parts):
     """What decoding computes with; nothing of it changes. context: the entropy model; network: the synthesis; number:
-    what files say of the model; weights: and of private weights; template: what codes aligned streams where that is
-    another model. Safe to call from several threads."""
+    what files say of the model; weights: and of private weights; template, former: ``format.parts.Parts``. Safe to call
+    from several threads."""
 
     context: ContextModel
     network: IntegerModel
     number: int
     weights: bytes = b""
     template: Self | None = None
+    former: Self | None = None
 
     def decode(self, data: Bytes, max_pixels: int = DECODED_PIXELS, container: Container = "file") -> Image.Image:
         """Bytes -> PIL image, RGB, or L of a grey picture, the size that went in. Raises ``LficError`` subclasses for
@@ -215,25 +216,37 @@ def load(name: str | os.PathLike[str], look: Look = "faithful") -> Decoder:
         )
     if look == "faithful":
         return found
-    if found.template is not None:  # which alone has other looks
-        return dataclasses.replace(found, template=bundled(MODELS[found.template.number], look))
+    if found.template is not None and found.former is not None:  # whose networks alone have other looks
+        shown = bundled(MODELS[found.former.number], look)
+        template = dataclasses.replace(found.template, network=shown.network)
+        return dataclasses.replace(found, template=template, former=shown)
     other = read(look_path(name, look))
     assert other is not None
     return other
 
 
-def read(name: str | os.PathLike[str], networks: str = DECODING) -> Decoder | None:
+def read(
+    name: str | os.PathLike[str],
+    networks: str = DECODING,
+    load_former: Callable[[str], Decoder | None] | None = None,
+) -> Decoder | None:
     """``load``, or None where the file holds no integer networks. networks: what the names of their tensors begin with,
-    the synthesis alone or all of them."""
+    the synthesis alone or all of them. load_former: what the model before this one is loaded by (``bundled``)."""
     path = weights.weights_path(name)
-    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith((networks, "context.", "tables.")))
+    wanted = (networks, "context.", "tables.", weights.TEMPLATE)
+    arrays, metadata, digest = tensors.read(path, lambda key: key.startswith(wanted))
     weights.check(path, metadata, digest)
     network = integer_model(arrays)
     if network is None:
         return None
     number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
-    template = bundled(MODELS[TEMPLATES[number]]) if number in TEMPLATES and networks == DECODING else None
-    return Decoder(weights.context_model(arrays), network, number, told, template)
+    found = Decoder(weights.context_model(arrays), network, number, told)
+    former = (load_former or bundled)(MODELS[FORMER[number]]) if number in FORMER else None
+    if former is None:
+        return found
+    context = weights.context_model(weights.template_part(arrays))
+    template = dataclasses.replace(former, context=context, number=number, former=former)
+    return dataclasses.replace(found, template=template, former=former)
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from .extras import needed
 from .files import FileState, file_state
 from .format import bare
 from .format.bare import Container
-from .format.container import MODELS, PRIVATE, TEMPLATES
+from .format.container import PRIVATE
 from .format.geometry import SIDE
 from .format.grey import is_grey
 from .format.integers import PREFIX
@@ -214,11 +214,11 @@ def load(name: str) -> Encoder | None:
 @functools.lru_cache(maxsize=4)
 def loaded(name: str, state: FileState) -> Encoder | None:
     """``load`` of a file in this state."""
-    found = decoder.read(name, PREFIX)
+    found = decoder.read(name, PREFIX, load)
     if found is None or not found.network.has_analysis:
         return None
-    template = load(MODELS[TEMPLATES[found.number]]) if found.number in TEMPLATES else None
-    made = Encoder(found.context, found.network, found.number, found.weights, template)
+    template, former = cast("Encoder | None", found.template), cast("Encoder | None", found.former)  # of ``load``
+    made = Encoder(found.context, found.network, found.number, found.weights, template, former)
     if made.number == PRIVATE:
         decoder.private.setdefault(made.weights, made)
         private_contexts.setdefault(made.weights, made.context)

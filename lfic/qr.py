@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .arguments import shown
 from .errors import InvalidInputError, MissingDependencyError
 from .format import bare
 from .format.container import MAX_PIXELS, Bytes
@@ -26,6 +27,7 @@ LEVELS = ("L", "M", "Q", "H")  # 7, 15, 25 and 30 per cent of the code may be da
 VERSIONS = 40
 QUIET = 4  # modules of white around a code, as ISO/IEC 18004 asks
 INCH = 25.4  # mm
+LEAST_TEXT = 12  # bytes; what is shorter may be either
 SHARPER = ImageFilter.UnsharpMask(3, 200, 0)  # finds codes that are blurred by up to half a module
 
 
@@ -110,7 +112,7 @@ def make(data: Bytes, level: Level = "M", boost: bool = True) -> Code:
 def read(image: ImageLike) -> list[bytes]:
     """The bare streams in a picture's QR codes, at any angle: list of bytes, the topmost first.
 
-    Codes that hold something else are passed over.
+    Codes that hold something else are passed over, a text of printable ASCII for one, which no face is.
 
     Raises:
         InvalidInputError: there is no QR code, or none of them holds a bare stream.
@@ -121,6 +123,9 @@ def read(image: ImageLike) -> list[bytes]:
     found, others = [], []
     for code in codes:
         data = bytes(code.bytes)
+        if is_text(data):
+            others.append(f"{len(data)} bytes: the text {shown(data.decode())}")
+            continue
         try:
             bare.read(data, MAX_PIXELS)
             found.append(data)
@@ -131,6 +136,12 @@ def read(image: ImageLike) -> list[bytes]:
     if not found:
         raise InvalidInputError(f"no QR code of {len(codes)} holds a face: {'; '.join(others)}")
     return found
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are a text: of a face's first 12 bytes all are printable once in 200,000 times, of all its bytes
+    never."""
+    return len(data) >= LEAST_TEXT and all(32 <= byte < 127 for byte in data)
 
 
 def codes_in(gray: Image.Image) -> list[Any]:

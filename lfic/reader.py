@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from .format.container import Bytes
     from .format.look import Look
 
-WEIGHTS = (
-    pathlib.Path(__file__).parent / "weights" / "face-v2-decoder.safetensors"
-)  # what decoding takes of both models
+WEIGHTS = pathlib.Path(__file__).parent / "weights"
 DECODED_PIXELS = 50_000_000  # as lfic.format.container has it
 
 
 @functools.cache
 def bundled() -> _file.Reader:
     """The bundled models, each loaded for the first file that needs it."""
-    with open(WEIGHTS, "rb") as file:
-        return _file.Reader(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return _file.Reader(*(mapped(WEIGHTS / f"{name}.safetensors") for name in ("face-v2", "face-v1")))
+
+
+def mapped(path: pathlib.Path) -> mmap.mmap:
+    """A file's bytes, of which only those that are looked at are read."""
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def pixels_of(data: "Bytes", max_pixels: int, container: "Container") -> tuple[bytes, int, int, bool] | None:

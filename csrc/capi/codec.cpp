@@ -14,8 +14,9 @@ const char* name_of(Simd simd) {
     return simd == Simd::scalar ? "scalar" : simd == Simd::avx2 ? "avx2" : simd == Simd::neon ? "neon" : "auto";
 }
 
-// The integer networks of a weights file.
-std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, Part part) {
+}  // namespace
+
+Networks networks_of(const Weights& weights, Simd simd, Part part) {
     network::Tensors tensors;
     std::vector<std::vector<uint8_t>> u8;
     std::vector<std::vector<int16_t>> i16;
@@ -46,18 +47,13 @@ std::unique_ptr<network::Model> networks_of(const Weights& weights, Simd simd, P
             "the weights hold no integer networks: lfic export makes them of networks whose channels and widths are "
             "multiples of 16; others are decoded by lfic with torch alone");
     try {
-        return std::make_unique<network::Model>(tensors, name_of(simd));
+        return std::make_shared<const network::Model>(tensors, name_of(simd));
     } catch (const InvalidInput& error) {
         throw WeightsError(std::string("the weights hold no networks that this lfic knows: ") + error.what());
     }
 }
 
-// What a weights file holds of the model by which its own codes the template.
-std::shared_ptr<const Codec> template_in(const Weights& weights, Simd simd, Part part) {
-    if (template_of(weights.model_number()) == weights.model_number()) return nullptr;
-    const std::optional<Weights> held = weights.template_part();
-    return held ? std::make_shared<const Codec>(*held, simd, part) : nullptr;
-}
+namespace {
 
 // The last of low .. 100 for which `holds`, which is true up to a point and false after it, or low - 1. Strides that
 // double lead away from `start`, then the gap is halved.
@@ -126,33 +122,45 @@ struct Codec::Draft {
 
 Codec::Codec(const View& file, Simd simd, Part part) : Codec(Weights(file), simd, part) {}
 
-Codec::Codec(const Weights& weights, Simd simd, Part part, std::shared_ptr<const Codec> on_template)
-    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part),
-            on_template ? std::move(on_template) : template_in(weights, simd, part)) {
+Codec::Codec(const Weights& weights, Simd simd, Part part, std::shared_ptr<const Codec> former)
+    : Codec(weights.model_number(), context_model(weights, simd), networks_of(weights, simd, part)) {
     if (number_ == kPrivate) mark_ = weights.mark();
+    const int wanted = former_of(number_);
+    if (wanted == number_) return;
+    if (const auto held = weights.part("former"); held && !former)
+        former = std::make_shared<const Codec>(*held, simd, part);
+    const std::string needed =
+        std::string(model_name(number_)) + " codes faces on the template by the networks of " + model_name(wanted);
+    if (!former)
+        throw WeightsError(needed + ", whose weights are missing: take a file of both, which csrc/wasm/weights.py " +
+                           "writes, or lfic_model_open with " + model_name(wanted) + ".safetensors beside it");
+    if (former->number_ != wanted)
+        throw WeightsError(needed + "; the weights given for that are " + model_name(former->number_));
+    template_ = on_template(weights, former->networks_, simd);
+    former_ = std::move(former);
 }
 
-Codec::Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks,
-             std::shared_ptr<const Codec> on_template)
-    : number_(number), context_(std::move(context)), networks_(std::move(networks)), template_(std::move(on_template)) {
+Codec::Codec(int number, std::shared_ptr<const ContextModel> context, Networks networks,
+             std::shared_ptr<const Codec> on_template, std::shared_ptr<const Codec> former)
+    : number_(number),
+      context_(std::move(context)),
+      networks_(std::move(networks)),
+      template_(std::move(on_template)),
+      former_(std::move(former)) {
     if (networks_->channels() != context_->channels())
         throw WeightsError("the networks have " + std::to_string(networks_->channels()) +
                            " channels, the context model has " + std::to_string(context_->channels()));
-    const int wanted = template_of(number_);
-    if (wanted == number_) return;
-    const std::string needed =
-        std::string(model_name(number_)) + " codes faces on the template as " + model_name(wanted) + " does";
-    if (!template_)
-        throw WeightsError(needed + ", whose weights are missing: take a file of both, " + model_name(number_) +
-                           "-decoder.safetensors or what csrc/wasm/weights.py writes, or lfic_model_open with " +
-                           model_name(wanted) + ".safetensors beside it");
-    if (template_->number_ != wanted)
-        throw WeightsError(needed + "; the weights given for that are " + model_name(template_->number_));
+}
+
+std::shared_ptr<const Codec> Codec::on_template(const Weights& weights, Networks networks, Simd simd) {
+    const std::optional<Weights> held = weights.part("template");
+    if (!held) throw WeightsError("the weights hold no entropy model for faces on the template");
+    return std::make_shared<const Codec>(weights.model_number(), context_model(*held, simd), std::move(networks));
 }
 
 File Codec::read(const View& bytes, uint64_t max_pixels) const {
     File file = read_file(bytes, max_pixels);
-    if (file.model != number_ && !(template_ && file.model == template_->number_))
+    if (file.model != number_ && !(former_ && file.model == former_->number_))
         throw ContainerError(std::string("the file was written by model ") + model_name(file.model) +
                              "; this codec has " + model_name(number_) + ": load the codec that wrote it");
     const std::array<uint8_t, 4> unknown{};
@@ -169,7 +177,7 @@ std::vector<std::vector<uint8_t>> Codec::decode_streams(const std::vector<Stream
     for_each_stream(streams.size(), threads,
                     [&](std::size_t i) { coded[i] = decode_payload(part_of(i)->context(), streams[i]); });
     std::vector<std::vector<uint8_t>> out(streams.size());
-    for (const Codec* const part : {this, template_.get()}) {
+    for (const Codec* const part : {this, template_.get(), former_.get()}) {
         std::vector<network::Picture> pictures;
         std::vector<network::Coded> given;
         std::vector<uint8_t*> pixels;
@@ -225,7 +233,7 @@ Codec::Draft Codec::draft(const uint8_t* rgb, uint32_t width, uint32_t height, i
 }
 
 double Codec::bits(const Draft& draft, bool aligned) const {
-    const ContextModel& context = of(draft.stream.aligned).context();
+    const ContextModel& context = (former_ ? *former_ : *this).context();
     Grid grid = grid_of(draft.stream);
     grid.aligned = aligned;
     const std::vector<int16_t>& symbols = draft.symbols.symbols;

@@ -22,27 +22,38 @@ struct EncodeSettings {
 
 enum class Part { all, decoding };  // of the networks: what only decodes needs no analysis
 
+using Networks = std::shared_ptr<const network::Model>;
+
+// The integer networks of a weights file. Throws WeightsError, also for weights without them.
+Networks networks_of(const Weights& weights, Simd simd, Part part);
+
 class Codec {
   public:
     // Throws WeightsError, also for weights without integers. simd: of the context model and the networks. face-v2
-    // codes what stands on the template as face-v1 does: by `on_template`, or by what its weights file holds of it.
+    // codes what stands on the template by the networks of face-v1: of `former`, or of what its weights file holds of
+    // it.
     explicit Codec(const View& weights, Simd simd = Simd::automatic, Part part = Part::all);
     explicit Codec(const Weights& weights, Simd simd = Simd::automatic, Part part = Part::all,
-                   std::shared_ptr<const Codec> on_template = nullptr);
-    // number: what files carry that this model writes.
-    Codec(int number, std::shared_ptr<const ContextModel> context, std::unique_ptr<network::Model> networks,
-          std::shared_ptr<const Codec> on_template = nullptr);
+                   std::shared_ptr<const Codec> former = nullptr);
+    // number: what files carry that this model writes. on_template: what codes aligned streams where that is another
+    // part. former: the model before it, which reads that one's files and tells what stands on the template.
+    Codec(int number, std::shared_ptr<const ContextModel> context, Networks networks,
+          std::shared_ptr<const Codec> on_template = nullptr, std::shared_ptr<const Codec> former = nullptr);
+    // The part of a model that codes what stands on the template: the networks of the model before it, and an entropy
+    // model of its own. Throws WeightsError where the weights hold none.
+    static std::shared_ptr<const Codec> on_template(const Weights& weights, Networks networks, Simd simd);
 
     int model_number() const { return number_; }
     const ContextModel& context() const { return *context_; }
     const network::Model& networks() const { return *networks_; }
     // What codes a stream of a file of model `number`.
     const Codec& of(int number, bool aligned) const {
-        return template_ && (aligned || number == template_->number_) ? *template_ : *this;
+        if (former_ && number == former_->number_) return *former_;
+        return template_ && aligned ? *template_ : *this;
     }
 
-    // A file that this codec's model wrote, or the one that it codes the template by. Throws ContainerError for any
-    // other, besides what read_file throws.
+    // A file that this codec's model wrote, or the one before it. Throws ContainerError for any other, besides what
+    // read_file throws.
     File read(const View& file, uint64_t max_pixels) const;
     // -> uint8 [height, width, 3]. Throws CorruptStream.
     void decode(const File& file, uint8_t* rgb, int threads) const;
@@ -61,7 +72,7 @@ class Codec {
     Draft draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, bool aligned, int threads,
                 bool coarsest = false) const;
     Draft best_draft(const uint8_t* rgb, uint32_t width, uint32_t height, int quality, int aligned, int threads) const;
-    // Of the draft's symbols, by the model that drew them up, with positions or without.
+    // Of the symbols of a draft on the template, with positions or without.
     double bits(const Draft& draft, bool aligned) const;
     // Of a picture of width x height pixels, whose draft may be smaller by a reduction.
     std::vector<uint8_t> bytes_of(const Draft& draft, bool checksum, uint32_t width, uint32_t height,
@@ -73,8 +84,8 @@ class Codec {
     int number_;
     std::array<uint8_t, 4> mark_{};  // of private weights; zeros where it is not known
     std::shared_ptr<const ContextModel> context_;
-    std::unique_ptr<network::Model> networks_;
-    std::shared_ptr<const Codec> template_;  // null where this model codes everything
+    Networks networks_;
+    std::shared_ptr<const Codec> template_, former_;  // null where this model codes everything
 };
 
 }  // namespace lfic

@@ -113,11 +113,11 @@ std::shared_ptr<const Codec> model_beside(const char* path, int number) {
     }
 }
 
-// Of a weights file at `path`, which may lack the model by which its own codes the template.
+// Of a weights file at `path`, which may lack the model by whose networks its own codes the template.
 Codec codec_of(const Weights& weights, const char* path) {
-    const int number = weights.model_number(), on_template = template_of(number);
-    if (on_template == number || weights.template_part()) return Codec(weights);
-    return Codec(weights, Simd::automatic, Part::all, model_beside(path, on_template));
+    const int number = weights.model_number(), former = former_of(number);
+    if (former == number || weights.part("former")) return Codec(weights);
+    return Codec(weights, Simd::automatic, Part::all, model_beside(path, former));
 }
 
 // Bytes -> the caller's buffer, whose room *size says; then *size is what they are.

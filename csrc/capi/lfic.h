@@ -60,9 +60,9 @@ LFIC_API int lfic_api_version(void);
 typedef struct lfic_model lfic_model;
 
 /* Of a weights file (.safetensors), or of its bytes, which may be freed afterwards. *model is null where it fails.
- * face-v2 codes what stands on the template as face-v1 does: lfic_model_open takes face-v1.safetensors beside it, and
- * lfic_model_load needs both in one file, which csrc/wasm/weights.py writes (lfic_model_open takes that as well). Such
- * a model reads face-v1's files too. */
+ * face-v2 codes what stands on the template by the networks of face-v1: lfic_model_open takes face-v1.safetensors beside
+ * it, and lfic_model_load needs both in one file, which csrc/wasm/weights.py writes (lfic_model_open takes that as
+ * well). Such a model reads face-v1's files too. */
 LFIC_API lfic_status lfic_model_open(const char* path, lfic_model** model);
 LFIC_API lfic_status lfic_model_load(const void* weights, size_t size, lfic_model** model);
 /* Null is allowed. */
@@ -87,7 +87,7 @@ typedef struct lfic_info {
 LFIC_API lfic_status lfic_probe(const void* file, size_t size, uint64_t max_pixels, lfic_info* info);
 
 /* A bare stream, as a QR code holds it, -> the file that says the same, without a checksum; a file stays as it is.
- * There is no magic: a first byte below 100 begins a bare stream. *size: room in `file`, then the file's bytes, at most
+ * There is no magic: a first byte below 200 begins a bare stream. *size: room in `file`, then the file's bytes, at most
  * three more than the stream's; on LFIC_TOO_SMALL what is needed. */
 LFIC_API lfic_status lfic_file_of_bare(const void* bare, size_t bare_size, void* file, size_t* size);
 

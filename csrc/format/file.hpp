@@ -27,8 +27,8 @@ inline constexpr int kMaxCover = 8;  // the layers' boxes may cover the picture 
 
 // Of the model with this number; null for one that is not known.
 const char* model_name(int number);
-// The model that codes the aligned streams of this one's files.
-constexpr int template_of(int number) {
+// The model whose networks code the aligned streams of this one's files.
+constexpr int former_of(int number) {
     return number == kFaceV2 ? kFaceV1 : number;
 }
 

@@ -150,15 +150,15 @@ std::string Weights::digest() const {
     return sha.hex();
 }
 
-std::optional<Weights> Weights::template_part() const {
-    static const std::string prefix = "template.";
+std::optional<Weights> Weights::part(const std::string& name) const {
+    const std::string prefix = name + ".";
     Weights out;
     for (auto at = tensors_.lower_bound(prefix); at != tensors_.end(); ++at) {
         if (at->first.compare(0, prefix.size(), prefix) != 0) break;
         out.tensors_.emplace(at->first.substr(prefix.size()), at->second);
     }
     if (out.tensors_.empty()) return std::nullopt;
-    out.texts_.emplace("source", text("template"));
+    out.texts_.emplace("source", text(name));
     return out;
 }
 

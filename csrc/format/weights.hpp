@@ -42,9 +42,9 @@ class Weights {
     const std::string& text(const std::string& name) const;
     // What files carry that this model writes: the number of the bundled model whose integers these are, or kPrivate.
     int model_number() const;
-    // The weights that the file holds of the model by which this one codes what stands on the template: the tensors
-    // named "template.*", whose source is the text "template".
-    std::optional<Weights> template_part() const;
+    // The weights that the file holds beside the model's own: the tensors named "NAME.*", whose source is the text
+    // NAME. "former": of the model before it; "template": its own entropy model for what stands on the template.
+    std::optional<Weights> part(const std::string& name) const;
     // What files of private weights say of them: the first bytes of their digest, or of that of what they were cut
     // from.
     std::array<uint8_t, 4> mark() const;

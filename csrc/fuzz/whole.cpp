@@ -5,7 +5,7 @@
 // and the shipped model, template crops and photos come in a small share of them: an execution takes a fraction of a
 // millisecond.
 //
-// LFIC_FUZZ_WEIGHTS names the shipped weights where they are not at lfic/weights/face-v2-decoder.safetensors.
+// LFIC_FUZZ_WEIGHTS names the shipped weights where they are not at csrc/tools/face-v2-decoder.safetensors.
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -33,7 +33,7 @@ struct World {
                                                                              random_tables(24, 7), Simd::automatic),
                                         std::make_unique<network::Model>(network.tensors));
         const char* named = std::getenv("LFIC_FUZZ_WEIGHTS");
-        std::ifstream file(named ? named : "lfic/weights/face-v2-decoder.safetensors", std::ios::binary);
+        std::ifstream file(named ? named : "csrc/tools/face-v2-decoder.safetensors", std::ios::binary);
         const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
         shipped = std::make_unique<Codec>(View{bytes.data(), bytes.size()}, Simd::automatic, Part::decoding);
     }

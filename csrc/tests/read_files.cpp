@@ -23,15 +23,20 @@ static void add_numbers(Sha256& sha, const std::vector<T>& values) {
     }
 }
 
-// own: of the weights; on_template: of the model by which they code what stands on the template.
-static std::string described(const ContextModel& own, const ContextModel& on_template, const View& view) {
+// Of weights, of what they code what stands on the template by, and of the model before them.
+struct Contexts {
+    std::shared_ptr<const ContextModel> own, on_template, former;
+};
+
+static std::string described(const Contexts& contexts, const View& view) {
     const File file = read_file(view, 1 << 20);
     std::ostringstream out;
     out << "ok " << file.width << ' ' << file.height << " v" << file.version << " m" << file.model << " e"
         << file.reduction << " c" << file.checksum;
     const auto stream = [&](const Stream& s) {
         Sha256 sha;
-        const ContextModel& model = s.aligned || file.model == kFaceV1 ? on_template : own;
+        const auto& [own, on_template, former] = contexts;
+        const ContextModel& model = *(file.model == kFaceV1 ? former : s.aligned ? on_template : own);
         const Symbols decoded = decode_payload(model, s);
         add_numbers(sha, decoded.symbols);
         add_numbers(sha, decoded.levels);
@@ -53,12 +58,12 @@ int main(int argc, char** argv) {
     if (argc != 2) return 2;
     std::ifstream file(argv[1], std::ios::binary);
     const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    std::shared_ptr<const ContextModel> own, on_template;
+    Contexts contexts;
     try {
         const Weights weights({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-        const std::optional<Weights> part = weights.template_part();
-        own = context_model(weights);
-        on_template = part ? context_model(*part) : own;
+        contexts.own = contexts.on_template = contexts.former = context_model(weights);
+        if (const auto part = weights.part("template")) contexts.on_template = context_model(*part);
+        if (const auto part = weights.part("former")) contexts.former = context_model(*part);
     } catch (const WeightsError& error) {
         std::printf("WeightsError %s\n", error.what());
         return 1;
@@ -68,7 +73,7 @@ int main(int argc, char** argv) {
         std::vector<uint8_t> data(four[0] | four[1] << 8 | four[2] << 16);
         if (std::fread(data.data(), 1, data.size(), stdin) != data.size()) return 2;
         try {
-            std::puts(described(*own, *on_template, {data.data(), data.size()}).c_str());
+            std::puts(described(contexts, {data.data(), data.size()}).c_str());
         } catch (const ContainerError& error) {
             std::printf("ContainerError %s\n", error.what());
         } catch (const CorruptStream& error) {

@@ -1,5 +1,5 @@
-// A codec of two parts: what stands on the template is coded by the one, all else by the other, and each file says by
-// its number which of them reads it.
+// A codec of several parts: what stands on the template is coded by the networks of the model before, all else by its
+// own, and each file says by its number which model wrote it.
 #include "capi/codec.hpp"
 
 #include <cstdio>
@@ -15,12 +15,12 @@ namespace {
 constexpr int kChannels = 16;
 const EncodeSettings kOnTemplate{40, 1}, kBeside{40, 0}, kEither{40, -1};
 
-std::unique_ptr<network::Model> networks(uint64_t seed, const std::string& wanted = "integers.") {
+Networks networks(uint64_t seed, const std::string& wanted = "integers.") {
     const RandomNetwork random(kChannels, 16, 16, 16, seed);
     network::Tensors kept;
     for (const auto& [name, tensor] : random.tensors)
         if (name.rfind(wanted, 0) == 0) kept[name] = tensor;
-    return std::make_unique<network::Model>(kept);
+    return std::make_shared<const network::Model>(kept);
 }
 
 std::shared_ptr<const ContextModel> context(uint64_t seed) {
@@ -28,13 +28,14 @@ std::shared_ptr<const ContextModel> context(uint64_t seed) {
                                                 Simd::automatic);
 }
 
-// Two parts, and the second as it were alone.
+// A model and the one before it; the first's parts as they were alone.
 struct Codecs {
     std::shared_ptr<const Codec> first = std::make_shared<const Codec>(kFaceV1, context(1), networks(1));
-    Codec both{kFaceV2, context(2), networks(2), first};
-    Codec second{kPrivate, context(2), networks(2)};
+    std::shared_ptr<const Codec> faces = std::make_shared<const Codec>(kFaceV2, context(3), networks(1));
+    Codec both{kFaceV2, context(2), networks(2), faces, first};
+    Codec second{kFaceV2, context(2), networks(2)};
 
-    const Codec& part(bool aligned) const { return aligned ? *first : second; }
+    const Codec& part(bool aligned) const { return aligned ? *faces : second; }
 };
 
 std::vector<uint8_t> noise(uint32_t width, uint32_t height) {
@@ -69,9 +70,12 @@ void test_plain_files() {
     const Codecs codecs;
     const auto rgb = noise(kSide, kSide), wide = noise(40, 24);
     const auto on = codecs.both.encode(rgb.data(), kSide, kSide, kOnTemplate);
-    CHECK(on == codecs.first->encode(rgb.data(), kSide, kSide, kOnTemplate));
-    CHECK(read(codecs.both, on).model == kFaceV1);
-    CHECK(decoded(codecs.both, read(codecs.both, on)) == decoded(*codecs.first, read(*codecs.first, on)));
+    CHECK(on == codecs.faces->encode(rgb.data(), kSide, kSide, kOnTemplate));
+    CHECK(on != codecs.first->encode(rgb.data(), kSide, kSide, kOnTemplate));
+    CHECK(read(codecs.both, on).model == kFaceV2);
+    CHECK(decoded(codecs.both, read(codecs.both, on)) == decoded(*codecs.faces, read(*codecs.faces, on)));
+    const auto former = codecs.first->encode(rgb.data(), kSide, kSide, kOnTemplate);
+    CHECK(decoded(codecs.both, read(codecs.both, former)) == decoded(codecs.both, read(codecs.both, on)));
 
     for (const auto& beside :
          {codecs.both.encode(rgb.data(), kSide, kSide, kBeside), codecs.both.encode(wide.data(), 40, 24, kEither)}) {
@@ -99,7 +103,7 @@ void test_bounded_files() {
         const auto found = codecs.both.encode(rgb.data(), kSide, kSide, settings);
         const File file = read(codecs.both, found);
         CHECK(found.size() <= usual.size() && file.background->quality >= 40);
-        CHECK(file.model == (aligned ? kFaceV1 : kFaceV2));
+        CHECK(file.model == kFaceV2 && file.background->aligned == aligned);
     }
 }
 
@@ -139,15 +143,12 @@ void test_layers() {
 
 void test_refusals() {
     const Codecs codecs;
-    CHECK(throws<WeightsError>([] { Codec alone(kFaceV2, context(2), networks(2)); }));
-    CHECK(throws<WeightsError>([] {
-        Codec other(kFaceV2, context(2), networks(2), std::make_shared<const Codec>(kPrivate, context(1), networks(1)));
-    }));
     const Codec half(kFaceV2, context(2), networks(2),
-                     std::make_shared<const Codec>(kFaceV1, context(1), networks(1, "integers.synthesis.")));
+                     std::make_shared<const Codec>(kFaceV2, context(1), networks(1, "integers.synthesis.")));
     const auto rgb = noise(kSide, kSide);
     CHECK(throws<WeightsError>([&] { half.encode(rgb.data(), kSide, kSide, kBeside); }));
-    const auto own = codecs.second.encode(rgb.data(), kSide, kSide, kBeside);
+    const Codec of_others(kPrivate, context(2), networks(2));
+    const auto own = of_others.encode(rgb.data(), kSide, kSide, kBeside);
     CHECK(throws<ContainerError>([&] { read(codecs.both, own); }));
 }
 
@@ -165,17 +166,18 @@ std::vector<uint8_t> weights_file(const std::string& texts, const std::vector<st
     return out;
 }
 
-void test_template_part() {
-    const auto bytes = weights_file(R"(,"source":"0123456789","template":"abcdef0123")",
-                                    {"context.b", "template.context.b", "template.tables.x", "templates"});
+void test_parts_of_weights() {
+    const auto bytes = weights_file(R"(,"source":"0123456789","former":"abcdef0123")",
+                                    {"context.b", "former.context.b", "former.tables.x", "formers", "template.x"});
     const Weights whole({bytes.data(), bytes.size()}, Origin::program);
-    const std::optional<Weights> part = whole.template_part();
+    const std::optional<Weights> part = whole.part("former");
+    CHECK(whole.part("template") && whole.part("template")->tensors().size() == 1);
     CHECK(part && part->tensors().size() == 2 && part->tensors().count("tables.x"));
     CHECK(part && *part->tensors().at("context.b").data == 1);
     CHECK(part && part->mark() == (std::array<uint8_t, 4>{0xab, 0xcd, 0xef, 0x01}));
     CHECK(whole.mark() == (std::array<uint8_t, 4>{0x01, 0x23, 0x45, 0x67}));
     const auto plain = weights_file("", {"context.b"});
-    CHECK(!Weights({plain.data(), plain.size()}, Origin::program).template_part());
+    CHECK(!Weights({plain.data(), plain.size()}, Origin::program).part("former"));
 }
 
 }  // namespace
@@ -185,7 +187,7 @@ int main() {
     test_bounded_files();
     test_layers();
     test_refusals();
-    test_template_part();
+    test_parts_of_weights();
     std::printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -1,6 +1,6 @@
 #include "tools/model.hpp"
 
-// LFIC_DECODER_WEIGHTS is the path of lfic/weights/face-v2-decoder.safetensors. An assembler takes it in as it is; as
+// LFIC_DECODER_WEIGHTS is the path of csrc/tools/face-v2-decoder.safetensors. An assembler takes it in as it is; as
 // an array in C++ it would take minutes to compile.
 #ifdef __APPLE__
 #define LFIC_SECTION ".const_data"

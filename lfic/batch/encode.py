@@ -140,7 +140,7 @@ def in_doubt(model: Model, y: Tensor, levels: Tensor, quality: Tensor) -> Tensor
     """Which of features float [N, C, 14, 14] might cost less without positions: bool [N], by the float form of the
     context model, so that no symbol needs to leave the device for it."""
     with computing(y.device):
-        placed, free = model.places.bits(y, levels, quality)
+        placed, free = model.judge.places.bits(y, levels, quality)
         doubtful: Tensor = placed > FLOATS_WITHIN * clear_shares(y.device)[quality - 1] * free
         return doubtful
 

@@ -43,12 +43,14 @@ def written(
         payloads, bits = model.context.encode_rows(symbols, *said, way, mapped, threads)
         asked = np.flatnonzero(np.broadcast_to(decide, len(quality)))
         if len(asked):
-            of_asked = symbols[asked], levels[asked], *cell_grid(height, width), quality[asked], ~way[asked]
-            free = model.context.cost_rows(*of_asked, mapped[asked], threads)
-            beside = asked[bits[asked] > clear_share(quality[asked]) * free].tolist()
+            of_asked = symbols[asked], levels[asked], *cell_grid(height, width), quality[asked]
+            judge, same = model.judge.context, model.judge.context is model.context
+            placed = bits[asked] if same else judge.cost_rows(*of_asked, way[asked], mapped[asked], threads)
+            free = judge.cost_rows(*of_asked, ~way[asked], mapped[asked], threads)
+            beside = asked[placed > clear_share(quality[asked]) * free].tolist()
     with stage("container"):
         if short:
-            return write_all(payloads, quality.tolist()), beside
+            return write_all(payloads, quality.tolist(), model.number), beside
         modes = np.where(mapped, container.CODED_MAP, first).tolist()
         checked = checksum and not bare
         files = container.write_all(

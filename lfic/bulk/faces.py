@@ -226,12 +226,11 @@ class FaceFinding(Work):
 def layer_records(record: Record, picture: "Picture") -> list[Record]:
     """A record for each layer: the bytes of its payload stay, and so do its pixels, 112, 224 or 448 a side."""
     from ..format import container
-    from ..format.parts import coded_by
 
     made = []
     for number, layer in enumerate(picture.layers, 1):
         header = layer.stream.header
-        header = dataclasses.replace(header, checksum=picture.checksum, model=coded_by(header))
+        header = dataclasses.replace(header, checksum=picture.checksum)
         data = container.write(header, bytes(layer.stream.payload))
         meta = {"source": record.origin, "face": number} | where(
             layer.place.matrix(picture.width, picture.height), picture

@@ -29,11 +29,11 @@ class Decoder:
         self.device, self.out = device, out
 
     def codec(self, model: int) -> "Codec":
-        """What reads files of a model's number; of a template that is the model which codes by it, loaded once."""
+        """What reads files of a model's number; of a former one that is the model after it, loaded once."""
         from ..codec import load_codec
-        from ..format.container import MODELS, TEMPLATES
+        from ..format.container import FORMER, MODELS
 
-        users = {template: user for user, template in TEMPLATES.items()}
+        users = {former: user for user, former in FORMER.items()}
         return load_codec(MODELS[users.get(model, model)], self.device)
 
     def __call__(self, blobs: Sequence[bytes]) -> list[Any]:

@@ -30,6 +30,10 @@ class Transforms(Protocol):
     @property
     def weights(self) -> bytes: ...
 
+    @property
+    def judge(self) -> "Transforms":
+        """What tells whether a face stands on the template."""
+
     def of(self, aligned: bool) -> "Transforms":
         """What codes pictures that stand on the template, or those that do not."""
 

@@ -103,8 +103,8 @@ def lfic_codec(
 
 
 def recognizers_in_loss(weights: str) -> tuple[str, ...]:
-    """Names of the recognisers that the training of a weights file, and of its template's, looked through, as their
-    metadata say."""
+    """Names of the recognisers that the training of a weights file looked through, and that of the model whose networks
+    code its faces, as their metadata say."""
     from ..format.weights import load_arrays
 
     found: list[str] = []
@@ -116,13 +116,13 @@ def recognizers_in_loss(weights: str) -> tuple[str, ...]:
 
 
 def parts_of(weights: str) -> list[str]:
-    """A weights file, or a bundled name, and the bundled model that codes its faces on the template."""
+    """A weights file, or a bundled name, and the bundled model whose networks code its faces on the template."""
     from ..format import tensors
-    from ..format.container import MODELS, TEMPLATES
+    from ..format.container import FORMER, MODELS
     from ..format.weights import model_number, weights_path
 
-    template = TEMPLATES.get(model_number(tensors.metadata(weights_path(weights))))
-    return [weights] if template is None else [weights, MODELS[template]]
+    former = FORMER.get(model_number(tensors.metadata(weights_path(weights))))
+    return [weights] if former is None else [weights, MODELS[former]]
 
 
 class FoundFaces:

@@ -1,8 +1,9 @@
 """Bare streams: an aligned face behind one byte, for QR codes, smart cards and columns of a table.
 
-byte 0   quality - 1   a 112 x 112 face on the template, coded by model 0; then the payload, which begins with a level
-                       map
-         0xFC          anything else: a file as it stands, without a checksum
+byte 0   quality - 1         a 112 x 112 face on the template, coded by model 0; then the payload, which begins with a
+                             level map
+         100 + quality - 1   the same by model 1
+         0xFC                anything else: a file as it stands, without a checksum
 
 There is no magic: what a byte string is has to be known. docs/FORMAT.md has the rules.
 """
@@ -17,14 +18,14 @@ from .container import CODED_MAP, DECODED_PIXELS, MAGIC, Bytes, Header
 from .geometry import QUALITIES, SIDE
 from .layers import Picture, Stream
 
-SHORT = 0  # the model whose aligned faces one byte describes
+SHORT = 2  # models below this one have a byte for an aligned face, at each quality
 
 Container: TypeAlias = Literal["file", "bare"]
 
 
 def is_short(header: Header) -> bool:
     """Whether one byte says all of it."""
-    return header.aligned and (header.width, header.height) == (SIDE, SIDE) and header.model == SHORT
+    return header.aligned and (header.width, header.height) == (SIDE, SIDE) and header.model < SHORT
 
 
 def bare_header(header: Header) -> Header:
@@ -46,12 +47,17 @@ def write(header: Header, payload: Bytes) -> bytes:
     whole = container.write(header, payload)
     if not is_short(header):
         return whole
-    return bytes([header.quality - 1]) + bytes(payload)
+    return bytes([first_byte(header.model, header.quality)]) + bytes(payload)
 
 
-def write_all(payloads: Sequence[bytes], qualities: Sequence[int]) -> list[bytes]:
-    """The short forms of aligned faces, whose payloads begin with level maps."""
-    return [bytes([q - 1]) + payload for payload, q in zip(payloads, qualities, strict=True)]
+def first_byte(model: int, quality: int) -> int:
+    """Of an aligned face."""
+    return model * QUALITIES + quality - 1
+
+
+def write_all(payloads: Sequence[bytes], qualities: Sequence[int], model: int) -> list[bytes]:
+    """The short forms of aligned faces by a model, whose payloads begin with level maps."""
+    return [bytes([first_byte(model, q)]) + payload for payload, q in zip(payloads, qualities, strict=True)]
 
 
 def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Picture:
@@ -70,17 +76,18 @@ def read(data: Bytes, max_pixels: int = DECODED_PIXELS) -> Picture:
         raise CorruptStreamError("the bare stream is empty; it has at least 1 byte (noticed at byte 0)")
     if view[0] == MAGIC:
         return layers.read(view, max_pixels)
-    if view[0] >= QUALITIES:
+    if view[0] >= SHORT * QUALITIES:
         raise ContainerError(
             f"this is no bare stream: it starts with byte 0x{view[0]:02X}; allowed are 0x00 to "
-            f"0x{QUALITIES - 1:02X}, and 0x{MAGIC:02X} of a file"
+            f"0x{SHORT * QUALITIES - 1:02X}, and 0x{MAGIC:02X} of a file"
         )
     if max_pixels < SIDE * SIDE:
         raise ContainerError(
             f"the image is {SIDE} x {SIDE} = {SIDE * SIDE} pixels; allowed are {max_pixels}: raise max_pixels"
         )
-    header = Header(SIDE, SIDE, view[0] + 1, CODED_MAP, True, False, SHORT)
-    return Picture(SIDE, SIDE, Stream(header, view[1:]), checksum=False, model=SHORT)
+    model, quality = divmod(view[0], QUALITIES)
+    header = Header(SIDE, SIDE, quality + 1, CODED_MAP, True, False, model)
+    return Picture(SIDE, SIDE, Stream(header, view[1:]), checksum=False, model=model)
 
 
 def read_as(data: Bytes, max_pixels: int, form: Container) -> Picture:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ..coder import ContextModel
 from . import weights
 from .bare import Container, read_as
-from .container import DECODED_PIXELS, MODELS, PRIVATE, Bytes, Header
+from .container import DECODED_PIXELS, FORMER, MODELS, PRIVATE, Bytes, Header
 from .geometry import SIDE
 from .layers import Stream, background_scale
-from .parts import coded_by
 from .payload import uniform_levels
 
 NO_LEVELS = np.zeros((0, 0), np.uint8)
@@ -150,10 +149,11 @@ def known_context(header: Header) -> ContextModel | None:
     """Of a bundled model, or of private weights that this process has loaded; None of others."""
     if header.model == PRIVATE:
         return weights.private_contexts.get(header.weights)
-    return bundled_context(MODELS[coded_by(header)])
+    return bundled_context(MODELS[header.model], header.aligned and header.model in FORMER)
 
 
 @functools.lru_cache(maxsize=4)
-def bundled_context(name: str) -> ContextModel:
-    """Context model of a bundled model, loaded once."""
-    return weights.context_model(weights.load_arrays(name)[0])
+def bundled_context(name: str, on_template: bool) -> ContextModel:
+    """Context model of a bundled model, loaded once; on_template: the one of its own for what stands there."""
+    arrays = weights.load_arrays(name)[0]
+    return weights.context_model(weights.template_part(arrays) if on_template else arrays)

@@ -25,6 +25,7 @@ from .container import MODELS, PRIVATE, WEIGHTS_BYTES
 FORMAT = "lfic-weights-2"
 FORMATS = ("lfic-weights-1", FORMAT)
 private_contexts: dict[bytes, coder.ContextModel] = {}  # that this process has loaded, by what files say of them
+TEMPLATE = "template."  # what begins the names of a model's own entropy model for what stands on the template
 FOLDER = pathlib.Path(__file__).parent.parent / "weights"
 
 
@@ -93,6 +94,23 @@ def weights_bytes(metadata: Mapping[str, str]) -> bytes:
     """What files of private weights say of them: the first bytes of the digest; empty for bundled models."""
     private = model_number(metadata) == PRIVATE
     return bytes.fromhex(metadata.get("source", metadata["digest"])[: 2 * WEIGHTS_BYTES]) if private else b""
+
+
+def context_entries(context: Mapping[str, Any], tables: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What a weights file has of a context model, as ``EntropyModel.export`` gave it, and of its tables."""
+    out = {f"tables.{key}": np.ascontiguousarray(value) for key, value in tables.items()}
+    for key, value in context.items():
+        if key == "W2":
+            out |= {f"context.W2.{g}": np.ascontiguousarray(w) for g, w in enumerate(value)}
+        else:
+            whole = np.asarray(value, np.int32) if np.isscalar(value) else value
+            out[f"context.{key}"] = np.ascontiguousarray(whole)
+    return out
+
+
+def template_part(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A model's own entropy model for what stands on the template, named as any."""
+    return {key.removeprefix(TEMPLATE): value for key, value in arrays.items() if key.startswith(TEMPLATE)}
 
 
 def context_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

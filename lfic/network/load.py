@@ -17,17 +17,19 @@ from .. import coder
 from ..arguments import is_integer, shown
 from ..errors import InvalidInputError, MissingDependencyError, WeightsError
 from ..files import PathLike, write_atomically
-from ..format.container import MODELS, TEMPLATES
+from ..format.container import FORMER, MODELS
 from ..format.geometry import STRIDE, cell_grid
 from ..format.integers import PREFIX, IntegerModel, integer_model
 from ..format.parts import Parts
 from ..format.weights import (
     FORMAT,
     context_arrays,
+    context_entries,
     context_model,
     digest,
     load_arrays,
     model_number,
+    template_part,
     weights_bytes,
 )
 from ..kernels import rap_unpool
@@ -35,6 +37,7 @@ from ..metric.identity import Recognizer, RecognizerEnsemble, load_recognizer, s
 from ..metric.objective import Objective
 from . import exact, tiles
 from .arithmetic import checked_precision, computing
+from .entropy import EntropyModel
 from .net import CodecNet, CodecNetConfig
 from .places import Places
 from .rap import pooled_symbols
@@ -56,8 +59,7 @@ class Model(Parts):
     weights file. dtype: what convolutions of the analysis and the synthesis compute in. integers: these networks as a
     CPU computes them where the weights hold them; what decodes, and what encodes without effort, is then the same on
     every machine. unit: float [C], powers of two, how many of their features' integers are 1.0; None where they hold
-    no analysis. source: the weights file's name, or its whole path. template: what codes aligned streams where that is
-    another model.
+    no analysis. source: the weights file's name, or its whole path. template, former: ``format.parts.Parts``.
     """
 
     net: CodecNet
@@ -75,6 +77,7 @@ class Model(Parts):
     weights: bytes = b""
     source: str = ""
     template: Self | None = None
+    former: Self | None = None
 
     @functools.cached_property
     @undisturbed
@@ -219,10 +222,44 @@ def load(
     path = os.fspath(name)
     source = os.path.abspath(path) if path.endswith(".safetensors") else path
     model = made_of(arrays, metadata, source, device, recognizer, dtype)
-    if model.number not in TEMPLATES:
+    if model.number not in FORMER:
         return model
-    template = load(MODELS[TEMPLATES[model.number]], device, recognizer, precision)
-    return dataclasses.replace(model, template=template)
+    former = load(MODELS[FORMER[model.number]], device, recognizer, precision)
+    return dataclasses.replace(model, template=on_template(model, former, template_part(arrays)), former=former)
+
+
+@undisturbed
+def on_template(model: Model, former: Model, arrays: Mapping[str, NDArray[Any]]) -> Model:
+    """What codes faces of ``model`` on the template: the networks of ``former``, and the entropy model of ``arrays``;
+    errors as ``load``."""
+    context = context_model(arrays)
+    try:
+        entropy = entropy_of(context_arrays(arrays), former.net.entropy)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the weights {model.source} hold no entropy model of faces: {error}") from None
+    net = former.net.with_entropy(entropy.to(former.device))
+    return dataclasses.replace(
+        former,
+        net=net,
+        context=context,
+        number=model.number,
+        metadata=model.metadata,
+        weights=model.weights,
+        source=model.source,
+        former=former,
+    )
+
+
+def entropy_of(arrays: Mapping[str, Any], like: EntropyModel) -> EntropyModel:
+    """An entropy model out of its integers, for the features that another one is for."""
+    hidden1, hidden2 = len(arrays["W1"]), arrays["b2"].shape[1]
+    out = EntropyModel(like.channels, like.groups, hidden1, hidden2, len(like.b_quality))
+    with torch.no_grad():
+        out.value_scale.copy_(like.value_scale)
+    out.restore(arrays)
+    for parameter in out.parameters():
+        parameter.requires_grad_(False)
+    return out.float().eval()  # whatever torch's default dtype is
 
 
 @undisturbed
@@ -373,12 +410,7 @@ def save_model(
     for key, value in net.state_dict().items():
         if not key.startswith("entropy.") or key == "entropy.value_scale":
             arrays[f"net.{key}"] = value.detach().cpu().half().numpy()
-    for key, value in context_arrays.items():
-        if key == "W2":
-            arrays |= {f"context.W2.{g}": w for g, w in enumerate(value)}
-        else:
-            arrays[f"context.{key}"] = np.asarray(value, np.int32) if np.isscalar(value) else value
-    arrays |= {f"tables.{key}": value for key, value in tables_state.items()}
+    arrays |= context_entries(context_arrays, tables_state)
     arrays |= {f"{PREFIX}{key}": value for key, value in (integers or {}).items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in compact(arrays).items()}
     told = {**metadata, "format": FORMAT, "config": json.dumps(dataclasses.asdict(net.config))}

@@ -7,7 +7,9 @@ pixels --> Analysis --> y --> pool by level --> round --> unpool --> Synthesis -
                         +-> LevelHead             +--> EntropyModel: bits
 """
 
+import copy
 import dataclasses
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +76,12 @@ class CodecNet(nn.Module):
     def step(self) -> Tensor:
         """Float [100, 3, C]: what a symbol is multiplied by."""
         return 1 / self.gains.table()
+
+    def with_entropy(self, entropy: EntropyModel) -> Self:
+        """The same modules, but for the entropy model."""
+        out = copy.copy(self)
+        out._modules = {**self._modules, "entropy": entropy}
+        return out
 
     def analyze(self, pixels: Tensor, quality: Tensor, aligned: Tensor, alike: bool | None = None) -> Tensor:
         """Pixels float [N, 3, H, W] in 0..1 -> features float [N, C, ceil(H/8), ceil(W/8)].

@@ -15,7 +15,7 @@ from ..data.base import FaceSource
 from ..data.sources import template_crops
 from ..errors import InvalidInputError, WeightsError
 from ..files import PathLike, write_atomically
-from ..format.container import MODELS, TEMPLATES
+from ..format.container import FORMER, MODELS
 from ..format.integers import PREFIX
 from ..format.weights import FORMAT, digest, load_arrays, model_number
 from ..image import open_image, to_rgb
@@ -81,7 +81,7 @@ def costs(
     """What the integers of a model cost on faces uint8 [112, 112, 3], quality by quality; aligned: coded as such."""
     from ..encoder.draft import estimate_bits, first_drafts
 
-    model = dataclasses.replace(model, template=None)  # its own networks, whatever the faces are coded as
+    model = dataclasses.replace(model, template=None, former=None)  # its own networks, whatever the faces are coded as
     plain = dataclasses.replace(model, integers=None, unit=None)
     whole = [list(faces[i : i + 16]) for i in range(0, len(faces), 16)]
     for quality in qualities:
@@ -254,8 +254,8 @@ def write_look(
 
     base = load_model(name)[0]
     arrays, metadata = load_arrays(name)
-    if (template := TEMPLATES.get(model_number(metadata))) is not None:
-        raise WeightsError(f"files by {name} have another look by that of {MODELS[template]} alone: make one of that")
+    if (former := FORMER.get(model_number(metadata))) is not None:
+        raise WeightsError(f"files by {name} have another look by that of {MODELS[former]} alone: make one of that")
     trained = {key: tensor.half().float() for key, tensor in net.state_dict().items()}  # as a weights file has them
     other = [
         key

@@ -410,7 +410,7 @@ def test_the_device_is_in_doubt_where_the_coder_is(codec, faces):
         drafts = first_drafts(codec.model, list(faces), quality, True)
         symbols, levels, h, w, q, aligned, coded = rows_of(drafts)
         placed, free = (
-            codec.model.context.cost_rows(symbols, levels, h, w, q, way, coded) for way in (aligned, ~aligned)
+            codec.model.former.context.cost_rows(symbols, levels, h, w, q, way, coded) for way in (aligned, ~aligned)
         )
         ratio = placed / free / clear_share(q) / encode.FLOATS_WITHIN
         y = torch.cat([d.features for d in drafts])

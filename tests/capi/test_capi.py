@@ -318,14 +318,19 @@ def test_bare_streams(library, face):
     assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == OK
     shown = decode(library, out.raw[: size.value])[1]
     assert (shown == np.asarray(lfic.decode(bare, container="bare"))).all()
-    for bare, file in ((bytes([39, 7, 8]), "fc3c500708"), (bytes([0]), "fc3c02"), (b"\xfc\x20\x52\xff", "fc2052ff")):
+    for bare, file in (
+        (bytes([39, 7, 8]), "fc3c500708"),
+        (bytes([0]), "fc3c02"),
+        (bytes([139, 7, 8]), "fcbc500708"),
+        (bytes([199]), "fcbcc8"),
+        (b"\xfc\x20\x52\xff", "fc2052ff"),
+    ):
         size.value = 64
         assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == OK
         assert out.raw[: size.value].hex() == file
     for bare, status, words in (
         (b"", CORRUPT, "is empty"),
-        (b"\xc8", CONTAINER, "its first byte is 200"),
-        (b"\x64", CONTAINER, "its first byte is 100; allowed are 0 to 99"),
+        (b"\xc8", CONTAINER, "its first byte is 200; allowed are 0 to 199"),
     ):
         assert lib.lfic_file_of_bare(bare, c.c_size_t(len(bare)), out, c.byref(size)) == status
         assert words in error(lib)

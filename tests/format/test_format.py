@@ -6,7 +6,7 @@ import pytest
 from lfic.encoder.draft import files, first_drafts
 from lfic.format import container
 from lfic.format.container import MODELS, PRIVATE
-from lfic.format.weights import load_arrays
+from lfic.format.weights import load_arrays, template_part
 
 TAIL = bytes(16)
 
@@ -133,7 +133,12 @@ def decode(payload, rows, columns, quality, aligned, mode, arrays):
 
 @pytest.fixture(scope="module")
 def arrays():
-    return {number: load_arrays(name)[0] for number, name in MODELS.items() if number != PRIVATE}
+    """By model and whether the stream is aligned."""
+    found = {number: load_arrays(name)[0] for number, name in MODELS.items() if number != PRIVATE}
+    of_faces = {0: found[0], 1: {**found[1], **template_part(found[1])}}
+    return {
+        (number, aligned): (of_faces if aligned else found)[number] for number in found for aligned in (False, True)
+    }
 
 
 @pytest.mark.parametrize("quality, aligned", [(1, True), (40, True), (40, False), (100, True)])
@@ -164,7 +169,12 @@ def check(codec, image, arrays, quality, aligned):
 def compare(data, symbols, levels, arrays):
     header, payload = container.read(data)
     found, found_levels = decode(
-        bytes(payload), *header.grid, header.quality, header.aligned, header.level_mode, arrays[header.model]
+        bytes(payload),
+        *header.grid,
+        header.quality,
+        header.aligned,
+        header.level_mode,
+        arrays[header.model, header.aligned],
     )
     np.testing.assert_array_equal(found_levels, levels)
     np.testing.assert_array_equal(found, symbols)

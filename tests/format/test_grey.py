@@ -51,8 +51,8 @@ def test_grey_in_grey_out(codec, face, photo):
 def test_what_the_flag_is_worth(codec, grey_face):
     """The picture of the same file with the flag taken out is farther from the original, and has colour."""
     data = codec.encode(grey_face, quality=30, aligned=True, checksum=False)
-    assert data[1] >> 5 == 3
-    plain = bytes([data[0], data[1] & 0x1F | 1 << 5]) + data[2:]
+    assert data[1] >> 5 == 7
+    plain = bytes([data[0], data[1] & 0x1F | 5 << 5]) + data[2:]
     with_flag, without = codec.decode_batch([data, plain], out="numpy")
     np.testing.assert_array_equal(with_flag, without_colour(without))
     assert not is_grey(without)

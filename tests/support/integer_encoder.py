@@ -14,9 +14,10 @@ CLEAR = {20: 0.72, 60: 0.81, 80: 0.87, 100: 0.91}  # of lfic/encoder/choose.py
 
 @functools.cache
 def loaded(number):
-    """(integer networks, context model) of a bundled model."""
+    """(integer networks, context model, that of what stands on the template if it is another) of a bundled model."""
     arrays, _ = weights.load_arrays(container.MODELS[number])
-    return integer_model(arrays), weights.context_model(arrays)
+    part = weights.template_part(arrays)
+    return integer_model(arrays), weights.context_model(arrays), weights.context_model(part) if part else None
 
 
 def bits(context, symbols, levels, grid, quality, aligned):
@@ -46,9 +47,8 @@ def encoded(pixels, quality=40, aligned=None, checksum=True):
         symbols, levels = draft(aligned)
     first = int(levels.flat[0])
     mode = first if (levels == first).all() else container.CODED_MAP
-    number = 0 if aligned else 1
-    (payload,) = loaded(number)[1].encode_batch(
+    (payload,) = loaded(1)[2 if aligned else 1].encode_batch(
         [(symbols, levels, *grid, quality, aligned, mode == container.CODED_MAP)]
     )
-    header = container.Header(width, height, quality, mode, aligned, checksum, number)
+    header = container.Header(width, height, quality, mode, aligned, checksum, 1)
     return container.write(header, payload)

@@ -47,7 +47,7 @@ CASES = {
         },
     ),
 }
-# Of face-v2: whole pictures, backgrounds, large faces.
+# Of face-v2: whole pictures, backgrounds, large faces, and faces on the template by its own entropy model.
 PICTURES = {
     "v2-one-pixel": (1, 1, {"quality": 40}),
     "v2-free": (112, 112, {"quality": 40, "aligned": False}),
@@ -60,6 +60,7 @@ PICTURES = {
     "v2-grey-wide": (37, 211, {"quality": 30}),
     "v2-grey-photo": (200, 333, {"quality": 30, "faces": [POINTS]}),
     "v2-large-faces": CASES["large-faces"],
+    **{f"v2-{name}": CASES[name] for name in ("face-q1", "face-q40", "face-q100", "face-effort", "grey-face")},
 }
 # Bare streams: the short form, and what is a file as it stands.
 BARE_CASES = {
@@ -71,7 +72,9 @@ BARE_CASES = {
     "wide": (37, 211, {"quality": 30}),
     "photo": (200, 333, {"quality": 30, "faces": [POINTS]}),
 }
-BARE_PICTURES = {"v2-photo": BARE_CASES["photo"]}
+BARE_PICTURES = {
+    f"v2-{name}": BARE_CASES[name] for name in ("face-q1", "face-q40", "face-q100", "face-coarse", "photo")
+}
 
 
 def picture(height, width):

@@ -161,9 +161,15 @@ def test_weights_of_ones_own(dlfic, tmp_path):
 
 
 def test_the_vivid_look_is_a_weights_file(dlfic, tmp_path):
-    dlfic("--model", weights_path("face-v1-vivid"), GOLDEN[0], "-o", tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as png:
-        assert np.array_equal(np.asarray(png), np.asarray(lfic.decode(GOLDEN[0].read_bytes(), look="vivid")))
+    both, first = tmp_path / "vivid.safetensors", weights_path("face-v1-vivid")
+    cut = ROOT / "csrc" / "wasm" / "weights.py"
+    subprocess.run([sys.executable, cut, both, "--decoding", "--look", "vivid"], check=True)
+    folder = ROOT / "tests" / "data" / "golden"
+    for name, model in (("face-q40", first), ("face-q40", both), ("v2-face-q40", both), ("v2-photo", both)):
+        path = folder / f"{name}.lfic"
+        dlfic("--model", model, path, "-o", tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as png:
+            assert np.array_equal(np.asarray(png), np.asarray(lfic.decode(path.read_bytes(), look="vivid"))), name
 
 
 def test_help_and_version(dlfic):
@@ -180,11 +186,11 @@ def test_pip_installs_it(tmp_path):
 
 
 def test_the_decoder_is_cut_from_the_bundled_models():
-    cut, texts = load_arrays("face-v2-decoder")
-    for model, said, prefix in (("face-v2", "source", ""), ("face-v1", "template", "template.")):
+    cut, texts = load_arrays(ROOT / "csrc" / "tools" / "face-v2-decoder.safetensors")
+    for model, said, prefix in (("face-v2", "source", ""), ("face-v1", "former", "former.")):
         whole, told = load_arrays(model)
         assert texts[said] == told["digest"]
-        kept = {k for k in whole if k.startswith(("context.", "tables.", "integers.synthesis."))}
+        kept = {k for k in whole if k.startswith(("context.", "tables.", "template.", "integers.synthesis."))}
         for name in kept:
             array = cut.pop(prefix + name)
             assert array.dtype == whole[name].dtype and np.array_equal(array, whole[name])

@@ -19,10 +19,10 @@ lfic::View view_of(const py::buffer_info& info) {
 
 class Reader {
   public:
-    explicit Reader(const py::buffer& weights) : held_(weights.request()) {
-        const lfic::View view = view_of(held_);
+    Reader(const py::buffer& weights, const py::buffer& former) : held_(weights.request()), former_(former.request()) {
+        const lfic::View own = view_of(held_), before = view_of(former_);
         const py::gil_scoped_release release;
-        codecs_ = std::make_unique<lfic::Codecs>(lfic::Weights(view));
+        codecs_ = std::make_unique<lfic::Codecs>(lfic::Weights(own), lfic::Weights(before));
     }
 
     py::tuple decode(const py::buffer& data, std::uint64_t max_pixels, int threads) {
@@ -49,7 +49,7 @@ class Reader {
         return codecs_->of(file);
     }
 
-    py::buffer_info held_;  // codecs are made of it later on
+    py::buffer_info held_, former_;  // codecs are made of it later on
     std::unique_ptr<lfic::Codecs> codecs_;
 };
 
@@ -71,7 +71,7 @@ py::bytes rows_of(const py::buffer& pixels, std::uint32_t width, std::uint32_t h
 PYBIND11_MODULE(_file, m, py::mod_gil_not_used()) {
     m.doc() = "Files to pixels without numpy; lfic/reader.py says what for.";
     py::class_<Reader>(m, "Reader")
-        .def(py::init<const py::buffer&>(), py::arg("weights"))
+        .def(py::init<const py::buffer&, const py::buffer&>(), py::arg("weights"), py::arg("former"))
         .def("decode", &Reader::decode, py::arg("data"), py::arg("max_pixels"), py::arg("threads") = 0);
     m.def("png_rows", rows_of, py::arg("pixels"), py::arg("width"), py::arg("height"), py::arg("grey"));
 }
