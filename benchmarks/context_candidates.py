@@ -95,8 +95,10 @@ class Symbols:
         s, tables, means, cells, face = [], [], [], [], []
         for start in range(0, len(pixels), 32):
             for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
-                table, mean = codec.model.context.predict(draft.symbols, draft.levels, *draft.grid, quality, True)
-                s.append(draft.symbols.reshape(-1, codec.model.context.channels))
+                table, mean = codec.model.of(True).context.predict(
+                    draft.symbols, draft.levels, *draft.grid, quality, True
+                )
+                s.append(draft.symbols.reshape(-1, codec.model.of(True).context.channels))
                 tables.append(table.reshape(s[-1].shape))
                 means.append(mean.reshape(s[-1].shape))
                 cells.append(geometry(draft.levels, *draft.grid))
@@ -414,7 +416,7 @@ def measure(codec, pixels, fit_face, quality):
     def a_face(bits):
         return np.bincount(data.face, bits.sum(1), faces)
 
-    tables = codec.model.context.table_set
+    tables = codec.model.of(True).context.table_set
     static, bits = static_bits(data, fit)
     out = {"static": a_face(bits)}
     out["a: contexts"] = a_face(context_bits(data, fit, data.s))
@@ -452,11 +454,9 @@ def main():
     parser.add_argument("--faces", type=int, default=1600)
     args = parser.parse_args()
     codec = load_codec(args.model)
-    if len(codec.model.context.table_set) != 8 * SCALES:
-        parser.error(
-            f"{args.model} has {len(codec.model.context.table_set)} tables; needed are {8 * SCALES}, a table for "
-            "each scale and fraction"
-        )
+    count = len(codec.model.of(True).context.table_set)
+    if count != 8 * SCALES:
+        parser.error(f"{args.model} has {count} tables; needed are {8 * SCALES}, a table for each scale and fraction")
     pixels, fit = load_faces(args.source, people_in_pairs(args.people) if args.people else None, args.faces)
     rows = []
     for quality in QUALITIES:

@@ -241,9 +241,11 @@ def read(
         return None
     number, told = weights.model_number(metadata), weights.weights_bytes(metadata)
     found = Decoder(weights.context_model(arrays), network, number, told)
-    former = (load_former or bundled)(MODELS[FORMER[number]]) if number in FORMER else None
-    if former is None:
+    if number not in FORMER:
         return found
+    former = (load_former or bundled)(MODELS[FORMER[number]])
+    if former is None:
+        raise WeightsError(f"{path} needs {MODELS[FORMER[number]]} with its integer networks: install lfic anew")
     context = weights.context_model(weights.template_part(arrays))
     template = dataclasses.replace(former, context=context, number=number, former=former)
     return dataclasses.replace(found, template=template, former=former)

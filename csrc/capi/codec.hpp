@@ -35,8 +35,9 @@ class Codec {
     explicit Codec(const View& weights, Simd simd = Simd::automatic, Part part = Part::all);
     explicit Codec(const Weights& weights, Simd simd = Simd::automatic, Part part = Part::all,
                    std::shared_ptr<const Codec> former = nullptr);
-    // number: what files carry that this model writes. on_template: what codes aligned streams where that is another
-    // part. former: the model before it, which reads that one's files and tells what stands on the template.
+    // A part, or a whole of parts, as given. number: what files carry that this model writes. on_template: what codes
+    // aligned streams where that is another part. former: the model before it, which reads that one's files and tells
+    // what stands on the template.
     Codec(int number, std::shared_ptr<const ContextModel> context, Networks networks,
           std::shared_ptr<const Codec> on_template = nullptr, std::shared_ptr<const Codec> former = nullptr);
     // The part of a model that codes what stands on the template: the networks of the model before it, and an entropy

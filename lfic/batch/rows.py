@@ -35,7 +35,8 @@ def written(
     height, width = size
     first = levels[:, 0, 0]
     short = bare and is_short(container.Header(width, height, 1, 0, aligned, False, model.number))
-    mapped = (levels != first[:, None, None]).any((1, 2)) | short
+    varied = (levels != first[:, None, None]).any((1, 2))
+    mapped = varied | short
     said = levels, *cell_grid(height, width), quality
     beside: list[int] = []
     with stage("coder"):
@@ -44,9 +45,10 @@ def written(
         asked = np.flatnonzero(np.broadcast_to(decide, len(quality)))
         if len(asked):
             of_asked = symbols[asked], levels[asked], *cell_grid(height, width), quality[asked]
-            judge, same = model.judge.context, model.judge.context is model.context
-            placed = bits[asked] if same else judge.cost_rows(*of_asked, way[asked], mapped[asked], threads)
-            free = judge.cost_rows(*of_asked, ~way[asked], mapped[asked], threads)
+            judge = model.judge.context
+            known = judge is model.context and not short  # else they count a map that a file has no need of
+            placed = bits[asked] if known else judge.cost_rows(*of_asked, way[asked], varied[asked], threads)
+            free = judge.cost_rows(*of_asked, ~way[asked], varied[asked], threads)
             beside = asked[placed > clear_share(quality[asked]) * free].tolist()
     with stage("container"):
         if short:

@@ -98,7 +98,7 @@ def estimate_bits(model: Transforms, draft: Draft) -> float:
     """The context model's rate in bits, header and checksum not counted: what the payload has, to a byte or two. model:
     the part that the draft is of."""
     cells = model.context.cost(draft.symbols, draft.levels, *draft.grid, draft.quality, draft.aligned)
-    bits = float(cells.sum())
+    bits = float(cells.sum(dtype=np.float64))
     if draft.level_mode == container.CODED_MAP:
         bits += map_bits(model.context.level_prior, draft.levels, draft.quality, draft.aligned)
     return bits

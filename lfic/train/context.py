@@ -27,7 +27,7 @@ from ..data.sources import open_faces
 from ..errors import InvalidInputError
 from ..files import write_atomically
 from ..format.container import FORMER, MODELS
-from ..format.weights import FORMAT, TEMPLATE, context_entries, digest, load_arrays, model_number
+from ..format.weights import FORMAT, TEMPLATE, context_entries, digest, load_arrays, model_number, weights_path
 from ..network.entropy import SCALES, EntropyModel
 from ..network.load import load_model
 from ..network.net import CodecNet, shares
@@ -103,14 +103,20 @@ def all_bits(entropy: EntropyModel, data: Symbols, step: Tensor, batch: int = 12
 class Fit:
     """An entropy model, its moving average and its optimiser, at some step."""
 
-    def __init__(self, entropy: EntropyModel, rate: float, out: pathlib.Path) -> None:
+    def __init__(self, entropy: EntropyModel, rate: float, out: pathlib.Path, settings: Mapping[str, Any]) -> None:
         named = [(name, p) for name, p in entropy.named_parameters() if p.requires_grad]
-        self.entropy, self.rate, self.out, self.step, self.seconds = entropy, rate, out, 0, 0.0
+        self.entropy, self.rate, self.out, self.settings = entropy, rate, out, dict(settings)
+        self.step, self.seconds = 0, 0.0
         self.names, self.parameters = [name for name, _ in named], [p for _, p in named]
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.Adam(self.parameters, rate, betas=(0.9, 0.99))
         if (place := newest(out)) is not None:
             state = read_state(place)
+            other = sorted(key for key, value in self.settings.items() if state["config"].get(key) != value)
+            if other:
+                raise InvalidInputError(
+                    f"the run in {out} has another {', '.join(other)}: give those that it began with, or another --run"
+                )
             self.step, self.seconds = state["step"], state["seconds"]
             restore_parameters(place, "parameters", self.names, self.parameters)
             restore_parameters(place, "average", self.names, self.average)
@@ -125,7 +131,7 @@ class Fit:
             save_tensors(optimizer_state(self.optimizer, self.names, self.parameters), folder, "optimizer")
 
         self.out.mkdir(parents=True, exist_ok=True)
-        write_checkpoint(self.out, fill, {"step": self.step, "seconds": self.seconds, "config": {}})
+        write_checkpoint(self.out, fill, {"step": self.step, "seconds": self.seconds, "config": self.settings})
 
     def learn(self, loss: Tensor, steps: int) -> None:
         """One step of ``steps``, by a loss."""
@@ -217,8 +223,16 @@ def mean_bytes(context: coder.ContextModel, data: Symbols) -> float:
     return float(np.mean([context.cost(*sample).sum() for sample in data.samples()])) / 8
 
 
-def join(name: str, out: str, arrays: Mapping[str, Any], tables: coder.Tables, training: Mapping[str, Any]) -> None:
-    """Weights again, with an entropy model for template crops in place of the one that they may have."""
+def join(
+    name: str,
+    out: str,
+    arrays: Mapping[str, Any],
+    tables: coder.Tables,
+    training: Mapping[str, Any],
+    card: str | None = None,
+) -> None:
+    """Weights again, with an entropy model for template crops in place of the one that they may have. card: the model
+    card, where it is not to stay."""
     from safetensors.numpy import save
 
     kept, metadata = load_arrays(name)
@@ -226,6 +240,7 @@ def join(name: str, out: str, arrays: Mapping[str, Any], tables: coder.Tables, t
     kept |= {f"{TEMPLATE}{key}": value for key, value in context_entries(arrays, tables.state()).items()}
     trained = {**json.loads(metadata["training"]), "template": dict(training)}
     metadata = {**metadata, "format": FORMAT, "training": json.dumps(trained)}
+    metadata["card"] = metadata.get("card", "") if card is None else card
     write_atomically(out, save(kept, {**metadata, "digest": digest(kept, metadata)}))
 
 
@@ -233,7 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m lfic.train.context", description=__doc__)
     parser.add_argument("out", help="weights file to write, .safetensors")
-    parser.add_argument("--model", default="face-v2", help="bundled model or weights whose template crops it codes")
+    parser.add_argument("--model", default="face-v2", help="bundled model whose template crops it codes")
+    parser.add_argument("--card", help="file of the model card, where it is not to stay")
     parser.add_argument("--data", nargs="+", required=True, help="faces on the template: whatever a run takes as faces")
     parser.add_argument("--run", default="runs/face-v2/template", help="folder of checkpoints")
     parser.add_argument("--hidden", type=int, nargs=2, default=(256, 128), help="sizes of the two hidden layers")
@@ -244,6 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
     args = parser.parse_args(argv)
+    card = None if args.card is None else pathlib.Path(args.card).read_text(encoding="utf-8")
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -261,7 +278,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     held_out = symbols_of(net, faces, order[:held], 1, args.seed + 1)
     data = symbols_of(net, faces, order[held:], args.epochs, args.seed)
-    fitted = Fit(grown(net.entropy, *args.hidden), args.rate, pathlib.Path(args.run))
+    names = "model", "hidden", "batch", "rate", "epochs", "seed", "steps"
+    settings = {name: getattr(args, name) for name in names} | {"faces": len(faces), "hidden": list(args.hidden)}
+    fitted = Fit(grown(net.entropy, *args.hidden), args.rate, pathlib.Path(args.run), settings)
     fit(net, data, held_out, fitted, args.steps, args.batch, args.seed)
     base = load_arrays(name)[0]
     with fitted.averaged() as entropy, torch.inference_mode():
@@ -273,13 +292,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seconds": round(fitted.seconds),
         "faces": [os.path.basename(p) for p in args.data],
     }
-    join(args.model, args.out, arrays, tables, training)
+    join(args.model, args.out, arrays, tables, training, card)
+    if pathlib.Path(args.out).resolve() != weights_path(args.model).resolve():
+        print(f"{args.out} holds other weights than {args.model}: they are used once they take its place")
     return 0
 
 
 def part_of(data: Symbols, count: int) -> Symbols:
-    """The last ones."""
-    return Symbols(data.symbols[-count:], data.levels[-count:], data.quality[-count:])
+    """So many, from the first to the last, at most."""
+    chosen = np.unique(np.linspace(0, len(data) - 1, min(count, len(data))).astype(int))
+    return Symbols([data.symbols[i] for i in chosen], data.levels[chosen], data.quality[chosen])
 
 
 if __name__ == "__main__":

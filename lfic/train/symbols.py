@@ -16,7 +16,7 @@ from ..network.net import CodecNet
 from ..network.rap import pooled_symbols
 from .tables import Sample
 
-LOW_RATES = 0.35, 30  # share of the draws whose quality is at most this one
+LOW_RATES = 0.35, 30  # share of the draws whose quality is 1 to this one; all others' is 1 to 100
 USUAL_LEVEL = 1  # what the head of template crops chooses nearly everywhere
 OTHER_LEVELS = 0.12  # share of the draws of other levels, which callers may ask for and efforts may choose
 CAPACITY = ALIGNED_GRID**2

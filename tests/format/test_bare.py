@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from make_golden import symbols_digest
 
 import lfic
+from lfic import encoding
 from lfic.errors import ContainerError, CorruptStreamError, InvalidInputError, LficError
 from lfic.format import bare, container, layers
 from lfic.format.container import CODED_MAP, Header
@@ -124,6 +125,17 @@ def test_a_face_comes_back_the_same_in_fewer_bytes(codec, face):
     info = lfic.probe(data, container="bare")
     assert (info.quality, info.aligned, info.checksum, info.bytes) == (100, True, False, len(data))
     np.testing.assert_array_equal(info.levels, codec.probe(whole).levels)
+
+
+def test_it_is_decided_alike_what_stands_on_the_template(face):
+    """Of faces in doubt, by integers and by torch."""
+    images = [np.roll(face, (shift, 2 * shift), (0, 1)) for shift in range(2, 26, 2)]
+    for codec in (encoding.load("face-v2"), lfic.load_codec(recognizer=None)):
+        files = codec.encode_batch(images, quality=10)
+        for image, data in zip(images, files, strict=True):
+            short = codec.encode(image, quality=10, container="bare")
+            assert lfic.probe(short, container="bare").aligned == lfic.probe(data).aligned
+    assert len({lfic.probe(data).aligned for data in files}) == 2
 
 
 def test_bounds_count_the_bare_bytes(codec, face):

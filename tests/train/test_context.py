@@ -84,6 +84,8 @@ def test_a_run_goes_on_where_it_stood_and_joins_the_weights(faces, net, tmp_path
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(context.Fit, "learn", stopped)
         run(tmp_path, "again", "--steps", "6")
+    with pytest.raises(InvalidInputError, match="has another steps: give those that it began with"):
+        run(tmp_path, "again", "--steps", "8")
     again, _ = run(tmp_path, "again", "--steps", "6")
     before = weights.load_arrays("face-v2")[0]
     assert whole.keys() == again.keys() == before.keys() and told["format"] == weights.FORMAT
