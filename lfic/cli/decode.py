@@ -24,6 +24,8 @@ from .common import (
 if TYPE_CHECKING:
     from ..format.bare import Container
 
+PNG = b"\x89PNG\r\n\x1a\n"  # how such a picture begins
+
 
 def add_parser(commands: Commands) -> None:
     """The command's options."""
@@ -94,8 +96,11 @@ def refuse_pictures(args: argparse.Namespace) -> None:
 
     for path in args.files:
         if path.is_file():
+            data = path.read_bytes()
+            if args.bare and data.startswith(PNG):  # whose first byte a bare stream may have
+                raise ContainerError(f"{path}: this is no bare stream: it is a PNG picture")
             try:
-                read_as(path.read_bytes(), MAX_PIXELS, "bare" if args.bare else "file")
+                read_as(data, MAX_PIXELS, "bare" if args.bare else "file")
             except (ContainerError, CorruptStreamError) as error:
                 raise type(error)(f"{path}: {error}") from None
 

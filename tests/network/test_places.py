@@ -12,7 +12,7 @@ from lfic.encoder.draft import first_drafts
 def test_the_ratio_is_the_coders(codec, face, quality, bound, level):
     faces = [face, face[:, ::-1], np.roll(face, 40, 1), face // 2]
     levels = None if level is None else torch.full((4, 4, 4), level, dtype=torch.uint8)
-    model = codec.model.of(True)
+    model = codec.model.of(True).judge
     drafts = first_drafts(model, faces, quality, True, levels)
     context, maps = model.context, torch.from_numpy(np.stack([d.levels for d in drafts]))
     with model.computing():

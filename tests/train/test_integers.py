@@ -113,7 +113,7 @@ def test_a_look_is_what_decoding_takes_with_another_synthesis(face, tmp_path, mo
     write_look("face-v1", net, {"step": 7}, out, Faces(face), card="it invents nothing")
     look, plain = decoder.load(out), decoder.load("face-v1")
     assert look.number == plain.number == 0
-    data = lfic.encode(face, quality=60)
+    data = lfic.load_codec("face-v1").encode(face, quality=60)
     brighter = np.asarray(look.decode(data), float) - np.asarray(plain.decode(data), float)
     assert 9 < np.median(brighter) < 16
     assert load_arrays(out)[1]["card"] == "it invents nothing" and load_arrays(out)[1]["look"] == "vivid"
