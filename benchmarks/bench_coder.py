@@ -3,13 +3,13 @@ more.
 
     python -m pytest benchmarks/bench_coder.py --benchmark-only
 
-Results: benchmarks/results/coder.csv. Streams of 3,136 symbols (the coefficients of a 112 x 112 face at one pooling
-level), 64 Gaussian tables, a random table a symbol, one public Python call a stream. Peers that can be imported are
-measured beside lfic: constriction (its range coder with quantised Gaussians), compressai.ans (table lists made once),
-torchac (its CDF rows gathered by index in the call, as lfic and the others do, and gathered beforehand), TensorFlow
-Compression (its one call for unbounded symbols, and its range coder handles), MLCodec_extensions_cpp (DCVC-RT's rANS;
-its Python binding returns no decoded symbols, so build it with one more line, ``get_decoded(n)`` around
-``get_decoded_tensor_cpp``). A peer that is missing is named in the CSV's first lines.
+Results: benchmarks/results/coder.csv, and of faces coder-faces.csv. Streams of 3,136 symbols (the coefficients of a 112
+x 112 face at one pooling level), 64 Gaussian tables, a random table a symbol, one public Python call a stream. Peers
+that can be imported are measured beside lfic: constriction (its range coder with quantised Gaussians), compressai.ans
+(table lists made once), torchac (its CDF rows gathered by index in the call, as lfic and the others do, and gathered
+beforehand), TensorFlow Compression (its one call for unbounded symbols, and its range coder handles),
+MLCodec_extensions_cpp (DCVC-RT's rANS; its Python binding returns no decoded symbols, so build it with one more line,
+``get_decoded(n)`` around ``get_decoded_tensor_cpp``). A peer that is missing is named in the CSV's first lines.
 """
 
 import itertools
@@ -56,10 +56,18 @@ def rows(peers):
             row["times_lfic"] = row["median_us"] / own[row["what"]]
     if collected:
         note = (
-            "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a face, a call or "
-            "a megabit, as `what` says"
+            "one thread, CPU time (packed: wall time); medians; a unit is a stream of 3,136 symbols, a call or a "
+            "megabit, as `what` says"
         )
         write_csv("coder", collected, "\n".join([note, *peers["missing"]]))
+
+
+@pytest.fixture(scope="session")
+def faces():
+    collected = []
+    yield collected
+    if collected:
+        write_csv("coder-faces", collected, "one thread, CPU time; medians; symbols are the model's means, with noise")
 
 
 def record(rows, benchmark, what, name, units, **extra):
@@ -212,9 +220,9 @@ def test_masks(benchmark, peers, rows, p):
     )
 
 
-def likely_face(model, level, quality):
+def likely_face(model, level, quality, seed):
     """A 14 x 14 face of one level whose symbols are the model's own means, with a little noise: about real rates."""
-    rng, levels = np.random.default_rng(level), np.full((4, 4), level, np.uint8)
+    rng, levels = np.random.default_rng(seed), np.full((4, 4), level, np.uint8)
     count = {0: 196, 1: 49, 2: 16}[level] * model.channels
     symbols = np.zeros(count, np.int16)
     for _ in range(4):
@@ -225,17 +233,21 @@ def likely_face(model, level, quality):
 
 @pytest.mark.parametrize("simd", ["auto", "scalar"])
 @pytest.mark.parametrize(("level", "quality"), [(1, 40), (0, 90)])
-@pytest.mark.parametrize("way", ["encode", "decode", "cost", "predict"])
-def test_faces(benchmark, peers, rows, way, level, quality, simd):
-    model = weights.context_model(weights.load_arrays("face-v1")[0], simd)
-    face = likely_face(model, level, quality)
-    data = model.encode(*face)
+@pytest.mark.parametrize("way", ["encode", "decode", "decode of a batch", "cost", "predict"])
+@pytest.mark.parametrize("name", ["face-v1", "face-v2"])
+def test_faces(benchmark, faces, name, way, level, quality, simd):
+    arrays = weights.load_arrays(name)[0]
+    model = weights.context_model(weights.template_part(arrays) or arrays, simd)
+    several = [likely_face(model, level, quality, seed) for seed in range(20)]
+    streams = [(model.encode(*face), *face[2:], face[1]) for face in several]
     call = {
-        "encode": lambda: model.encode(*face),
-        "decode": lambda: model.decode(data, *face[2:], face[1]),
-        "cost": lambda: model.cost(*face),
-        "predict": lambda: model.predict(*face),
+        "encode": lambda: [model.encode(*face) for face in several],
+        "decode": lambda: [model.decode(*stream) for stream in streams],
+        "decode of a batch": lambda: model.decode_batch(streams),
+        "cost": lambda: [model.cost(*face) for face in several],
+        "predict": lambda: [model.predict(*face) for face in several],
     }[way]
-    benchmark.pedantic(lambda: [call() for _ in range(20)], rounds=9, warmup_rounds=1)
-    kept = len(face[0]) // model.channels
-    record(rows, benchmark, f"face {way}, {kept} cells", f"lfic, {model.simd}", 20, bytes=len(data))
+    benchmark.pedantic(call, rounds=45, warmup_rounds=1)
+    kept, size = len(several[0][0]) // model.channels, np.mean([len(data) for data, *_ in streams])
+    what = f"face {way}, {kept} cells, {name} on the template"
+    record(faces, benchmark, what, f"lfic, {model.simd}", len(streams), bytes=float(size))

@@ -92,13 +92,11 @@ class Symbols:
     """
 
     def __init__(self, codec, pixels, quality):
-        s, tables, means, cells, face = [], [], [], [], []
+        s, tables, means, cells, face, context = [], [], [], [], [], codec.model.of(True).context
         for start in range(0, len(pixels), 32):
             for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
-                table, mean = codec.model.of(True).context.predict(
-                    draft.symbols, draft.levels, *draft.grid, quality, True
-                )
-                s.append(draft.symbols.reshape(-1, codec.model.of(True).context.channels))
+                table, mean = context.predict(draft.symbols, draft.levels, *draft.grid, quality, True)
+                s.append(draft.symbols.reshape(-1, context.channels))
                 tables.append(table.reshape(s[-1].shape))
                 means.append(mean.reshape(s[-1].shape))
                 cells.append(geometry(draft.levels, *draft.grid))

@@ -63,14 +63,12 @@ def entropy_bits(counts):
 def measure(codec, pixels, quality):
     """Bits of images uint8 [N, 112, 112, 3]: (with the context model, with the static prior, by magnitudes nearby)."""
     coded, symbols, contexts = 0, collections.defaultdict(list), collections.defaultdict(list)
+    model = codec.model.of(True).context
     for start in range(0, len(pixels), 32):
         for draft in first_drafts(codec.model, list(pixels[start : start + 32]), quality, True):
             grid = draft.grid
-            coded += len(codec.model.of(True).context.encode(draft.symbols, draft.levels, *grid, quality, True))
-            of_cell, levels = (
-                draft.symbols.reshape(-1, codec.model.of(True).context.channels),
-                cell_levels(draft.levels, *grid),
-            )
+            coded += len(model.encode(draft.symbols, draft.levels, *grid, quality, True))
+            of_cell, levels = draft.symbols.reshape(-1, model.channels), cell_levels(draft.levels, *grid)
             context = neighbour_contexts(of_cell, draft.levels, *grid)
             for level in np.unique(levels):
                 symbols[level].append(of_cell[levels == level])

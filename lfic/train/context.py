@@ -42,7 +42,7 @@ from .checkpoint import (
     save_tensors,
     write_checkpoint,
 )
-from .symbols import Symbols, draw, joined
+from .symbols import USUAL_LEVEL, Symbols, draw, joined
 from .tables import FRACTIONS, build_tables, count_residuals
 
 HELD_OUT = 1024  # crops that the entropy model does not learn from; of fewer an eighth
@@ -198,7 +198,7 @@ def fit(net: CodecNet, data: Symbols, held_out: Symbols, fitted: Fit, steps: int
 
 def told(found: Tensor, base: Tensor, data: Symbols) -> str:
     """What is saved by bands of quality, at the usual level and at others."""
-    usual = torch.from_numpy((data.levels == 1).all((1, 2)))
+    usual = torch.from_numpy((data.levels == USUAL_LEVEL).all((1, 2)))
     quality, parts = torch.from_numpy(data.quality), []
     for low, high in ((1, 10), (11, 20), (21, 40), (41, 70), (71, 100)):
         which = usual & (quality >= low) & (quality <= high)

@@ -49,7 +49,7 @@ class Reader {
         return codecs_->of(file);
     }
 
-    py::buffer_info held_, former_;  // codecs are made of it later on
+    py::buffer_info held_, former_;  // codecs are made of them later on
     std::unique_ptr<lfic::Codecs> codecs_;
 };
 
